@@ -1,0 +1,1 @@
+"""What the student gained and what it kept, in figures."""

@@ -1,0 +1,252 @@
+"""`vdistill.db`: one SQLite file for all that is small and precious. Judgments are appended, never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vdistill.errors import VdistillError
+from vdistill.records import Answer, Judgment, Query, Question, Split
+
+# One script a version; a database is brought up to the last one when it is opened. Never edit one that was released.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE queries (
+            text TEXT PRIMARY KEY, id TEXT NOT NULL, persona TEXT,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout'))
+        ) STRICT
+        """,
+        """
+        CREATE TABLE judgments (
+            key TEXT PRIMARY KEY,          -- hash of (teacher, prompt, query, ordered image hashes, ask, sampling)
+            teacher TEXT NOT NULL, prompt TEXT NOT NULL, query TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
+            pool INTEGER,
+            ask TEXT NOT NULL CHECK (ask IN ('best', 'rank')),
+            items TEXT NOT NULL,           -- JSON: item ids in the order shown
+            sha256 TEXT NOT NULL,          -- JSON: their content hashes
+            probabilities TEXT,            -- JSON, by slot, for ask = 'best'
+            ranking TEXT,                  -- JSON, slots, best first, for ask = 'rank'
+            tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, asked_at REAL NOT NULL,
+            CHECK ((probabilities IS NULL) <> (ranking IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX judgments_by_split ON judgments (split, query)",
+        """
+        CREATE TABLE failures (
+            key TEXT NOT NULL, teacher TEXT NOT NULL, query TEXT NOT NULL, reason TEXT NOT NULL, asked_at REAL NOT NULL
+        ) STRICT
+        """,
+    ),
+)
+
+
+class Database:
+    """An open `vdistill.db`. Not shared between threads."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: Path) -> Iterator[Database]:
+        """Open (or create) the database and bring its schema up to date.
+
+        Raises VdistillError where the file is damaged, unwritable or made by a newer vdistill.
+        """
+        with _translated(path):
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        try:
+            with _translated(path):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                _migrate(path, connection)
+            yield cls(path, connection)
+        finally:
+            connection.close()
+
+    # Settings that the workspace remembers: catalog, backbone, holdout, …
+    def setting(self, name: str) -> Any | None:
+        """The remembered value of a setting, or None."""
+        rows = self._all("SELECT value FROM settings WHERE name = ?", (name,))
+        return json.loads(rows[0][0]) if rows else None
+
+    def remember(self, name: str, value: Any) -> None:
+        """Remember a JSON-able value under `name`."""
+        self._run("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
+
+    # Queries
+    def add_queries(self, queries: Iterable[Query]) -> None:
+        """Register queries. One that is known keeps the split it was first given: its judgments depend on it."""
+        rows = [(query.text, query.id, query.persona, query.split) for query in queries]
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT INTO queries VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (text) DO UPDATE SET id = excluded.id, persona = excluded.persona",
+                rows,
+            )
+
+    def queries(self, split: Split | None = None) -> list[Query]:
+        """The registered queries, in the order they came."""
+        sql = "SELECT id, text, split, persona FROM queries WHERE split = ?1 OR ?1 IS NULL ORDER BY rowid"
+        rows = self._all(sql, (split,))
+        return [Query(id=row[0], text=row[1], split=row[2], persona=row[3]) for row in rows]
+
+    # Judgments
+    def add_judgments(self, rows: Sequence[tuple[str, str, Judgment]]) -> None:
+        """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is."""
+        now = time.time()
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
+            )
+
+    def add_failure(self, key: str, teacher: str, question: Question, reason: str) -> None:
+        """Record a call that brought no answer."""
+        self._run("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (key, teacher, question.query, reason, time.time()))
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The stored answers among `keys`."""
+        found: dict[str, Answer] = {}
+        for start in range(0, len(keys), 500):
+            part = keys[start : start + 500]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT key, probabilities, ranking, tokens, cost_usd FROM judgments WHERE key IN ({marks})"
+            found.update((row[0], _answer(row[1:])) for row in self._all(sql, part))
+        return found
+
+    def judgments(self, split: Split | None = None, teacher: str | None = None) -> list[Judgment]:
+        """The stored judgments, oldest first."""
+        rows = self._all(
+            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool "
+            "FROM judgments WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid",
+            (split, teacher),
+        )
+        return [
+            Judgment(
+                query=row[0],
+                items=tuple(json.loads(row[1])),
+                sha256=tuple(json.loads(row[2])),
+                ask=row[3],
+                answer=_answer(row[4:8]),
+                teacher=row[8],
+                split=row[9],
+                pool=row[10],
+            )
+            for row in rows
+        ]
+
+    def judgment_count(self) -> int:
+        """How many judgments are stored."""
+        return int(self._all("SELECT count(*) FROM judgments", ())[0][0])
+
+    def _all(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with _translated(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def _run(self, sql: str, values: Sequence[Any]) -> None:
+        with _translated(self.path):
+            self._connection.execute(sql, values)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ...]:
+    answer = judgment.answer
+    return (
+        key,
+        judgment.teacher,
+        prompt,
+        judgment.query,
+        judgment.split,
+        judgment.pool,
+        judgment.ask,
+        json.dumps(judgment.items),
+        json.dumps(judgment.sha256),
+        None if answer.probabilities is None else json.dumps([round(p, 7) for p in answer.probabilities]),
+        None if answer.order is None else json.dumps(answer.order),
+        answer.tokens,
+        answer.cost_usd,
+        now,
+    )
+
+
+def _answer(row: Sequence[Any]) -> Answer:
+    probabilities, ranking, tokens, cost = row
+    return Answer(
+        probabilities=None if probabilities is None else tuple(json.loads(probabilities)),
+        order=None if ranking is None else tuple(json.loads(ranking)),
+        tokens=tokens,
+        cost_usd=cost,
+    )
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN EXCLUSIVE")  # of two processes that open an old database, one migrates and one waits
+    try:
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise VdistillError(
+                f"{path} has schema version {version}, this vdistill knows versions up to {len(MIGRATIONS)}",
+                hint="upgrade vdistill: pip install --upgrade vdistill",
+            )
+        if 0 < version < len(MIGRATIONS):
+            _keep_copy(path, version)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    """What was paid for is copied before an upgrade touches it."""
+    copy_path = path.with_name(f"{path.name}.v{version}.bak")
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy_path)) as copy:
+        source.backup(copy)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise VdistillError(
+            f"cannot use {path}: {error}",
+            hint="check the permissions and the free space; judgments already stored are intact",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise VdistillError(
+            f"{path} is damaged: {error}",
+            hint=f"keep a copy of it, then try `sqlite3 {path.name} .recover`; "
+            "or move it away and label again (student and index are not affected)",
+        ) from error

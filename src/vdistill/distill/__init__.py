@@ -1,0 +1,1 @@
+"""Stage two: the judgments train a LoRA adapter on the image tower."""

@@ -1,0 +1,22 @@
+"""One exception tree; each error says what is wrong and what helps."""
+
+
+class VdistillError(Exception):
+    """Something the user can act on: printed as `error: message` and `hint: hint`, exit code 1."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ImageError(VdistillError):
+    """A picture that cannot be read. `message` is the reason alone, without the path."""
+
+
+class TeacherError(VdistillError):
+    """A teacher that cannot go on at all (wrong key, unknown model): stops the run."""
+
+
+class GateError(VdistillError):
+    """A `--fail-under` gate that was not met: exit code 3."""

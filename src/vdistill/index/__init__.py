@@ -1,0 +1,1 @@
+"""Stage three: the catalog becomes a memory-mapped bundle of vectors, items and exported encoders."""

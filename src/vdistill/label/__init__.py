@@ -1,0 +1,1 @@
+"""Stage one: a teacher judges a sample of the catalog."""

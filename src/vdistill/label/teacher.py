@@ -1,0 +1,52 @@
+"""The seam between the schedule and whoever answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from vdistill.records import Answer, Failure, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one call is expected to cost."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Someone who can say which of a few images fits a query best.
+
+    Attributes:
+        name: part of the key under which each answer is stored, so it must change when the answers would.
+        prompt: version of the wording (and sampling) that the answers depend on; "" where there is none.
+        batch_size: how many questions one `ask` likes to have (in-process models batch; an API takes one).
+        concurrency: how many `ask` calls may run at once, from different threads.
+        looks: whether the pictures are opened. One that only reads text or a table is never told of broken pictures.
+    """
+
+    name: str
+    prompt: str
+    batch_size: int
+    concurrency: int
+    looks: bool
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
+        """Answer each question, in order; one that brings no readable answer is a Failure, never a guess.
+
+        Raises TeacherError when going on is useless (wrong key, unknown model).
+        """
+        ...
+
+    def price(self, question: Question) -> Price:
+        """What asking this question would cost, for `--dry-run` and `--max-cost`."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and memory."""
+        ...

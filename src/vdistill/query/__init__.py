@@ -1,0 +1,1 @@
+"""Stage four: a text or a picture in, pictures out; nothing here may import torch."""

@@ -1,0 +1,103 @@
+"""The values that travel between the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Split = Literal["train", "heldout"]
+Ask = Literal["best", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture of the catalog. `id` is its POSIX path relative to the catalog."""
+
+    id: str
+    path: Path
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str | None:
+        """The literal name of the item, where the metadata gives one."""
+        for column in ("title", "name", "text", "caption"):
+            value = self.metadata.get(column)
+            if isinstance(value, str) and value.strip():
+                return value.strip()
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody searches for. `id` names it in qrels files."""
+
+    id: str
+    text: str
+    split: Split
+    persona: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """A picture as a teacher sees it; `sha256` is the hash of the file's bytes."""
+
+    item_id: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One teacher call: which of these images (in the order shown) fits the query best."""
+
+    query: str
+    images: tuple[ShownImage, ...]
+    ask: Ask = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher said, by slot shown.
+
+    Of `probabilities` (ask `best`; sums to 1, one-hot for a hard answer) and `order` (ask `rank`; slots, best
+    first) exactly one is set.
+    """
+
+    probabilities: tuple[float, ...] | None = None
+    order: tuple[int, ...] | None = None
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call without a readable answer. Recorded, never turned into a preference."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """An answer in the store: the question, what was said, by whom."""
+
+    query: str
+    items: tuple[str, ...]
+    sha256: tuple[str, ...]
+    ask: Ask
+    answer: Answer
+    teacher: str
+    split: Split
+    pool: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result. `score` is the cosine similarity, in [-1, 1]."""
+
+    rank: int
+    id: str
+    path: Path
+    score: float
+    metadata: Mapping[str, Any]
