@@ -40,7 +40,10 @@ def load(path: Path | None, holdout: float) -> list[Query]:
         queries = [_from_row(path, line.number, line.row, holdout) for line in read_rows(path, required="query")]
     if not queries:
         raise VdistillError(f"no queries in {path}", hint="write one query a line")
-    return list({query.text: query for query in reversed(queries)}.values())[::-1]
+    first: dict[str, Query] = {}
+    for query in queries:
+        first.setdefault(query.text, query)
+    return list(first.values())
 
 
 def _from_text(text: str, holdout: float) -> list[Query]:

@@ -1,0 +1,44 @@
+# Two commands on a fresh machine with Python and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := $(BIN)/python -m pip
+SHOP := examples/gift_shop
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types fast slow docs clean
+
+help:  ## Show what can be made.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+install: $(VENV)/installed  ## Make .venv and install vdistill into it.
+
+demo: install  ## The gift shop from nothing to a gallery page.
+	PATH="$(BIN):$$PATH" sh $(SHOP)/demo.sh
+
+test: lint types fast slow  ## All that CI runs.
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+fast: install  ## The tests that take seconds.
+	$(BIN)/python -m pytest -q -n 2
+
+slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+docs: install  ## Write docs/cli.md anew from the commands.
+	$(BIN)/python docs/make_cli.py
+
+clean:  ## Remove what was made.
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,62 @@
+"""The only place that prints: results on stdout, all else on stderr."""
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vdistill.errors import VdistillError
+
+
+def result(renderable: Any) -> None:
+    """Print a result: a string as it is, anything else through rich."""
+    if isinstance(renderable, str):
+        sys.stdout.write(renderable + "\n")
+        return
+    from rich.console import Console
+
+    Console(soft_wrap=False).print(renderable)
+
+
+def document(value: Any, *, line: bool = False) -> None:
+    """Print a JSON document; as one line for JSON Lines."""
+    text = json.dumps(value, ensure_ascii=False, indent=None if line else 2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    if line:
+        sys.stdout.flush()
+
+
+def notice(text: str) -> None:
+    """One line for the person at the terminal."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def failure(error: VdistillError, *, debug: bool) -> None:
+    """`error: …` and `hint: …`."""
+    if debug:
+        traceback.print_exc()
+    notice(f"error: {error.message}")
+    if error.hint:
+        notice(f"hint: {error.hint}")
+
+
+def printable(text: str) -> str:
+    """One line without control characters: file names may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split("\n")))
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Iterator[Callable[..., None]]:
+    """A bar on stderr, nothing when that is no terminal; yields `update(done, total, text)`."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, text="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total, text="": bars.update(task, completed=done, total=total, description=text)

@@ -1,0 +1,71 @@
+"""`vdistill index`."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vdistill.cli import console
+from vdistill.cli.session import (
+    BackboneOption,
+    JsonOption,
+    Session,
+    command,
+    pick_backbone,
+    pick_catalog,
+    pick_model,
+    remember,
+)
+
+
+class Dtype(str, Enum):
+    """How a vector is stored."""
+
+    bf16 = "bf16"
+    f16 = "f16"
+    i8 = "i8"
+    f32 = "f32"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "index")(index)
+
+
+def index(
+    session: Session,
+    catalog: Annotated[Path | None, typer.Argument(help="Folder of pictures. Remembered.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the stored vectors.")] = Dtype.bf16,
+    backbone: BackboneOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed the catalog, and publish the bundle that `query` reads."""
+    found = session.find()
+    folder = pick_catalog(found, catalog)
+    from vdistill.catalog import scan
+
+    scanned = scan(folder)  # before a workspace is made for a folder that is not there
+    workspace = session.create()
+    name = pick_model(workspace, model)
+    source = pick_backbone(workspace, backbone)
+    from vdistill.index.embed import build
+    from vdistill.student import open_model, provenance
+
+    made_from = provenance(workspace, name, source)
+    encoder = open_model(workspace, name, source)
+    with console.progress(session.quiet) as update:
+        report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from,
+                       progress=lambda done, total: update(done, total, "embedding"))  # fmt: skip
+    remember(workspace, "catalog", str(folder.resolve()))
+    if backbone:
+        remember(workspace, "backbone", source)
+    for skipped in report.skipped:
+        session.say(f"skipped {skipped.id}: {skipped.reason}")
+    if as_json:
+        console.document(report.to_json())
+        return
+    from vdistill.cli.tables import facts_table
+
+    console.result(facts_table("indexed", {**report.to_json(), "skipped": len(report.skipped)}))

@@ -1,0 +1,70 @@
+"""`vdistill.toml`: defaults for the commands, found in the current folder or its nearest parent.
+
+Keys are the long names of the flags. At the top of the file they hold for every command that has the flag, in a
+section named after a command for that command alone. Paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from vdistill.errors import VdistillError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "vdistill.toml"
+_PATHS = frozenset({"catalog", "queries", "qrels", "workspace", "report", "gallery"})
+
+
+def find(start: Path) -> Path | None:
+    """The `vdistill.toml` of `start` or of its nearest parent that has one."""
+    return next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+
+
+def defaults(path: Path, flags: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:
+    """The defaults of each command in `flags` (command → long names of its flags).
+
+    Raises VdistillError for a file that is not TOML, and for names that no command has.
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise VdistillError(f"cannot read {path}: {error}", hint="mend the file, or move it away") from error
+    shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
+    sections = {name: value for name, value in content.items() if isinstance(value, dict)}
+    _check(path, sections, flags, "command")
+    _check(path, shared, {name for known in flags.values() for name in known}, "setting")
+    found = {}
+    for command, known in flags.items():
+        section = sections.get(command, {})
+        _check(path, section, known, f"setting of [{command}]")
+        values = {**{name: value for name, value in shared.items() if name in known}, **section}
+        found[command] = {name: _resolved(path.parent, name, value) for name, value in values.items()}
+    return found
+
+
+def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=2)
+            asked = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(known))}"
+            raise VdistillError(f"{path}: unknown {what} {name!r}", hint=asked)
+
+
+def _resolved(folder: Path, name: str, value: Any) -> Any:
+    """A path in the file is meant relative to the file, wherever the command is called."""
+    if not isinstance(value, str):
+        return value
+    if name == "teacher" and value.startswith("table:"):
+        return f"table:{folder / value.removeprefix('table:')}"
+    if name == "backbone" and not (folder / value).is_dir():
+        return value
+    return str(folder / value) if name in _PATHS or name == "backbone" else value

@@ -1,0 +1,77 @@
+"""Training judgments as arrays: who was asked, what was shown, what was preferred, with the slot bias taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdistill import preferences
+from vdistill.errors import VdistillError
+from vdistill.records import Judgment
+
+
+@dataclass(frozen=True)
+class Calls:
+    """m choices among up to k of the n images.
+
+    query:  (m,) index into `queries`.
+    image:  (m, k) index into `items`; 0 where not `shown`.
+    target: (m, k) probabilities, rows summing to 1.
+    pool:   (m,) number of the pool, −1 without one.
+    weight: (n,) of an image: the inverse of how often it was shown, mean 1 over what was shown.
+    """
+
+    queries: tuple[str, ...]
+    items: tuple[str, ...]
+    query: NDArray[np.int64]
+    image: NDArray[np.int64]
+    shown: NDArray[np.bool_]
+    target: NDArray[np.float32]
+    pool: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+
+def read(judgments: Sequence[Judgment]) -> Calls:
+    """The choices of the judgments. Raises VdistillError where none of them prefers anything."""
+    bias = preferences.fit(judgments).bias
+    queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
+    items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
+    rows = [(judgment, *pick) for judgment in judgments for pick in preferences.picks(judgment)]
+    width = max(len(slots) for _, slots, _, _ in rows)
+    image = np.zeros((len(rows), width), np.int64)
+    shown = np.zeros((len(rows), width), bool)
+    target = np.zeros((len(rows), width), np.float32)
+    for row, (judgment, slots, probabilities, _) in enumerate(rows):
+        image[row, : len(slots)] = [items[judgment.items[slot]] for slot in slots]
+        shown[row, : len(slots)] = True
+        target[row, : len(slots)] = _unbiased(probabilities, bias[len(judgment.items)][list(slots)])
+    if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):
+        raise VdistillError(
+            "all judgments are ties: the teacher preferred nothing",
+            hint="another teacher, or `vdistill label --images-per-call 2`, may tell the pictures apart",
+        )
+    times = np.bincount(image[shown], minlength=len(items)).astype(np.float32)
+    weight = 1.0 / np.maximum(times, 1.0)
+    weight /= (weight * times).sum() / times.sum()
+    return Calls(
+        queries=tuple(queries),
+        items=tuple(items),
+        query=np.array([queries[judgment.query] for judgment, *_ in rows]),
+        image=image,
+        shown=shown,
+        target=target,
+        pool=np.array([-1 if judgment.pool is None else judgment.pool for judgment, *_ in rows]),
+        weight=weight.astype(np.float32),
+    )
+
+
+def _unbiased(probabilities: Sequence[float], bias: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A soft answer as it would have been with all slots alike; a bare pick stays what it is."""
+    p = np.asarray(probabilities, np.float64)
+    if p.max() == 1.0:
+        return p
+    p = p * np.exp(-(bias - bias.mean()))
+    return np.asarray(p / p.sum())

@@ -1,0 +1,158 @@
+"""The training loop: LoRA on the image tower, the teacher's preferences as the loss, the text tower untouched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdistill.distill.batches import Step, steps
+from vdistill.distill.calls import Calls
+from vdistill.distill.checkpoint import Checkpoint
+from vdistill.distill.losses import bradley_terry_loss, drift_retention, listwise_loss, title_retention
+from vdistill.distill.pictures import Pictures
+from vdistill.encoder import DualEncoder
+from vdistill.errors import VdistillError
+
+LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
+
+
+@dataclass(frozen=True, slots=True)
+class DistillSettings:
+    """How to train. `train_layers` None adapts every block of the image tower, 0 only its projection."""
+
+    loss: Literal["bradley-terry", "listwise"] = "bradley-terry"
+    rank: int = 32
+    train_layers: int | None = None
+    epochs: int = 30
+    batch_images: int = 128
+    lr: float = 1e-3
+    temperature: float = 0.05
+    retention: float = 0.3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught: calls, their pictures, text embeddings, and what the backbone knew of those pictures.
+
+    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.  titles: (images, dim), None without.
+    """
+
+    calls: Calls
+    pictures: Pictures
+    texts: Tensor
+    before: Tensor
+    titles: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """After a step: how far, and the mean losses of the epoch so far, in nats."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    retention: float
+    images: int
+
+
+def attach(encoder: DualEncoder, settings: DistillSettings) -> int:
+    """Wrap the encoder's model with a fresh LoRA adapter; returns how many parameters train."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = encoder.lora_targets(settings.train_layers)
+    if not targets:
+        raise VdistillError(
+            f"--train-layers 0: {encoder.source} has no projection to train", hint="train one block or more"
+        )
+    if settings.rank < 1:
+        raise VdistillError(f"--rank {settings.rank} is out of range", hint="8 to 64 is usual")
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=targets, bias="none")
+    encoder.model = get_peft_model(encoder.model, config)
+    return sum(parameter.numel() for parameter in encoder.model.parameters() if parameter.requires_grad)
+
+
+def train(
+    encoder: DualEncoder,
+    lesson: Lesson,
+    settings: DistillSettings,
+    checkpoint: Checkpoint,
+    advance: Callable[[Progress], None],
+) -> int:
+    """Train the attached adapter; returns the number of steps. An interrupted training goes on after its last epoch.
+
+    Raises VdistillError when the loss is no longer a number.
+    """
+    trainable = [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=0.01)
+    per_epoch = len(_epoch_steps(lesson.calls, settings, 0))
+    total = per_epoch * settings.epochs
+    for epoch in range(checkpoint.load(encoder.model, optimizer), settings.epochs):
+        encoder.model.train()
+        torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout too is a function of the epoch: exact on resume
+        sums = np.zeros(3)
+        for number, step in enumerate(_epoch_steps(lesson.calls, settings, epoch)):
+            done = epoch * per_epoch + number
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * _schedule(done, total)
+            losses = _losses(encoder, lesson, step, settings)
+            total_loss = losses[0] + settings.retention * losses[1]
+            if not torch.isfinite(total_loss):
+                raise VdistillError(
+                    f"the loss is no longer a number (epoch {epoch + 1}, step {number + 1})",
+                    hint=f"a smaller --lr than {settings.lr:g} helps; the student trained before is untouched",
+                )
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(total_loss)
+            torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+            optimizer.step()
+            sums += (1, losses[0].item(), losses[1].item())
+            advance(Progress(done + 1, total, epoch + 1, sums[1] / sums[0], sums[2] / sums[0], len(step.images)))
+        checkpoint.save(encoder.model, optimizer, epoch + 1)
+    encoder.model.eval()
+    return total
+
+
+def _losses(encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings) -> tuple[Tensor, Tensor]:
+    """The preference loss and the retention loss of one step."""
+    calls, device = lesson.calls, encoder.device
+    student = encoder.image_features(**encoder.to_tensors(lesson.pictures.batch(step.images.tolist())))
+    local = np.searchsorted(step.images, calls.image[step.rows])
+    shown = torch.from_numpy(calls.shown[step.rows]).to(device)
+    column = torch.from_numpy(np.where(calls.shown[step.rows], local, 0)).to(device)
+    queries, row = np.unique(calls.query[step.rows], return_inverse=True)
+    similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ student.T
+    scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
+    target = torch.from_numpy(calls.target[step.rows]).to(device)
+    weight = torch.from_numpy(calls.weight).to(device)[torch.from_numpy(calls.image[step.rows]).to(device)]
+    loss = LOSSES[settings.loss](scores, target, shown, weight, settings.temperature)
+    where = torch.from_numpy(step.images).to(device)
+    if lesson.titles is None:
+        return loss, drift_retention(student, lesson.before[where])
+    return loss, title_retention(student, lesson.before[where], lesson.titles[where], logit_scale(encoder))
+
+
+def logit_scale(encoder: DualEncoder) -> float:
+    """The scale at which the backbone's similarities become logits (its own, at most 100)."""
+    scale: Any = getattr(encoder.model, "logit_scale", None)
+    return 100.0 if scale is None else min(float(scale.detach().exp()), 100.0)
+
+
+def _epoch_steps(calls: Calls, settings: DistillSettings, epoch: int) -> list[Step]:
+    return steps(calls, settings.batch_images, np.random.default_rng([settings.seed, epoch]))
+
+
+def _schedule(done: int, total: int) -> float:
+    """A tenth of the steps to warm up, then half a cosine down to a hundredth."""
+    warm = max(1, total // 10)
+    if done < warm:
+        return (done + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, total - warm)))

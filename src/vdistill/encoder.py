@@ -1,0 +1,316 @@
+"""The dual encoder: any Hugging Face model with image and text features, with or without a LoRA adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from vdistill.errors import VdistillError
+from vdistill.images import Preprocessing
+
+DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
+Precision = Literal["fp32", "bf16"]
+
+_VISION_TOWERS = ("vision_model", "visual", "image_model")
+_VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
+# Text towers that were trained on padding of a fixed length, without an attention mask.
+_PADS_TO_MAX = frozenset({"siglip", "siglip2"})
+# Their position ids start behind the padding id.
+_POSITION_OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "altclip": 2}
+
+
+@dataclass
+class DualEncoder:
+    """Two towers with one space: cosine similarity between a text and a picture is their score.
+
+    `model` is the transformers model (adapter merged into it, or wrapped by peft while training).
+    """
+
+    source: str
+    model: Any  # a transformers model: get_image_features and get_text_features are what it has in common with others
+    tokenizer: Any
+    preprocessing: Preprocessing
+    device: torch.device
+    precision: Precision
+
+    @classmethod
+    def load(
+        cls,
+        source: str,
+        *,
+        revision: str | None = None,
+        adapter: Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> DualEncoder:
+        """Open a hub id or a local folder; `adapter` is a PEFT folder that is merged into the weights.
+
+        Raises VdistillError where the model cannot be had, is no dual encoder, or the adapter does not fit it.
+        """
+        where = pick_device(device)
+        with _load_errors(source):
+            model, tokenizer, config = _load_parts(source, revision)
+        if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
+            raise VdistillError(
+                f"{source} is a {type(model).__name__}, not a dual encoder",
+                hint="give a model with an image and a text tower: CLIP, SigLIP, VisionTextDualEncoder, …",
+            )
+        if adapter is not None:
+            model = _with_adapter(model, adapter)
+        model.requires_grad_(False)
+        return cls(
+            source=source,
+            model=model.eval().to(where),
+            tokenizer=tokenizer,
+            preprocessing=Preprocessing.from_processor_config(config),
+            device=where,
+            precision=pick_precision(precision, where),
+        )
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.encode_texts(["a"]).shape[1])
+
+    @cached_property
+    def text_fingerprint(self) -> str:
+        """Hash of all that a text embedding depends on."""
+        return self._hash(text=True, extra=self.tokenizer_json())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that any embedding depends on."""
+        return self._hash(text=False, extra=self.text_fingerprint + self.preprocessing.to_json())
+
+    @cached_property
+    def text_padding(self) -> Literal["longest", "max_length"]:
+        """How the text tower wants short texts padded."""
+        return "max_length" if self.model.config.model_type in _PADS_TO_MAX else "longest"
+
+    @cached_property
+    def max_text_length(self) -> int:
+        """Tokens that the text tower can read; what lies beyond is cut."""
+        text = self.model.config.text_config
+        positions = getattr(text, "max_position_embeddings", None) or self.tokenizer.model_max_length
+        positions -= _POSITION_OFFSET.get(text.model_type, 0)
+        return int(min(positions, self.tokenizer.model_max_length))
+
+    @cached_property
+    def text_input_names(self) -> tuple[str, ...]:
+        """The tokenizer's outputs that the text tower takes."""
+        takes = inspect.signature(self.model.get_text_features).parameters
+        return tuple(name for name in self.tokenizer.model_input_names if name in takes)
+
+    @cached_property
+    def vision_name(self) -> str:
+        """Name of the image tower within the model."""
+        for name in _VISION_TOWERS:
+            if isinstance(getattr(self.model, name, None), nn.Module):
+                return name
+        raise VdistillError(
+            f"cannot find the image tower of {self.source} ({type(self.model).__name__})",
+            hint=f"it should be an attribute named one of: {', '.join(_VISION_TOWERS)}",
+        )
+
+    def tokenizer_json(self) -> str:
+        """The tokenizer's settings as text, for fingerprints."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return backend.to_str() if backend is not None else json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Token tensors (n, length) as the text tower wants them: cut to its limit, padded by its rule."""
+        batch = self.tokenizer(
+            list(texts),
+            padding=self.text_padding,
+            truncation=True,
+            max_length=self.max_text_length,
+            return_tensors="pt",
+        )
+        return {name: batch[name].to(self.device) for name in self.text_input_names}
+
+    def text_features(self, **inputs: Tensor) -> Tensor:
+        """Unit vectors (n, dim) of token tensors."""
+        return normalize(_pooled(self.model.get_text_features(**inputs)).float(), dim=-1)
+
+    def image_features(self, **inputs: Tensor) -> Tensor:
+        """Unit vectors (n, dim) of pixel tensors, computed in `precision`."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = _pooled(self.model.get_image_features(**inputs))
+        return normalize(features.float(), dim=-1)
+
+    def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
+        """Unit vectors (n, dim), float32."""
+        with torch.inference_mode():
+            parts = [
+                self.text_features(**self.tokenize(texts[start : start + batch])).cpu().numpy()
+                for start in range(0, len(texts), batch)
+            ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
+
+    def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, of one preprocessed batch."""
+        with torch.inference_mode():
+            return self.image_features(**self.to_tensors(inputs)).cpu().numpy()
+
+    def to_tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """The arrays of a preprocessed batch on the model's device."""
+        return {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
+
+    def lora_targets(self, layers: int | None) -> list[str]:
+        """Names of the linear layers that training adapts: the image tower's last `layers` blocks and its projection.
+
+        None means every block, 0 the projection alone. Raises VdistillError when `layers` is out of range.
+        """
+        linears = {name for name, module in self.model.named_modules() if isinstance(module, nn.Linear)}
+        blocks = self.vision_blocks()
+        count = len(blocks) if layers is None else layers
+        if not 0 <= count <= len(blocks):
+            raise VdistillError(
+                f"--train-layers {layers}: the image tower of {self.source} has {len(blocks)} blocks",
+                hint=f"give a number from 0 to {len(blocks)}",
+            )
+        chosen = blocks[len(blocks) - count :]
+        targets = {name for name in linears if any(name.startswith(f"{block}.") for block in chosen)}
+        head = {name for name in linears if name in _VISION_HEADS or f"{self.vision_name}.head.mlp." in name}
+        return sorted(targets | head)
+
+    def vision_blocks(self) -> list[str]:
+        """Names of the image tower's transformer blocks, first to last."""
+        lists = {
+            name: module
+            for name, module in self.model.named_modules()
+            if isinstance(module, nn.ModuleList) and name.startswith(f"{self.vision_name}.")
+        }
+        if not lists:
+            raise VdistillError(f"cannot find the blocks of the image tower of {self.source}", hint="train another one")
+        name = max(lists, key=lambda key: len(lists[key]))
+        return [f"{name}.{number}" for number in range(len(lists[name]))]
+
+    def _hash(self, *, text: bool, extra: str) -> str:
+        digest = hashlib.sha256(extra.encode())
+        image = (self.vision_name, *_VISION_HEADS)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            of_image = name.split(".")[0] in image
+            if of_image is not text and not name.startswith("logit_"):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:32]
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the accelerator where there is one."""
+    if name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise VdistillError(f"unknown device {name!r}", hint="try auto, cpu, cuda, cuda:1 or mps") from error
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def pick_precision(name: str, device: torch.device) -> Precision:
+    """`auto` is bf16 where the machine multiplies it fast."""
+    if name in ("fp32", "bf16"):
+        return name  # type: ignore[return-value]
+    if name != "auto":
+        raise VdistillError(f"unknown precision {name!r}", hint="use auto, fp32 or bf16")
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def _pooled(features: Any) -> Tensor:
+    """Transformers 5 returns an output object where 4 returned the tensor."""
+    return features if isinstance(features, Tensor) else features.pooler_output
+
+
+def _load_parts(source: str, revision: str | None) -> tuple[Any, Any, dict[str, Any]]:
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        config, _ = ImageProcessingMixin.get_image_processor_dict(source, revision=revision)
+        model = AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
+    return model, tokenizer, config
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    try:
+        with quiet_transformers():
+            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except Exception as error:  # peft, safetensors and json each raise their own kinds
+        raise VdistillError(
+            f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
+            hint="run `vdistill distill` to train it again; judgments are not affected",
+        ) from error
+
+
+@contextlib.contextmanager
+def _load_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except VdistillError:
+        raise
+    except Exception as error:  # hub, json, safetensors and transformers each raise their own kinds
+        if Path(source).is_dir():
+            raise VdistillError(
+                f"cannot load the backbone in {source}: {_first_line(error)}",
+                hint="it should be a folder written by save_pretrained: model, tokenizer and image processor",
+            ) from error
+        raise VdistillError(
+            f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)
+        ) from error
+
+
+def _offline_hint(source: str) -> str:
+    known = (DEFAULT_BACKBONE, "openai/clip-vit-large-patch14", "google/siglip-base-patch16-224",
+             "google/siglip2-base-patch16-224", "patrickjohncyh/fashion-clip")  # fmt: skip
+    folders = [entry.name for entry in Path.cwd().iterdir() if entry.is_dir()]
+    close = difflib.get_close_matches(source, [*known, *folders], n=3, cutoff=0.6)
+    asked = f"did you mean {' or '.join(close)}? " if close and source not in close else ""
+    return (
+        f"{asked}Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
+        "copy DIR here, and give --backbone DIR"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and notices off the terminal while something loads."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars is None:
+            logging.enable_progress_bar()

@@ -1,0 +1,325 @@
+"""From a file to the numbers an image tower takes: decoding and preprocessing with Pillow and numpy, without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vdistill.errors import ImageError, VdistillError
+
+# Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
+MAX_PIXELS = 178_000_000
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DEEP_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+_CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_HALF = (0.5, 0.5, 0.5)
+_BILINEAR, _BICUBIC = int(Image.Resampling.BILINEAR), int(Image.Resampling.BICUBIC)
+# What each image processor class of transformers does where its configuration is silent.
+_SQUASHED = {"size": {"height": 224, "width": 224}, "do_center_crop": False}
+_CROPPED = {"size": {"shortest_edge": 224}, "crop_size": 224, "do_center_crop": True}
+_CLIP_LIKE = {**_CROPPED, "resample": _BICUBIC, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "CLIPImageProcessor": _CLIP_LIKE,
+    "ChineseCLIPImageProcessor": _CLIP_LIKE,
+    "SiglipImageProcessor": {**_SQUASHED, "resample": _BICUBIC, "image_mean": _HALF, "image_std": _HALF},
+    "ViTImageProcessor": {**_SQUASHED, "resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
+    "Siglip2ImageProcessor": {
+        **{"resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
+        **{"patch_size": 16, "max_num_patches": 256},
+    },
+}
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, in hex. Raises OSError as reading does."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's remarks about odd files off the terminal, on every thread that loads within."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def load(path: Path, target: int | None = None) -> Image.Image:
+    """Decode a picture to upright 8-bit RGB; of an animation the first frame; transparency laid on white.
+
+    `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is decoded
+    at a fraction of its size, never below twice `target`.
+    Raises ImageError, whose message is the reason alone, and nothing else.
+    """
+    try:
+        return _load(path, target)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever the damage led them into
+        raise ImageError(_reason(error)) from error
+
+
+def _load(path: Path, target: int | None) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise ImageError("not a regular file")
+    if path.stat().st_size == 0:
+        raise ImageError("the file is empty")
+    with Image.open(path) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"declares {width} × {height} pixels, more than {MAX_PIXELS // 10**6} million")
+        orientation = _orientation(image)
+        if target is not None and image.format in ("JPEG", "MPO") and min(width, height) > 4 * target:
+            factor = 2 * target / min(width, height)
+            image.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
+        image.load()
+        rgb = _to_rgb(image)
+    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or the EXIF block is damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block is no reason to lose the picture
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _DEEP_GREY:
+        return _deep_grey(image)
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        if image.mode in ("PA", "La"):  # these have no direct way to RGBA
+            image = image.convert("LA" if image.mode == "La" else "RGBA")
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, scaled to 8 where Pillow would clip.
+
+    16-bit formats use their full range; wider integers and floats the range they show.
+    """
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    if image.mode.startswith("I;16") or (image.mode == "I" and low == 0 and 255 < high <= 65535):
+        high = 65535.0
+    elif low == 0 and high <= 255:
+        high = 1.0 if image.mode == "F" and high <= 1 else 255.0
+    grey = np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """Why a picture could not be read, short enough for a list."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image in a known format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"declares more than {MAX_PIXELS // 10**6} million pixels"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"damaged: {' '.join(str(error).split())[:120] or type(error).__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What an image tower wants done to a picture, as its Hugging Face image processor would do it.
+
+    With `patch_size` set the picture keeps its aspect and becomes a sequence of patches (Siglip2 NaFlex); else it
+    becomes `height` × `width`: by scaling its shorter side to `shortest_edge` and cropping the centre, or, where that
+    is None, by squashing. A pixel x in 0…255 becomes (x · rescale − mean) / std.
+    """
+
+    kind: str
+    resample: int
+    rescale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    height: int = 0
+    width: int = 0
+    shortest_edge: int | None = None
+    patch_size: int | None = None
+    max_patches: int = 0
+
+    @classmethod
+    def from_processor_config(cls, config: Mapping[str, Any]) -> Preprocessing:
+        """Read a `preprocessor_config.json`, of any transformers version.
+
+        Raises VdistillError for kinds that are not known here, and for settings that give no fixed size.
+        """
+        config = config.get("image_processor", config)
+        kind = _kind(config)
+        settings = {**_DEFAULTS[kind], **{name: value for name, value in config.items() if value is not None}}
+        if not settings.get("do_resize", True):
+            raise _unsupported(kind, "do_resize is off, so pictures would differ in size")
+        geometry = _patches(settings) if "max_num_patches" in _DEFAULTS[kind] else _geometry(kind, settings)
+        normalize = settings.get("do_normalize", True)
+        return cls(
+            kind=kind,
+            resample=int(settings["resample"]),
+            rescale=float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0,
+            mean=tuple(map(float, settings["image_mean"])) if normalize else (0.0, 0.0, 0.0),
+            std=tuple(map(float, settings["image_std"])) if normalize else (1.0, 1.0, 1.0),
+            **geometry,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocessing:
+        """Read what `to_json` wrote. Raises VdistillError for anything else."""
+        try:
+            fields = json.loads(text)
+            return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise VdistillError(
+                f"preprocessing settings are damaged: {error}", hint="run `vdistill index` to write them again"
+            ) from error
+
+    def to_json(self) -> str:
+        """One line of JSON, the same for equal settings."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def target(self) -> int:
+        """Length in pixels that the shorter side is scaled to: what to pass to `load`."""
+        if self.patch_size:
+            return self.patch_size * math.ceil(math.sqrt(self.max_patches))
+        return max(self.height, self.width, self.shortest_edge or 0)
+
+    def __call__(self, image: Image.Image) -> dict[str, np.ndarray]:
+        """The model's inputs for one RGB picture, without a batch axis.
+
+        `pixel_values` (3, height, width) float32; for a kind with patches `pixel_values` (max_patches, patch² · 3),
+        `pixel_attention_mask` (max_patches,) int32 and `spatial_shapes` (2,) int64, in patches.
+        """
+        if self.patch_size:
+            return self._as_patches(image, self.patch_size)
+        resized = self._squash(image) if self.shortest_edge is None else self._crop(image, self.shortest_edge)
+        return {"pixel_values": self._normalized(resized)}
+
+    def stack(self, inputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """One batch of what `__call__` gave for several pictures: a new first axis on each array."""
+        return {name: np.stack([one[name] for one in inputs]) for name in inputs[0]}
+
+    def _squash(self, image: Image.Image) -> Image.Image:
+        return image.resize((self.width, self.height), Image.Resampling(self.resample))
+
+    def _crop(self, image: Image.Image, edge: int) -> Image.Image:
+        """The centre of the scaled picture, black where the scaled picture is the smaller one.
+
+        Only the part that stays is computed, so a picture of 1 × 50,000 pixels costs no more than another.
+        """
+        short, long = min(image.size), max(image.size)
+        scaled = [edge if side == short else int(edge * long / short) for side in image.size]
+        spans = [_span(*sides) for sides in zip(scaled, (self.width, self.height), strict=True)]
+        (left, x0, x1), (top, y0, y1) = spans
+        ratio_x, ratio_y = image.width / scaled[0], image.height / scaled[1]
+        box = (x0 * ratio_x, y0 * ratio_y, min(x1 * ratio_x, image.width), min(y1 * ratio_y, image.height))
+        part = image.resize((x1 - x0, y1 - y0), Image.Resampling(self.resample), box=box)
+        if part.size == (self.width, self.height):
+            return part
+        canvas = Image.new("RGB", (self.width, self.height))
+        canvas.paste(part, (left, top))
+        return canvas
+
+    def _normalized(self, image: Image.Image) -> np.ndarray:
+        """(3, height, width), float32, contiguous."""
+        factor = self.rescale / np.asarray(self.std)
+        shift = -np.asarray(self.mean) / np.asarray(self.std)
+        pixels = np.asarray(image, np.float32) * factor.astype(np.float32) + shift.astype(np.float32)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def _as_patches(self, image: Image.Image, patch: int) -> dict[str, np.ndarray]:
+        rows, columns = _patch_grid(image.height, image.width, patch, self.max_patches)
+        resized = image.resize((columns * patch, rows * patch), Image.Resampling(self.resample))
+        pixels = self._normalized(resized).reshape(3, rows, patch, columns, patch)
+        values = np.zeros((self.max_patches, patch * patch * 3), np.float32)
+        values[: rows * columns] = pixels.transpose(1, 3, 2, 4, 0).reshape(rows * columns, -1)
+        mask = (np.arange(self.max_patches) < rows * columns).astype(np.int32)
+        return {
+            "pixel_values": values,
+            "pixel_attention_mask": mask,
+            "spatial_shapes": np.array([rows, columns], np.int64),
+        }
+
+
+def _span(scaled: int, wanted: int) -> tuple[int, int, int]:
+    """Along one axis of a centre crop: where the kept part goes, and its ends within the scaled picture."""
+    start = (scaled - wanted) // 2
+    return max(0, -start), max(0, start), min(scaled, start + wanted)
+
+
+def _patch_grid(height: int, width: int, patch: int, limit: int) -> tuple[int, int]:
+    """Rows and columns of the largest grid within `limit` patches that keeps the aspect, each rounded up.
+
+    Bisection between the bounds and to the tolerance of transformers' Siglip2 processor, so that both agree.
+    """
+
+    def grid(scale: float) -> tuple[int, int]:
+        rows, columns = (max(1, math.ceil(side * scale / patch)) for side in (height, width))
+        return rows, columns
+
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.prod(grid(middle)) <= limit else (low, middle)
+    return grid(low)
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    given = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
+    kind = given.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+    if kind not in _DEFAULTS:
+        raise VdistillError(
+            f"unknown image processor {given or '(none named)'}",
+            hint=f"backbones with one of these work: {', '.join(_DEFAULTS)}",
+        )
+    return kind
+
+
+def _patches(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"patch_size": int(settings["patch_size"]), "max_patches": int(settings["max_num_patches"])}
+
+
+def _geometry(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    size = settings["size"]
+    if isinstance(size, int):  # transformers 4.22 and older
+        size = {"shortest_edge": size} if settings["do_center_crop"] else {"height": size, "width": size}
+    if settings["do_center_crop"] and set(size) == {"shortest_edge"}:
+        crop = settings["crop_size"]
+        height, width = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
+        return {"height": int(height), "width": int(width), "shortest_edge": int(size["shortest_edge"])}
+    if not settings["do_center_crop"] and set(size) == {"height", "width"}:
+        return {"height": int(size["height"]), "width": int(size["width"])}
+    raise _unsupported(kind, f"size {dict(size)} with do_center_crop={settings['do_center_crop']}")
+
+
+def _unsupported(kind: str, why: str) -> VdistillError:
+    return VdistillError(f"cannot follow this {kind}: {why}", hint="set a fixed size in its preprocessor_config.json")

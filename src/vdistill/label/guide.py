@@ -1,0 +1,32 @@
+"""What a dual encoder thinks of the training items: it guides what the teacher is shown next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdistill.encoder import DEFAULT_BACKBONE, DualEncoder
+from vdistill.images import load
+from vdistill.records import Item
+from vdistill.student import open_student
+from vdistill.workspace import Workspace
+
+BATCH = 64
+
+
+def scores(
+    workspace: Workspace | None, backbone: str | None, queries: Sequence[str], items: Sequence[Item]
+) -> NDArray[np.float32]:
+    """(queries, items) cosine similarities of the student of `workspace`, or of the backbone where that is None."""
+    if workspace is not None:
+        encoder = open_student(workspace)
+    else:
+        encoder = DualEncoder.load(backbone or DEFAULT_BACKBONE)
+    prepare = encoder.preprocessing
+    parts = []
+    for start in range(0, len(items), BATCH):
+        pictures = [prepare(load(item.path, prepare.target)) for item in items[start : start + BATCH]]
+        parts.append(encoder.encode_images(prepare.stack(pictures)))
+    return np.asarray(encoder.encode_texts(queries) @ np.concatenate(parts).T, np.float32)

@@ -1,0 +1,94 @@
+"""The student on disk: a standard PEFT adapter folder plus `student.json`, which says what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vdistill.errors import VdistillError
+from vdistill.workspace import Workspace, read_json
+
+if TYPE_CHECKING:
+    from vdistill.encoder import DualEncoder
+
+SCHEMA_VERSION = 1
+REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
+
+
+@dataclass(frozen=True, slots=True)
+class StudentInfo:
+    """What `student.json` says."""
+
+    backbone: str
+    backbone_fingerprint: str
+    adapter_sha256: str
+    holdout: float
+    seed: int
+    facts: dict[str, Any]
+
+
+def read_info(workspace: Workspace) -> StudentInfo | None:
+    """The facts of the workspace's student, torch-free; None where there is none.
+
+    Raises VdistillError where the folder is damaged or was written by a newer version.
+    """
+    if not workspace.student.is_dir():
+        return None
+    facts = read_json(workspace.student / "student.json", "the student", REMEDY)
+    try:
+        if facts["schema_version"] > SCHEMA_VERSION:
+            raise VdistillError(
+                f"{workspace.student} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill"
+            )
+        return StudentInfo(
+            backbone=facts["backbone"],
+            backbone_fingerprint=facts["backbone_fingerprint"],
+            adapter_sha256=facts["adapter_sha256"],
+            holdout=facts["holdout"],
+            seed=facts["seed"],
+            facts=facts,
+        )
+    except (KeyError, TypeError) as error:
+        raise VdistillError(
+            f"the student is damaged: {workspace.student}/student.json lacks {error}", hint=REMEDY
+        ) from error
+
+
+def open_student(workspace: Workspace, *, device: str = "auto", precision: str = "auto") -> DualEncoder:
+    """The backbone with the student's adapter merged into it.
+
+    Raises VdistillError where there is no student, it is damaged, or its backbone is not what it was trained on.
+    """
+    from vdistill.encoder import DualEncoder
+    from vdistill.images import file_sha256
+
+    info = read_info(workspace)
+    if info is None:
+        raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
+    weights = adapter_file(workspace.student)
+    if not weights.is_file() or file_sha256(weights) != info.adapter_sha256:
+        raise VdistillError(f"the student is damaged: {weights} is not what was trained", hint=REMEDY)
+    return DualEncoder.load(info.backbone, adapter=workspace.student, device=device, precision=precision)
+
+
+def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:
+    """The `student` of the workspace, or the `backbone`."""
+    from vdistill.encoder import DualEncoder
+
+    return open_student(workspace) if model == "student" else DualEncoder.load(backbone)
+
+
+def provenance(workspace: Workspace, model: str, backbone: str) -> str:
+    """What an index of this model must have been made from, torch-free: another value means it is stale."""
+    if model == "backbone":
+        return backbone
+    info = read_info(workspace)
+    if info is None:
+        raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
+    return info.adapter_sha256
+
+
+def adapter_file(folder: Path) -> Path:
+    """The weights in a PEFT folder."""
+    return folder / "adapter_model.safetensors"
