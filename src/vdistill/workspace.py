@@ -57,13 +57,13 @@ class Workspace:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.root / f"{name}.lock", timeout=0)
-        try:
-            with writing(self.root):
+        with writing(self.root):
+            try:
                 lock.acquire()
-        except Timeout:
-            raise VdistillError(
-                f"another `vdistill {name}` is at work in {self.root}", hint="wait for it, or stop it first"
-            ) from None
+            except Timeout:
+                raise VdistillError(
+                    f"another `vdistill {name}` is at work in {self.root}", hint="wait for it, or stop it first"
+                ) from None
         try:
             yield
         finally:

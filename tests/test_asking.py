@@ -1,0 +1,126 @@
+"""Hard caps, reuse, interrupts: every answer that was paid for is kept, and none is asked for twice."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from vdistill.database import Database
+from vdistill.errors import TeacherError
+from vdistill.label.asking import FAILURES_IN_A_ROW, Asked, Asker
+from vdistill.label.teacher import Price, Teacher
+from vdistill.records import Answer, Failure, Question, ShownImage
+
+
+class Oracle:
+    """Prefers the first image; fails or stops where told to."""
+
+    name, prompt, looks = "oracle", "1", False
+
+    def __init__(self, batch_size=1, concurrency=4, fails=(), stop_after=None, cost=0.0):
+        self.batch_size, self.concurrency = batch_size, concurrency
+        self.fails, self.stop_after, self.cost = fails, stop_after, cost
+        self.asked = []
+        self._lock = threading.Lock()
+
+    def ask(self, questions):
+        with self._lock:
+            self.asked += [question.query for question in questions]
+            if self.stop_after is not None and len(self.asked) > self.stop_after:
+                raise KeyboardInterrupt
+        return [
+            Failure("no answer") if q.query in self.fails else Answer((0.9, 0.1), tokens=7, cost_usd=self.cost)
+            for q in questions
+        ]
+
+    def price(self, question):
+        return Price(tokens=7, usd=self.cost)
+
+    def close(self):
+        pass
+
+
+def questions(count):
+    images = (ShownImage("a", Path("a"), "ha"), ShownImage("b", Path("b"), "hb"))
+    return [Asked(Question(f"q{i}", images), "train", 0) for i in range(count)]
+
+
+@pytest.fixture
+def database(tmp_path):
+    with Database.open(tmp_path / "v.db") as db:
+        yield db
+
+
+def asker(teacher, database, budget=10_000, max_cost=None):
+    return Asker(teacher, database, budget, max_cost, 4, lambda tally: None)
+
+
+def test_the_oracle_is_a_teacher():
+    assert isinstance(Oracle(), Teacher)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_every_answer_is_stored_and_returned(database, batch):
+    found = asker(Oracle(batch), database).ask(questions(10))
+    assert len(found) == database.judgment_count() == 10
+
+
+def test_what_is_stored_is_not_asked_again(database):
+    asker(Oracle(), database).ask(questions(6))
+    teacher = Oracle()
+    again = asker(teacher, database)
+    assert len(again.ask(questions(10))) == 10
+    assert sorted(teacher.asked) == ["q6", "q7", "q8", "q9"]
+    assert (again.tally.reused, again.tally.calls) == (6, 4)
+
+
+def test_another_order_of_images_teacher_or_prompt_is_another_question(database):
+    one = asker(Oracle(), database)
+    question = questions(1)[0].question
+    turned = Question(question.query, question.images[::-1])
+    other = Oracle()
+    other.prompt = "2"
+    assert len({one.key(question), one.key(turned), asker(other, database).key(question)}) == 3
+
+
+def test_the_budget_is_a_hard_cap(database):
+    teacher = Oracle()
+    asker(teacher, database, budget=7).ask(questions(20))
+    assert len(teacher.asked) == database.judgment_count() == 7
+
+
+def test_the_money_is_a_hard_cap(database):
+    capped = asker(Oracle(cost=0.25), database, max_cost=1.1)
+    capped.ask(questions(20))
+    assert capped.tally.calls == 4
+    assert capped.tally.cost_usd == pytest.approx(1.0)
+
+
+def test_a_failure_is_counted_and_never_a_judgment(database):
+    told = asker(Oracle(fails={"q3"}), database)
+    assert len(told.ask(questions(5))) == database.judgment_count() == 4
+    assert (told.tally.failed, told.tally.calls, told.tally.tokens) == (1, 5, 28)
+
+
+def test_a_failed_question_is_asked_again_next_time(database):
+    asker(Oracle(fails={"q1"}), database).ask(questions(3))
+    teacher = Oracle()
+    asker(teacher, database).ask(questions(3))
+    assert teacher.asked == ["q1"]
+
+
+def test_a_teacher_that_only_fails_is_stopped(database):
+    teacher = Oracle(fails={f"q{i}" for i in range(500)}, concurrency=1)
+    with pytest.raises(TeacherError, match="in a row: no answer"):
+        asker(teacher, database).ask(questions(500))
+    assert len(teacher.asked) == FAILURES_IN_A_ROW
+
+
+@pytest.mark.parametrize("after", [0, 3, 9])
+def test_an_interrupt_keeps_what_was_answered(database, after):
+    with pytest.raises(KeyboardInterrupt):
+        asker(Oracle(concurrency=1, stop_after=after), database).ask(questions(20))
+    assert database.judgment_count() == after
+    teacher = Oracle()
+    asker(teacher, database).ask(questions(20))
+    assert len(teacher.asked) == 20 - after

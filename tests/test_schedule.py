@@ -1,0 +1,128 @@
+"""What is shown: breadth over shared pools for training, narrowing to the top for the held-out queries."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vdistill import preferences
+from vdistill.label.schedule import Group, Plan, heldout_pool, narrowing_round, pools, training_groups
+from vdistill.records import Answer, Judgment
+
+ITEMS = [f"{i:03}" for i in range(640)]
+PLAN = Plan(calls_per_query=40, images_per_call=8, pool_size=64, seed=0)
+
+
+def test_pools_share_out_every_item_once():
+    shared = pools(ITEMS, PLAN)
+    assert [len(pool) for pool in shared] == [64] * 10
+    assert sorted(item for pool in shared for item in pool) == ITEMS
+
+
+def test_a_small_budget_uses_few_pools():
+    assert len(pools(ITEMS, Plan(4, 8, 64, 0))) == 4
+
+
+def test_calls_of_a_query_are_spread_over_all_pools_and_repeat_no_image():
+    groups = training_groups("q", pools(ITEMS, PLAN), PLAN)
+    assert len(groups) == 40
+    assert set(Counter(group.pool for group in groups).values()) == {4}
+    assert max(Counter(item for group in groups for item in group.items).values()) == 1
+
+
+def test_queries_are_shown_different_groups_of_the_same_pools():
+    shared = pools(ITEMS, PLAN)
+    a, b = training_groups("a", shared, PLAN), training_groups("b", shared, PLAN)
+    assert {group.items for group in a}.isdisjoint({group.items for group in b})
+    for group in [*a, *b]:
+        assert set(group.items) <= set(shared[group.pool])
+
+
+def test_the_plan_is_the_same_every_time():
+    shared = pools(ITEMS, PLAN)
+    assert shared == pools(ITEMS, PLAN)
+    assert training_groups("q", shared, PLAN) == training_groups("q", shared, PLAN)
+    other = Plan(40, 8, 64, seed=1)
+    assert pools(ITEMS, other) != shared
+
+
+def test_a_guide_shows_the_top_of_its_scores_most():
+    guide = {item: float(item) for item in ITEMS}
+    plain = training_groups("q", pools(ITEMS, PLAN), PLAN)
+    guided = training_groups("q", pools(ITEMS, PLAN), PLAN, guide)
+
+    def shown(groups):
+        ranks = [
+            sorted(pool, key=guide.get).index(item) / len(pool)
+            for group in groups
+            for pool in [pools(ITEMS, PLAN)[group.pool]]
+            for item in group.items
+        ]
+        return np.mean(np.array(ranks) >= 0.9)
+
+    assert shown(guided) > 0.4 > 0.2 > shown(plain)
+    assert len({item for group in guided for item in group.items}) > 150, "the bulk is still seen"
+
+
+@given(st.integers(1, 300), st.integers(1, 60), st.integers(2, 9), st.integers(2, 80))
+def test_any_size_of_catalog_and_budget_gives_valid_calls(count, calls, size, pool):
+    plan = Plan(calls, size, pool, 0)
+    items = ITEMS[:count]
+    shared = pools(items, plan)
+    for group in training_groups("q", shared, plan):
+        assert len(set(group.items)) == len(group.items) <= size
+    if count > 1:
+        for turn, estimate in ((0, None), (1, np.arange(float(count))), (7, np.zeros(count))):
+            groups = narrowing_round("q", items, estimate, turn, calls, plan)
+            assert 0 < len(groups) <= calls
+            assert all(1 < len(set(group.items)) == len(group.items) <= size for group in groups)
+
+
+def test_the_held_out_pool_is_no_larger_than_the_calls_can_cover():
+    assert len(heldout_pool(ITEMS, PLAN)) == 192
+    assert len(heldout_pool(ITEMS[:50], PLAN)) == 50
+
+
+def test_narrowing_finds_the_top_that_random_groups_miss():
+    """A simulated teacher with soft answers, noise and a favourite slot: 100 items, 40 calls."""
+    rng = np.random.default_rng(0)
+    plan, items = Plan(40, 8, 64, 0), ITEMS[:100]
+    narrowed, random = [], []
+    for repetition in range(12):
+        truth = rng.normal(size=100)
+        narrowed.append(_quality(truth, _narrow(rng, truth, items, plan, str(repetition))))
+        groups = [Group("q", tuple(items[i] for i in rng.choice(100, 8, replace=False))) for _ in range(40)]
+        random.append(_quality(truth, preferences.fit([_answer(rng, truth, group) for group in groups])))
+    assert np.mean(narrowed) > 0.95
+    assert np.mean(narrowed) > np.mean(random) + 0.02
+
+
+def _narrow(rng, truth, items, plan, query):
+    said, left, turn, estimate = [], 40, 0, None
+    while left:
+        groups = narrowing_round(query, items, estimate, turn, left, plan)
+        said += [_answer(rng, truth, group) for group in groups]
+        left, turn = left - len(groups), turn + 1
+        fitted = preferences.fit(said)
+        known = dict(zip(*fitted.means(query), strict=True))
+        estimate = np.array([known.get(item, 0.0) for item in items])
+    return fitted
+
+
+def _answer(rng, truth, group):
+    logits = 2 * truth[[int(item) for item in group.items]] + rng.normal(0, 0.5, len(group.items))
+    logits[0] += 0.8
+    p = np.exp(logits - logits.max())
+    return Judgment(
+        group.query, group.items, ("",) * len(group.items), "best", Answer(tuple(p / p.sum())), "t", "heldout"
+    )
+
+
+def _quality(truth, fitted):
+    """nDCG@10 with the gain max(0, u − mean u)²."""
+    items, mean = fitted.means(fitted.queries[0])
+    gains = np.maximum(0, truth - truth.mean()) ** 2
+    discount = 1 / np.log2(np.arange(2, 12))
+    found = gains[[int(items[i]) for i in np.argsort(-mean)[:10]]]
+    return (found * discount).sum() / (np.sort(gains)[::-1][:10] * discount).sum()
