@@ -1,0 +1,46 @@
+"""The reference of the command line, rendered from the commands themselves."""
+
+from typing import Any
+
+import typer
+
+from vdistill.cli.app import app
+from vdistill.cli.session import COMMON, flag_name
+
+HEAD = """# Command line
+
+Written by `make docs` from the commands; change it there.
+
+Every option can also be set in `vdistill.toml` under its long name, and as an environment variable
+`VDISTILL_<OPTION>`. A flag wins over the environment, that over the file, that over what the workspace remembers, and
+that over the default. Everywhere: `--workspace DIR`, `--quiet`, `--debug`, `--version`, `--help`.
+
+Exit codes: 0 done, 1 failed (one line `error: …`, one line `hint: …`), 2 wrong usage, 3 a `--fail-under` gate was not
+met, 130 interrupted (all finished work is kept).
+"""
+
+
+def render() -> str:
+    """The whole reference as Markdown."""
+    group: Any = typer.main.get_command(app)
+    return "\n".join([HEAD, *(_command(name, found) for name, found in group.commands.items())])
+
+
+def _command(name: str, found: Any) -> str:
+    options = [parameter for parameter in found.params if parameter.name not in COMMON and parameter.name != "help"]
+    argument = next((f" [{p.name.upper()}]" for p in options if p.param_type_name == "argument"), "")
+    rows = [f"| `{_names(parameter)}` | {_default(parameter)} | {parameter.help or ''} |" for parameter in options]
+    return "\n".join(
+        [f"## vdistill {name}{argument}", "", found.help, "", "| option | default | |", "|---|---|---|", *rows, ""]
+    )
+
+
+def _names(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    return ", ".join(sorted(parameter.opts, key=len)) or f"--{flag_name(parameter.opts, parameter.name)}"
+
+
+def _default(parameter: Any) -> str:
+    value = getattr(parameter.default, "value", parameter.default)
+    return "" if value is None or value is False else f"`{value}`"
