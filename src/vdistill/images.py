@@ -71,8 +71,8 @@ def quiet() -> Iterator[None]:
 def load(path: Path, target: int | None = None) -> Image.Image:
     """Decode a picture to upright 8-bit RGB; of an animation the first frame; transparency laid on white.
 
-    `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is decoded
-    at a fraction of its size, never below twice `target`.
+    `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
+    decoded at a fraction of its size, never below twice `target`.
     Raises ImageError, whose message is the reason alone, and nothing else.
     """
     try:

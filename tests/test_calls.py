@@ -1,0 +1,86 @@
+"""Judgments become arrays, and arrays become steps that encode each image once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vdistill.distill.batches import steps
+from vdistill.distill.calls import read
+from vdistill.errors import VdistillError
+from vdistill.records import Answer, Judgment
+
+
+def choice(query, items, probabilities, pool=None):
+    return Judgment(query, tuple(items), tuple(items), "best", Answer(tuple(probabilities)), "t", "train", pool)
+
+
+def ranking(query, items, order):
+    return Judgment(query, tuple(items), tuple(items), "rank", Answer(order=tuple(order)), "t", "train")
+
+
+def test_a_ranking_becomes_the_choices_it_is_made_of():
+    calls = read([ranking("q", "abc", (2, 0, 1))])
+    first = [calls.items[i] for i in calls.image[0]]
+    assert first == ["c", "a", "b"]
+    assert calls.target[0].tolist() == [1, 0, 0]
+    assert calls.shown[1].tolist() == [True, True, False]
+    assert [calls.items[i] for i in calls.image[1][:2]] == ["a", "b"]
+
+
+def test_the_favourite_slot_is_taken_out_of_soft_answers():
+    rng = np.random.default_rng(0)
+    said = []
+    for _ in range(300):
+        a, b = rng.choice(12, 2, replace=False)
+        logit = 0.5 * (a - b) + 1.0  # the first slot is favoured by one logit
+        p = 1 / (1 + np.exp(-logit))
+        said.append(choice("q", (f"{a:02}", f"{b:02}"), (p, 1 - p)))
+    calls = read(said)
+    number = np.array([int(item) for item in calls.items])
+    truth = 0.5 * (number[calls.image[:, 0]] - number[calls.image[:, 1]])
+    found = np.log(calls.target[:, 0] / calls.target[:, 1])
+    assert np.mean(found - truth) == pytest.approx(0, abs=0.15)
+
+
+def test_images_shown_often_weigh_less():
+    calls = read([choice("q", "ab", (0.9, 0.1)), choice("r", "ab", (0.2, 0.8)), choice("q", "ac", (0.9, 0.1))])
+    weight = dict(zip(calls.items, calls.weight, strict=True))
+    assert weight["a"] < weight["b"] < weight["c"]
+    assert weight["a"] * 3 == pytest.approx(weight["c"])
+
+
+def test_judgments_that_prefer_nothing_are_an_error():
+    with pytest.raises(VdistillError, match="all judgments are ties"):
+        read([choice("q", "ab", (0.5, 0.5)), choice("r", "ab", (0.5, 0.5))])
+
+
+def test_whole_pools_share_a_step():
+    rng = np.random.default_rng(0)
+    said = [
+        choice(f"q{q}", [f"{pool}-{i:02}" for i in rng.choice(16, 4, replace=False)], (0.4, 0.3, 0.2, 0.1), pool)
+        for q in range(20)
+        for pool in range(6)
+        for _ in range(3)
+    ]
+    calls = read(said)
+    found = steps(calls, 32, np.random.default_rng(1))
+    assert len(found) == 3
+    assert all(len(step.images) == 32 and len(step.rows) == 120 for step in found)
+
+
+@given(st.integers(2, 40), st.integers(1, 60), st.integers(2, 6), st.booleans(), st.integers(0, 5))
+def test_each_call_is_in_exactly_one_step_with_all_its_images(batch, count, size, pooled, seed):
+    rng = np.random.default_rng(seed)
+    said = []
+    for number in range(count):
+        pool = int(rng.integers(3)) if pooled else None
+        items = [f"{pool}-{i}" for i in rng.choice(20, size, replace=False)]
+        p = rng.dirichlet(np.ones(size))
+        said.append(choice(f"q{number % 4}", items, p, pool))
+    calls = read(said)
+    found = steps(calls, batch, rng)
+    assert sorted(row for step in found for row in step.rows.tolist()) == list(range(len(calls.query)))
+    for step in found:
+        assert set(calls.image[step.rows][calls.shown[step.rows]].tolist()) == set(step.images.tolist())
+        assert len(step.images) <= max(batch, size)
