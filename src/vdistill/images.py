@@ -232,17 +232,16 @@ class Preprocessing:
         return image.resize((self.width, self.height), Image.Resampling(self.resample))
 
     def _crop(self, image: Image.Image, edge: int) -> Image.Image:
-        """The centre of the scaled picture, black where the scaled picture is the smaller one.
-
-        Only the part that stays is computed, so a picture of 1 × 50,000 pixels costs no more than another.
-        """
+        """The centre of the scaled picture, black where the scaled picture is the smaller one."""
         short, long = min(image.size), max(image.size)
         scaled = [edge if side == short else int(edge * long / short) for side in image.size]
-        spans = [_span(*sides) for sides in zip(scaled, (self.width, self.height), strict=True)]
-        (left, x0, x1), (top, y0, y1) = spans
-        ratio_x, ratio_y = image.width / scaled[0], image.height / scaled[1]
-        box = (x0 * ratio_x, y0 * ratio_y, min(x1 * ratio_x, image.width), min(y1 * ratio_y, image.height))
-        part = image.resize((x1 - x0, y1 - y0), Image.Resampling(self.resample), box=box)
+        (left, x0, x1), (top, y0, y1) = (_span(*s) for s in zip(scaled, (self.width, self.height), strict=True))
+        if long <= 8 * short:
+            part = image.resize((scaled[0], scaled[1]), Image.Resampling(self.resample)).crop((x0, y0, x1, y1))
+        else:  # 1 × 50,000 pixels would become gigabytes: compute only what stays
+            rx, ry = image.width / scaled[0], image.height / scaled[1]
+            box = (x0 * rx, y0 * ry, min(x1 * rx, image.width), min(y1 * ry, image.height))
+            part = image.resize((x1 - x0, y1 - y0), Image.Resampling(self.resample), box=box)
         if part.size == (self.width, self.height):
             return part
         canvas = Image.new("RGB", (self.width, self.height))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,7 +77,9 @@ def attach(encoder: DualEncoder, settings: DistillSettings) -> int:
         raise VdistillError(f"--rank {settings.rank} is out of range", hint="8 to 64 is usual")
     torch.manual_seed(settings.seed)
     config = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=targets, bias="none")
-    encoder.model = get_peft_model(encoder.model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that are to go
+        encoder.model = get_peft_model(encoder.model, config)
     return sum(parameter.numel() for parameter in encoder.model.parameters() if parameter.requires_grad)
 
 

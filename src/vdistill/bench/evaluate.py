@@ -1,0 +1,222 @@
+"""`bench`: backbone, student and teacher on the same held-out queries and items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from vdistill import metrics
+from vdistill.bench.gates import Gate, Outcome, check_gates
+from vdistill.errors import VdistillError
+from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
+from vdistill.metrics import Floats, Interval
+from vdistill.qrels import from_qrels, read_qrels
+from vdistill.records import Item
+from vdistill.splits import split_of
+
+if TYPE_CHECKING:
+    from vdistill.database import Database
+    from vdistill.records import Judgment
+
+MODELS = ("backbone", "student", "teacher")
+DIFFERENCE = "student-backbone"
+
+Values = dict[str, Floats]  # of one model, by metric: (q,), or (t,) for the literal ones
+
+
+class Embedded(Protocol):
+    """An index with its text encoder: a `vdistill.query.search.Searcher`."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all items."""
+        ...
+
+    @property
+    def catalog_root(self) -> Path:
+        """The folder that the ids are relative to."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, d)."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, d)."""
+        ...
+
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What the catalog says of the items."""
+        ...
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What was measured.
+
+    values:  per model its values by metric, one a query.
+    models:  their means; None for a model that is not there.
+    ci95:    95 % intervals of the means, and under `student-backbone` of the paired difference.
+    gates:   the outcome of each `--fail-under`.
+    heldout: what all of it was measured on.
+    notes:   what was left out, one line each.
+    """
+
+    values: dict[str, Values]
+    models: dict[str, dict[str, float] | None]
+    ci95: dict[str, dict[str, Interval]]
+    gates: tuple[Outcome, ...]
+    heldout: HeldOut
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The gates that were not met."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence."""
+        return _verdict(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The Contract's document."""
+        return {
+            "models": {model: found and dict(found) for model, found in self.models.items()},
+            "ci95": {
+                model: {metric: list(found) for metric, found in intervals.items()}
+                for model, intervals in self.ci95.items()
+            },
+            "queries": len(self.heldout.verdicts),
+            "items": len(self.heldout.items),
+            "gates": [gate.to_json() for gate in self.gates],
+        }
+
+
+def bench(
+    searchers: Mapping[str, Embedded],
+    database: Database,
+    qrels: Path | None = None,
+    *,
+    gates: Sequence[Gate] = (),
+    seed: int = 0,
+) -> BenchReport:
+    """Measure the models on held-out queries and held-out items.
+
+    searchers: `backbone`, and `student` where there is one. qrels: a TREC file to judge by instead of the teacher.
+    seed: of the bootstrap.
+    Raises VdistillError where there is nothing to judge by, and for gates without a student.
+    """
+    judgments = database.judgments("heldout")
+    items = _common_items(searchers)
+    holdout = float(database.setting("holdout") or 0.0)
+    if qrels is None:
+        heldout = from_judgments(judgments, [item for item in items if split_of("item", item.id, holdout) == "heldout"])
+    else:
+        heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, holdout)
+    values = {model: _measure(heldout, searcher) for model, searcher in searchers.items()}
+    teacher = _teacher(heldout, judgments)
+    return summarise(heldout, values if teacher is None else values | {"teacher": teacher}, gates, seed)
+
+
+def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate] = (), seed: int = 0) -> BenchReport:
+    """From values per query to means, intervals, gap closed and gates."""
+    models: dict[str, dict[str, float] | None] = {
+        model: means(values[model]) if model in values else None for model in MODELS
+    }
+    ci95 = {model: _intervals(found, seed) for model, found in values.items()}
+    _add_gap(models, ci95, values, seed)
+    if {"backbone", "student"} <= values.keys():
+        ci95[DIFFERENCE] = _intervals(differences(values), seed)
+    return BenchReport(
+        values=values,
+        models=models,
+        ci95=ci95,
+        gates=check_gates(gates, models["student"]),
+        heldout=heldout,
+        seed=seed,
+        notes=(*heldout.notes, *_absent(models)),
+    )
+
+
+def differences(values: Mapping[str, Values]) -> Values:
+    """Student minus backbone, query by query, for each metric that both have."""
+    student, backbone = values["student"], values["backbone"]
+    return {metric: student[metric] - backbone[metric] for metric in student if metric in backbone}
+
+
+def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:
+    """The items that every model has a vector for, with their metadata."""
+    first, *others = searchers.values()
+    ids = set(first.ids).intersection(*(other.ids for other in others))
+    keys = sorted(ids)
+    rows = zip(keys, first.metadata(keys), strict=True)
+    return [Item(key, first.catalog_root / key, metadata) for key, metadata in rows]
+
+
+def _measure(heldout: HeldOut, searcher: Embedded) -> Values:
+    vectors, queries, titles = searcher.vectors(heldout.items), searcher.encode(heldout.queries), heldout.titles
+    return evaluate(heldout, vectors, queries, searcher.encode(titles) if titles else queries[:0])
+
+
+def _teacher(heldout: HeldOut, judgments: Sequence[Judgment]) -> Values | None:
+    """The teacher's own row, where it was asked any of these queries."""
+    scores = teacher_scores(heldout, judgments)
+    return grade(heldout, scores) if any(found is not None for found in scores) else None
+
+
+def _add_gap(
+    models: Mapping[str, dict[str, float] | None],
+    ci95: Mapping[str, dict[str, Interval]],
+    values: Mapping[str, Values],
+    seed: int,
+) -> None:
+    """`gap_closed` of the student, where all three rows are there and the teacher is better than the backbone."""
+    student = models["student"]
+    if student is None or "backbone" not in values or "teacher" not in values:
+        return
+    ours, theirs, ceiling = (values[model]["ndcg@10"] for model in ("student", "backbone", "teacher"))
+    gap = metrics.gap_closed(ours, theirs, ceiling)
+    if not np.isfinite(gap):
+        return
+    student["gap_closed"] = gap
+    between = metrics.gap_interval(ours, theirs, ceiling, seed)
+    if between is not None:
+        ci95["student"]["gap_closed"] = between
+
+
+def _intervals(values: Values, seed: int) -> dict[str, Interval]:
+    found = {metric: metrics.interval(values[metric], seed) for metric in metrics.METRICS if metric in values}
+    return {metric: interval for metric, interval in found.items() if interval is not None}
+
+
+def _absent(models: Mapping[str, dict[str, float] | None]) -> tuple[str, ...]:
+    reasons = {
+        "student": "no student yet: `vdistill distill` makes one",
+        "teacher": "no row for the teacher: it was never asked these queries",
+    }
+    return tuple(reason for model, reason in reasons.items() if models[model] is None)
+
+
+def _verdict(report: BenchReport) -> str:
+    """What the paired interval of nDCG@10 allows to say."""
+    backbone, student = report.models["backbone"], report.models["student"]
+    if backbone is None:
+        raise VdistillError("nothing was measured for the backbone", hint="run `vdistill index --model backbone`")
+    if student is None:
+        return f"The backbone alone reaches an nDCG@10 of {backbone['ndcg@10']:.3f}; there is no student to compare."
+    gain = student["ndcg@10"] - backbone["ndcg@10"]
+    figures = f"nDCG@10 {student['ndcg@10']:.3f} against {backbone['ndcg@10']:.3f}"
+    between = report.ci95[DIFFERENCE].get("ndcg@10")
+    if between is None:
+        return f"One query is too few to tell student and backbone apart ({figures})."
+    spread = f"{gain:+.3f}, 95 % interval {between.low:+.3f} to {between.high:+.3f}"
+    if between.low <= 0 <= between.high:
+        return f"No difference between student and backbone can be shown: {figures} ({spread})."
+    better = "better" if gain > 0 else "worse"
+    return f"The student ranks {better} than the backbone it came from: {figures} ({spread})."

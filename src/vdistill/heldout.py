@@ -1,0 +1,224 @@
+"""What models are judged by: held-out queries on held-out items, with the teacher's verdicts or those of a qrels file.
+
+Nothing else can enter. A `HeldOut` is built from held-out queries and held-out items alone, and every model is graded
+on the same queries and candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vdistill import metrics, preferences
+from vdistill.errors import VdistillError
+from vdistill.metrics import DEPTH, METRICS, Floats, Ints
+from vdistill.records import Item, Judgment
+
+# Literal retention is a mean over titles: this many give it to ± 0.02, and a large catalog need not be asked for all.
+MOST_TITLES = 1000
+
+_BLOCK = 32  # queries scored at once: a matrix of 32 × 100,000 float32 is 13 MB
+_LABEL = "`vdistill label` judges held-out queries too: run it with a larger --budget, or with --holdout above 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one query.
+
+    rows:  (m,) places in `HeldOut.items`, ascending.
+    gains: (m,) ≥ 0, for nDCG and recall.
+    worth: (m,) what τ and pairwise accuracy compare with: the teacher's utilities, or the gains again.
+    """
+
+    query: str
+    rows: Ints
+    gains: Floats
+    worth: Floats
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out queries and items, and what is known of them.
+
+    source:    `teacher`: the candidates of a query are the items the teacher judged for it. `qrels`: all items are
+               candidates of every query, and those without a grade have gain 0.
+    judged_by: the teacher, or the name of the qrels file.
+    items:     ids (n,), ascending: the rows of item vectors.
+    titles:    distinct titles of the items (t,), at most `MOST_TITLES`, chosen by their hash.
+    bearers:   (t,) places of the items that bear each title.
+    notes:     what was left out, for the person who reads the figures.
+    """
+
+    source: Literal["teacher", "qrels"]
+    judged_by: str
+    items: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    titles: tuple[str, ...]
+    bearers: tuple[Ints, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The texts (q,): the rows of query vectors."""
+        return tuple(verdict.query for verdict in self.verdicts)
+
+    @property
+    def candidates(self) -> Ints:
+        """(q,) how many items are ranked for each query."""
+        sizes = [len(v.rows) if self.source == "teacher" else len(self.items) for v in self.verdicts]
+        return np.array(sizes, np.intp)
+
+    def dense(self, verdict: Verdict) -> tuple[Ints | slice, Floats, Floats]:
+        """The candidates of a query with the gain and the worth of each."""
+        if self.source == "teacher":
+            return verdict.rows, verdict.gains, verdict.worth
+        gains = np.zeros(len(self.items))
+        gains[verdict.rows] = verdict.gains
+        return slice(None), gains, gains
+
+
+def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOut:
+    """Judge by the teacher's preferences.
+
+    judgments: those of the held-out split; others are passed over. items: the held-out items with vectors, in any
+    order; what was judged beyond them is left out.
+
+    The teacher's best ten get the gains 10, 9, … 1 (tied ones share), so that nDCG does not hang on the scale of the
+    utilities; recall@10 asks for those ten. Raises VdistillError where no query has two judged items.
+    """
+    items = sorted(items, key=lambda item: item.id)
+    ids = tuple(item.id for item in items)
+    found = _utilities([one for one in judgments if one.split == "heldout"], ids)
+    verdicts = [
+        Verdict(query, rows, _gains(worth), worth)
+        for query, (rows, worth) in found.items()
+        if len(np.unique(worth)) > 1
+    ]
+    if not verdicts:
+        raise VdistillError("no held-out judgments to measure by", hint=_LABEL)
+    lost = len(found) - len(verdicts)
+    notes = (f"{lost:,} held-out queries left out: the teacher tells no two pictures apart",) if lost else ()
+    teachers = sorted({one.teacher for one in judgments if one.split == "heldout"})
+    titles, bearers = titles_of(items)
+    return HeldOut("teacher", ", ".join(teachers), ids, tuple(verdicts), titles, bearers, notes)
+
+
+def evaluate(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:
+    """Grade a dual encoder.
+
+    items: (n, d), queries: (q, d), titles: (t, d) unit vectors, in the order of `heldout`.
+    Returns per metric the values of the queries (q,), of `literal_…` those of the titles (t,); NaN where a metric has
+    no meaning for a query. Raises VdistillError where the texts and the items are of different dimensions.
+    """
+    if items.shape[1] != queries.shape[1]:
+        raise VdistillError(
+            f"the items have {items.shape[1]} dimensions, the queries {queries.shape[1]}",
+            hint="index and text encoder are of different models: run `vdistill index`",
+        )
+    values = grade(heldout, _scores(queries, items))
+    if heldout.titles:
+        values.update(_literal(heldout, items, titles))
+    return values
+
+
+def evaluate_mean(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -> dict[str, float]:
+    """The means of `evaluate`; metrics without a value are absent."""
+    return means(evaluate(heldout, items, queries, titles))
+
+
+def means(values: Mapping[str, Floats]) -> dict[str, float]:
+    """The mean of each metric that has one, in the order of `METRICS`."""
+    found = {name: metrics.mean(values[name]) for name in METRICS if name in values}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def grade(heldout: HeldOut, scores: Iterable[Floats | None]) -> dict[str, Floats]:
+    """Grade anything that scores items: (n,) for each query, None where it has nothing to say.
+
+    Returns per metric the values (q,), NaN where there are no scores.
+    """
+    names = ("ndcg@10", "recall@10", "mpr", "kendall_tau", "pairwise_accuracy")
+    values = np.full((len(heldout.verdicts), len(names)), np.nan)
+    for row, (verdict, found) in enumerate(zip(heldout.verdicts, scores, strict=True)):
+        if found is not None:
+            candidates, gains, worth = heldout.dense(verdict)
+            values[row] = _grades(found[candidates], gains, worth)
+    return dict(zip(names, values.T, strict=True))
+
+
+def teacher_scores(heldout: HeldOut, judgments: Sequence[Judgment]) -> list[Floats | None]:
+    """The teacher as a ranker: its fitted utilities (n,), items that it never saw below all others.
+
+    None for a query that it was never asked. Judged by its own preferences it is perfect; by qrels it is the ceiling.
+    """
+    found = _utilities([one for one in judgments if one.split == "heldout"], heldout.items)
+    return [_spread(*found[query], len(heldout.items)) if query in found else None for query in heldout.queries]
+
+
+def _grades(scores: Floats, gains: Floats, worth: Floats) -> tuple[float, ...]:
+    alike = metrics.agreement(scores, worth)
+    return (
+        metrics.ndcg(scores, gains),
+        metrics.recall(scores, gains),
+        metrics.percentile_rank(scores, worth),
+        alike.tau,
+        alike.pairwise,
+    )
+
+
+def _literal(heldout: HeldOut, items: Floats, titles: Floats) -> dict[str, Floats]:
+    found = [
+        (metrics.literal_recall(scores, bearers, 1), metrics.literal_recall(scores, bearers, DEPTH))
+        for scores, bearers in zip(_scores(titles, items), heldout.bearers, strict=True)
+    ]
+    first, tenth = np.array(found).T
+    return {"literal_recall@1": first, "literal_recall@10": tenth}
+
+
+def _scores(texts: Floats, items: Floats) -> Iterator[Floats]:
+    """The cosine similarities (n,) of each text."""
+    for start in range(0, len(texts), _BLOCK):
+        yield from texts[start : start + _BLOCK] @ items.T
+
+
+def _utilities(judgments: Sequence[Judgment], items: Sequence[str]) -> dict[str, tuple[Ints, Floats]]:
+    """For each judged query the places of its items among `items`, ascending, and their utilities."""
+    if not judgments:
+        return {}
+    rows = {item: row for row, item in enumerate(items)}
+    fitted = preferences.fit(judgments)
+    found = {}
+    for query in fitted.queries:
+        keys, utilities = fitted.means(query)
+        here = [place for place, key in enumerate(keys) if key in rows]
+        places = np.array([rows[keys[place]] for place in here], np.intp)
+        order = np.argsort(places)
+        found[query] = (places[order], utilities[here][order])
+    return {query: pair for query, pair in found.items() if len(pair[0]) > 1}
+
+
+def _gains(utilities: Floats) -> Floats:
+    """(n,): 10 for the first, 9 for the second, … 0 from the eleventh on."""
+    from scipy.stats import rankdata
+
+    return np.asarray(np.maximum(0.0, DEPTH + 1 - rankdata(-utilities)))
+
+
+def _spread(rows: Ints, utilities: Floats, count: int) -> Floats:
+    scores = np.full(count, utilities.min() - 1)
+    scores[rows] = utilities
+    return scores
+
+
+def titles_of(items: Sequence[Item]) -> tuple[tuple[str, ...], tuple[Ints, ...]]:
+    """Distinct titles (t,), at most `MOST_TITLES`, and for each the places of the items that bear it."""
+    bearers: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        if item.title is not None:
+            bearers.setdefault(item.title, []).append(row)
+    chosen = sorted(bearers, key=lambda title: hashlib.sha256(title.encode()).digest())[:MOST_TITLES]
+    return tuple(sorted(chosen)), tuple(np.array(bearers[title], np.intp) for title in sorted(chosen))

@@ -1,0 +1,149 @@
+"""The towers as ONNX files, so that a query needs neither torch nor transformers; each is checked before it counts."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vdistill.encoder import DualEncoder
+from vdistill.errors import VdistillError
+from vdistill.index.tokens import PROBES, check_same, export_tokenizer
+from vdistill.query import picture, text
+
+MIN_COSINE = 0.9999
+_EXTERNAL_BEYOND = 2 * 10**9  # protobuf's limit for one file
+
+
+class _Tower(nn.Module):
+    """One tower as a module with positional inputs, in full precision."""
+
+    def __init__(self, encoder: DualEncoder, tower: str, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = encoder.model
+        self._features = getattr(encoder, tower)
+        self._names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self._features(**dict(zip(self._names, inputs, strict=True)))  # type: ignore[no-any-return]
+
+
+def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
+    """Write `model.onnx`, `tokenizer.json` and `text_encoder.json` into `folder`.
+
+    Raises VdistillError where the export fails, or does not do what the model does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = encoder.tokenizer
+    settings = text.TextSettings(
+        max_length=encoder.max_text_length,
+        padding=encoder.text_padding,
+        pad_id=int(tokenizer.pad_token_id or 0),
+        pad_token=str(tokenizer.pad_token or ""),
+        inputs=encoder.text_input_names,
+        dim=encoder.dim,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+    )
+    (folder / text.SETTINGS).write_text(json.dumps(asdict(settings)), encoding="utf-8")
+    export_tokenizer(tokenizer, folder / text.TOKENIZER)
+    axes = {0: torch.export.Dim.DYNAMIC}
+    if settings.padding == "longest":
+        axes[1] = torch.export.Dim.DYNAMIC
+    _export(_on_cpu(encoder), "text_features", encoder.tokenize(PROBES[:3]), axes, folder / text.MODEL)
+    exported = text.TextEncoder.open(folder)
+    names = {name: values.tolist() for name, values in encoder.tokenize(PROBES).items()}
+    check_same(exported.tokenize(PROBES)["input_ids"].tolist(), names["input_ids"], type(tokenizer).__name__)
+    _check(exported.encode(PROBES), encoder.encode_texts(PROBES), "text")
+
+
+def export_image_encoder(encoder: DualEncoder, folder: Path) -> None:
+    """Write `model.onnx` and `preprocessing.json` into `folder`. Raises VdistillError as `export_text_encoder` does.
+
+    A tower that takes pictures of any shape (Siglip2 NaFlex) resizes its position embeddings for each picture, which
+    no fixed graph does: for it nothing is written.
+    """
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare = encoder.preprocessing
+    if prepare.patch_size:
+        return
+    (folder / picture.SETTINGS).write_text(prepare.to_json(), encoding="utf-8")
+    noise = np.random.default_rng(0).integers(0, 256, (3, 90, 120, 3), dtype=np.uint8)
+    inputs = prepare.stack([prepare(Image.fromarray(pixels)) for pixels in noise])
+    exact = replace(encoder, precision="fp32")
+    _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC},
+            folder / picture.MODEL)  # fmt: skip
+    exported = picture.PictureEncoder.open(folder)
+    one = {name: array[:1] for name, array in inputs.items()}
+    found = np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
+    _check(found, np.concatenate([exact.encode_images(inputs), exact.encode_images(one)]), "image")
+
+
+def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes: dict[int, Any], path: Path) -> None:
+    arguments = tuple(value.cpu() for value in inputs.values())
+    bytes_ = sum(weight.numel() * weight.element_size() for weight in encoder.model.parameters())
+    module = _Tower(encoder, tower, tuple(inputs)).eval()
+    try:
+        with _silence(), torch.inference_mode(False), torch.no_grad():
+            torch.onnx.export(
+                module,
+                arguments,
+                str(path),
+                input_names=list(inputs),
+                output_names=["features"],
+                dynamic_shapes={"inputs": tuple(axes for _ in arguments)},
+                dynamo=True,
+                external_data=bytes_ > _EXTERNAL_BEYOND,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises its own kinds, deep and many
+        raise VdistillError(
+            f"cannot export the {tower.split('_')[0]} tower of {encoder.source}: {type(error).__name__}",
+            hint="run again with --debug for the exporter's own words",
+        ) from error
+
+
+def _on_cpu(encoder: DualEncoder) -> DualEncoder:
+    """The encoder itself on a CPU, else a copy there: the exported file runs on one."""
+    if encoder.device.type == "cpu":
+        return encoder
+    return replace(encoder, model=copy.deepcopy(encoder.model).cpu(), device=torch.device("cpu"))
+
+
+def _check(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
+    worst = float((found * wanted).sum(axis=1).min())
+    if not worst >= MIN_COSINE:
+        raise VdistillError(
+            f"the exported {what} encoder differs from the model: cosine {worst:.6f}",
+            hint="please report this backbone, with the versions of torch and onnxruntime",
+        )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's progress and remarks off both streams."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

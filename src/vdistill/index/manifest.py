@@ -1,0 +1,136 @@
+"""`manifest.json`: what an index consists of and was made from. Publishing it is what publishes the index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vdistill.errors import VdistillError
+from vdistill.images import file_sha256
+from vdistill.workspace import read_json, write_file
+
+SCHEMA_VERSION = 1
+NAME = "manifest.json"
+REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affected"
+
+# Larger files are checked by size and by their first and last bytes when they are opened, in full by `verify`.
+_SMALL = 4 * 1024**2
+_EDGE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file of the index: its name relative to the index folder, its size, and its hashes."""
+
+    name: str
+    bytes: int
+    sha256: str
+    edges_sha256: str
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> FileFacts:
+        """Measure `folder / name`."""
+        path = folder / name
+        return cls(name, path.stat().st_size, file_sha256(path), _edges_sha256(path))
+
+    def check(self, folder: Path, full: bool = False) -> Path:
+        """The file's path, when it is what was written; else VdistillError. `full` reads large files whole too."""
+        path = folder / self.name
+        try:
+            actual = path.stat().st_size
+            if actual != self.bytes:
+                raise VdistillError(f"{path} is damaged: {actual} bytes, the manifest says {self.bytes}", hint=REMEDY)
+            whole = full or self.bytes <= _SMALL
+            same = file_sha256(path) == self.sha256 if whole else _edges_sha256(path) == self.edges_sha256
+        except OSError as error:
+            raise VdistillError(f"the index is damaged: {path}: {error.strerror}", hint=REMEDY) from error
+        if not same:
+            raise VdistillError(f"{path} is damaged: its content is not what was written", hint=REMEDY)
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The index of one model. `catalog` is the folder that item ids are relative to; `created` is in UNIX seconds."""
+
+    generation: int
+    made_from: str
+    model_fingerprint: str
+    text_fingerprint: str
+    preprocessing: str
+    dim: int
+    dtype: str
+    metric: str
+    count: int
+    catalog: str
+    created: float
+    seed: int
+    vectors: FileFacts
+    items: FileFacts
+    text_encoder: tuple[FileFacts, ...]
+    image_encoder: tuple[FileFacts, ...]
+
+    @property
+    def files(self) -> tuple[FileFacts, ...]:
+        """Everything that the entry needs."""
+        return (self.vectors, self.items, *self.text_encoder, *self.image_encoder)
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    """The entries by model name, none where there is no index.
+
+    Raises VdistillError where the manifest is damaged or of a newer version.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return {}
+    document = read_json(path, "the index", REMEDY)
+    try:
+        if document["schema_version"] > SCHEMA_VERSION:
+            raise VdistillError(f"{path} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill")
+        return {name: _entry(facts) for name, facts in document["models"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VdistillError(f"the index is damaged: {path} lacks {error}", hint=REMEDY) from error
+
+
+def write(folder: Path, entries: Mapping[str, Entry]) -> None:
+    """Publish: from here on readers see these entries, until here the old ones."""
+    document = {"schema_version": SCHEMA_VERSION, "models": {name: asdict(entry) for name, entry in entries.items()}}
+    write_file(folder / NAME, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def verify(folder: Path) -> None:
+    """Read every file of every entry in full. Raises VdistillError for the first that is not what was written."""
+    for entry in read(folder).values():
+        for file in entry.files:
+            file.check(folder, full=True)
+
+
+def sweep(folder: Path, entries: Iterable[Entry]) -> None:
+    """Remove what no entry names: old generations, and the remains of a build that was killed."""
+    needed = {folder / NAME} | {folder / file.name for entry in entries for file in entry.files}
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before the folders they lie in
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in needed:
+            path.unlink(missing_ok=True)
+
+
+def _entry(facts: dict[str, Any]) -> Entry:
+    one = {name: FileFacts(**facts[name]) for name in ("vectors", "items")}
+    many = {name: tuple(FileFacts(**file) for file in facts[name]) for name in ("text_encoder", "image_encoder")}
+    return Entry(**{**facts, **one, **many})
+
+
+def _edges_sha256(path: Path) -> str:
+    """Hash of the first and the last bytes."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_EDGE))
+        file.seek(max(0, path.stat().st_size - _EDGE))
+        digest.update(file.read(_EDGE))
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""A Hugging Face tokenizer as the one file that `tokenizers` reads without transformers."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+from vdistill.errors import VdistillError
+
+PROBES = (
+    "a photo of a red watering can",
+    "Gift for a mother who loves gardening!",
+    "  two   spaces,\ttab\nand newline ",
+    "it's 5'10\" — don't you'll €9.99 50% #1",
+    "Ünïcödé naïve café ſtraße",
+    "日本語のテキスト と 한국어",
+    "مرحبا بالعالم",
+    "🎁👩‍🌾 emoji 🪴",
+    "(parentheses) [brackets] {braces} under_score",
+    "x",
+    "a very long wish " * 60,
+)
+
+
+def export_tokenizer(tokenizer: Any, path: Path) -> None:
+    """Write `tokenizer.json`. Raises VdistillError for a tokenizer without one that cannot be converted."""
+    backend = getattr(tokenizer, "backend_tokenizer", None) or _converted(tokenizer)
+    state = type(backend).from_str(backend.to_str())  # a copy: the caller's keeps its own truncation and padding
+    state.no_truncation()
+    state.no_padding()
+    state.save(str(path))
+
+
+def check_same(ours: list[list[int]], theirs: list[list[int]], kind: str) -> None:
+    """Raise VdistillError, naming the text, where the two tokenizers differ on a probe."""
+    for text, one, other in zip(PROBES, ours, theirs, strict=True):
+        if one != other:
+            raise VdistillError(
+                f"the exported tokenizer reads {text[:40]!r} differently from {kind}",
+                hint="use a backbone with a fast tokenizer (tokenizer.json); please report this one",
+            )
+
+
+def _converted(tokenizer: Any) -> Any:
+    """A SentencePiece tokenizer that transformers runs in Python, in terms of `tokenizers`."""
+    from transformers.convert_slow_tokenizer import SpmConverter
+
+    kind = type(tokenizer).__name__
+    if kind != "SiglipTokenizer":
+        raise _no_way(kind, "it has no tokenizer.json")
+    try:
+        backend = SpmConverter(tokenizer).converted()
+    except Exception as error:  # whatever protobuf and the converter find wrong
+        raise _no_way(kind, str(error)) from error
+    backend.normalizer = _siglip_normalizer(tokenizer, backend.normalizer)
+    backend.post_processor = _closing(tokenizer)
+    return backend
+
+
+def _siglip_normalizer(tokenizer: Any, rest: Any) -> Any:
+    """SigLIP's own clean-up before SentencePiece's: lower case, no ASCII punctuation, single spaces."""
+    from tokenizers import Regex, normalizers
+
+    lower = [normalizers.Lowercase()] if tokenizer.do_lower_case else []
+    return normalizers.Sequence(
+        [
+            normalizers.Replace("▁", " "),
+            *lower,
+            normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""),
+            normalizers.Replace(Regex(r"\s+"), " "),
+            normalizers.Strip(),
+            rest,
+        ]
+    )
+
+
+def _closing(tokenizer: Any) -> Any:
+    from tokenizers.processors import TemplateProcessing
+
+    end = tokenizer.eos_token
+    return TemplateProcessing(single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)])
+
+
+def _no_way(kind: str, why: str) -> VdistillError:
+    return VdistillError(
+        f"cannot export the tokenizer {kind}: {why}", hint="use a backbone with a fast tokenizer (tokenizer.json)"
+    )

@@ -1,0 +1,25 @@
+"""Short names of vision-language models that make good teachers."""
+
+from __future__ import annotations
+
+ALIASES = {
+    "qwen2-vl": "Qwen/Qwen2-VL-2B-Instruct",
+    "qwen2-vl:2b": "Qwen/Qwen2-VL-2B-Instruct",
+    "qwen2-vl:7b": "Qwen/Qwen2-VL-7B-Instruct",
+    "qwen2.5-vl": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "qwen2.5-vl:3b": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "qwen2.5-vl:7b": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "qwen3-vl": "Qwen/Qwen3-VL-2B-Instruct",
+    "qwen3-vl:2b": "Qwen/Qwen3-VL-2B-Instruct",
+    "qwen3-vl:4b": "Qwen/Qwen3-VL-4B-Instruct",
+    "qwen3-vl:8b": "Qwen/Qwen3-VL-8B-Instruct",
+    "smolvlm": "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+    "smolvlm:256m": "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
+    "smolvlm:500m": "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
+    "smolvlm:2.2b": "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+}
+
+
+def resolve(name: str) -> str:
+    """The model id behind an alias; any other name is returned as it is."""
+    return ALIASES.get(name, name)

@@ -1,0 +1,95 @@
+"""`table:FILE`: a teacher that answers from a file of query, item, score: logs, human ratings, or a simulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vdistill.errors import VdistillError
+from vdistill.images import file_sha256
+from vdistill.label.teacher import Price
+from vdistill.records import Answer, Failure, Question
+from vdistill.tables import Line, read_rows
+
+TEMPERATURE = 1.0
+
+
+class TableTeacher:
+    """Chooses among the images with p ∝ exp(score / temperature): a Bradley–Terry chooser.
+
+    A ranking (`--ask rank`) is the order of the scores, ties as shown; nothing is drawn at random.
+    """
+
+    prompt = ""
+    batch_size = 64
+    concurrency = 1
+    looks = False
+
+    def __init__(self, path: Path, temperature: float = TEMPERATURE) -> None:
+        self._scores = _read(path)
+        self._temperature = temperature
+        self.name = f"table:{path.name}@{file_sha256(path)[:8]}"
+        if temperature != TEMPERATURE:
+            self.name += f"/{temperature:g}"
+
+    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The queries without a row, and the items that some known query has no score for."""
+        unknown = [query for query in queries if query not in self._scores]
+        known = [self._scores[query] for query in queries if query in self._scores]
+        return unknown, [item for item in items if not known or any(item not in scores for scores in known)]
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
+        """Answer from the table; a question about anything it does not hold is a Failure naming it."""
+        return [self._answer(question) for question in questions]
+
+    def price(self, question: Question) -> Price:
+        """Free."""
+        return Price()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _answer(self, question: Question) -> Answer | Failure:
+        scores = self._scores.get(question.query)
+        if scores is None:
+            return Failure(f"the table has no query {question.query!r}")
+        shown = [image.item_id for image in question.images]
+        missing = [item for item in shown if item not in scores]
+        if missing:
+            return Failure(f"the table has no score of {missing[0]!r} for {question.query!r}")
+        return chosen([scores[item] for item in shown], self._temperature, question)
+
+
+def chosen(scores: Sequence[float], temperature: float, question: Question) -> Answer:
+    """The answer of somebody who weighs the images of `question` by these scores (higher is better)."""
+    values = np.asarray(scores, np.float64)
+    if question.ask == "rank":
+        return Answer(order=tuple(int(slot) for slot in np.argsort(-values, kind="stable")))
+    p = np.exp((values - values.max()) / temperature)
+    return Answer(probabilities=tuple(float(x) for x in p / p.sum()))
+
+
+def _read(path: Path) -> dict[str, dict[str, float]]:
+    scores: dict[str, dict[str, float]] = {}
+    for line in read_rows(path, required="query"):
+        scores.setdefault(str(line.row["query"]).strip(), {})[str(line.row.get("item"))] = _score(path, line)
+    if not scores:
+        raise VdistillError(f"{path} has no rows", hint="each row needs query, item and score")
+    return scores
+
+
+def _score(path: Path, line: Line) -> float:
+    if line.row.get("item") in (None, ""):
+        raise VdistillError(f"{path}, line {line.number}: no 'item'", hint="each row needs query, item and score")
+    try:
+        score = float(line.row.get("score"))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise VdistillError(
+            f"{path}, line {line.number}: the score {line.row.get('score')!r} is no number", hint="give a finite number"
+        )
+    return score

@@ -1,0 +1,209 @@
+"""What a ranking is worth: pure functions over the candidates of one query.
+
+Candidates come in the order of their ids, so that a tie in the scores is settled the same way everywhere: the earlier
+candidate stands higher. Gains are ≥ 0, and 0 is "not relevant".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.intp]
+
+DEPTH = 10  # how far down a shopper looks
+
+# Everything that is measured, in the order of tables. All are the better the higher.
+METRICS = (
+    "ndcg@10",
+    "recall@10",
+    "mpr",
+    "kendall_tau",
+    "pairwise_accuracy",
+    "literal_recall@1",
+    "literal_recall@10",
+    "gap_closed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How alike two orders are: `tau` in [-1, 1], `pairwise` in [0, 1]."""
+
+    tau: float
+    pairwise: float
+
+
+class Interval(NamedTuple):
+    """A confidence interval: a pair, so that JSON shows it as one."""
+
+    low: float
+    high: float
+
+
+def top(scores: Floats, k: int) -> Ints:
+    """The places (min(k, n),) of the highest of `scores` (n,), best first, without sorting them all."""
+    if k >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    border = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = np.flatnonzero(scores > border)
+    level = np.flatnonzero(scores == border)[: k - len(above)]
+    chosen = np.sort(np.concatenate([above, level]))
+    return chosen[np.argsort(-scores[chosen], kind="stable")]
+
+
+def ndcg(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
+    """Normalised discounted cumulative gain of the first `k`; linear gains, log2 discount, ideal over the candidates.
+
+    scores: (n,) of the model. gains: (n,). Returns a value in [0, 1]; NaN where nothing is relevant.
+    Source: Järvelin & Kekäläinen 2002, as `ndcg_cut` in trec_eval.
+    """
+    ideal = _dcg(gains[top(gains, k)])
+    return _dcg(gains[top(scores, k)]) / ideal if ideal > 0 else np.nan
+
+
+def recall(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
+    """The share of the relevant candidates that stand among the first `k`, as `recall` in trec_eval.
+
+    scores: (n,). gains: (n,). Returns a value in [0, 1]; NaN where nothing is relevant.
+    """
+    relevant = np.count_nonzero(gains > 0)
+    return float(np.count_nonzero(gains[top(scores, k)] > 0) / relevant) if relevant else np.nan
+
+
+def percentile_rank(scores: Floats, worth: Floats) -> float:
+    """Where the teacher's winner lands: (n − r) / (n − 1) for rank r from 1; several winners are averaged.
+
+    scores: (n,) of the model. worth: (n,), highest is the winner. Returns a value in [0, 1], 1 for the first place;
+    NaN for fewer than two candidates. Source: arXiv 2510.12014, section 4.
+    """
+    if len(scores) < 2:
+        return np.nan
+    winners = np.flatnonzero(worth == worth.max())
+    return float(np.mean((len(scores) - _ranks(scores, winners)) / (len(scores) - 1)))
+
+
+def agreement(scores: Floats, worth: Floats) -> Agreement:
+    """Kendall's τ-b, and the share of pairs that the teacher tells apart which the model orders alike (its ties: ½).
+
+    scores: (n,) of the model. worth: (n,) utilities or gains. Both NaN where the teacher tells no pair apart; a model
+    that tells none apart has τ 0 and ½.
+
+    Both come from one count. With C concordant and D discordant pairs, P pairs in all, T of them tied in the model and
+    U tied for the teacher, τ-b = (C − D) / √((P − T)(P − U)), and the share is ½ + ½ (C − D) / (P − U).
+    Source: Kendall 1945; counted in n log n by scipy.
+    """
+    from scipy.stats import kendalltau
+
+    pairs = len(scores) * (len(scores) - 1) // 2
+    by_model, by_teacher = pairs - _tied_pairs(scores), pairs - _tied_pairs(worth)
+    if by_teacher == 0:
+        return Agreement(np.nan, np.nan)
+    if by_model == 0:
+        return Agreement(0.0, 0.5)
+    tau = float(kendalltau(scores, worth).statistic)
+    return Agreement(tau, 0.5 + 0.5 * tau * (by_model / by_teacher) ** 0.5)
+
+
+def literal_recall(scores: Floats, bearers: Ints, k: int = DEPTH) -> float:
+    """Of the items that bear a title, the share found among the first `k` for that title; at most `k` are asked for.
+
+    scores: (n,) of the model for the title as a query. bearers: places of the items with that very title, at least one.
+    """
+    return float(np.isin(top(scores, k), bearers).sum() / min(k, len(bearers)))
+
+
+def gap_closed(student: Floats, backbone: Floats, teacher: Floats) -> float:
+    """(student − backbone) / (teacher − backbone) of the means over the queries that all three have a value for.
+
+    All (q,), NaN where there is none. Returns NaN where the teacher is no better than the backbone.
+    """
+    common = np.isfinite(student) & np.isfinite(backbone) & np.isfinite(teacher)
+    if not common.any():
+        return np.nan
+    low, middle, high = (float(values[common].mean()) for values in (backbone, student, teacher))
+    return (middle - low) / (high - low) if high > low else np.nan
+
+
+def mean(values: Floats) -> float:
+    """The mean of the values that are there; NaN where none is."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else np.nan
+
+
+def interval(values: Floats, seed: int = 0) -> Interval | None:
+    """The 95 % bootstrap interval (BCa) of the mean of `values` (q,), NaN left out; None for fewer than two.
+
+    For two models on the same queries, give the differences. Source: Efron 1987, by scipy.stats.bootstrap.
+    """
+    there = values[np.isfinite(values)].astype(np.float64)
+    if len(there) < 2:
+        return None
+    if np.ptp(there) == 0:
+        return Interval(float(there[0]), float(there[0]))
+    found = _bootstrap((there,), np.mean, seed, "BCa")
+    # With a few nearly equal values BCa's acceleration can be undefined.
+    return found if np.isfinite(found).all() else _bootstrap((there,), np.mean, seed, "percentile")
+
+
+def gap_interval(student: Floats, backbone: Floats, teacher: Floats, seed: int = 0) -> Interval | None:
+    """The 95 % bootstrap interval (percentile, paired) of `gap_closed`; None where it is not defined.
+
+    All (q,). Where resamples in which the teacher is no better than the backbone are to be expected there is none.
+    """
+    common = np.isfinite(student) & np.isfinite(backbone) & np.isfinite(teacher)
+    if common.sum() < 2:
+        return None
+
+    def ratio(s: Floats, b: Floats, t: Floats, axis: int) -> Floats:
+        gap = t.mean(axis) - b.mean(axis)
+        return np.asarray((s.mean(axis) - b.mean(axis)) / np.where(gap > 0, gap, np.nan))
+
+    found = _bootstrap((student[common], backbone[common], teacher[common]), ratio, seed, "percentile")
+    return found if np.isfinite(found).all() else None
+
+
+def _bootstrap(
+    data: tuple[Floats, ...], statistic: Callable[..., Floats], seed: int, method: Literal["BCa", "percentile"]
+) -> Interval:
+    import warnings
+
+    from scipy.stats import bootstrap
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # degenerate cases are looked for by the callers
+        found = bootstrap(
+            data,
+            statistic,
+            paired=len(data) > 1,
+            vectorized=True,
+            method=method,
+            batch=500,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+    return Interval(float(found.low), float(found.high))
+
+
+def _dcg(gains: Floats) -> float:
+    return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
+
+
+def _ranks(scores: Floats, places: Ints) -> Ints:
+    """The ranks, from 1, of the candidates at `places`."""
+    if len(places) > 8:
+        ranks = np.empty(len(scores), np.intp)
+        ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+        return ranks[places]
+    above = [np.count_nonzero(scores > scores[place]) for place in places]
+    level = [np.count_nonzero(scores[:place] == scores[place]) for place in places]
+    return np.array(above, np.intp) + np.array(level, np.intp) + 1
+
+
+def _tied_pairs(values: Floats) -> int:
+    counts = np.unique(values, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())

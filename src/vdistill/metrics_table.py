@@ -1,0 +1,108 @@
+"""Metrics as a table for the terminal: one a row, a model a column, intervals beside the means or, if narrow, below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vdistill.metrics import METRICS
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.table import Table
+    from rich.text import Text
+
+Metrics = Mapping[str, float]
+Intervals = Mapping[str, Sequence[float]]
+
+_DIFFERENCE = "student-backbone"  # the key of the paired difference among the intervals
+_GAIN = "gain"
+
+
+@dataclass(frozen=True)
+class MetricsTable:
+    """A renderable for rich, laid out for the width it gets."""
+
+    models: Mapping[str, Metrics]
+    title: str
+    ci95: Mapping[str, Intervals] = field(default_factory=dict)
+    caption: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        """Intervals stand beside the means where there is room, else below them."""
+        wide = self._table(" ")
+        yield (
+            wide
+            if console.measure(wide, options=options.update_width(10_000)).maximum <= options.max_width
+            else (self._table("\n"))
+        )
+
+    def _table(self, between: str) -> Table:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        caption = Text(self.caption, style="dim") if self.caption else None
+        table = Table(title=Text(self.title, style="bold"), title_justify="left", box=SIMPLE_HEAD, caption=caption,
+                      caption_justify="left")  # fmt: skip
+        table.add_column("metric", no_wrap=True)
+        for name in [*self.models, *([_GAIN] if self._has_gain else [])]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for metric in _in_order({name for found in self.models.values() for name in found}):
+            table.add_row(metric, *self._cells(metric, between))
+        return table
+
+    @property
+    def _has_gain(self) -> bool:
+        return _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
+
+    def _cells(self, metric: str, between: str) -> list[Text]:
+        best = max((found.get(metric, -1.0) for name, found in self.models.items() if name != "teacher"), default=0.0)
+        cells = [
+            _cell(found.get(metric), self.ci95.get(name, {}).get(metric), between, bold=found.get(metric) == best)
+            for name, found in self.models.items()
+        ]
+        return [*cells, self._gain(metric, between)] if self._has_gain else cells
+
+    def _gain(self, metric: str, between: str) -> Text:
+        """Student minus backbone; green or red where the interval leaves zero out."""
+        student, backbone = (self.models[name].get(metric) for name in ("student", "backbone"))
+        if student is None or backbone is None:
+            return _cell(None, None, between)
+        interval = self.ci95[_DIFFERENCE].get(metric)
+        cell = _cell(student - backbone, interval, between, signed=True)
+        if interval is not None and not interval[0] <= 0 <= interval[1]:
+            cell.stylize("green" if interval[0] > 0 else "red")
+        return cell
+
+
+def metrics_table(
+    models: Mapping[str, Metrics | None],
+    title: str,
+    ci95: Mapping[str, Intervals] | None = None,
+    caption: str = "",
+) -> MetricsTable:
+    """A table of `models` (model → metric → value) to print through rich; a model without metrics has no column.
+
+    ci95: model → metric → (low, high), and under `student-backbone` that of the paired difference.
+    """
+    return MetricsTable({name: found for name, found in models.items() if found}, title, ci95 or {}, caption)
+
+
+def _in_order(found: set[str]) -> list[str]:
+    return sorted(found, key=lambda name: (METRICS.index(name) if name in METRICS else len(METRICS), name))
+
+
+def _cell(
+    value: float | None, interval: Sequence[float] | None, between: str, *, bold: bool = False, signed: bool = False
+) -> Text:
+    from rich.text import Text
+
+    if value is None:
+        return Text("–", style="dim")
+    cell = Text(f"{value:+.3f}" if signed else f"{value:.3f}", style="bold" if bold else "")
+    if interval is not None and interval[0] != interval[1]:
+        ends = [f"{end:+.2f}" if signed else f"{end:.2f}" for end in interval]
+        cell.append(f"{between}{ends[0]}…{ends[1]}", style="dim not bold")
+    return cell

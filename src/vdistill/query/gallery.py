@@ -1,0 +1,79 @@
+"""Results as a page: one HTML file that holds its pictures and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from vdistill.errors import ImageError
+from vdistill.images import load, quiet
+from vdistill.records import Hit
+
+SIDE = 240  # px, of a thumbnail
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One result as the page shows it. `picture` is a data: URI; without it `missing` says why."""
+
+    hit: Hit
+    title: str
+    details: tuple[str, ...]
+    picture: str | None
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The results of one model."""
+
+    name: str
+    cards: tuple[Card, ...]
+
+
+def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = None, model: str = "student") -> str:
+    """The page for the hits of one query; with `compare` the backbone's hits stand beside them.
+
+    Pictures that cannot be read any more are shown as placeholders with the reason.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    columns = [Column(model, _cards(hits))]
+    if compare is not None:
+        columns.insert(0, Column("backbone", _cards(compare)))
+    pages = Environment(loader=PackageLoader("vdistill.query", "."), autoescape=True, trim_blocks=True,
+                        lstrip_blocks=True)  # fmt: skip
+    return pages.get_template("gallery.html.j2").render(query=query, columns=columns)
+
+
+def thumbnail(path: Path, side: int = SIDE) -> str:
+    """A JPEG of at most `side` × `side` pixels as a data: URI. Raises ImageError."""
+    image = load(path, side)
+    image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _cards(hits: Sequence[Hit]) -> tuple[Card, ...]:
+    with quiet(), ThreadPoolExecutor() as executor:
+        return tuple(executor.map(_card, hits))
+
+
+def _card(hit: Hit) -> Card:
+    picture, missing = None, ""
+    try:
+        picture = thumbnail(hit.path)
+    except ImageError as error:
+        missing = error.message
+    title = str(hit.metadata.get("title") or hit.metadata.get("name") or hit.id)
+    details = tuple(
+        f"{name}: {value}"
+        for name, value in hit.metadata.items()
+        if name not in ("title", "name", "description") and isinstance(value, str | int | float) and value != ""
+    )
+    return Card(hit, title, details[:3], picture, missing)

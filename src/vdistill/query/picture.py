@@ -1,0 +1,45 @@
+"""The exported image encoder, for queries that are pictures: ONNX Runtime and Pillow, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vdistill.errors import ImageError, VdistillError
+from vdistill.images import Preprocessing, load, quiet
+from vdistill.index.manifest import REMEDY
+from vdistill.query.text import open_session, unit
+
+MODEL, SETTINGS = "model.onnx", "preprocessing.json"
+
+
+class PictureEncoder:
+    """Pictures to unit vectors. May be shared between threads."""
+
+    def __init__(self, preprocessing: Preprocessing, session: Any) -> None:
+        self.preprocessing = preprocessing
+        self._session = session
+
+    @classmethod
+    def open(cls, folder: Path) -> PictureEncoder:
+        """Open an exported encoder. Raises VdistillError where it is damaged."""
+        try:
+            preprocessing = Preprocessing.from_json((folder / SETTINGS).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise VdistillError(f"the image encoder is damaged: {error}", hint=REMEDY) from error
+        return cls(preprocessing, open_session(folder / MODEL))
+
+    def encode(self, path: Path) -> np.ndarray:
+        """The unit vector (dim,), float32, of a picture. Raises VdistillError where it cannot be read."""
+        try:
+            with quiet():
+                image = load(path, self.preprocessing.target)
+        except ImageError as error:
+            raise VdistillError(f"cannot search by {path}: {error.message}", hint="give a picture file") from error
+        return np.asarray(self.encode_arrays(self.preprocessing.stack([self.preprocessing(image)]))[0])
+
+    def encode_arrays(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, of one preprocessed batch."""
+        return unit(self._session.run(None, inputs)[0])

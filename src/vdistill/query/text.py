@@ -1,0 +1,118 @@
+"""The exported text encoder: ONNX Runtime and tokenizers, no torch, so that a query starts in a blink."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vdistill.errors import VdistillError
+from vdistill.index.manifest import REMEDY
+from vdistill.workspace import read_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SCHEMA_VERSION = 1
+SETTINGS, MODEL, TOKENIZER = "text_encoder.json", "model.onnx", "tokenizer.json"
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TextSettings:
+    """`text_encoder.json`: how texts become the model's inputs.
+
+    `padding` is "longest" (of the batch) or "max_length" (always `max_length` tokens, as SigLIP was trained).
+    """
+
+    max_length: int
+    padding: str
+    pad_id: int
+    pad_token: str
+    inputs: tuple[str, ...]
+    dim: int
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    schema_version: int = SCHEMA_VERSION
+
+
+class TextEncoder:
+    """Texts to unit vectors. May be shared between threads."""
+
+    def __init__(self, settings: TextSettings, tokenizer: Tokenizer, session: Any) -> None:
+        self.settings = settings
+        self._tokenizer = tokenizer
+        self._session = session
+
+    @classmethod
+    def open(cls, folder: Path) -> TextEncoder:
+        """Open an exported encoder. Raises VdistillError where it is damaged."""
+        from tokenizers import Tokenizer
+
+        settings = _settings(folder)
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise VdistillError(f"the text encoder's tokenizer is damaged: {error}", hint=REMEDY) from error
+        tokenizer.enable_truncation(settings.max_length, direction=settings.truncation_side)
+        length = settings.max_length if settings.padding == "max_length" else None
+        tokenizer.enable_padding(
+            direction=settings.padding_side, pad_id=settings.pad_id, pad_token=settings.pad_token, length=length
+        )
+        return cls(settings, tokenizer, open_session(folder / MODEL))
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.settings.dim
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The model's inputs for one batch: int64 arrays (n, length)."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        columns = {
+            "input_ids": [encoding.ids for encoding in encodings],
+            "attention_mask": [encoding.attention_mask for encoding in encodings],
+            "token_type_ids": [encoding.type_ids for encoding in encodings],
+        }
+        return {name: np.array(columns[name], np.int64) for name in self.settings.inputs}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, one a text."""
+        parts = [
+            self._session.run(None, self.tokenize(texts[start : start + BATCH]))[0]
+            for start in range(0, len(texts), BATCH)
+        ]
+        return unit(np.concatenate(parts)) if parts else np.zeros((0, self.dim), np.float32)
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many tokens of these texts lie beyond what the model reads, and are cut."""
+        overflowing = [part for encoding in self._tokenizer.encode_batch(list(texts)) for part in encoding.overflowing]
+        return sum(part.special_tokens_mask.count(0) for part in overflowing)
+
+
+def open_session(model: Path) -> Any:
+    """An ONNX Runtime session on the CPU. Raises VdistillError where the file is damaged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has no public base class for its errors
+        raise VdistillError(f"{model} is damaged: {error}", hint=REMEDY) from error
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, float32."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def _settings(folder: Path) -> TextSettings:
+    fields = read_json(folder / SETTINGS, "the text encoder", REMEDY)
+    try:
+        return TextSettings(**{**fields, "inputs": tuple(fields["inputs"])})
+    except (KeyError, TypeError) as error:
+        raise VdistillError(f"the text encoder is damaged: {folder / SETTINGS}: {error}", hint=REMEDY) from error

@@ -1,0 +1,80 @@
+"""What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+import models
+from vdistill.encoder import DualEncoder
+from vdistill.workspace import create
+
+COLOURS = ("red", "green", "blue", "yellow")
+SHAPES = ("mug", "lamp", "chair", "plant", "teapot", "pot")
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory):
+    return models.clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="session")
+def siglip_folder(tmp_path_factory):
+    return models.siglip(tmp_path_factory.mktemp("siglip"))
+
+
+@pytest.fixture(scope="session")
+def siglip2_folder(tmp_path_factory):
+    return models.siglip2(tmp_path_factory.mktemp("siglip2"))
+
+
+@pytest.fixture(scope="session")
+def vision_text_folder(tmp_path_factory):
+    return models.vision_text(tmp_path_factory.mktemp("vision_text"))
+
+
+@pytest.fixture(scope="session")
+def clip_encoder(clip_folder):
+    return DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def _drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("catalog")
+    draw_catalog(folder)
+    return folder
+
+
+@pytest.fixture
+def catalog(_drawn, tmp_path):
+    """A folder of 24 pictures, `COLOUR_SHAPE.png`, with `metadata.jsonl`: a copy that a test may spoil."""
+    return Path(shutil.copytree(_drawn, tmp_path / "catalog"))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return create(tmp_path / ".vdistill")
+
+
+def draw_catalog(folder: Path) -> None:
+    rows = []
+    for c, colour in enumerate(COLOURS):
+        for s, shape in enumerate(SHAPES):
+            name = f"{colour}_{shape}.png"
+            draw(colour, s, 40 + 4 * c, 48 + 3 * s).save(folder / name)
+            row = {"file_name": name, "title": f"{colour} {shape}", "description": f"a {shape} for the kitchen"}
+            rows.append({**row, "price": 5 * (c + 1) + s})
+    (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def draw(colour: str, sides: int, width: int, height: int) -> Image.Image:
+    image = Image.new("RGB", (width, height), "white")
+    centre = (width // 2, height // 2, min(width, height) // 3)
+    pen = ImageDraw.Draw(image)
+    if sides:
+        pen.regular_polygon(centre, sides + 2, fill=colour, outline="black")
+    else:
+        pen.circle(centre[:2], centre[2], fill=colour, outline="black")
+    return image

@@ -1,0 +1,151 @@
+"""Tiny models of the true classes: random weights, real tokenizers and image processors, saved to a folder."""
+
+import io
+import json
+from pathlib import Path
+
+import torch
+
+WORDS = [
+    *("red", "green", "blue", "yellow", "watering", "can", "gift", "for", "a", "mother", "who", "loves", "gardening"),
+    *("teapot", "mug", "lamp", "chair", "plant", "pot", "photo", "of", "the", "small", "large", "wooden", "shiny"),
+    *("cosy", "cheap", "kitchen", "garden", "bedroom", "something", "to", "sit", "on", "drink", "from"),
+]
+SENTENCES = [f"{a} {b} {c}" for a in WORDS for b in WORDS[::3] for c in WORDS[::5]]
+SIDE, PATCH, DIM = 32, 8, 16
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+VISION = {**TOWER, "image_size": SIDE, "patch_size": PATCH}
+
+
+def clip(folder: Path) -> Path:
+    """CLIPModel, the CLIP tokenizer with a small vocabulary, CLIPImageProcessor."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tokenizer = _clip_tokenizer()
+    text = {**TOWER, **_ids(tokenizer), "max_position_embeddings": 77, "projection_dim": DIM}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config={**VISION, "projection_dim": DIM}, projection_dim=DIM))
+    return _save(folder, model, tokenizer, _clip_processor())
+
+
+def siglip(folder: Path) -> Path:
+    """SiglipModel, the SentencePiece-backed SigLIP tokenizer, SiglipImageProcessor."""
+    from transformers import SiglipConfig, SiglipModel
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = _siglip_tokenizer(folder)
+    torch.manual_seed(0)
+    text = {**TOWER, **_ids(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION))
+    return _save(folder, model, tokenizer, SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE}))
+
+
+def siglip2(folder: Path) -> Path:
+    """Siglip2Model (NaFlex: patches, a mask and shapes), a fast tokenizer, Siglip2ImageProcessor."""
+    from transformers import Siglip2Config, Siglip2Model
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+    tokenizer = _siglip2_tokenizer()
+    torch.manual_seed(0)
+    text = {**TOWER, **_ids(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    vision = {**TOWER, "patch_size": PATCH, "num_patches": 16}
+    model = Siglip2Model(Siglip2Config(text_config=text, vision_config=vision))
+    return _save(folder, model, tokenizer, Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=16))
+
+
+def vision_text(folder: Path) -> Path:
+    """VisionTextDualEncoderModel of a BERT and a CLIP image tower, BertTokenizer, CLIPImageProcessor."""
+    from transformers import (
+        BertConfig,
+        BertModel,
+        CLIPVisionConfig,
+        CLIPVisionModel,
+        VisionTextDualEncoderConfig,
+        VisionTextDualEncoderModel,
+    )
+
+    tokenizer = _bert_tokenizer()
+    torch.manual_seed(0)
+    text = BertModel(BertConfig(**TOWER, vocab_size=len(tokenizer), max_position_embeddings=48))
+    vision = CLIPVisionModel(CLIPVisionConfig(**VISION))
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision.config, text.config, projection_dim=DIM)
+    model = VisionTextDualEncoderModel(config, vision_model=vision, text_model=text)
+    return _save(folder, model, tokenizer, _clip_processor())
+
+
+def _ids(tokenizer) -> dict[str, int | None]:
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in names}}
+
+
+def _save(folder: Path, model, tokenizer, processor) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _clip_processor():
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+
+
+def _clip_tokenizer():
+    """The real class over byte pairs learnt from our own sentences; every byte has its letter, as in the real one."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from tokenizers.trainers import BpeTrainer
+    from transformers import CLIPTokenizer
+
+    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    learner.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
+    trainer = BpeTrainer(vocab_size=400, end_of_word_suffix="</w>", show_progress=False)
+    learner.train_from_iterator([word for sentence in SENTENCES for word in sentence.split()], trainer)
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    letters = sorted(ByteLevel.alphabet())
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+
+
+def _siglip_tokenizer(folder: Path):
+    import sentencepiece
+    from transformers import SiglipTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES),
+        model_writer=model,
+        vocab_size=120,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (folder / "spiece.model").write_bytes(model.getvalue())
+    return SiglipTokenizer(str(folder / "spiece.model"), model_max_length=64)
+
+
+def _siglip2_tokenizer():
+    from transformers import Siglip2Tokenizer
+
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["▁", *map(chr, range(33, 127))]
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    return Siglip2Tokenizer(vocab=vocab, merges=[], model_max_length=64, padding_side="right")
+
+
+def _bert_tokenizer():
+    from transformers import BertTokenizer
+
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *WORDS]
+    vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    return BertTokenizer(vocab=vocab, model_max_length=48)
