@@ -37,7 +37,9 @@ def vision_text_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def clip_encoder(clip_folder):
-    return DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
+    encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
+    assert encoder.fingerprint
+    return encoder
 
 
 @pytest.fixture(scope="session")

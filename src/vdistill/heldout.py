@@ -155,6 +155,8 @@ def teacher_scores(heldout: HeldOut, judgments: Sequence[Judgment]) -> list[Floa
 
     None for a query that it was never asked. Judged by its own preferences it is perfect; by qrels it is the ceiling.
     """
+    if heldout.source == "teacher":
+        return [_spread(verdict.rows, verdict.worth, len(heldout.items)) for verdict in heldout.verdicts]
     found = _utilities([one for one in judgments if one.split == "heldout"], heldout.items)
     return [_spread(*found[query], len(heldout.items)) if query in found else None for query in heldout.queries]
 

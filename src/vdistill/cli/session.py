@@ -118,8 +118,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(ctx: typer.Context, **values: Any) -> None:
-            common = {key: values.pop(key) or ctx.obj[key] for key in COMMON}
-            ctx.obj.update(common)
+            common = {key: _common(ctx, key, values.pop(key)) for key in COMMON}
             with _interrupts():
                 function(Session(common["workspace"], common["quiet"], common["debug"]), **values)
 
@@ -135,6 +134,12 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
         return function
 
     return register
+
+
+def _common(ctx: typer.Context, key: str, value: Any) -> Any:
+    """An option that may stand before the command too; what was typed or exported wins over `vdistill.toml`."""
+    typed = getattr(ctx.get_parameter_source(key), "name", "") == "COMMANDLINE"
+    return value if typed or not ctx.obj[key] else ctx.obj[key]
 
 
 def _with_environment(parameter: inspect.Parameter) -> inspect.Parameter:

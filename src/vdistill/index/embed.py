@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from vdistill.index import manifest
 from vdistill.index.export import export_image_encoder, export_text_encoder
 from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.plan import Plan, plan
+from vdistill.index.publish import exported, publish
 from vdistill.index.store import METRIC, Row, Store, Writer, usable
-from vdistill.workspace import Workspace, writing
+from vdistill.workspace import Workspace
 
 BATCH = 64
 _CHUNK = 4096
@@ -93,12 +94,14 @@ def build(
         finally:
             if old.store:
                 old.store.close()
+        known = old.entries.values()
+        texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder)
         entry = replace(
             entry,
-            text_encoder=_exported(folder, "text_encoder", encoder.text_fingerprint, old, export_text_encoder, encoder),
-            image_encoder=_exported(folder, "image_encoder", encoder.fingerprint, old, export_image_encoder, encoder),
+            text_encoder=exported(folder, "text_encoder", encoder.text_fingerprint, known, texts),
+            image_encoder=exported(folder, "image_encoder", encoder.fingerprint, known, pictures),
         )
-        _publish(folder, model, old.entries, entry)
+        publish(folder, model, old.entries, entry)
     return _report(
         model, old.rows, rows, (*catalog.skipped, *skipped), entry, {row.id for row in planned.fresh}, started
     )
@@ -112,6 +115,8 @@ def _old(folder: Path, model: str) -> _Old:
         return _Old({}, None, {})
     try:
         store = Store.open(folder, model) if model in entries else None
+        if store:
+            store.entry.vectors.check(folder, full=True)  # damage must not be carried over
     except VdistillError:
         return _Old({name: entry for name, entry in entries.items() if name != model}, None, {})
     return _Old(entries, store, {row.id: row for row in store.rows()} if store else {})
@@ -227,52 +232,6 @@ def _encoded(
         if not ok
     ]
     return [row for (row, _), ok in zip(pictures, good, strict=True) if ok], vectors[good], skipped
-
-
-def _exported(
-    folder: Path,
-    kind: str,
-    fingerprint: str,
-    old: _Old,
-    export: Callable[[DualEncoder, Path], None],
-    encoder: DualEncoder,
-) -> tuple[FileFacts, ...]:
-    """The files of an exported encoder: those that are there, where they are whole and of this fingerprint."""
-    home = f"{kind}/{fingerprint[:16]}"
-    for entry in old.entries.values():
-        files: tuple[FileFacts, ...] = getattr(entry, kind)
-        if files and all(file.name.startswith(f"{home}/") for file in files) and _whole(folder, files):
-            return files
-    with writing(folder / home):
-        shutil.rmtree(folder / home, ignore_errors=True)
-        export(encoder, folder / home)
-        for path in sorted((folder / home).iterdir()):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    return tuple(FileFacts.of(folder, f"{home}/{path.name}") for path in sorted((folder / home).iterdir()))
-
-
-def _whole(folder: Path, files: Iterable[FileFacts]) -> bool:
-    try:
-        return all(file.check(folder, full=True).is_file() for file in files)
-    except VdistillError:
-        return False
-
-
-def _publish(folder: Path, model: str, entries: Mapping[str, Entry], entry: Entry) -> None:
-    """Swap the manifest, then remove what no entry needs any more."""
-    others = {
-        name: replace(other, text_encoder=entry.text_encoder)  # one folder for both, so one set of hashes
-        if other.text_fingerprint == entry.text_fingerprint
-        else other
-        for name, other in entries.items()
-        if name != model
-    }
-    published = {**others, model: entry}
-    if published != entries:
-        manifest.write(folder, published)
-    with writing(folder):
-        manifest.sweep(folder, published.values())
 
 
 def _report(

@@ -109,6 +109,8 @@ def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes
                 external_data=bytes_ > _EXTERNAL_BEYOND,
                 verbose=False,
             )
+    except OSError:
+        raise
     except Exception as error:  # the exporter raises its own kinds, deep and many
         raise VdistillError(
             f"cannot export the {tower.split('_')[0]} tower of {encoder.source}: {type(error).__name__}",

@@ -173,11 +173,11 @@ def entry_of(folder: Path, model: str) -> Entry:
 
 
 def made_from(folder: Path, model: str) -> str | None:
-    """What the index of `model` was made from, or None where there is none, or none that can be read."""
-    try:
-        entry = read(folder).get(model)
-    except VdistillError:
-        return None
+    """What the index of `model` was made from, or None where there is none.
+
+    Raises VdistillError where the manifest is damaged.
+    """
+    entry = read(folder).get(model)
     return entry.made_from if entry else None
 
 

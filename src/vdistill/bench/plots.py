@@ -1,0 +1,128 @@
+"""Plots as SVG that takes its colours from the page, so that it reads in the dark too."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vdistill.bench.evaluate import MODELS, BenchReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Drawn in these, and then replaced by what the page's style sheet says.
+_INK = "#010203"
+_COLOURS = {"backbone": "#a10001", "student": "#a10002", "teacher": "#a10003"}
+_PAGE = {_INK: "currentColor", **{colour: f"var(--{model})" for model, colour in _COLOURS.items()}}
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+}
+
+
+def metric_bars(report: BenchReport) -> str:
+    """The mean of each metric, a bar a model, with its 95 % interval; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        models = [model for model in MODELS if report.models[model]]
+        metrics = [name for name in (report.models["backbone"] or {}) if name != "gap_closed"]
+        height = 0.8 / len(models)
+        for place, model in enumerate(models):
+            rows = np.arange(len(metrics)) - 0.4 + (place + 0.5) * height
+            _bars(axes, rows, report, model, metrics, height * 0.9)
+        axes.set_yticks(range(len(metrics)), metrics)
+        axes.invert_yaxis()
+        axes.set_xlim(min(0.0, *axes.get_xlim()), 1.0)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3)
+
+    return _svg("bars", "Mean of each metric with its 95 % interval", (5.2, 4.6), draw)
+
+
+def winner_curve(report: BenchReport) -> str:
+    """The share of queries whose winner a model puts among its first r, over r; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        size = int(report.heldout.candidates.max())
+        for model in ("backbone", "student"):
+            if model in report.values:
+                ranks = np.sort(_winner_ranks(report, model))
+                places = np.r_[1, ranks, size]
+                shares = np.r_[0, np.arange(1, len(ranks) + 1) / len(ranks), 1]
+                axes.step(places, shares, where="post", color=_COLOURS[model], linewidth=2, label=model)
+        axes.set(xscale="log", xlim=(1, max(size, 2)), ylim=(0, 1.02))
+        _plain_ticks(axes, size)
+        axes.set_xlabel("rank of the winner")
+        axes.set_ylabel("share of queries")
+        axes.legend(loc="lower right")
+
+    return _svg("winner", "Share of queries whose winner is among the first r", (5.2, 3.6), draw)
+
+
+def _bars(axes: Axes, rows: np.ndarray, report: BenchReport, model: str, metrics: list[str], height: float) -> None:
+    means, intervals = report.models[model] or {}, report.ci95.get(model, {})
+    there = [place for place, name in enumerate(metrics) if name in means]
+    values = np.array([means[metrics[place]] for place in there])
+    ends = np.array([intervals.get(metrics[place], (value, value)) for place, value in zip(there, values, strict=True)])
+    spread = np.abs(ends - values[:, None]).T
+    axes.barh(rows[there], values, height, color=_COLOURS[model], label=model, xerr=spread,
+              error_kw={"ecolor": _INK, "elinewidth": 1})  # fmt: skip
+
+
+def _winner_ranks(report: BenchReport, model: str) -> np.ndarray:
+    """(q,) the ranks, from 1; of several winners the mean rank."""
+    percentile, sizes = report.values[model]["mpr"], report.heldout.candidates
+    ranks = sizes - percentile * (sizes - 1)
+    return np.asarray(ranks[np.isfinite(ranks)])
+
+
+def _plain_ticks(axes: Axes, size: int) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
+
+    ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1_000, 10_000, 100_000) if tick <= max(size, 2)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:,}" for tick in ticks]))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _svg(name: str, label: str, size: tuple[float, float], draw: Any) -> str:
+    """Draw on fresh axes of `size` inches; the ids within are told apart by `name`."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        axes.set_facecolor("none")
+        draw(axes)
+        return _for_page(_saved(figure), label)
+
+
+def _saved(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _for_page(svg: str, label: str) -> str:
+    """The bare element: no prologue, no metadata, no fixed size, the page's colours and font."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
+    for drawn, shown in _PAGE.items():
+        svg = svg.replace(drawn, shown)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

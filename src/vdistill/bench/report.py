@@ -1,0 +1,124 @@
+"""`bench --report`: one page that holds everything, for whoever decides."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport
+from vdistill.bench.table import judged
+from vdistill.metrics import METRICS
+from vdistill.workspace import write_file
+
+if TYPE_CHECKING:
+    from vdistill.bench.speed import Speed
+
+MEANING = {
+    "ndcg@10": "how well the first ten are ordered",
+    "recall@10": "share of the relevant pictures among the first ten",
+    "mpr": "mean percentile rank of the winner; 1 is first place",
+    "kendall_tau": "agreement of the whole order, −1 to 1",
+    "pairwise_accuracy": "share of pairs ordered as judged",
+    "literal_recall@1": "a title finds its own picture first: what must not be lost",
+    "literal_recall@10": "a title finds its own picture among the first ten",
+    "gap_closed": "how much of the way from backbone to teacher, on nDCG@10",
+}
+PACKAGES = ("vdistill", "numpy", "scipy", "torch", "transformers", "peft", "usearch", "onnxruntime")
+
+
+def write_report(
+    report: BenchReport, path: Path, facts: Mapping[str, Any] | None = None, speed: Speed | None = None
+) -> None:
+    """Write the page to `path` as a whole.
+
+    facts: names and values to show among the settings. Raises VdistillError where `path` cannot be written.
+    """
+    write_file(path, render(report, facts, speed))
+
+
+def render(report: BenchReport, facts: Mapping[str, Any] | None = None, speed: Speed | None = None) -> str:
+    """The page as HTML. It asks for nothing from outside."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from vdistill.bench import plots
+
+    environment = Environment(
+        loader=PackageLoader("vdistill", "bench"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        verdict=report.verdict,
+        judged=judged(report),
+        models=[model for model in MODELS if report.models[model]],
+        rows=_rows(report),
+        gates=report.gates,
+        notes=report.notes,
+        bars=Markup(plots.metric_bars(report)),
+        curve=Markup(plots.winner_curve(report)),
+        settings=_settings(report, facts or {}),
+        speed=speed.facts() if speed else {},
+    )
+
+
+def _rows(report: BenchReport) -> list[dict[str, Any]]:
+    """One a metric: name, meaning, a cell a model, and the gain."""
+    models = [model for model in MODELS if report.models[model]]
+    found = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
+    return [
+        {
+            "metric": name,
+            "meaning": MEANING[name],
+            "cells": [
+                _cell((report.models[model] or {}).get(name), report.ci95.get(model, {}).get(name)) for model in models
+            ],
+            "gain": _gain(report, name),
+        }
+        for name in found
+    ]
+
+
+def _gain(report: BenchReport, name: str) -> dict[str, str] | None:
+    student, backbone = (report.models[model] or {} for model in ("student", "backbone"))
+    if name not in student or name not in backbone:
+        return None
+    interval = report.ci95[DIFFERENCE].get(name)
+    cell = _cell(student[name] - backbone[name], interval, "+.3f")
+    if interval is not None and not interval[0] <= 0 <= interval[1]:
+        cell["tone"] = "up" if interval[0] > 0 else "down"
+    return cell
+
+
+def _cell(value: float | None, interval: Sequence[float] | None, style: str = ".3f") -> dict[str, str]:
+    if value is None:
+        return {"value": "–", "interval": "", "tone": ""}
+    spread = (
+        "" if interval is None or interval[0] == interval[1] else " … ".join(format(end, style) for end in interval)
+    )
+    return {"value": format(value, style), "interval": spread, "tone": ""}
+
+
+def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
+    """What somebody needs to measure the same again."""
+    return {
+        **{name: str(value) for name, value in facts.items()},
+        "judged by": report.heldout.judged_by,
+        "bootstrap": f"9,999 resamples of the queries, seed {report.seed}",
+        "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "python": f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}",
+        **_versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,192 @@
+"""What models are judged by: nothing of the training may enter, and the figures are the teacher's or the file's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vdistill.errors import VdistillError
+from vdistill.heldout import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
+from vdistill.qrels import from_qrels, read_qrels
+from vdistill.records import Answer, Item, Judgment, Query
+from vdistill.splits import split_of
+
+HOLDOUT = 0.5
+ALL = [Item(f"img {number:02d}.png", Path("x"), {"title": f"thing {number % 9}"}) for number in range(40)]
+HELD = [item for item in ALL if split_of("item", item.id, HOLDOUT) == "heldout"]
+TRAIN = [item for item in ALL if split_of("item", item.id, HOLDOUT) == "train"]
+QUERIES = [Query("h1", "for my aunt", "heldout"), Query("h2", "for a hike", "heldout"), Query("t1", "old", "train")]
+
+
+def ranked(query, items, split="heldout", teacher="metadata"):
+    """A teacher that put these items in this order."""
+    answer = Answer(order=tuple(range(len(items))))
+    return Judgment(query, tuple(item.id for item in items), ("",) * len(items), "rank", answer, teacher, split)
+
+
+def write(path, *lines):
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_the_teachers_best_ten_get_falling_gains():
+    heldout = from_judgments([ranked("for my aunt", HELD[:14])], HELD)
+    (verdict,) = heldout.verdicts
+    by_item = {heldout.items[row]: gain for row, gain in zip(verdict.rows, verdict.gains, strict=True)}
+    assert [by_item[item.id] for item in HELD[:14]] == pytest.approx([10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0])
+    assert heldout.candidates.tolist() == [14]
+    assert (heldout.source, heldout.judged_by) == ("teacher", "metadata")
+
+
+def test_training_judgments_and_training_items_never_enter():
+    judgments = [
+        ranked("for my aunt", [*HELD[:6], *TRAIN[:6]]),
+        ranked("old", HELD[:6], split="train"),
+        ranked("for a hike", TRAIN[:6]),
+    ]
+    heldout = from_judgments(judgments, HELD)
+    assert heldout.queries == ("for my aunt",)
+    assert {heldout.items[row] for row in heldout.verdicts[0].rows} == {item.id for item in HELD[:6]}
+    assert set(heldout.items) == {item.id for item in HELD}
+
+
+@pytest.mark.parametrize(
+    "judgments", [[], [ranked("old", HELD[:5], split="train")], [ranked("for my aunt", TRAIN[:5])]]
+)
+def test_nothing_to_judge_by_is_an_error_with_a_way_out(judgments):
+    with pytest.raises(VdistillError, match="no held-out judgments") as error:
+        from_judgments(judgments, HELD)
+    assert "vdistill label" in error.value.hint
+
+
+def test_a_query_with_no_preferences_is_left_out_and_counted():
+    same = Judgment("for a hike", (HELD[0].id, HELD[1].id), ("", ""), "best", Answer(probabilities=(0.5, 0.5)), "m",
+                    "heldout")  # fmt: skip
+    heldout = from_judgments([ranked("for my aunt", HELD[:5]), same], HELD)
+    if len(heldout.verdicts) == 1:
+        assert heldout.notes[0].startswith("1 held-out queries left out")
+
+
+def test_the_teacher_is_perfect_by_its_own_preferences():
+    heldout = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:15])], HELD)
+    values = grade(heldout, teacher_scores(heldout, []))
+    assert {name: found.tolist() for name, found in values.items()} == {name: [1, 1] for name in values}
+
+
+def test_a_model_is_graded_on_what_the_teacher_judged_and_on_titles():
+    rng = np.random.default_rng(0)
+    heldout = from_judgments([ranked("for my aunt", HELD[:12])], HELD)
+    items = unit(rng.normal(size=(len(HELD), 64)))
+    rows = [heldout.items.index(item.id) for item in HELD[:12]]
+    query = unit((items[rows] * np.linspace(2, 0.1, 12)[:, None]).sum(axis=0, keepdims=True))
+    titles = np.stack([items[bearers[0]] for bearers in heldout.bearers])
+    values = evaluate_mean(heldout, items, query, titles)
+    assert list(values) == ["ndcg@10", "recall@10", "mpr", "kendall_tau", "pairwise_accuracy", "literal_recall@1",
+                            "literal_recall@10"]  # fmt: skip
+    assert values["ndcg@10"] > 0.9
+    assert values["literal_recall@1"] == 1
+    assert evaluate_mean(heldout, items, -query, titles)["mpr"] < 0.2
+
+
+def test_a_catalog_without_titles_has_no_literal_figures():
+    bare = [Item(item.id, item.path) for item in HELD]
+    heldout = from_judgments([ranked("for my aunt", bare[:5])], bare)
+    vectors = unit(np.random.default_rng(0).normal(size=(len(bare), 8)))
+    assert "literal_recall@10" not in evaluate(heldout, vectors, vectors[:1], vectors[:0])
+
+
+def test_many_titles_are_sampled_the_same_way_each_time():
+    items = [Item(f"{number:05d}", Path("x"), {"title": f"thing {number}"}) for number in range(MOST_TITLES + 500)]
+    first = from_judgments([ranked("for my aunt", items[:5])], items)
+    again = from_judgments([ranked("for my aunt", items[:5])], items[::-1])
+    assert len(first.titles) == MOST_TITLES
+    assert first.titles == again.titles
+    assert all(items[row[0]].title == title for row, title in zip(first.bearers, first.titles, strict=True))
+
+
+def test_a_model_of_another_dimension_is_an_error():
+    heldout = from_judgments([ranked("for my aunt", HELD[:5])], HELD)
+    with pytest.raises(VdistillError, match="8 dimensions, the queries 9"):
+        evaluate(heldout, np.ones((len(HELD), 8), np.float32), np.ones((1, 9), np.float32), np.ones((1, 9), np.float32))
+
+
+def test_qrels_are_read_with_spaces_in_ids_and_negative_grades(tmp_path):
+    path = write(tmp_path / "qrels", "\ufeffh1 0 img 01.png 2", "", "h1\t0\timg 02.png\t-1", "h1 0 img 01.png 2")
+    assert read_qrels(path) == {"h1": {"img 01.png": 2, "img 02.png": 0}}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("h1 0 img.png", "line 2: 3 columns instead of 4"),
+        ("h1", "line 2: 1 columns instead of 4"),
+        ("h1 0 img.png high", "line 2: grade 'high' is not a whole number"),
+        ("h1 0 img.png 0.5", "line 2: grade '0.5' is not a whole number"),
+        ("h1 0 a.png 1", "line 2: 'a.png' has grade 1 for query 'h1', and 3 further up"),
+    ],
+)
+def test_a_broken_line_of_qrels_is_named(tmp_path, line, message):
+    with pytest.raises(VdistillError, match=message):
+        read_qrels(write(tmp_path / "qrels", "h1 0 a.png 3", line))
+
+
+def test_a_qrels_file_that_is_missing_empty_or_binary_is_an_error(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for path, message in [
+        (tmp_path / "absent", "cannot read"),
+        (write(tmp_path / "empty", "", ""), "holds no judgments"),
+        (tmp_path / "binary", "not UTF-8"),
+    ]:
+        with pytest.raises(VdistillError, match=message):
+            read_qrels(path)
+
+
+def test_of_qrels_only_held_out_queries_and_items_enter():
+    qrels = {
+        "h1": {HELD[0].id: 2, TRAIN[0].id: 3, HELD[1].id: 0},
+        "t1": {HELD[2].id: 1},
+        "h2": {TRAIN[1].id: 1},
+    }
+    heldout = from_qrels(qrels, "qrels.txt", QUERIES, ALL, HOLDOUT)
+    assert heldout.queries == ("for my aunt",)
+    assert heldout.items == tuple(item.id for item in HELD)
+    _, gains, _ = heldout.dense(heldout.verdicts[0])
+    assert gains.sum() == gains[heldout.items.index(HELD[0].id)] == 2
+    assert heldout.candidates.tolist() == [len(HELD)]
+    assert heldout.notes == ("1 held-out queries left out: no relevant held-out item",)
+
+
+def test_unknown_ids_are_counted_with_a_close_match():
+    qrels = {"h1": {HELD[0].id: 1, "img_01.png": 1, "zzz": 1}, "H2": {HELD[0].id: 1}}
+    notes = from_qrels(qrels, "qrels.txt", QUERIES, ALL, HOLDOUT).notes
+    assert notes[0] == "1 of the queries in qrels.txt are not known, e.g. 'H2' (close: 'h2')"
+    assert notes[1].startswith("2 of the items in qrels.txt are not known, e.g. 'img_01.png' (close: 'img 01.png')")
+
+
+def test_an_id_of_two_queries_is_left_out():
+    queries = [*QUERIES, Query("h2", "another text", "heldout")]
+    heldout = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, HOLDOUT)
+    assert heldout.queries == ("for my aunt",)
+    assert heldout.notes == ("1 query ids left out: each names more than one query of the workspace",)
+
+
+def test_qrels_that_fit_nothing_say_what_is_wrong():
+    with pytest.raises(VdistillError, match=r"1 of the queries in q are not known, e.g. 'h9'"):
+        from_qrels({"h9": {HELD[0].id: 1}}, "q", QUERIES, ALL, HOLDOUT)
+
+
+def test_by_qrels_the_teacher_is_a_ranker_like_others():
+    qrels = {"h1": {HELD[1].id: 1, HELD[9].id: 1}, "h2": {HELD[0].id: 1}}
+    heldout = from_qrels(qrels, "q", QUERIES, ALL, HOLDOUT)
+    scores = teacher_scores(heldout, [ranked("for my aunt", HELD[:5])])
+    assert scores[heldout.queries.index("for a hike")] is None
+    values = grade(heldout, scores)
+    first = heldout.queries.index("for my aunt")
+    assert 0 < values["ndcg@10"][first] < 1  # found one on rank 2, never saw the other
+    assert np.isnan(values["ndcg@10"][1 - first])
