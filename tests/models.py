@@ -134,12 +134,16 @@ def _siglip_tokenizer(folder: Path):
 
 
 def _siglip2_tokenizer():
+    from tokenizers.processors import TemplateProcessing
     from transformers import Siglip2Tokenizer
 
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
     pieces += ["▁", *map(chr, range(33, 127))]
     vocab = {piece: number for number, piece in enumerate(pieces)}
-    return Siglip2Tokenizer(vocab=vocab, merges=[], model_max_length=64, padding_side="right")
+    tokenizer = Siglip2Tokenizer(vocab=vocab, merges=[], model_max_length=64, padding_side="right")
+    closing = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = closing
+    return tokenizer
 
 
 def _bert_tokenizer():

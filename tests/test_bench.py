@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -73,10 +74,10 @@ def database(tmp_path):
 @pytest.fixture
 def judged(database):
     """Every held-out query ranked by the true vectors, in calls of ten; training queries too."""
-    rows = []
+    rng, rows = np.random.default_rng(2), []
     for query in QUERIES:
         pool = HELD if query.split == "heldout" else [key for key in IDS if key not in HELD]
-        shown = [list(RNG.permutation(pool)[:10]) for _ in range(20)]
+        shown = [list(rng.permutation(pool)[:10]) for _ in range(20)]
         for number, items in enumerate(shown):
             items.sort(key=lambda key: -float(TEXTS[query.text] @ ITEMS[key]))
             answer = Answer(order=tuple(range(10)))
@@ -266,7 +267,7 @@ def test_an_unwritable_page_is_an_error(judged, models, tmp_path):
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(judged, models, qrels, width):
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     report = bench(models, judged, qrels)
     console.print(bench_table(report))
     text = console.export_text()
@@ -278,7 +279,7 @@ def test_the_table_fits_the_terminal(judged, models, qrels, width):
 
 
 def test_a_table_without_intervals_or_models_is_plain():
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(metrics_table({"backbone": {"mpr": 0.5}, "student": None}, "held out"))
     assert "0.500" in (text := console.export_text())
     assert "student" not in text

@@ -111,8 +111,10 @@ class DualEncoder:
 
     @cached_property
     def text_input_names(self) -> tuple[str, ...]:
-        """The tokenizer's outputs that the text tower takes."""
-        takes = inspect.signature(self.model.get_text_features).parameters
+        """The tokenizer's outputs that the text tower takes; no mask for one that was trained without."""
+        takes = set(inspect.signature(self.model.get_text_features).parameters)
+        if self.text_padding == "max_length":
+            takes.discard("attention_mask")
         return tuple(name for name in self.tokenizer.model_input_names if name in takes)
 
     @cached_property
@@ -129,7 +131,12 @@ class DualEncoder:
     def tokenizer_json(self) -> str:
         """The tokenizer's settings as text, for fingerprints."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        return backend.to_str() if backend is not None else json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+        if backend is None:
+            return json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+        facts = json.loads(backend.to_str())
+        for changing in ("truncation", "padding"):  # with every call of the tokenizer
+            facts.pop(changing, None)
+        return json.dumps(facts, sort_keys=True)
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Token tensors (n, length) as the text tower wants them: cut to its limit, padded by its rule."""
@@ -233,7 +240,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 

@@ -21,6 +21,7 @@ from vdistill.records import Item, Judgment
 # Literal retention is a mean over titles: this many give it to ± 0.02, and a large catalog need not be asked for all.
 MOST_TITLES = 1000
 
+_SAME = 1e-6  # logits: a teacher whose utilities are all this close prefers nothing
 _BLOCK = 32  # queries scored at once: a matrix of 32 × 100,000 float32 is 13 MB
 _LABEL = "`vdistill label` judges held-out queries too: run it with a larger --budget, or with --holdout above 0"
 
@@ -94,9 +95,7 @@ def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> Held
     ids = tuple(item.id for item in items)
     found = _utilities([one for one in judgments if one.split == "heldout"], ids)
     verdicts = [
-        Verdict(query, rows, _gains(worth), worth)
-        for query, (rows, worth) in found.items()
-        if len(np.unique(worth)) > 1
+        Verdict(query, rows, _gains(worth), worth) for query, (rows, worth) in found.items() if np.ptp(worth) > _SAME
     ]
     if not verdicts:
         raise VdistillError("no held-out judgments to measure by", hint=_LABEL)

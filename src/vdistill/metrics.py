@@ -17,6 +17,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
 
 DEPTH = 10  # how far down a shopper looks
+_ROUNDING = 1e-12
 
 # Everything that is measured, in the order of tables. All are the better the higher.
 METRICS = (
@@ -144,7 +145,7 @@ def interval(values: Floats, seed: int = 0) -> Interval | None:
     there = values[np.isfinite(values)].astype(np.float64)
     if len(there) < 2:
         return None
-    if np.ptp(there) == 0:
+    if np.ptp(there) < _ROUNDING:
         return Interval(float(there[0]), float(there[0]))
     found = _bootstrap((there,), np.mean, seed, "BCa")
     # With a few nearly equal values BCa's acceleration can be undefined.

@@ -107,7 +107,7 @@ def _svg(name: str, label: str, size: tuple[float, float], draw: Any) -> str:
         axes = figure.subplots()
         axes.set_facecolor("none")
         draw(axes)
-        return _for_page(_saved(figure), label)
+        return _for_page(_saved(figure), name, label)
 
 
 def _saved(figure: Figure) -> str:
@@ -116,12 +116,13 @@ def _saved(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def _for_page(svg: str, label: str) -> str:
-    """The bare element: no prologue, no metadata, no fixed size, the page's colours and font."""
+def _for_page(svg: str, name: str, label: str) -> str:
+    """The bare element: no prologue, no metadata, no fixed size; ids of its own, and the page's colours and font."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", svg)
     svg = svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
     for drawn, shown in _PAGE.items():
         svg = svg.replace(drawn, shown)

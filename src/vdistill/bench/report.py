@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -71,7 +72,7 @@ def _rows(report: BenchReport) -> list[dict[str, Any]]:
     found = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
     return [
         {
-            "metric": name,
+            "parts": re.split(r"(?<=_)|(?=@)", name),  # a phone may break the name here
             "meaning": MEANING[name],
             "cells": [
                 _cell((report.models[model] or {}).get(name), report.ci95.get(model, {}).get(name)) for model in models
@@ -82,7 +83,7 @@ def _rows(report: BenchReport) -> list[dict[str, Any]]:
     ]
 
 
-def _gain(report: BenchReport, name: str) -> dict[str, str] | None:
+def _gain(report: BenchReport, name: str) -> dict[str, Any] | None:
     student, backbone = (report.models[model] or {} for model in ("student", "backbone"))
     if name not in student or name not in backbone:
         return None
@@ -93,13 +94,12 @@ def _gain(report: BenchReport, name: str) -> dict[str, str] | None:
     return cell
 
 
-def _cell(value: float | None, interval: Sequence[float] | None, style: str = ".3f") -> dict[str, str]:
+def _cell(value: float | None, interval: Sequence[float] | None, style: str = ".3f") -> dict[str, Any]:
+    """What stands in a place of the table; an interval without width is not worth showing."""
     if value is None:
-        return {"value": "–", "interval": "", "tone": ""}
-    spread = (
-        "" if interval is None or interval[0] == interval[1] else " … ".join(format(end, style) for end in interval)
-    )
-    return {"value": format(value, style), "interval": spread, "tone": ""}
+        return {"value": "–", "interval": (), "tone": ""}
+    ends = () if interval is None or interval[0] == interval[1] else tuple(format(end, style) for end in interval)
+    return {"value": format(value, style), "interval": ends, "tone": ""}
 
 
 def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Medians of a warm query's parts (`…_ms`) and of a whole process (`cold_query_s`); what the index takes on disk."""
+    """Medians of a warm query's parts (`…_ms`) and of a whole process (`cold_query_s`); the index with its encoders."""
 
     model: str
     items: int

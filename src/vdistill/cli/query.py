@@ -53,7 +53,7 @@ def query(
     _warn(session, searcher, text, k, hits, where)
     asked = text if text is not None else str(image)
     if gallery is not None:
-        _gallery(session, gallery, asked, hits)
+        _gallery(session, gallery, asked, hits, searcher.model)
     if as_json:
         console.document(_document(searcher, asked, hits, took))
     else:
@@ -122,11 +122,11 @@ def _document(searcher: "Searcher", asked: str, hits: Sequence[Hit], took: float
     return {"query": asked, "model": searcher.model, "results": results, "took_ms": took}
 
 
-def _gallery(session: Session, page: Path, asked: str, hits: Sequence[Hit]) -> None:
+def _gallery(session: Session, page: Path, asked: str, hits: Sequence[Hit], model: str) -> None:
     from vdistill.query.gallery import render
     from vdistill.workspace import write_file
 
-    write_file(page, render(asked, hits))
+    write_file(page, render(asked, hits, model=model))
     session.say(f"gallery: {page.resolve()}")
 
 

@@ -218,7 +218,7 @@ def _publish(workspace: Workspace, encoder: DualEncoder, facts: dict[str, Any]) 
     with replacing_folder(workspace.student) as folder, writing(workspace.student):
         with warnings.catch_warnings(), quiet_transformers():
             warnings.simplefilter("ignore")  # peft cannot look up the vocabulary of a local base model, and says so
-            encoder.model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+            encoder.model.save_pretrained(folder, safe_serialization=True)
         facts["adapter_sha256"] = file_sha256(adapter_file(folder))
         write_file(folder / "student.json", json.dumps(facts, indent=2) + "\n")
         write_file(folder / "README.md", card.render(facts))

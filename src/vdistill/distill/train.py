@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdistill.distill.augment import augmented
 from vdistill.distill.batches import Step, steps
 from vdistill.distill.calls import Calls
 from vdistill.distill.checkpoint import Checkpoint
@@ -35,6 +36,7 @@ class DistillSettings:
     lr: float = 1e-3
     temperature: float = 0.05
     retention: float = 0.3
+    augment: bool = True
     seed: int = 0
 
 
@@ -100,13 +102,14 @@ def train(
     total = per_epoch * settings.epochs
     for epoch in range(checkpoint.load(encoder.model, optimizer), settings.epochs):
         encoder.model.train()
-        torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout too is a function of the epoch: exact on resume
+        rng = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)  # all chance hangs on the epoch alone,
+        torch.manual_seed(settings.seed * 100_003 + epoch)  # so a resumed training is the same training
         sums = np.zeros(3)
         for number, step in enumerate(_epoch_steps(lesson.calls, settings, epoch)):
             done = epoch * per_epoch + number
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * _schedule(done, total)
-            losses = _losses(encoder, lesson, step, settings)
+            losses = _losses(encoder, lesson, step, settings, rng)
             total_loss = losses[0] + settings.retention * losses[1]
             if not torch.isfinite(total_loss):
                 raise VdistillError(
@@ -124,10 +127,13 @@ def train(
     return total
 
 
-def _losses(encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings) -> tuple[Tensor, Tensor]:
+def _losses(
+    encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The preference loss and the retention loss of one step."""
     calls, device = lesson.calls, encoder.device
-    student = encoder.image_features(**encoder.to_tensors(lesson.pictures.batch(step.images.tolist())))
+    inputs = encoder.to_tensors(lesson.pictures.batch(step.images.tolist()))
+    student = encoder.image_features(**(augmented(inputs, rng) if settings.augment else inputs))
     local = np.searchsorted(step.images, calls.image[step.rows])
     shown = torch.from_numpy(calls.shown[step.rows]).to(device)
     column = torch.from_numpy(np.where(calls.shown[step.rows], local, 0)).to(device)
@@ -135,7 +141,7 @@ def _losses(encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillS
     similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ student.T
     scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
     target = torch.from_numpy(calls.target[step.rows]).to(device)
-    weight = torch.from_numpy(calls.weight).to(device)[torch.from_numpy(calls.image[step.rows]).to(device)]
+    weight = torch.from_numpy(calls.weight[calls.image[step.rows]] * calls.decided[step.rows, None]).to(device)
     loss = LOSSES[settings.loss](scores, target, shown, weight, settings.temperature)
     where = torch.from_numpy(step.images).to(device)
     if lesson.titles is None:

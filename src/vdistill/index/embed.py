@@ -118,7 +118,7 @@ def _old(folder: Path, model: str) -> _Old:
         if store:
             store.entry.vectors.check(folder, full=True)  # damage must not be carried over
     except VdistillError:
-        return _Old({name: entry for name, entry in entries.items() if name != model}, None, {})
+        return _Old(entries, None, {})
     return _Old(entries, store, {row.id: row for row in store.rows()} if store else {})
 
 

@@ -141,7 +141,7 @@ class Asker:
         if tally.in_a_row >= FAILURES_IN_A_ROW:
             raise TeacherError(
                 f"{self.teacher.name} failed {tally.in_a_row} times in a row: {tally.last_failure}",
-                hint="mend the cause and run the same command again; answers already given are kept and not asked twice",
+                hint="mend the cause and run the same command again; the answers so far are kept",
             )
 
 

@@ -20,10 +20,7 @@ def scores(
     workspace: Workspace | None, backbone: str | None, queries: Sequence[str], items: Sequence[Item]
 ) -> NDArray[np.float32]:
     """(queries, items) cosine similarities of the student of `workspace`, or of the backbone where that is None."""
-    if workspace is not None:
-        encoder = open_student(workspace)
-    else:
-        encoder = DualEncoder.load(backbone or DEFAULT_BACKBONE)
+    encoder = DualEncoder.load(backbone or DEFAULT_BACKBONE) if workspace is None else open_student(workspace)
     prepare = encoder.preprocessing
     parts = []
     for start in range(0, len(items), BATCH):

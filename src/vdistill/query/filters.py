@@ -1,4 +1,4 @@
-"""`--where`: an SQLite expression over the items' metadata, evaluated where it can read nothing else and write nothing."""
+"""`--where`: an SQLite expression over the items' metadata; it can read nothing else and write nothing."""
 
 from __future__ import annotations
 

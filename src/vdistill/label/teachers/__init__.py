@@ -18,9 +18,10 @@ GROUP = "vdistill.teachers"
 def open_teacher(
     spec: str, *, endpoint: str | None, items: Sequence[Item], concurrency: int, say: Callable[[str], None]
 ) -> Teacher:
-    """The teacher that `spec` names: `metadata`, `table:FILE`, an alias, a model id or folder, `openai:MODEL`, a plug-in.
+    """The teacher that `spec` names: `metadata`, `table:FILE`, an alias, a model id or folder, or `openai:MODEL`.
 
-    With `endpoint` any model name is asked for over HTTP. Raises VdistillError for an unknown name, with the close ones.
+    With `endpoint` any model name is asked for over HTTP; packages can add teachers through the entry-point group
+    `vdistill.teachers`. Raises VdistillError for an unknown name, with the close ones.
     """
     kind, _, rest = spec.partition(":")
     if kind == "table" and rest:

@@ -1,0 +1,101 @@
+"""Make the gift shop: pictures, metadata, persona queries, simulated shoppers and qrels. The same seed, the same shop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from shop.attributes import price_of
+from shop.descriptions import describe
+from shop.personas import PersonaQuery, persona_queries
+from shop.render import Product, picture, products
+from shop.shoppers import grade, matches, scores
+
+VERSION = "1"
+SIDES = (96, 224)
+
+
+def main() -> None:
+    """Make the shop where it is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    stamp = options.out / "catalog" / ".made"
+    wanted = f"{VERSION} seed {options.seed}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        print(f"the shop is there already: {options.out}")
+        return
+    make(options.out, options.seed)
+    stamp.write_text(wanted)
+
+
+def make(out: Path, seed: int) -> None:
+    """Write catalog/, queries.jsonl, shoppers.parquet and qrels.txt into `out`."""
+    goods = products()
+    rng = np.random.default_rng([seed, 1])
+    order = rng.permutation(len(goods))  # file names in no telling order
+    goods = [goods[i] for i in order]
+    prices = [price_of(product, rng) for product in goods]
+    names = [f"images/{number:04}.jpg" for number in range(1, len(goods) + 1)]
+    (out / "catalog" / "images").mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor() as pool:
+        jobs = [
+            (product, out / "catalog" / name, [seed, 2, i])
+            for i, (product, name) in enumerate(zip(goods, names, strict=True))
+        ]
+        list(pool.map(_draw, jobs, chunksize=16))
+    rows = [
+        {
+            "file_name": name,
+            "title": product.title,
+            "price": price,
+            **describe(product, np.random.default_rng([seed, 3, i])),
+        }
+        for i, (name, product, price) in enumerate(zip(names, goods, prices, strict=True))
+    ]
+    _write_lines(out / "catalog" / "metadata.jsonl", [json.dumps(row, ensure_ascii=False) for row in rows])
+    queries = persona_queries(seed)
+    _write_queries(out / "queries.jsonl", queries)
+    _write_judges(out, seed, queries, goods, prices, names)
+    print(f"{len(goods)} products, {len(queries)} persona queries, simulated shoppers and qrels in {out}")
+
+
+def _draw(job: tuple[Product, Path, list[int]]) -> None:
+    product, path, seed = job
+    picture(product, np.random.default_rng(seed), SIDES).save(path, quality=92)
+
+
+def _write_queries(path: Path, queries: list[PersonaQuery]) -> None:
+    rows = [{"id": q.id, "query": q.text, "persona": q.persona, "split": q.split} for q in queries]
+    _write_lines(path, [json.dumps(row, ensure_ascii=False) for row in rows])
+
+
+def _write_judges(
+    out: Path, seed: int, queries: list[PersonaQuery], goods: list[Product], prices: list[float], names: list[str]
+) -> None:
+    """The simulated shoppers' table, and the qrels, both from the hidden attributes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables, qrels = [], []
+    for number, query in enumerate(queries):
+        fits = matches(query, goods, prices)
+        said = scores(fits, np.random.default_rng([seed, 4, number]))
+        tables.append(pa.table({"query": [query.text] * len(names), "item": names, "score": said.astype(np.float32)}))
+        grades = [grade(float(fit)) for fit in fits]
+        qrels += [f"{query.id} 0 {name} {found}" for name, found in zip(names, grades, strict=True) if found]
+    pq.write_table(pa.concat_tables(tables), out / "shoppers.parquet", compression="zstd")
+    _write_lines(out / "qrels.txt", qrels)
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
