@@ -76,7 +76,7 @@ def read(judgments: Sequence[Judgment]) -> Calls:
 def _decided(target: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
     """1 − normalised entropy of each row, at least INDIFFERENT."""
     entropy = -(target * np.log(np.maximum(target, 1e-12))).sum(axis=1)
-    return np.maximum(1 - entropy / np.log(shown.sum(axis=1)), INDIFFERENT).astype(np.float32)
+    return np.asarray(np.maximum(1 - entropy / np.log(shown.sum(axis=1)), INDIFFERENT), np.float32)
 
 
 def _unbiased(probabilities: Sequence[float], bias: NDArray[np.float64]) -> NDArray[np.float64]:
