@@ -1,0 +1,168 @@
+"""The chat API teacher against a real server on loopback, with every fault that servers have shown."""
+
+import email.utils
+import math
+import time
+
+import pytest
+from PIL import Image
+
+from chat_server import ChatServer, completion
+from vdistill.errors import TeacherError
+from vdistill.label.teacher import Teacher
+from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
+from vdistill.records import Failure, Question, ShownImage
+
+QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
+SECRET = "sk-very-secret"
+
+
+@pytest.fixture
+def question(tmp_path):
+    shown = []
+    for number, size in enumerate([(60, 60), (2000, 500), (10, 10)]):
+        Image.new("RGB", size, "red").save(tmp_path / f"{number}.png")
+        shown.append(ShownImage(f"{number}.png", tmp_path / f"{number}.png", str(number)))
+    return Question("a gift", tuple(shown))
+
+
+def ask(server, question, said=None, patience=QUICK):
+    teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=2, say=(said if said is not None else []).append,
+                            patience=patience, usd_per_million=(1.0, 2.0))  # fmt: skip
+    try:
+        return teacher.ask([question])[0]
+    finally:
+        teacher.close()
+
+
+def test_log_probabilities_of_the_letters_become_probabilities(question):
+    with ChatServer(completion("B", {"A": math.log(0.2), " B": math.log(0.4), "b": math.log(0.2), "x": -1})) as server:
+        answer = ask(server, question)
+    assert answer.probabilities == pytest.approx((0.25, 0.75, 0.0))
+    assert (answer.tokens, answer.cost_usd) == (101, pytest.approx(102e-6))
+
+
+def test_what_is_sent(question, monkeypatch):
+    monkeypatch.setenv("VDISTILL_API_KEY", SECRET)
+    with ChatServer() as server:
+        ask(server, question)
+    path, body = server.bodies[0]
+    assert path == "/v1/chat/completions"
+    assert body["structured_outputs"] == {"choice": ["A", "B", "C"]}
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"], body["temperature"]) == (True, 20, 1, 0)
+    images = [part for part in body["messages"][1]["content"] if part["type"] == "image_url"]
+    assert len(images) == 3
+    assert all(image["image_url"]["url"].startswith("data:image/jpeg;base64,") for image in images)
+    assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in str(body)
+
+
+def test_it_is_a_teacher():
+    teacher = OpenAITeacher("vlm", endpoint="http://127.0.0.1:9/v1/", concurrency=2, say=print)
+    assert isinstance(teacher, Teacher)
+    assert teacher.name == "openai:vlm"
+
+
+def test_a_ranking(question):
+    with ChatServer(completion("C, A, B")) as server:
+        answer = ask(server, Question(question.query, question.images, "rank"))
+    assert answer.order == (2, 0, 1)
+
+
+def test_without_log_probabilities_the_bare_answer_counts_and_that_is_said_once(question):
+    said = []
+    with ChatServer(completion(" b. ")) as server:
+        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=said.append, patience=QUICK)
+        answers = teacher.ask([question, question])
+    assert [answer.probabilities for answer in answers] == [(0.0, 1.0, 0.0)] * 2
+    assert len(said) == 1
+
+
+def test_infinite_log_probabilities_fall_back_to_the_answer(question):
+    with ChatServer(completion("A", {"A": float("-inf"), "B": -9999.0})) as server:
+        assert ask(server, question).probabilities == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [(429, {"error": {"message": "slow down"}}, {}), (500, "oops", {}), (503, "", {}), "hang", "reset"],
+)
+def test_what_can_pass_is_tried_again(question, fault):
+    with ChatServer(fault, fault, completion("B", {"B": -0.1})) as server:
+        assert ask(server, question).probabilities == (0.0, 1.0, 0.0)
+        assert server.calls == 3
+
+
+@pytest.mark.parametrize("fault", [(429, "slow down", {}), (500, "oops", {}), "hang", "reset"])
+def test_what_does_not_pass_is_a_failure_after_the_last_try(question, fault):
+    with ChatServer(fault) as server:
+        answer = ask(server, question)
+        assert isinstance(answer, Failure)
+        assert "gave up after 3 tries" in answer.reason
+        assert server.calls == 3
+
+
+@pytest.mark.parametrize("how", ["seconds", "date"])
+def test_retry_after_is_honoured(question, how):
+    value = "0.25" if how == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)
+    started = time.monotonic()
+    with ChatServer((429, "slow down", {"Retry-After": value}), completion("B", {"B": -0.1})) as server:
+        ask(server, question)
+    assert 0.2 < time.monotonic() - started < 1.5, "honoured, and never longer than the longest wait"
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("{nonsense", "not JSON"),
+        ({"choices": []}, "no choices"),
+        ({}, "no choices"),
+        (completion("Z"), "not one of the letters"),
+        (completion("I think that B suits best"), "not one of the letters"),
+        (completion(""), "not one of the letters"),
+        (completion(None), "no text"),
+        (completion(None, refusal="I cannot judge people"), "refused"),
+        ((400, {"error": {"message": "bad image"}}, {}), "HTTP 400: bad image"),
+    ],
+)
+def test_an_unreadable_answer_is_a_failure_and_never_a_guess(question, document, reason):
+    with ChatServer(document) as server:
+        answer = ask(server, question)
+        assert isinstance(answer, Failure)
+        assert reason in answer.reason
+        assert server.calls == 1
+
+
+def test_an_order_that_misses_a_letter_is_a_failure(question):
+    with ChatServer(completion("C, A")) as server:
+        assert isinstance(ask(server, Question(question.query, question.images, "rank")), Failure)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_key_or_model_stops_at_once_without_telling_the_key(question, status, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    with ChatServer((status, {"error": {"message": "no such thing"}}, {})) as server:
+        with pytest.raises(TeacherError, match="no such thing") as caught:
+            ask(server, question)
+        assert server.calls == 1
+    assert SECRET not in caught.value.message + caught.value.hint
+
+
+def test_a_limit_on_images_names_the_remedy(question):
+    with ChatServer((400, {"error": {"message": "At most 1 image(s) may be provided in one prompt."}}, {})) as server:
+        with pytest.raises(TeacherError, match="at most 1 image") as caught:
+            ask(server, question)
+    assert "--images-per-call" in caught.value.hint
+
+
+def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp_path):
+    (tmp_path / "0.png").write_bytes(b"")
+    with ChatServer() as server:
+        answer = ask(server, question)
+        assert isinstance(answer, Failure)
+        assert server.calls == 0
+
+
+def test_an_endpoint_that_is_no_url():
+    with pytest.raises(TeacherError, match="no URL"):
+        OpenAITeacher("vlm", endpoint="localhost:8000", concurrency=1, say=print)
