@@ -1,11 +1,14 @@
 """What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the hub client is first imported
 
 import models
 from vdistill.encoder import DualEncoder
@@ -43,16 +46,16 @@ def clip_encoder(clip_folder):
 
 
 @pytest.fixture(scope="session")
-def _drawn(tmp_path_factory):
+def drawn_catalog(tmp_path_factory):
     folder = tmp_path_factory.mktemp("catalog")
     draw_catalog(folder)
     return folder
 
 
 @pytest.fixture
-def catalog(_drawn, tmp_path):
+def catalog(drawn_catalog, tmp_path):
     """A folder of 24 pictures, `COLOUR_SHAPE.png`, with `metadata.jsonl`: a copy that a test may spoil."""
-    return Path(shutil.copytree(_drawn, tmp_path / "catalog"))
+    return Path(shutil.copytree(drawn_catalog, tmp_path / "catalog"))
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ LABEL = ["--teacher", "table:scores.csv", "--queries", "queries.txt", "--images-
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory, _drawn, vision_text_folder):
+def labelled(tmp_path_factory, drawn_catalog, vision_text_folder):
     home = tmp_path_factory.mktemp("labelled")
-    shutil.copytree(_drawn, home / "catalog")
+    shutil.copytree(drawn_catalog, home / "catalog")
     write_scores(home, sorted(path.name for path in (home / "catalog").glob("*.png")))
     assert vdistill("label", "catalog", *LABEL, "--backbone", vision_text_folder, cwd=home).code == 0
     assert vdistill("index", cwd=home).code == 0
@@ -71,8 +71,8 @@ def test_distill_before_label(tmp_path):
     assert "no workspace" in failed("distill", cwd=tmp_path)[0]
 
 
-def test_distill_with_an_index_but_no_judgments(tmp_path, _drawn, vision_text_folder):
-    assert vdistill("index", _drawn, "--backbone", vision_text_folder, cwd=tmp_path).code == 0
+def test_distill_with_an_index_but_no_judgments(tmp_path, drawn_catalog, vision_text_folder):
+    assert vdistill("index", drawn_catalog, "--backbone", vision_text_folder, cwd=tmp_path).code == 0
     error, hint = failed("distill", cwd=tmp_path)
     assert "no judgments" in error
     assert "vdistill label" in hint
@@ -85,8 +85,8 @@ def test_asking_before_anything(tmp_path, command):
     assert "vdistill label" in hint
 
 
-def test_bench_before_label(tmp_path, _drawn, vision_text_folder):
-    assert vdistill("index", _drawn, "--backbone", vision_text_folder, cwd=tmp_path).code == 0
+def test_bench_before_label(tmp_path, drawn_catalog, vision_text_folder):
+    assert vdistill("index", drawn_catalog, "--backbone", vision_text_folder, cwd=tmp_path).code == 0
     assert "held-out" in failed("bench", cwd=tmp_path)[0]
 
 
@@ -218,9 +218,9 @@ def test_a_read_only_folder(home):
     assert "cannot" in failed("label", "catalog", *LABEL, "--seed", 3, cwd=home)[0]
 
 
-def test_a_workspace_that_cannot_be_made(tmp_path, _drawn):
+def test_a_workspace_that_cannot_be_made(tmp_path, drawn_catalog):
     (tmp_path / "file").write_text("")
-    error, _ = failed("index", _drawn, "--workspace", tmp_path / "file" / "ws", cwd=tmp_path)
+    error, _ = failed("index", drawn_catalog, "--workspace", tmp_path / "file" / "ws", cwd=tmp_path)
     assert "cannot write" in error
 
 
@@ -270,6 +270,7 @@ def test_judgments_on_pictures_that_are_gone_are_left_out(home):
     assert "left out" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [["distill", "--epochs", "400", "--rank", "2"], ["index", "--model", "backbone"]])
 @pytest.mark.parametrize("delay", [0.3, 2.5, 4.5])
 def test_ctrl_c_at_any_moment_keeps_what_was_there(home, step, delay):

@@ -18,10 +18,10 @@ LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "fa
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, _drawn, vision_text_folder):
+def finished(tmp_path_factory, drawn_catalog, vision_text_folder):
     """A folder with everything done once; what each command printed."""
     home = tmp_path_factory.mktemp("session")
-    shutil.copytree(_drawn, home / "catalog")
+    shutil.copytree(drawn_catalog, home / "catalog")
     write_scores(home, sorted(path.name for path in (home / "catalog").glob("*.png")))
     steps = {
         "label": ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt",
@@ -89,6 +89,7 @@ def test_distill_prints_the_keys_of_the_contract(finished):
     )
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's own
 def test_the_student_is_a_standard_adapter_on_the_image_tower_alone(finished, vision_text_folder):
     home, _ = finished
     plain = AutoModel.from_pretrained(vision_text_folder)

@@ -49,7 +49,7 @@ def test_what_is_sent(question, monkeypatch):
     path, body = server.bodies[0]
     assert path == "/v1/chat/completions"
     assert body["structured_outputs"] == {"choice": ["A", "B", "C"]}
-    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"], body["temperature"]) == (True, 20, 1, 0)
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"], body["temperature"]) == (True, 20, 4, 0)
     images = [part for part in body["messages"][1]["content"] if part["type"] == "image_url"]
     assert len(images) == 3
     assert all(image["image_url"]["url"].startswith("data:image/jpeg;base64,") for image in images)

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -264,7 +265,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     try:
-        with quiet_transformers():
+        with quiet_transformers(), quiet_peft():
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except Exception as error:  # peft, safetensors and json each raise their own kinds
         raise VdistillError(
@@ -321,3 +322,11 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars is None:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep peft's warnings off the terminal: it uses names that are to go, and asks hubs for local models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -83,17 +83,22 @@ def label(
     def opened(items: Sequence[Item]) -> Teacher:
         return open_teacher(teacher, endpoint=endpoint, items=items, concurrency=concurrency, say=session.say)
 
-    if dry_run:
-        report = run.dry_run(found, settings, opened, session.say)
-    else:
-        with console.progress(session.quiet) as update:
-            report = run.label(
-                session.create(),
-                settings,
-                opened,
-                session.say,
-                lambda tally, total: update(tally.calls + tally.reused, total, "asking"),
-            )
+    stage, asked = run.prepare(settings, opened, session.say)
+    try:
+        if dry_run:
+            report = run.dry_run(found, stage, asked)
+        else:
+            workspace = session.create()
+            with console.progress(session.quiet) as update:
+                report = run.label(
+                    workspace,
+                    stage,
+                    asked,
+                    session.say,
+                    lambda tally, total: update(tally.calls + tally.reused, total, "asking"),
+                )
+    finally:
+        asked.close()
     if as_json:
         console.document(report.to_json())
     else:

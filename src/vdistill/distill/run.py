@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from vdistill.distill import card
 from vdistill.distill.checkpoint import Checkpoint, training_key
 from vdistill.distill.pictures import Pictures
 from vdistill.distill.train import DistillSettings, Lesson, Progress, attach, train
-from vdistill.encoder import DualEncoder, quiet_transformers
+from vdistill.encoder import DualEncoder, quiet_peft, quiet_transformers
 from vdistill.errors import ImageError, VdistillError
 from vdistill.heldout import HeldOut, evaluate_mean, from_judgments
 from vdistill.images import file_sha256, load
@@ -216,8 +215,7 @@ def _publish(workspace: Workspace, encoder: DualEncoder, facts: dict[str, Any]) 
     import json
 
     with replacing_folder(workspace.student) as folder, writing(workspace.student):
-        with warnings.catch_warnings(), quiet_transformers():
-            warnings.simplefilter("ignore")  # peft cannot look up the vocabulary of a local base model, and says so
+        with quiet_peft(), quiet_transformers():
             encoder.model.save_pretrained(folder, safe_serialization=True)
         facts["adapter_sha256"] = file_sha256(adapter_file(folder))
         write_file(folder / "student.json", json.dumps(facts, indent=2) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.checkpoint import Checkpoint
 from vdistill.distill.losses import bradley_terry_loss, drift_retention, listwise_loss, title_retention
 from vdistill.distill.pictures import Pictures
-from vdistill.encoder import DualEncoder
+from vdistill.encoder import DualEncoder, quiet_peft
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
@@ -79,8 +78,7 @@ def attach(encoder: DualEncoder, settings: DistillSettings) -> int:
         raise VdistillError(f"--rank {settings.rank} is out of range", hint="8 to 64 is usual")
     torch.manual_seed(settings.seed)
     config = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=targets, bias="none")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by names that are to go
+    with quiet_peft():
         encoder.model = get_peft_model(encoder.model, config)
     return sum(parameter.numel() for parameter in encoder.model.parameters() if parameter.requires_grad)
 

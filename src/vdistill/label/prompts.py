@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeVar
 
+from vdistill.errors import TeacherError
 from vdistill.records import Ask
 
 # Part of the key of each stored answer: raise it with any change below, so that old answers are not taken for new.
@@ -15,31 +17,29 @@ SYSTEM = (
     "You help a shop to know its customers. You see a few of its pictures, each under a letter, and what one customer "
     "is looking for. Judge by what would truly please this customer: purpose, taste and wishes, not words alone."
 )
-_BEST = "Which one picture suits this customer best? Answer with its letter alone."
-_RANK = (
-    "Order the pictures from the one that suits this customer best to the one that suits least. "
-    "Answer with all letters, separated by commas, and nothing else."
-)
+_WORDING: dict[Ask, str] = {
+    "best": "Which of these pictures suits this customer best? Answer with one letter and nothing else.",
+    "rank": "Order these pictures from the one that suits this customer best to the one that suits least. "
+    "Answer with all their letters, separated by commas, and nothing else.",
+}
+
+Picture = TypeVar("Picture")
+Part = tuple[Literal["text"], str] | tuple[Literal["image"], Picture]
 
 
 def letters(count: int) -> str:
-    """The letters of `count` pictures; at most nine can be shown."""
+    """The letters of `count` pictures. Raises TeacherError for more pictures than there are letters."""
+    if count > len(LETTERS):
+        raise TeacherError(
+            f"{count} pictures a question, where a model is shown {len(LETTERS)} at most",
+            hint=f"give --images-per-call {len(LETTERS)} or less",
+        )
     return LETTERS[:count]
 
 
-def label_of(letter: str) -> str:
-    """What stands before a picture."""
-    return f"Picture {letter}:"
-
-
-def instruction(query: str, count: int, ask: Ask) -> str:
-    """What stands behind the pictures."""
-    return f'The customer is looking for: "{query}"\n{_BEST if ask == "best" else _RANK}'
-
-
-def content(query: str, pictures: Sequence[object], ask: Ask) -> list[tuple[str, object]]:
-    """The parts of the user's message in order: ("text", str) and ("image", picture)."""
-    parts: list[tuple[str, object]] = []
+def content(query: str, pictures: Sequence[Picture], ask: Ask) -> list[Part[Picture]]:
+    """The user's message in order: each picture behind its letter ("A:"), then the question."""
+    parts: list[Part[Picture]] = []
     for letter, picture in zip(letters(len(pictures)), pictures, strict=True):
-        parts += [("text", label_of(letter)), ("image", picture)]
-    return [*parts, ("text", instruction(query, len(pictures), ask))]
+        parts += [("text", f"{letter}:"), ("image", picture)]
+    return [*parts, ("text", f'The customer is looking for: "{query}"\n{_WORDING[ask]}')]

@@ -92,43 +92,35 @@ class Stage:
 
 def label(
     workspace: Workspace,
-    settings: LabelSettings,
-    open_teacher: Callable[[Sequence[Item]], Teacher],
+    stage: Stage,
+    teacher: Teacher,
     say: Callable[[str], None],
     advance: Callable[[Tally, int], None],
 ) -> LabelReport:
-    """Ask the teacher, and commit each answer as it comes.
+    """Ask the teacher what was prepared, and commit each answer as it comes.
 
     `say` gets one-line notices; `advance` the tally and the number of calls planned.
-    Raises VdistillError for bad input; what was answered before is kept.
+    Raises VdistillError where the run cannot go on; what was answered before is kept.
     """
     started = time.monotonic()
+    settings = stage.settings
     with workspace.lock("label"), Database.open(workspace.database) as database:
-        stage, teacher = prepare(settings, open_teacher, say)
-        try:
-            _remember(database, settings)
-            database.add_queries(stage.queries)
-            budget = settings.budget or CALLS_PER_QUERY * len(stage.queries)
-            asker = Asker(teacher, database, budget, settings.max_cost, settings.concurrency,
-                          lambda tally: advance(tally, budget))  # fmt: skip
-            _ask_training(stage, asker, _guides(workspace, stage, say))
-            _ask_heldout(stage, asker)
-        finally:
-            teacher.close()
+        _remember(database, settings)
+        database.add_queries(stage.queries)
+        budget = settings.budget or CALLS_PER_QUERY * len(stage.queries)
+        asker = Asker(
+            teacher, database, budget, settings.max_cost, settings.concurrency, lambda tally: advance(tally, budget)
+        )
+        _ask_training(stage, asker, _guides(workspace, stage, say))
+        _ask_heldout(stage, asker)
     return _report(stage, teacher.name, asker.tally, time.monotonic() - started)
 
 
-def dry_run(
-    workspace: Workspace | None,
-    settings: LabelSettings,
-    open_teacher: Callable[[Sequence[Item]], Teacher],
-    say: Callable[[str], None],
-) -> LabelReport:
+def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> LabelReport:
     """What `label` would do and cost; nothing is asked, nothing is written.
 
     The held-out rounds depend on answers, so theirs are counted as planned, never as reused.
     """
-    stage, teacher = prepare(settings, open_teacher, say)
     groups = [group for query in _of(stage, "train") for group in training_groups(query, _pools(stage), stage.plan)]
     stored = 0
     questions = [stage.question(group) for group in groups]
@@ -138,20 +130,28 @@ def dry_run(
             stored = len(database.answers([asker.key(question) for question in questions]))
     heldout = len(_of(stage, "heldout")) * stage.plan.calls_per_query
     calls = len(questions) - stored + heldout
-    if settings.budget is not None:
-        calls = min(calls, settings.budget)
+    if stage.settings.budget is not None:
+        calls = min(calls, stage.settings.budget)
     price = teacher.price(_largest(questions, stage))
-    teacher.close()
-    tally = Tally(calls=calls, judgments=calls, reused=stored, images_shown=calls * stage.plan.images_per_call,
-                  tokens=calls * price.tokens, cost_usd=calls * price.usd)  # fmt: skip
-    workers = max(1, min(settings.concurrency, teacher.concurrency))
+    tally = Tally(
+        calls=calls,
+        judgments=calls,
+        reused=stored,
+        images_shown=calls * stage.plan.images_per_call,
+        tokens=calls * price.tokens,
+        cost_usd=calls * price.usd,
+    )
+    workers = max(1, min(stage.settings.concurrency, teacher.concurrency))
     return _report(stage, teacher.name, tally, calls * price.seconds / workers)
 
 
 def prepare(
     settings: LabelSettings, open_teacher: Callable[[Sequence[Item]], Teacher], say: Callable[[str], None]
 ) -> tuple[Stage, Teacher]:
-    """Read catalog and queries, open the teacher, choose what it will be shown, and check those pictures."""
+    """Read catalog and queries, open the teacher, choose what it will be shown, and check those pictures.
+
+    Raises VdistillError for bad input; nothing is written.
+    """
     catalog = catalogs.scan(settings.catalog)
     for skipped in catalog.skipped:
         say(f"skipped {skipped.id}: {skipped.reason}")
@@ -266,21 +266,20 @@ def _ask_heldout(stage: Stage, asker: Asker) -> None:
         return
     calls = max(stage.plan.calls_per_query, HELDOUT_CALLS)
     left = dict.fromkeys(_of(stage, "heldout"), calls)
+    shown: dict[str, set[frozenset[str]]] = {query: set() for query in left}
     said: list[Judgment] = []
-    turn = 0
-    while any(left.values()) and turn < calls:
+    for turn in range(calls):
         estimates = _estimates(said, items)
-        groups = {
-            query: narrowing_round(query, items, estimates.get(query), turn, count, stage.plan)
-            for query, count in left.items()
-        }
-        asked = [Asked(stage.question(group), "heldout") for found in groups.values() for group in found]
+        asked = []
+        for query, count in left.items():
+            groups = narrowing_round(query, items, estimates.get(query), turn, count, stage.plan)
+            fresh = [group for group in groups if frozenset(group.items) not in shown[query]]
+            shown[query].update(frozenset(group.items) for group in fresh)
+            left[query] = count - len(fresh) if fresh else 0  # nothing new to show: the ranking is settled
+            asked += [Asked(stage.question(group), "heldout") for group in fresh]
         if not asked:
             return
-        answers = asker.ask(asked)
-        said += _judgments(asked, answers, asker)
-        left = {query: count - len(groups[query]) for query, count in left.items()}
-        turn += 1
+        said += _judgments(asked, asker.ask(asked), asker)
 
 
 def _judgments(asked: Sequence[Asked], answers: dict[str, Any], asker: Asker) -> list[Judgment]:

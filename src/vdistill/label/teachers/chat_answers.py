@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vdistill.label.prompts import letters
@@ -16,56 +16,88 @@ def read_answer(document: Any, question: Question) -> tuple[Answer | Failure, bo
 
     Whatever is not one of the letters asked for is a Failure: never a guess.
     """
-    try:
-        choice = document["choices"][0]
-        message = choice["message"]
-    except (KeyError, IndexError, TypeError):
+    choice = _first_choice(document)
+    if choice is None:
         return Failure("the server's answer has no choices"), False
-    refusal = message.get("refusal")
-    if refusal:
-        return Failure(f"the model refused: {str(refusal)[:120]}"), False
+    message = choice["message"]
+    if message.get("refusal"):
+        return Failure(f"the model refused: {_short(message['refusal'])}"), False
     text = message.get("content")
     if not isinstance(text, str):
-        return Failure("the server's answer has no text"), False
+        return Failure(f"the server's answer has no text (finish_reason {choice.get('finish_reason')})"), False
+    known = letters(len(question.images))
     if question.ask == "rank":
-        return _order(text, len(question.images)), False
-    soft = _probabilities(choice.get("logprobs"), letters(len(question.images)))
-    if soft is not None:
-        return Answer(probabilities=soft), True
-    return _picked(text, len(question.images)), False
+        return _order(text, known), False
+    letter = _letter(text, known)
+    if letter is None:
+        return Failure(f"not one of the letters {known}: {_short(text)!r}"), False
+    soft = _probabilities(choice.get("logprobs"), letter, known)
+    hard = tuple(float(each == letter) for each in known)
+    return Answer(probabilities=soft or hard), soft is not None
 
 
-def _picked(text: str, count: int) -> Answer | Failure:
-    """A bare letter, as a one-hot answer."""
-    found = re.fullmatch(r"\s*(?:picture\s+)?\(?([a-z])\)?[.:]?\s*", text, flags=re.IGNORECASE)
-    slot = letters(count).find(found[1].upper()) if found else -1
-    if slot < 0:
-        return Failure(f"not one of the letters {letters(count)}: {text.strip()[:60]!r}")
-    return Answer(probabilities=tuple(float(place == slot) for place in range(count)))
+def used_tokens(document: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens read and written, 0 where the server does not count."""
+    usage = document.get("usage")
+    counts = usage if isinstance(usage, Mapping) else {}
+    read, written = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
 
 
-def _order(text: str, count: int) -> Answer | Failure:
+def _first_choice(document: Any) -> Mapping[str, Any] | None:
+    try:
+        choice = document["choices"][0]
+        return choice if isinstance(choice["message"], Mapping) else None
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _letter(text: str, known: str) -> str | None:
+    """The letter that is the whole of a text: "B", " b.", "(B)", "**B**", "Picture B"."""
+    found = re.fullmatch(r"[\s*(\"']*(?:picture\s+)?([a-z])[\s*)\"'.:]*", text, flags=re.IGNORECASE)
+    letter = found[1].upper() if found else ""
+    return letter if letter and letter in known else None
+
+
+def _order(text: str, known: str) -> Answer | Failure:
     """All letters, each once, best first."""
-    found = re.findall(r"\b[A-I]\b", text.upper())
-    if sorted(found) != list(letters(count)):
-        return Failure(f"not an order of the letters {letters(count)}: {text.strip()[:60]!r}")
-    return Answer(order=tuple(letters(count).index(letter) for letter in found))
+    run = re.fullmatch(r"\s*[A-I]+\s*", text)
+    found = list(text.strip()) if run else re.findall(r"\b[A-I]\b", text.upper())
+    if sorted(found) != list(known):
+        return Failure(f"not an order of the letters {known}: {_short(text)!r}")
+    return Answer(order=tuple(known.index(letter) for letter in found))
 
 
-def _probabilities(logprobs: Any, known: str) -> tuple[float, ...] | None:
-    """The mass of each letter among the alternatives of the first token that could be one, or None where it has none.
+def _probabilities(logprobs: Any, letter: str, known: str) -> tuple[float, ...] | None:
+    """The mass of each letter where the model chose `letter`, summing to 1; None without log-probabilities.
 
-    " A", "a" and "A" are one letter. A letter that is not listed, or whose log-probability is −∞, has no mass.
+    " A", "a" and "A" are one letter. One that is not listed, or whose log-probability is −∞, has no mass.
     """
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    for token in content if isinstance(content, list) else []:
-        mass = dict.fromkeys(known, 0.0)
-        for option in token.get("top_logprobs") or []:
-            letter = str(option.get("token", "")).strip().upper()
-            value = option.get("logprob")
-            if letter in mass and isinstance(value, int | float) and not math.isnan(value):
-                mass[letter] += math.exp(min(value, 0.0))
-        total = sum(mass.values())
-        if total > 0:
-            return tuple(value / total for value in mass.values())
-    return None
+    token = next((token for token in _tokens(logprobs) if _bare(token) == letter), None)
+    if token is None:
+        return None
+    mass = dict.fromkeys(known, 0.0)
+    for option in _maps(token, "top_logprobs"):
+        each, value = str(option.get("token", "")).strip().upper(), option.get("logprob")
+        if each in mass and isinstance(value, int | float) and not math.isnan(value):
+            mass[each] += math.exp(min(value, 0.0))
+    total = sum(mass.values())
+    return tuple(value / total for value in mass.values()) if total > 0 else None
+
+
+def _tokens(logprobs: Any) -> Iterator[Mapping[str, Any]]:
+    return _maps(logprobs, "content") if isinstance(logprobs, Mapping) else iter(())
+
+
+def _maps(holder: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """The mappings in a list, which may be absent or hold anything."""
+    values = holder.get(name)
+    return (value for value in values if isinstance(value, Mapping)) if isinstance(values, list) else iter(())
+
+
+def _bare(token: Mapping[str, Any]) -> str:
+    return str(token.get("token", "")).strip().strip("*(\"'.):").upper()
+
+
+def _short(text: Any) -> str:
+    return " ".join(str(text).split())[:120]
