@@ -1,12 +1,16 @@
 """A tiny Qwen2-VL of the true classes answers through the public door."""
 
+import shutil
+
 import pytest
+import torch
 from PIL import Image
 
 import vlm_models
-from vdistill.errors import VdistillError
+from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
+from vdistill.label.teachers.local_vlm import LocalVLM
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 
@@ -33,6 +37,11 @@ def teacher(folder):
     return open_teacher(str(folder), endpoint=None, items=[], concurrency=1, say=lambda _: None)
 
 
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 def test_it_is_a_teacher_with_a_name_that_hangs_on_its_files(teacher, folder):
     assert isinstance(teacher, Teacher)
     assert teacher.name.startswith(f"{folder.name}@")
@@ -46,7 +55,8 @@ def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, pictures):
     assert answer.tokens > 50
 
 
-def test_a_batch_answers_as_one_by_one(teacher, pictures):
+def test_a_batch_answers_as_one_by_one(folder, pictures):
+    teacher = LocalVLM(str(folder), say=lambda _: None, device="cpu", precision="fp32")
     questions = [
         Question("something red", tuple(pictures[:2])),
         Question("a much longer wish than the one before it, with many words", tuple(pictures)),
@@ -55,7 +65,7 @@ def test_a_batch_answers_as_one_by_one(teacher, pictures):
     together = teacher.ask(questions)
     for question, answer in zip(questions, together, strict=True):
         (alone,) = teacher.ask([question])
-        assert answer.probabilities == pytest.approx(alone.probabilities, abs=0.02)
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
 def test_what_is_shown_and_asked_matters(teacher, pictures):
@@ -68,11 +78,38 @@ def test_what_is_shown_and_asked_matters(teacher, pictures):
     assert red_first.probabilities != other.probabilities
 
 
-def test_a_ranking_is_the_order_of_the_probabilities(teacher, pictures):
-    (best,) = teacher.ask([Question("something red", tuple(pictures))])
+def test_a_ranking_is_an_order_of_all_pictures(teacher, pictures):
     (rank,) = teacher.ask([Question("something red", tuple(pictures), "rank")])
     assert sorted(rank.order) == [0, 1, 2, 3]
-    assert best.probabilities is not None
+    assert rank.probabilities is None
+
+
+def test_a_price_is_known_before_the_weights_are_loaded(folder, pictures):
+    said = []
+    teacher = open_teacher(str(folder), endpoint=None, items=[], concurrency=1, say=said.append)
+    assert teacher.price(Question("red", tuple(pictures))).tokens > 1000
+    assert said == []
+    teacher.ask([Question("red", tuple(pictures[:2]))])
+    assert len(said) == 1
+
+
+def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, pictures, monkeypatch):
+    teacher = LocalVLM(str(folder), say=lambda _: None, device="cpu", precision="fp32")
+    questions = [Question(text, tuple(pictures[:2])) for text in ("red", "blue", "green")]
+    whole = teacher.ask(questions)
+    forward, most = teacher._model.forward, 1
+
+    def small(**inputs):
+        if len(inputs["input_ids"]) > most:
+            raise torch.OutOfMemoryError
+        return forward(**inputs)
+
+    monkeypatch.setattr(teacher._model, "forward", small)
+    for one, other in zip(whole, teacher.ask(questions), strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    most = 0
+    with pytest.raises(TeacherError, match="does not fit into the memory"):
+        teacher.ask(questions)
 
 
 def test_a_broken_picture_fails_its_question_alone(teacher, pictures, tmp_path):
@@ -84,10 +121,36 @@ def test_a_broken_picture_fails_its_question_alone(teacher, pictures, tmp_path):
     assert isinstance(good, Answer)
 
 
-def test_a_model_that_is_not_there_says_what_to_do(monkeypatch):
+def test_a_model_that_is_not_there_says_what_to_do():
     with pytest.raises(VdistillError, match="nobody/no-model") as caught:
         open_teacher("nobody/no-model", endpoint=None, items=[], concurrency=1, say=lambda _: None)
     assert "hf download" in caught.value.hint
+
+
+def test_a_model_of_another_kind_is_refused_before_anything_is_asked(tmp_path):
+    from transformers import BertConfig
+
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(VdistillError, match="does not answer questions about pictures"):
+        LocalVLM(str(tmp_path), say=print)
+
+
+def test_a_folder_without_weights_is_refused_before_anything_is_asked(folder, tmp_path):
+    shutil.copy(folder / "config.json", tmp_path)
+    with pytest.raises(VdistillError, match="no weights"):
+        LocalVLM(str(tmp_path), say=print)
+
+
+def test_a_folder_without_a_processor_says_so(folder, pictures, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / name, tmp_path)
+    with pytest.raises(VdistillError, match=r"cannot (load|get) the teacher"):
+        LocalVLM(str(tmp_path), say=print).ask([Question("red", tuple(pictures))])
+
+
+def test_more_pictures_than_letters_stop_at_once(teacher, pictures):
+    with pytest.raises(TeacherError, match="9 at most"):
+        teacher.price(Question("red", tuple(pictures * 3)))
 
 
 def test_an_unknown_name_gets_the_close_ones():

@@ -1,6 +1,7 @@
 """The chat API teacher against a real server on loopback, with every fault that servers have shown."""
 
 import email.utils
+import json
 import math
 import time
 
@@ -10,11 +11,18 @@ from PIL import Image
 from chat_server import ChatServer, completion
 from vdistill.errors import TeacherError
 from vdistill.label.teacher import Teacher
+from vdistill.label.teachers import chat_http
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.records import Failure, Question, ShownImage
 
 QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
 SECRET = "sk-very-secret"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
+    for name in (*chat_http.KEYS, "VDISTILL_USD_PER_MILLION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -55,6 +63,20 @@ def test_what_is_sent(question, monkeypatch):
     assert all(image["image_url"]["url"].startswith("data:image/jpeg;base64,") for image in images)
     assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
     assert SECRET not in str(body)
+
+
+def test_prices_come_from_the_environment(question, monkeypatch):
+    monkeypatch.setenv("VDISTILL_USD_PER_MILLION", "1, 2")
+    with ChatServer() as server:
+        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print)
+        assert teacher.ask([question])[0].cost_usd == pytest.approx(102e-6)
+    assert teacher.price(question).usd > 1e-3
+
+
+def test_prices_that_are_none_are_refused(monkeypatch):
+    monkeypatch.setenv("VDISTILL_USD_PER_MILLION", "cheap")
+    with pytest.raises(TeacherError, match="VDISTILL_USD_PER_MILLION"):
+        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print)
 
 
 def test_it_is_a_teacher():
@@ -133,6 +155,74 @@ def test_an_unreadable_answer_is_a_failure_and_never_a_guess(question, document,
         assert server.calls == 1
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        "B",
+        7,
+        {"choices": None},
+        {"choices": [{}]},
+        {"choices": [{"message": None}]},
+        {"choices": [{"message": "B"}]},
+    ],
+)
+def test_a_document_of_another_shape_is_a_failure(question, document):
+    with ChatServer((200, document if isinstance(document, dict) else json.dumps(document), {})) as server:
+        assert isinstance(ask(server, question), Failure)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [None, 3, {}, {"content": None}, {"content": [None, {"token": "B", "top_logprobs": [1, {"token": "B"}]}]}],
+)
+def test_log_probabilities_of_another_shape_are_none(question, logprobs):
+    document = completion("B")
+    document["choices"][0]["logprobs"] = logprobs
+    document["usage"] = "many"
+    with ChatServer(document) as server:
+        answer = ask(server, question)
+    assert (answer.probabilities, answer.tokens) == ((0.0, 1.0, 0.0), 0)
+
+
+def test_an_apology_is_not_the_letter_i(question):
+    nine = Question("a gift", question.images * 3)
+    with ChatServer(completion("I'm sorry,", {"I": -0.1})) as server:
+        assert isinstance(ask(server, nine), Failure)
+
+
+def test_more_pictures_than_letters_stop_at_once(question):
+    with ChatServer() as server, pytest.raises(TeacherError, match="9 at most") as caught:
+        ask(server, Question("a gift", question.images * 4))
+    assert "--images-per-call 9" in caught.value.hint
+
+
+def test_a_field_that_the_server_refuses_is_left_out_from_then_on(question):
+    words = "Unsupported parameter: 'max_tokens' is not supported with this model."
+    with ChatServer((400, {"error": {"message": words}}, {}), completion("B", {"B": -0.1})) as server:
+        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print, patience=QUICK)
+        assert teacher.ask([question, question])[1].probabilities == (0.0, 1.0, 0.0)
+        teacher.close()
+        assert server.calls == 3
+        assert ["max_tokens" in body for _, body in server.bodies] == [True, False, False]
+
+
+def test_the_public_service_is_not_sent_the_fields_that_it_refuses(question, monkeypatch):
+    with ChatServer() as server:
+        monkeypatch.setattr(chat_http, "PUBLIC", f"{server.url}/v1")
+        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print, patience=QUICK).ask([question])
+    path, body = server.bodies[0]
+    assert path == "/v1/chat/completions"
+    assert not {"structured_outputs", "top_k"} & set(body)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
+def test_an_endpoint_may_end_in_v1_or_not(question, end):
+    with ChatServer() as server:
+        OpenAITeacher("vlm", endpoint=server.url + end, concurrency=1, say=print).ask([question])
+    assert server.bodies[0][0] == "/v1/chat/completions"
+
+
 def test_an_order_that_misses_a_letter_is_a_failure(question):
     with ChatServer(completion("C, A")) as server:
         assert isinstance(ask(server, Question(question.query, question.images, "rank")), Failure)
@@ -148,11 +238,49 @@ def test_a_refused_key_or_model_stops_at_once_without_telling_the_key(question, 
     assert SECRET not in caught.value.message + caught.value.hint
 
 
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(question, monkeypatch):
+    monkeypatch.setenv("VDISTILL_API_KEY", SECRET)
+    for status in (401, 400, 500):
+        with ChatServer((status, {"error": {"message": f"Incorrect API key: {SECRET}"}}, {})) as server:
+            try:
+                said = ask(server, question).reason
+            except TeacherError as error:
+                said = error.message + error.hint
+        assert "Incorrect API key" in said
+        assert SECRET not in said
+
+
+def test_a_key_that_no_header_can_hold_is_not_told_either(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
+    with pytest.raises(TeacherError, match="OPENAI_API_KEY") as caught:
+        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print)
+    assert "ключ" not in caught.value.message + caught.value.hint
+
+
+def test_a_server_that_does_not_run_stops_at_once(question):
+    with ChatServer() as server:
+        pass
+    with pytest.raises(TeacherError, match="cannot reach") as caught:
+        ask(server, question)
+    assert "--endpoint" in caught.value.hint
+
+
+def test_a_server_that_goes_away_is_waited_for(question):
+    with ChatServer() as server:
+        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print, patience=QUICK)
+        teacher.ask([question])
+    (answer,) = teacher.ask([question])
+    teacher.close()
+    assert "gave up after 3 tries" in answer.reason
+
+
 def test_a_limit_on_images_names_the_remedy(question):
-    with ChatServer((400, {"error": {"message": "At most 1 image(s) may be provided in one prompt."}}, {})) as server:
-        with pytest.raises(TeacherError, match="at most 1 image") as caught:
+    for limit, remedy in ((1, "--limit-mm-per-prompt"), (2, "--images-per-call 2")):
+        words = f"At most {limit} image(s) may be provided in one prompt."
+        with ChatServer((400, {"error": {"message": words}}, {})) as server, pytest.raises(TeacherError) as caught:
             ask(server, question)
-    assert "--images-per-call" in caught.value.hint
+        assert f"at most {limit} image" in caught.value.message
+        assert remedy in caught.value.hint
 
 
 def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp_path):

@@ -24,7 +24,7 @@ from shop.text_tower import sentence_tower
 
 VERSION = "1"
 PIXELS, PATCH, WIDTH, DEPTH, HEADS = 64, 16, 192, 6, 6
-PICTURES, EPOCHS, BATCH, RATE = 9 * 864, 12, 192, 1.5e-3
+PICTURES, EPOCHS, BATCH, RATE = 9 * 864, 16, 192, 1.5e-3
 TEMPLATES = ("{}", "a photo of a {}", "a {}", "picture of a {}")
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
@@ -46,9 +46,8 @@ def main() -> None:
     print(f"drew {len(pixels)} pictures to learn from ({time.monotonic() - started:.0f} s)")
     model, tokenizer = new_model()
     train(model, tokenizer, pixels, labels, options.seed)
-    print(
-        f"trained in {time.monotonic() - started:.0f} s; titles of unseen pictures: {report(model, tokenizer, options.seed)}"
-    )
+    found = report(model, tokenizer, options.seed)
+    print(f"trained in {time.monotonic() - started:.0f} s; titles of unseen pictures: {found}")
     save(model, tokenizer, options.out, wanted)
 
 

@@ -1,4 +1,4 @@
-"""Make the gift shop: pictures, metadata, persona queries, simulated shoppers and qrels. The same seed, the same shop."""
+"""Make the gift shop: pictures, metadata, persona queries, simulated shoppers, qrels. Same seed, same shop."""
 
 from __future__ import annotations
 

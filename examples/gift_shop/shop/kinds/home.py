@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shop.canvas import Pen, arc, curve, rounded, turn
+from shop.canvas import Pen, arc, curve
 
 
 def book(pen: Pen) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,22 +16,23 @@ from torch import Tensor
 
 from vdistill.encoder import pick_device, pick_precision, quiet_transformers
 from vdistill.errors import ImageError, TeacherError, VdistillError
-from vdistill.images import load
 from vdistill.label.prompts import PROMPT_VERSION, SYSTEM, content, letters
 from vdistill.label.teacher import Price
-from vdistill.label.teachers.vlm_processor import load_processor
+from vdistill.label.teachers.pictures import shown
+from vdistill.label.teachers.vlm_processor import letter_ids, load_processor, model_inputs
 from vdistill.records import Answer, Failure, Question
 
-MAX_PIXELS = 512 * 512
-LEAST_SIDE = 28  # smaller pictures are refused by some models
-TOKENS_PER_IMAGE = 340  # about, of a picture of MAX_PIXELS
+MOST_SIDE, MAX_PIXELS = 1024, 512 * 512
+TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 340  # about, of a picture of MAX_PIXELS
+
+Readable = tuple[Question, list[Image.Image]]
 
 
 class LocalVLM:
     """Reads the probabilities of the option letters from one forward pass, several questions a batch.
 
-    Asked for a ranking (`--ask rank`) it orders the letters by those probabilities: the most probable order of the
-    Plackett–Luce model that they define. Nothing is generated, so nothing has to be parsed.
+    Asked for a ranking (`--ask rank`) it orders the letters by those probabilities: the most probable order (the
+    mode) of the Plackett–Luce model that they define. Nothing is generated, so nothing has to be parsed.
     """
 
     batch_size = 4
@@ -37,37 +40,28 @@ class LocalVLM:
     looks = True
     prompt = f"{PROMPT_VERSION}/{MAX_PIXELS}px"
 
-    def __init__(self, source: str, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, source: str, *, say: Callable[[str], None], device: str = "auto", precision: str = "auto"
+    ) -> None:
         """Look the model up; its weights are loaded with the first question.
 
         Raises VdistillError where it cannot be had, saying what to do without network.
         """
-        from transformers import AutoConfig
-
         self._source, self._say = source, say
-        try:
-            with quiet_transformers():
-                AutoConfig.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            raise _unavailable(source, error) from error
+        self._device = pick_device(device)
+        self._dtype = torch.bfloat16 if pick_precision(precision, self._device) == "bf16" else torch.float32
+        _check(source)
         self.name = _name(source)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; a picture that cannot be read makes its question a Failure."""
-        pictures = [_pictures(question) for question in questions]
-        found: list[Answer | Failure] = [Failure(one) if isinstance(one, str) else Failure("") for one in pictures]
-        usable = [place for place, one in enumerate(pictures) if not isinstance(one, str)]
-        if usable:
-            inputs = self._inputs([questions[place] for place in usable], [pictures[place] for place in usable])
-            logits = self._last_logits(inputs)
-            tokens = inputs["attention_mask"].sum(dim=1).tolist()
-            for row, place in enumerate(usable):
-                found[place] = self._answer(questions[place], logits[row], int(tokens[row]))
-        return found
+        seen = [_look(question) for question in questions]
+        answers = iter(self._answers([one for one in seen if not isinstance(one, Failure)]))
+        return [one if isinstance(one, Failure) else next(answers) for one in seen]
 
     def price(self, question: Question) -> Price:
         """Tokens, estimated; the machine's time is not known beforehand, and it costs no money here."""
-        return Price(tokens=150 + TOKENS_PER_IMAGE * len(question.images))
+        return Price(tokens=TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(letters(len(question.images))))
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -75,64 +69,83 @@ class LocalVLM:
 
     @cached_property
     def _processor(self) -> Any:
-        with quiet_transformers():
-            processor = load_processor(self._source)
-        processor.tokenizer.padding_side = "left"  # so that the last position is the answer's in every row
-        return processor
+        with _loading(self._source), quiet_transformers():
+            return load_processor(self._source)
 
     @cached_property
     def _model(self) -> Any:
         from transformers import AutoModelForImageTextToText
 
-        device = pick_device("auto")
-        dtype = torch.bfloat16 if pick_precision("auto", device) == "bf16" else torch.float32
-        try:
-            with quiet_transformers():
-                model = AutoModelForImageTextToText.from_pretrained(self._source, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise _unavailable(self._source, error) from error
-        self._say(f"{self.name} on {device}, {str(dtype).removeprefix('torch.')}")
-        return model.eval().to(device)
+        self._say(f"loading {self.name} on {self._device}, {str(self._dtype).removeprefix('torch.')}")
+        with _loading(self._source), quiet_transformers():
+            model = AutoModelForImageTextToText.from_pretrained(
+                self._source, dtype=self._dtype, trust_remote_code=False
+            )
+        return model.eval().to(self._device)
 
-    def _inputs(self, questions: Sequence[Question], pictures: Sequence[Any]) -> Any:
-        texts = [
-            self._processor.apply_chat_template(_messages(question), add_generation_prompt=True, tokenize=False)
-            for question in questions
-        ]
-        return self._processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
+    @cached_property
+    def _only_last(self) -> dict[str, int]:
+        """Spares the logits of all positions but the last, where the model knows how."""
+        known = inspect.signature(self._model.forward).parameters
+        return {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+
+    def _answers(self, readable: Sequence[Readable]) -> list[Answer | Failure]:
+        """One forward pass; where memory does not reach for it, two of half the questions."""
+        if not readable:
+            return []
+        inputs = model_inputs(
+            self._processor, [_chat(question) for question, _ in readable], [pictures for _, pictures in readable]
+        )
+        try:
+            logits = self._last_logits(inputs)
+        except torch.OutOfMemoryError as error:
+            if len(readable) == 1:
+                raise self._too_large() from error
+            logits = None
+        if logits is None:
+            half = len(readable) // 2
+            return self._answers(readable[:half]) + self._answers(readable[half:])
+        counts = inputs["attention_mask"].sum(dim=1).tolist()
+        return [self._answer(question, *row) for (question, _), *row in zip(readable, logits, counts, strict=True)]
 
     def _last_logits(self, inputs: Any) -> Tensor:
-        """(questions, vocabulary) of the first token of the answer. Raises TeacherError when memory runs out."""
-        model = self._model
-        try:
-            with torch.inference_mode():
-                output = model(**inputs.to(model.device), logits_to_keep=1)
-        except torch.OutOfMemoryError as error:
-            raise TeacherError(
-                f"{self.name} does not fit into the memory of {model.device}",
-                hint="show fewer pictures (--images-per-call), take a smaller teacher, or use --endpoint",
-            ) from error
-        logits: Tensor = output.logits[:, -1]
+        """(questions, vocabulary), float32: the logits of the first token of the answer."""
+        with torch.inference_mode():
+            tensors = {
+                name: value.to(self._device, self._dtype if value.is_floating_point() else None)
+                for name, value in inputs.items()
+            }
+            logits: Tensor = self._model(**tensors, **self._only_last).logits[:, -1]
         return logits.float().cpu()
 
     def _answer(self, question: Question, logits: Tensor, tokens: int) -> Answer | Failure:
-        scores = torch.stack(
-            [logits[self._letter_ids(letter)].logsumexp(dim=0) for letter in letters(len(question.images))]
-        )
+        known = letters(len(question.images))
+        scores = torch.stack([logits[letter_ids(self._processor, letter)].logsumexp(dim=0) for letter in known])
         if not torch.isfinite(scores).all():
             return Failure("the model's scores of the letters are not finite")
         if question.ask == "rank":
-            return Answer(order=tuple(scores.argsort(descending=True, stable=True).tolist()), tokens=tokens)
-        return Answer(probabilities=tuple(scores.double().softmax(dim=0).tolist()), tokens=tokens)
+            return Answer(order=tuple(scores.argsort(descending=True, stable=True).tolist()), tokens=int(tokens))
+        return Answer(probabilities=tuple(scores.double().softmax(dim=0).tolist()), tokens=int(tokens))
 
-    def _letter_ids(self, letter: str) -> list[int]:
-        """The tokens that say this letter at the start of an answer: with and without a blank before it."""
-        tokenizer = self._processor.tokenizer
-        encoded = [tokenizer.encode(text, add_special_tokens=False) for text in (letter, f" {letter}")]
-        return sorted({ids[0] for ids in encoded if len(ids) == 1}) or [encoded[0][0]]
+    def _too_large(self) -> TeacherError:
+        return TeacherError(
+            f"{self.name} does not fit into the memory of {self._device}",
+            hint="show fewer pictures (--images-per-call), take a smaller teacher, or ask a server with --endpoint",
+        )
 
 
-def _messages(question: Question) -> list[dict[str, Any]]:
+def _look(question: Question) -> Readable | Failure:
+    """The question with its pictures within the bounds, or why one of them cannot be read."""
+    found = []
+    for image in question.images:
+        try:
+            found.append(shown(image.path, most_side=MOST_SIDE, most_pixels=MAX_PIXELS))
+        except ImageError as error:
+            return Failure(f"{image.item_id} cannot be read: {error.message}")
+    return question, found
+
+
+def _chat(question: Question) -> list[dict[str, Any]]:
     parts = [
         {"type": "text", "text": part} if kind == "text" else {"type": "image"}
         for kind, part in content(question.query, question.images, question.ask)
@@ -143,21 +156,21 @@ def _messages(question: Question) -> list[dict[str, Any]]:
     ]
 
 
-def _pictures(question: Question) -> list[Image.Image] | str:
-    """The pictures within the bounds, or why one of them cannot be read."""
-    found = []
-    for shown in question.images:
-        try:
-            found.append(_bounded(load(shown.path, 512)))
-        except ImageError as error:
-            return f"{shown.item_id} cannot be read: {error.message}"
-    return found
+def _check(source: str) -> None:
+    """Notice early what can never answer: a model that is not there, or that is of another kind."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-
-def _bounded(image: Image.Image) -> Image.Image:
-    scale = min(1.0, (MAX_PIXELS / (image.width * image.height)) ** 0.5)
-    size = tuple(max(LEAST_SIDE, round(side * scale)) for side in image.size)
-    return image if size == image.size else image.resize((size[0], size[1]))
+    with _loading(source), quiet_transformers():
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise VdistillError(
+            f"{source} is a {config.model_type} model, which does not answer questions about pictures",
+            hint="give an image-text-to-text model, for example qwen2-vl",
+        )
+    folder = Path(source)
+    if folder.is_dir() and not any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir()):
+        raise VdistillError(f"{source} holds no weights", hint="copy the whole folder, *.safetensors included")
 
 
 def _name(source: str) -> str:
@@ -170,10 +183,27 @@ def _name(source: str) -> str:
     return f"{folder.resolve().name}@{digest.hexdigest()[:8]}"
 
 
-def _unavailable(source: str, error: Exception) -> VdistillError:
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return VdistillError(
-        f"cannot get the teacher {source}: {words}",
-        hint=f"Without network: on a machine that has it run `hf download {source} --local-dir DIR`, copy DIR here, "
-        "and give --teacher DIR; or ask a server with --endpoint URL",
-    )
+@contextlib.contextmanager
+def _loading(source: str) -> Iterator[None]:
+    """Say what helps where a part of the model cannot be loaded."""
+    try:
+        yield
+    except OSError as error:
+        raise VdistillError(
+            f"cannot get the teacher {source}: {_first_line(error)}",
+            hint=f"Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
+            "copy DIR here, and give --teacher DIR; or ask a server with --endpoint URL",
+        ) from error
+    except ImportError as error:
+        raise VdistillError(
+            f"cannot load the teacher {source}: {_first_line(error)}", hint="install the package that it names"
+        ) from error
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise VdistillError(
+            f"cannot load the teacher {source}: {_first_line(error)}",
+            hint="a newer transformers may know it; code that comes with a model is never run",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from vdistill.errors import ImageError
+from vdistill.errors import ImageError, TeacherError
 from vdistill.label.prompts import PROMPT_VERSION, SYSTEM, content, letters
 from vdistill.label.teacher import Price
 from vdistill.label.teachers.chat_answers import read_answer, used_tokens
@@ -17,6 +18,7 @@ from vdistill.label.teachers.pictures import shown
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE = 768
+PRICES = "VDISTILL_USD_PER_MILLION"
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # a guess, for prices
 
 
@@ -35,15 +37,15 @@ class OpenAITeacher:
         concurrency: int,
         say: Callable[[str], None],
         patience: Patience | None = None,
-        usd_per_million: tuple[float, float] = (0.0, 0.0),
+        usd_per_million: tuple[float, float] | None = None,
     ) -> None:
-        """Nothing is sent yet. `usd_per_million` are the prices of tokens read and written.
+        """Nothing is sent yet. `usd_per_million`: prices of tokens read and written, by default from the environment.
 
-        Raises TeacherError for an endpoint that is no URL.
+        Raises TeacherError for an endpoint that is no URL, and for prices that are no numbers.
         """
         self.name = f"openai:{model}"
         self.concurrency = concurrency
-        self._model, self._say, self._prices = model, say, usd_per_million
+        self._model, self._say, self._prices = model, say, usd_per_million or _prices()
         self._client = ChatClient(endpoint, concurrency=concurrency, patience=patience or Patience())
         self._hard_said = False
 
@@ -104,6 +106,16 @@ class OpenAITeacher:
             # A model's shipped top_k of 1 would hide all letters but one. Who does not know these fields ignores them.
             body |= {"top_k": -1, "structured_outputs": {"choice": list(known)}}
         return body
+
+
+def _prices() -> tuple[float, float]:
+    """Dollars for a million tokens read and written; nothing where nobody says."""
+    said = os.environ.get(PRICES, "").strip()
+    try:
+        read, written = (float(price) for price in (said or "0,0").split(","))
+    except ValueError as error:
+        raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
+    return read, written
 
 
 @lru_cache(maxsize=256)

@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from PIL import Image
+
+from vdistill.errors import VdistillError
 
 
 def load_processor(source: str) -> Any:
     """The model's own processor; where its video part cannot be had, the same class without that part.
 
-    Raises OSError or ValueError as transformers does, where the model has no processor.
+    Batches are padded on the left, so that the last position is the answer's in every row. Raises OSError, ValueError
+    or ImportError as transformers does.
     """
     from transformers import AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(source)
+        processor = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
     except ImportError:  # the video processors of transformers 5 need torchvision
-        processor = _for_pictures(source).from_pretrained(source)
-    if processor.chat_template is None:
+        processor = _for_pictures(source)
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise ValueError(f"it has a {type(processor).__name__}, where pictures and text are wanted")
+    processor.tokenizer.padding_side = "left"
+    if getattr(processor, "chat_template", None) is None:
         processor.chat_template = processor.tokenizer.chat_template
+    if getattr(processor.image_processor, "do_image_splitting", False):  # a dozen tiles a picture would be too many
+        processor.image_processor.do_image_splitting = False
     return processor
 
 
-def _for_pictures(source: str) -> Any:
-    """A subclass of the model's processor class that knows of no video processor."""
-    import transformers
-    from transformers import AutoConfig
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+def model_inputs(processor: Any, chats: Sequence[Any], pictures: Sequence[Sequence[Image.Image]]) -> Any:
+    """One batch of tensors, the prompt of each chat ending where the model's answer begins."""
+    texts = [processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    start = processor.tokenizer.bos_token
+    twice = bool(start) and texts[0].startswith(start)  # some templates write it, and the tokenizer would again
+    options = {"add_special_tokens": False} if twice else {}
+    return processor(text=texts, images=[list(shown) for shown in pictures], padding=True, return_tensors="pt",
+                     **options)  # fmt: skip
 
-    kind = AutoConfig.from_pretrained(source).model_type
-    base: Any = getattr(transformers, str(PROCESSOR_MAPPING_NAMES[kind]))
+
+def letter_ids(processor: Any, letter: str) -> list[int]:
+    """The tokens that say this letter at the start of an answer: with and without a blank before it.
+
+    Raises VdistillError for a vocabulary that has no token for it.
+    """
+    tokenizer = processor.tokenizer
+    encoded = [tokenizer.encode(text, add_special_tokens=False) for text in (letter, f" {letter}")]
+    bare = tokenizer.convert_tokens_to_ids(letter)  # sentence pieces encode "A" as " A"
+    found = {ids[0] for ids in [*encoded, [bare]] if len(ids) == 1 and ids[0] is not None}
+    found.discard(tokenizer.unk_token_id)
+    if not found:
+        raise VdistillError(f"the teacher's tokenizer has no token for the letter {letter}", hint="use another model")
+    return sorted(found)
+
+
+def _for_pictures(source: str) -> Any:
+    """The model's processor, of a subclass that knows of no video processor."""
+    from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if type(config) not in PROCESSOR_MAPPING:
+        raise ValueError(f"no processor is known for {config.model_type}")
+    base: Any = PROCESSOR_MAPPING[type(config)]
 
     def attributes(cls: Any) -> list[str]:
         return [name for name in base.get_attributes() if name != "video_processor"]
 
-    return type(base.__name__, (base,), {"get_attributes": classmethod(attributes)})
+    pictures_alone: Any = type(base.__name__, (base,), {"get_attributes": classmethod(attributes)})
+    settings, _ = base.get_processor_dict(source)
+    return pictures_alone.from_args_and_dict(
+        [],
+        {name: value for name, value in settings.items() if name != "video_processor"},
+        image_processor=AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False),
+        tokenizer=AutoTokenizer.from_pretrained(source, trust_remote_code=False),
+        video_processor=None,
+    )

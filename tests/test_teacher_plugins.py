@@ -1,0 +1,78 @@
+"""Teachers from other packages: the example of docs/teachers.md, installed as a package would be."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from chat_server import ChatServer, completion
+from shop import QUERIES, vdistill
+from vdistill.errors import VdistillError
+from vdistill.label.teachers import open_teacher
+from vdistill.records import Failure, Question, ShownImage
+
+PAGE = (Path(__file__).parents[1] / "docs" / "teachers.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Puts a module and its entry points where Python finds them, as pip does."""
+
+    def done(name, code, entry):
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        facts = tmp_path / f"{name}-1.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text(f"[vdistill.teachers]\n{entry}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return done
+
+
+def block(language):
+    return re.search(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)[1]
+
+
+def test_the_documented_plug_in_works_as_printed(install, tmp_path):
+    group, entry = block("toml").strip().splitlines()
+    assert group == '[project.entry-points."vdistill.teachers"]'
+    install("colour_teacher", block("python"), entry.replace('"', ""))
+    teacher = open_teacher("colour:25", endpoint=None, items=[], concurrency=1, say=print)
+    assert teacher.name == "colour:25"
+    shown = []
+    for colour in ("blue", "red"):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / f"{colour}.png")
+        shown.append(ShownImage(colour, tmp_path / f"{colour}.png", colour))
+    best, rank, none = teacher.ask([
+        Question("a red gift", tuple(shown)),
+        Question("a red gift", tuple(shown), "rank"),
+        Question("a gift", tuple(shown)),
+    ])  # fmt: skip
+    assert best.probabilities[1] > 0.9
+    assert sum(best.probabilities) == pytest.approx(1)
+    assert rank.order == (1, 0)
+    assert isinstance(none, Failure)
+
+
+def test_a_plug_in_that_is_no_teacher_is_refused(install):
+    install("odd_teacher", "def opened(option):\n    return object()\n", "odd = odd_teacher:opened")
+    with pytest.raises(VdistillError, match="'odd' gave no Teacher"):
+        open_teacher("odd", endpoint=None, items=[], concurrency=1, say=print)
+
+
+def test_labelling_over_http_asks_nothing_twice_and_keeps_no_key(catalog, tmp_path):
+    (tmp_path / "queries.txt").write_text("\n".join(QUERIES[:5]))
+    with ChatServer(completion("B", {"A": -1.5, "B": -0.4, "C": -3.0})) as server:
+        command = ["label", catalog, "--teacher", "vlm", "--endpoint", server.url, "--queries", "queries.txt",
+                   "--images-per-call", 4, "--budget", 30, "--holdout", 0.4, "--json"]  # fmt: skip
+        first = vdistill(*command, cwd=tmp_path, env={"VDISTILL_API_KEY": "sk-very-secret"})
+        assert first.code == 0, first.err
+        assert first.json["calls"] == server.calls > 10
+        assert (first.json["failed"], server.repeated) == (0, 0)
+        again = vdistill(*command, cwd=tmp_path)
+        assert (again.json["calls"], again.json["reused"]) == (0, first.json["calls"])
+    kept = [path.read_bytes() for path in (tmp_path / ".vdistill").rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in content for content in kept)
