@@ -24,7 +24,7 @@ from shop.text_tower import sentence_tower
 
 VERSION = "1"
 PIXELS, PATCH, WIDTH, DEPTH, HEADS = 64, 16, 192, 6, 6
-PICTURES, EPOCHS, BATCH, RATE = 9 * 864, 16, 192, 1.5e-3
+PICTURES, EPOCHS, BATCH, RATE = 9 * 864, 20, 192, 1.5e-3
 TEMPLATES = ("{}", "a photo of a {}", "a {}", "picture of a {}")
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def distill(
     session: Session,
     backbone: BackboneOption = None,
-    loss: Annotated[Loss, typer.Option(help="Pairs of what the teacher saw, or whole lists.")] = Loss.bradley_terry,
+    loss: Annotated[Loss, typer.Option(help="Pairs of what the teacher saw, or whole lists.")] = Loss.listwise,
     rank: Annotated[int, typer.Option(min=1, help="LoRA rank.")] = 32,
     train_layers: Annotated[
         int | None,

@@ -12,8 +12,6 @@ from vdistill import preferences
 from vdistill.errors import VdistillError
 from vdistill.records import Judgment
 
-INDIFFERENT = 0.05  # the weight of a call whose images the teacher found all alike
-
 
 @dataclass(frozen=True)
 class Calls:
@@ -24,7 +22,6 @@ class Calls:
     target: (m, k) probabilities, rows summing to 1.
     pool:   (m,) number of the pool, −1 without one.
     weight: (n,) of an image: the inverse of how often it was shown, mean 1 over what was shown.
-    decided: (m,) in (0, 1]: how far the teacher was from indifference. A call without a fitting image tells moods.
     """
 
     queries: tuple[str, ...]
@@ -35,7 +32,6 @@ class Calls:
     target: NDArray[np.float32]
     pool: NDArray[np.int64]
     weight: NDArray[np.float32]
-    decided: NDArray[np.float32]
 
 
 def read(judgments: Sequence[Judgment]) -> Calls:
@@ -69,14 +65,7 @@ def read(judgments: Sequence[Judgment]) -> Calls:
         target=target,
         pool=np.array([-1 if judgment.pool is None else judgment.pool for judgment, *_ in rows]),
         weight=weight.astype(np.float32),
-        decided=_decided(target, shown),
     )
-
-
-def _decided(target: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """1 − normalised entropy of each row, at least INDIFFERENT."""
-    entropy = -(target * np.log(np.maximum(target, 1e-12))).sum(axis=1)
-    return np.asarray(np.maximum(1 - entropy / np.log(shown.sum(axis=1)), INDIFFERENT), np.float32)
 
 
 def _unbiased(probabilities: Sequence[float], bias: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,13 +27,13 @@ LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
 class DistillSettings:
     """How to train. `train_layers` None adapts every block of the image tower, 0 only its projection."""
 
-    loss: Literal["bradley-terry", "listwise"] = "bradley-terry"
+    loss: Literal["bradley-terry", "listwise"] = "listwise"
     rank: int = 32
     train_layers: int | None = None
     epochs: int = 30
     batch_images: int = 128
     lr: float = 1e-3
-    temperature: float = 0.05
+    temperature: float = 0.12
     retention: float = 0.3
     augment: bool = True
     seed: int = 0
@@ -139,7 +139,7 @@ def _losses(
     similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ student.T
     scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
     target = torch.from_numpy(calls.target[step.rows]).to(device)
-    weight = torch.from_numpy(calls.weight[calls.image[step.rows]] * calls.decided[step.rows, None]).to(device)
+    weight = torch.from_numpy(calls.weight[calls.image[step.rows]]).to(device)
     loss = LOSSES[settings.loss](scores, target, shown, weight, settings.temperature)
     where = torch.from_numpy(step.images).to(device)
     if lesson.titles is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -34,7 +35,9 @@ def load_processor(source: str) -> Any:
 
 def model_inputs(processor: Any, chats: Sequence[Any], pictures: Sequence[Sequence[Image.Image]]) -> Any:
     """One batch of tensors, the prompt of each chat ending where the model's answer begins."""
-    texts = [processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
+    render = partial(processor.tokenizer.apply_chat_template, chat_template=processor.chat_template)
+    texts = [render(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
     start = processor.tokenizer.bos_token
     twice = bool(start) and texts[0].startswith(start)  # some templates write it, and the tokenizer would again
     options = {"add_special_tokens": False} if twice else {}
