@@ -42,9 +42,12 @@ def distill(
     """Train the student on the teacher's judgments."""
     workspace = session.require()
     source = pick_backbone(workspace, backbone)
-    from vdistill.distill.run import Where
-    from vdistill.distill.run import distill as run
-    from vdistill.distill.train import DistillSettings
+    from vdistill.interrupts import deferred
+
+    with deferred():
+        from vdistill.distill.run import Where
+        from vdistill.distill.run import distill as run
+        from vdistill.distill.train import DistillSettings
 
     settings = DistillSettings(
         loss=loss.value,

@@ -15,6 +15,7 @@ from vdistill import catalog as catalogs
 from vdistill import preferences, queries
 from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
+from vdistill.interrupts import deferred
 from vdistill.label.asking import Asked, Asker, Tally, judgment_of
 from vdistill.label.schedule import Group, Plan, heldout_pool, narrowing_round, pools, training_groups
 from vdistill.label.teacher import Teacher
@@ -304,7 +305,8 @@ def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> d
     guide = stage.settings.guide or ("student" if workspace.student.is_dir() else "none")
     if guide == "none":
         return {}
-    from vdistill.label.guide import scores
+    with deferred():
+        from vdistill.label.guide import scores
 
     if guide == "student" and not workspace.student.is_dir():
         raise VdistillError("--guide student: there is no student yet", hint="run `vdistill distill` first")

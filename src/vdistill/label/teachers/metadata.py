@@ -119,9 +119,12 @@ class SentenceReader:
     temperature = COSINE_TEMPERATURE
 
     def __init__(self, texts: Sequence[str], source: str) -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from vdistill.interrupts import deferred
 
-        from vdistill.encoder import quiet_transformers
+        with deferred():
+            from transformers import AutoModel, AutoTokenizer
+
+            from vdistill.encoder import quiet_transformers
 
         with quiet_transformers():
             self._tokenizer = AutoTokenizer.from_pretrained(source)
