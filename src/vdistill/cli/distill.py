@@ -45,6 +45,8 @@ def distill(
     from vdistill.interrupts import deferred
 
     with deferred():
+        import peft  # noqa: F401  loaded here for the same reason
+
         from vdistill.distill.run import Where
         from vdistill.distill.run import distill as run
         from vdistill.distill.train import DistillSettings
