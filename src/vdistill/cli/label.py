@@ -61,11 +61,11 @@ def label(
 ) -> None:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
     from vdistill.cli.session import pick_backbone
-    from vdistill.label import run
+    from vdistill.label import prepare, run
     from vdistill.label.teachers import open_teacher
 
     found = session.find()
-    settings = run.LabelSettings(
+    settings = prepare.LabelSettings(
         catalog=pick_catalog(found, catalog),
         queries=queries,
         budget=budget,
@@ -83,7 +83,7 @@ def label(
     def opened(items: Sequence[Item]) -> Teacher:
         return open_teacher(teacher, endpoint=endpoint, items=items, concurrency=concurrency, say=session.say)
 
-    stage, asked = run.prepare(settings, opened, session.say)
+    stage, asked = prepare.prepare(settings, opened, session.say)
     try:
         if dry_run:
             report = run.dry_run(found, stage, asked)
