@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
+from transformers.utils import logging
 
 from shop.render import picture, products
 from shop.text_tower import sentence_tower
@@ -40,6 +41,8 @@ def main() -> None:
     if stamp.is_file() and stamp.read_text() == wanted:
         print(f"the backbone is there already: {options.out}")
         return
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     torch.manual_seed(options.seed)
     started = time.monotonic()
     pixels, labels = draw(options.seed)
