@@ -1,24 +1,34 @@
-"""Ctrl-C waits for a block that must not be broken off, and comes right after it."""
+"""Ctrl-C waits for an import to finish, and comes right after it; elsewhere it comes at once."""
 
 import os
 import signal
+import sys
+import time
 
 import pytest
 
-from vdistill.interrupts import deferred
+from vdistill.interrupts import after_imports
+
+MODULE = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.2)
+done = True
+"""
 
 
-def test_an_interrupt_comes_after_the_block():
-    done = []
-    with pytest.raises(KeyboardInterrupt):
-        with deferred():
-            os.kill(os.getpid(), signal.SIGINT)
-            done.append("block")
-        done.append("never")
-    assert done == ["block"]
+def test_an_interrupt_comes_after_the_import(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_load.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt), after_imports():
+        import slow_to_load  # noqa: F401
+
+        time.sleep(5)
+    assert sys.modules.pop("slow_to_load").done, "it was loaded whole"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_without_an_interrupt_nothing_happens():
-    with deferred():
-        pass
+def test_elsewhere_it_comes_at_once():
+    with pytest.raises(KeyboardInterrupt), after_imports():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)

@@ -19,6 +19,7 @@ from vdistill.cli.session import (
     flag_name,
 )
 from vdistill.errors import GateError, VdistillError
+from vdistill.interrupts import after_imports
 
 DONE, FAILED, GATE, INTERRUPTED = 0, 1, 3, 130
 
@@ -57,6 +58,14 @@ for module in (label, distill, index, query, bench):
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
+    try:
+        with after_imports():
+            return _run(arguments)
+    except KeyboardInterrupt:  # in the last moment
+        return INTERRUPTED
+
+
+def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:

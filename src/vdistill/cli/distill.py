@@ -42,14 +42,10 @@ def distill(
     """Train the student on the teacher's judgments."""
     workspace = session.require()
     source = pick_backbone(workspace, backbone)
-    from vdistill.interrupts import deferred
 
-    with deferred():
-        import peft  # noqa: F401  loaded here for the same reason
-
-        from vdistill.distill.run import Where
-        from vdistill.distill.run import distill as run
-        from vdistill.distill.train import DistillSettings
+    from vdistill.distill.run import Where
+    from vdistill.distill.run import distill as run
+    from vdistill.distill.train import DistillSettings
 
     settings = DistillSettings(
         loss=loss.value,

@@ -50,11 +50,8 @@ def index(
     workspace = session.create()
     name = pick_model(workspace, model)
     source = pick_backbone(workspace, backbone)
-    from vdistill.interrupts import deferred
+    from vdistill.index.embed import build
     from vdistill.student import open_model, provenance
-
-    with deferred():
-        from vdistill.index.embed import build
 
     made_from = provenance(workspace, name, source)
     encoder = open_model(workspace, name, source)

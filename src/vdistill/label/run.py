@@ -12,7 +12,6 @@ import numpy as np
 from vdistill import preferences
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.interrupts import deferred
 from vdistill.label.asking import Asked, Asker, Tally, judgment_of
 from vdistill.label.prepare import CALLS_PER_QUERY, HELDOUT_CALLS, LabelSettings, Stage
 from vdistill.label.schedule import heldout_pool, narrowing_round, training_groups
@@ -154,8 +153,7 @@ def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> d
     guide = stage.settings.guide or ("student" if workspace.student.is_dir() else "none")
     if guide == "none":
         return {}
-    with deferred():
-        from vdistill.label.guide import scores
+    from vdistill.label.guide import scores
 
     if guide == "student" and not workspace.student.is_dir():
         raise VdistillError("--guide student: there is no student yet", hint="run `vdistill distill` first")

@@ -8,7 +8,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.interrupts import deferred
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers.aliases import ALIASES, resolve
 from vdistill.records import Item
@@ -45,8 +44,7 @@ def open_teacher(
         return OpenAITeacher(rest if kind == "openai" else spec, endpoint=endpoint, concurrency=concurrency, say=say)
     if spec not in ALIASES and "/" not in spec and not Path(spec).is_dir():
         raise _unknown(spec, plugins)
-    with deferred():
-        from vdistill.label.teachers.local_vlm import LocalVLM
+    from vdistill.label.teachers.local_vlm import LocalVLM
 
     return LocalVLM(resolve(spec), say=say)
 

@@ -119,12 +119,10 @@ class SentenceReader:
     temperature = COSINE_TEMPERATURE
 
     def __init__(self, texts: Sequence[str], source: str) -> None:
-        from vdistill.interrupts import deferred
 
-        with deferred():
-            from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel, AutoTokenizer
 
-            from vdistill.encoder import quiet_transformers
+        from vdistill.encoder import quiet_transformers
 
         with quiet_transformers():
             self._tokenizer = AutoTokenizer.from_pretrained(source)
