@@ -1,5 +1,6 @@
 """A tiny Qwen2-VL of the true classes answers through the public door."""
 
+import json
 import shutil
 
 import pytest
@@ -45,6 +46,16 @@ def _offline(monkeypatch):
 def test_it_is_a_teacher_with_a_name_that_hangs_on_its_files(teacher, folder):
     assert isinstance(teacher, Teacher)
     assert teacher.name.startswith(f"{folder.name}@")
+
+
+def test_a_model_that_was_trained_further_has_another_name(teacher, folder, tmp_path):
+    further = tmp_path / folder.name
+    shutil.copytree(folder, further)
+    assert LocalVLM(str(further), say=print).name == teacher.name
+    weights = bytearray((further / "model.safetensors").read_bytes())
+    weights[-2] ^= 1
+    (further / "model.safetensors").write_bytes(weights)
+    assert LocalVLM(str(further), say=print).name != teacher.name
 
 
 def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, pictures):
@@ -148,12 +159,58 @@ def test_a_folder_without_a_processor_says_so(folder, pictures, tmp_path):
         LocalVLM(str(tmp_path), say=print).ask([Question("red", tuple(pictures))])
 
 
+def test_damaged_weights_say_so(folder, pictures, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    with (damaged / "model.safetensors").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(VdistillError, match="cannot load the teacher") as caught:
+        LocalVLM(str(damaged), say=print).ask([Question("red", tuple(pictures))])
+    assert "damaged" in caught.value.hint
+
+
+def test_a_model_without_a_chat_template_is_refused(folder, pictures, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(folder, base)
+    for name in ("chat_template.json", "chat_template.jinja"):
+        (base / name).unlink(missing_ok=True)
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(VdistillError, match="no chat template") as caught:
+        LocalVLM(str(base), say=print).ask([Question("red", tuple(pictures))])
+    assert "Instruct" in caught.value.hint
+
+
+def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, pictures, tmp_path):
+    gentle = tmp_path / "gentle"
+    shutil.copytree(folder, gentle)
+    (gentle / "chat_template.jinja").unlink(missing_ok=True)
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    (gentle / "chat_template.json").write_text(json.dumps({"chat_template": refuses + vlm_models.TEMPLATE}))
+    (answer,) = LocalVLM(str(gentle), say=print).ask([Question("red", tuple(pictures))])
+    assert len(answer.probabilities) == 4
+
+
 def test_more_pictures_than_letters_stop_at_once(teacher, pictures):
     with pytest.raises(TeacherError, match="9 at most"):
         teacher.price(Question("red", tuple(pictures * 3)))
 
 
 def test_an_unknown_name_gets_the_close_ones():
-    with pytest.raises(VdistillError, match="unknown teacher") as caught:
-        open_teacher("smolvml", endpoint=None, items=[], concurrency=1, say=lambda _: None)
-    assert "smolvlm" in caught.value.hint
+    for mistyped, meant in (("smolvml", "smolvlm"), ("tabel:scores.csv", "table:FILE")):
+        with pytest.raises(VdistillError, match="unknown teacher") as caught:
+            open_teacher(mistyped, endpoint=None, items=[], concurrency=1, say=lambda _: None)
+        assert meant in caught.value.hint
+
+
+def test_a_mistyped_folder_gets_the_close_one(folder):
+    with pytest.raises(VdistillError, match="no folder") as caught:
+        open_teacher(f"{folder}x", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+    assert str(folder) in caught.value.hint
+
+
+def test_a_mistyped_model_id_gets_the_close_one():
+    with pytest.raises(VdistillError, match="Qwen2-VL-2B-Instuct") as caught:
+        open_teacher("Qwen/Qwen2-VL-2B-Instuct", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+    assert "did you mean Qwen/Qwen2-VL-2B-Instruct?" in caught.value.hint

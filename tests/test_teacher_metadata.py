@@ -53,6 +53,11 @@ def test_a_sentence_encoder_that_was_named_must_be_there():
         opened(print, spec="metadata:nobody/none")
 
 
+def test_edited_metadata_is_another_prompt(without_model):
+    edited = [Item(item.id, item.path, {**item.metadata, "title": "teapot"}) for item in ITEMS]
+    assert opened(print).prompt == opened(print).prompt != opened(print, edited).prompt
+
+
 def test_an_item_without_text_is_a_failure(without_model):
     (answer,) = opened(print).ask([about("pan", "mute.jpg", "pan.jpg")])
     assert isinstance(answer, Failure)

@@ -44,7 +44,8 @@ def ask(server, question, said=None, patience=QUICK):
 
 
 def test_log_probabilities_of_the_letters_become_probabilities(question):
-    with ChatServer(completion("B", {"A": math.log(0.2), " B": math.log(0.4), "b": math.log(0.2), "x": -1})) as server:
+    tokens = {"A": math.log(0.2), "B": math.log(0.3), " B": math.log(0.2), "b": math.log(0.1), "x": -1}
+    with ChatServer(completion("B", tokens)) as server:
         answer = ask(server, question)
     assert answer.probabilities == pytest.approx((0.25, 0.75, 0.0))
     assert (answer.tokens, answer.cost_usd) == (101, pytest.approx(102e-6))
@@ -85,8 +86,9 @@ def test_it_is_a_teacher():
     assert teacher.name == "openai:vlm"
 
 
-def test_a_ranking(question):
-    with ChatServer(completion("C, A, B")) as server:
+@pytest.mark.parametrize("text", ["C, A, B", "CAB", "c > a > b", "1. C\n2. A\n3. B", "C, A and B."])
+def test_a_ranking(question, text):
+    with ChatServer(completion(text)) as server:
         answer = ask(server, Question(question.query, question.images, "rank"))
     assert answer.order == (2, 0, 1)
 
@@ -100,9 +102,17 @@ def test_without_log_probabilities_the_bare_answer_counts_and_that_is_said_once(
     assert len(said) == 1
 
 
-def test_infinite_log_probabilities_fall_back_to_the_answer(question):
-    with ChatServer(completion("A", {"A": float("-inf"), "B": -9999.0})) as server:
+@pytest.mark.parametrize("of_b", [-9999.0, -0.1])
+def test_log_probabilities_that_contradict_the_answer_are_not_used(question, of_b):
+    with ChatServer(completion("A", {"A": float("-inf"), "B": of_b})) as server:
         assert ask(server, question).probabilities == (1.0, 0.0, 0.0)
+
+
+def test_the_chosen_letter_counts_though_it_is_not_among_the_likeliest_that_are_listed(question):
+    document = completion("C", {"A": math.log(0.2), "B": math.log(0.1)})
+    document["choices"][0]["logprobs"]["content"][0]["logprob"] = math.log(0.7)
+    with ChatServer(document) as server:
+        assert ask(server, question).probabilities == pytest.approx((0.2, 0.1, 0.7))
 
 
 @pytest.mark.parametrize(
@@ -223,12 +233,19 @@ def test_an_endpoint_may_end_in_v1_or_not(question, end):
     assert server.bodies[0][0] == "/v1/chat/completions"
 
 
-def test_an_order_that_misses_a_letter_is_a_failure(question):
-    with ChatServer(completion("C, A")) as server:
+def test_the_query_part_of_an_endpoint_is_kept(question):
+    with ChatServer() as server:
+        OpenAITeacher("vlm", endpoint=f"{server.url}/llm/v1?version=2", concurrency=1, say=print).ask([question])
+    assert server.bodies[0][0] == "/llm/v1/chat/completions?version=2"
+
+
+@pytest.mark.parametrize("text", ["C, A", "C, A, A", "A is better than C, and C better than B", ""])
+def test_an_order_that_misses_a_letter_or_hides_in_prose_is_a_failure(question, text):
+    with ChatServer(completion(text)) as server:
         assert isinstance(ask(server, Question(question.query, question.images, "rank")), Failure)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_refused_key_or_model_stops_at_once_without_telling_the_key(question, status, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with ChatServer((status, {"error": {"message": "no such thing"}}, {})) as server:
@@ -236,6 +253,28 @@ def test_a_refused_key_or_model_stops_at_once_without_telling_the_key(question, 
             ask(server, question)
         assert server.calls == 1
     assert SECRET not in caught.value.message + caught.value.hint
+
+
+def test_an_account_without_credit_stops_at_once(question):
+    fault = (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, {})
+    with ChatServer(fault) as server:
+        with pytest.raises(TeacherError, match="exceeded") as caught:
+            ask(server, question)
+        assert server.calls == 1
+    assert "credit" in caught.value.hint
+
+
+def test_a_redirect_is_not_followed_with_the_key(question, monkeypatch):
+    monkeypatch.setenv("VDISTILL_API_KEY", SECRET)
+    with ChatServer() as elsewhere:
+        with ChatServer((307, "", {"Location": f"{elsewhere.url}/v1/chat/completions"})) as server:
+            assert "HTTP 307" in ask(server, question).reason
+        assert elsewhere.calls == 0
+
+
+def test_no_model_is_refused():
+    with pytest.raises(TeacherError, match="no model"):
+        OpenAITeacher(" ", endpoint=None, concurrency=1, say=print)
 
 
 def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(question, monkeypatch):
@@ -274,10 +313,19 @@ def test_a_server_that_goes_away_is_waited_for(question):
     assert "gave up after 3 tries" in answer.reason
 
 
-def test_a_limit_on_images_names_the_remedy(question):
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    "words",  # of vLLM 0.5 to 0.10 and after
+    [
+        "At most {limit} image(s) may be provided in one prompt.",
+        "You set image={limit} (or defaulted to 1) in `--limit-mm-per-prompt`, but found 3 items in the same prompt.",
+        "You set or defaulted to '{{\"image\": {limit}}}' in `--limit-mm-per-prompt`, but passed 3 image items.",
+    ],
+)
+def test_a_limit_on_images_names_the_remedy(question, words, status):
     for limit, remedy in ((1, "--limit-mm-per-prompt"), (2, "--images-per-call 2")):
-        words = f"At most {limit} image(s) may be provided in one prompt."
-        with ChatServer((400, {"error": {"message": words}}, {})) as server, pytest.raises(TeacherError) as caught:
+        fault = (status, {"error": {"message": words.format(limit=limit)}}, {})
+        with ChatServer(fault) as server, pytest.raises(TeacherError) as caught:
             ask(server, question)
         assert f"at most {limit} image" in caught.value.message
         assert remedy in caught.value.hint
@@ -288,6 +336,7 @@ def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp
     with ChatServer() as server:
         answer = ask(server, question)
         assert isinstance(answer, Failure)
+        assert "0.png cannot be read" in answer.reason
         assert server.calls == 0
 
 

@@ -63,6 +63,12 @@ def test_a_plug_in_that_is_no_teacher_is_refused(install):
         open_teacher("odd", endpoint=None, items=[], concurrency=1, say=print)
 
 
+def test_a_plug_in_that_fails_is_named(install):
+    install("late_teacher", "def opened(option):\n    return 1 / 0\n", "late = late_teacher:opened")
+    with pytest.raises(VdistillError, match=r"'late' \(late_teacher:opened\) failed: ZeroDivisionError"):
+        open_teacher("late", endpoint=None, items=[], concurrency=1, say=print)
+
+
 def test_labelling_over_http_asks_nothing_twice_and_keeps_no_key(catalog, tmp_path):
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES[:5]))
     with ChatServer(completion("B", {"A": -1.5, "B": -0.4, "C": -3.0})) as server:

@@ -75,6 +75,7 @@ def test_another_table_is_another_teacher(table):
         ("query,item,score\nq,,1\n", "line 2: no 'item'"),
         ("query,item\nq,a\n", "line 2: the score None is no number"),
         ("item,score\na,1\n", "line 2: no 'query'"),
+        ("query,item,score\nq,a,1\nq,a,1\nq,a,2\n", "line 4: another score of 'a' for 'q'"),
         ("query,item,score\n", "has no rows"),
     ],
 )

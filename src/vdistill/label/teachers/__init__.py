@@ -34,16 +34,13 @@ def open_teacher(
         return MetadataTeacher(items, rest or None, say)
     plugins = _plugins()
     if kind in plugins:
-        teacher = plugins[kind].load()(rest)
-        if not isinstance(teacher, Teacher):
-            raise VdistillError(f"the plug-in {kind!r} gave no Teacher", hint="see docs/teachers.md")
-        return teacher
+        return _from_plugin(plugins[kind], rest)
     if endpoint is not None or kind == "openai":
         from vdistill.label.teachers.openai_api import OpenAITeacher
 
         return OpenAITeacher(rest if kind == "openai" else spec, endpoint=endpoint, concurrency=concurrency, say=say)
-    if spec not in ALIASES and "/" not in spec and not Path(spec).is_dir():
-        raise _unknown(spec, plugins)
+    if spec not in ALIASES and not Path(spec).is_dir():
+        _check_hub_id(spec, plugins)
     from vdistill.label.teachers.local_vlm import LocalVLM
 
     return LocalVLM(resolve(spec), say=say)
@@ -53,8 +50,38 @@ def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:
+    """Another package's teacher; whatever goes wrong in its code is said to be there."""
+    try:
+        teacher = plugin.load()(rest)
+    except VdistillError:
+        raise
+    except Exception as error:
+        raise VdistillError(
+            f"the plug-in {plugin.name!r} ({plugin.value}) failed: {type(error).__name__}: {error}",
+            hint="mend or uninstall its package; --debug shows where it failed",
+        ) from error
+    if not isinstance(teacher, Teacher):
+        raise VdistillError(f"the plug-in {plugin.name!r} gave no Teacher", hint="see docs/teachers.md")
+    return teacher
+
+
+def _check_hub_id(spec: str, plugins: dict[str, EntryPoint]) -> None:
+    """Raise for what can be no model id: a folder that is not there, or a name without an owner."""
+    if spec.startswith(("/", ".", "~")):
+        beside = Path(spec).parent
+        folders = [folder.name for folder in beside.iterdir() if folder.is_dir()] if beside.is_dir() else []
+        close = difflib.get_close_matches(Path(spec).name, folders, n=1)
+        hint = f"did you mean {beside / close[0]}?" if close else "give the folder of a model, or its id (owner/name)"
+        raise VdistillError(f"no folder {spec}", hint=hint)
+    if "/" not in spec:
+        raise _unknown(spec, plugins)
+
+
 def _unknown(spec: str, plugins: dict[str, EntryPoint]) -> VdistillError:
     known = ["metadata", "table:FILE", "openai:MODEL", *ALIASES, *plugins]
+    kinds = {name.partition(":")[0]: name for name in reversed(known)}
     close = difflib.get_close_matches(spec, known, n=3, cutoff=0.5)
-    asked = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    close = close or [kinds[kind] for kind in difflib.get_close_matches(spec.partition(":")[0], kinds, n=1)]
+    asked = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
     return VdistillError(f"unknown teacher {spec!r}", hint=f"{asked} A model id (owner/name) or a folder works too")

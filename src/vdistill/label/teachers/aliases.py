@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 ALIASES = {
     "qwen2-vl": "Qwen/Qwen2-VL-2B-Instruct",
     "qwen2-vl:2b": "Qwen/Qwen2-VL-2B-Instruct",
@@ -23,3 +25,9 @@ ALIASES = {
 def resolve(name: str) -> str:
     """The model id behind an alias; any other name is returned as it is."""
     return ALIASES.get(name, name)
+
+
+def close_models(source: str) -> list[str]:
+    """The known model ids that look like a mistyped one, the closest first; none for one that is known."""
+    known = sorted(set(ALIASES.values()))
+    return [] if source in known else difflib.get_close_matches(source, known, n=3, cutoff=0.8)

@@ -60,9 +60,9 @@ def _letter(text: str, known: str) -> str | None:
 
 
 def _order(text: str, known: str) -> Answer | Failure:
-    """All letters, each once, best first."""
-    run = re.fullmatch(r"\s*[A-I]+\s*", text)
-    found = list(text.strip()) if run else re.findall(r"\b[A-I]\b", text.upper())
+    """All letters, each once, best first, and no prose around them: "C, A, B", "1. C 2. A 3. B", "C > A > B", "CAB"."""
+    words = re.sub(r"[^\w]|[\d_]", " ", text).upper().split()
+    found = list(words[0]) if len(words) == 1 else [word for word in words if word != "AND"]
     if sorted(found) != list(known):
         return Failure(f"not an order of the letters {known}: {_short(text)!r}")
     return Answer(order=tuple(known.index(letter) for letter in found))
@@ -71,18 +71,26 @@ def _order(text: str, known: str) -> Answer | Failure:
 def _probabilities(logprobs: Any, letter: str, known: str) -> tuple[float, ...] | None:
     """The mass of each letter where the model chose `letter`, summing to 1; None without log-probabilities.
 
-    " A", "a" and "A" are one letter. One that is not listed, or whose log-probability is −∞, has no mass.
+    " A", "a" and "A" are one letter. One that is not listed, or whose log-probability is −∞, has no mass; where that
+    is the chosen one, the log-probabilities contradict the answer and are not used.
     """
     token = next((token for token in _tokens(logprobs) if _bare(token) == letter), None)
     if token is None:
         return None
     mass = dict.fromkeys(known, 0.0)
-    for option in _maps(token, "top_logprobs"):
-        each, value = str(option.get("token", "")).strip().upper(), option.get("logprob")
+    for option in _alternatives(token):
+        each, value = _bare(option), option.get("logprob")
         if each in mass and isinstance(value, int | float) and not math.isnan(value):
             mass[each] += math.exp(min(value, 0.0))
     total = sum(mass.values())
-    return tuple(value / total for value in mass.values()) if total > 0 else None
+    return tuple(value / total for value in mass.values()) if mass[letter] > 0 else None
+
+
+def _alternatives(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What could have stood at a token's place; a server need not list the chosen one among its likeliest."""
+    listed = list(_maps(token, "top_logprobs"))
+    missing = listed and all(option.get("token") != token.get("token") for option in listed)
+    return [*listed, token] if missing else listed
 
 
 def _tokens(logprobs: Any) -> Iterator[Mapping[str, Any]]:

@@ -22,6 +22,10 @@ KEYS = ("VDISTILL_API_KEY", "OPENAI_API_KEY")
 # Fields that some servers or models refuse; the answer can be read without them.
 DISPENSABLE = ("structured_outputs", "top_k", "top_logprobs", "logprobs", "max_tokens", "temperature", "top_p")
 
+# The limit on images in the words of vLLM's versions; some gateways send them with a 500.
+_IMAGE_LIMIT = re.compile(r"at most (\d+) image|image\W{1,4}(\d+).{0,40}limit-mm-per-prompt", re.IGNORECASE)
+_USELESS = (401, 402, 403, 404)  # wrong key, no credit, no permission, no such model
+_UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout)
 _MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 
@@ -30,6 +34,7 @@ class Patience:
     """How long to wait for what, in seconds, and how often to try."""
 
     timeout: float = 120.0
+    connect: float = 10.0
     attempts: int = 6
     backoff: float = 1.0
     longest: float = 60.0
@@ -55,9 +60,10 @@ class ChatClient:
         self._dropped: frozenset[str] = frozenset()
         self._reached = False
         self._client = httpx2.Client(
-            timeout=patience.timeout,
+            timeout=httpx2.Timeout(patience.timeout, connect=min(patience.connect, patience.timeout)),
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             limits=httpx2.Limits(max_connections=concurrency),
+            follow_redirects=False,  # the key goes where it was meant to go, and nowhere else
         )
 
     @property
@@ -98,21 +104,30 @@ class ChatClient:
             return response
         self._reached = True
         status = response.status_code
+        if status != 200:
+            self._stop_where_useless(response)
         if status == 429 or status >= 500:
             raise _Passing(f"HTTP {status}: {self._words(response)}", _retry_after(response))
-        if status in (401, 403, 404):
-            raise TeacherError(
-                f"{self._place} refuses: HTTP {status}: {self._words(response)}",
-                hint=f"check --endpoint, the model's name, and the key in {' or '.join(KEYS)}",
-            )
         if status in (400, 422) and self._drops(response, body):
             return self._post(body)
         return self._document(response)
 
+    def _stop_where_useless(self, response: httpx2.Response) -> None:
+        """Raise TeacherError for what no later call can change."""
+        words = self._words(response)
+        limit = _IMAGE_LIMIT.search(words)
+        if limit:
+            raise _too_many(int(limit[1] or limit[2]), words)
+        if response.status_code in _USELESS or "insufficient_quota" in response.text:
+            raise TeacherError(
+                f"{self._place} refuses: HTTP {response.status_code}: {words}",
+                hint=f"check --endpoint, the model's name, the account's credit, and the key in {' or '.join(KEYS)}",
+            )
+
     def _send(self, body: Mapping[str, Any]) -> httpx2.Response | Failure:
         try:
             return self._client.post(self._url, json=body)
-        except httpx2.ConnectError as error:
+        except _UNREACHED as error:
             if self._reached:
                 raise _Passing(f"cannot connect to {self._place}") from error
             raise TeacherError(
@@ -135,11 +150,7 @@ class ChatClient:
 
     def _document(self, response: httpx2.Response) -> Any:
         if response.status_code != 200:
-            words = self._words(response)
-            limit = re.search(r"at most (\d+) image", words, flags=re.IGNORECASE)
-            if limit:
-                raise _too_many(int(limit[1]), words)
-            return Failure(f"HTTP {response.status_code}: {words}")
+            return Failure(f"HTTP {response.status_code}: {self._words(response)}")
         try:
             return response.json()
         except ValueError:
@@ -167,14 +178,15 @@ def _too_many(limit: int, words: str) -> TeacherError:
 
 
 def _chat_url(endpoint: str | None) -> httpx2.URL:
-    base = (endpoint or PUBLIC).rstrip("/").removesuffix("/chat/completions")
+    """Where to post: the endpoint may end in /v1 or in the whole path, and its query part is kept."""
     try:
-        url = httpx2.URL(f"{base if base.endswith('/v1') else f'{base}/v1'}/chat/completions")
+        url = httpx2.URL(endpoint or PUBLIC)
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise TeacherError("--endpoint is no URL", hint="for example --endpoint http://localhost:8000")
-    return url
+    base = url.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
+    return url.copy_with(path=f"{base}/v1/chat/completions")
 
 
 def _key() -> str | None:

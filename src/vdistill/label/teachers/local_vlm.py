@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -12,12 +11,15 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from vdistill.encoder import pick_device, pick_precision, quiet_transformers
 from vdistill.errors import ImageError, TeacherError, VdistillError
 from vdistill.label.prompts import PROMPT_VERSION, SYSTEM, content, letters
 from vdistill.label.teacher import Price
+from vdistill.label.teachers.aliases import close_models
+from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.pictures import shown
 from vdistill.label.teachers.vlm_processor import letter_ids, load_processor, model_inputs
 from vdistill.records import Answer, Failure, Question
@@ -51,7 +53,7 @@ class LocalVLM:
         self._device = pick_device(device)
         self._dtype = torch.bfloat16 if pick_precision(precision, self._device) == "bf16" else torch.float32
         _check(source)
-        self.name = _name(source)
+        self.name = model_name(source)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; a picture that cannot be read makes its question a Failure."""
@@ -173,25 +175,21 @@ def _check(source: str) -> None:
         raise VdistillError(f"{source} holds no weights", hint="copy the whole folder, *.safetensors included")
 
 
-def _name(source: str) -> str:
-    """A hub id as it is; a folder by its name and a hash of its settings and the sizes of its files."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return source
-    files = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-    digest = hashlib.sha256(repr(files).encode() + (folder / "config.json").read_bytes())
-    return f"{folder.resolve().name}@{digest.hexdigest()[:8]}"
-
-
 @contextlib.contextmanager
 def _loading(source: str) -> Iterator[None]:
     """Say what helps where a part of the model cannot be loaded."""
     try:
         yield
+    except SafetensorError as error:
+        raise VdistillError(
+            f"cannot load the teacher {source}: {_first_line(error)}",
+            hint="a file of its weights is damaged or incomplete: download it again",
+        ) from error
     except OSError as error:
+        close = "".join(f"did you mean {name}? " for name in close_models(source)[:1])
         raise VdistillError(
             f"cannot get the teacher {source}: {_first_line(error)}",
-            hint=f"Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
+            hint=f"{close}Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
             "copy DIR here, and give --teacher DIR; or ask a server with --endpoint URL",
         ) from error
     except ImportError as error:

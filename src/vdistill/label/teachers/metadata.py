@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Price
+from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.table import chosen
 from vdistill.records import Answer, Failure, Item, Question
 
@@ -36,9 +40,11 @@ class Reader(Protocol):
 
 
 class MetadataTeacher:
-    """Chooses by the text of the items alone: title, description, tags and every other column of words."""
+    """Chooses by the text of the items alone: title, description, tags and every other column of words.
 
-    prompt = ""
+    `prompt` is a hash of those texts, so that answers given before the metadata was edited are not taken for new ones.
+    """
+
     batch_size = 64
     concurrency = 1
     looks = False
@@ -53,6 +59,7 @@ class MetadataTeacher:
             )
         self._reader = _reader([texts[key] for key in self._place], model, say)
         self.name = f"metadata/{self._reader.name}"
+        self.prompt = hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()[:8]
         self._scores = lru_cache(maxsize=4096)(self._reader.scores)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -94,10 +101,10 @@ def _reader(texts: Sequence[str], model: str | None, say: Callable[[str], None])
     source = model or _packaged() or ENCODER
     try:
         reader: Reader = SentenceReader(texts, source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if model is not None:
             raise VdistillError(
-                f"cannot get the sentence encoder {model}: {str(error).splitlines()[0]}",
+                f"cannot get the sentence encoder {model}: {(str(error).splitlines() or [type(error).__name__])[0]}",
                 hint="give a folder or a hub id of a sentence encoder, or `--teacher metadata` alone",
             ) from error
         say(f"the sentence encoder {ENCODER} is not to be had here: reading with BM25 instead")
@@ -119,17 +126,16 @@ class SentenceReader:
     temperature = COSINE_TEMPERATURE
 
     def __init__(self, texts: Sequence[str], source: str) -> None:
-
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         from vdistill.encoder import quiet_transformers
 
         with quiet_transformers():
-            self._tokenizer = AutoTokenizer.from_pretrained(source)
-            self._model = AutoModel.from_pretrained(source).eval()
-        folder = Path(source)
-        packaged = PACKAGED in folder.parts
-        self.name = "all-MiniLM-L6-v2" if packaged else folder.name
+            AutoConfig.from_pretrained(source, trust_remote_code=False)  # without network the tokenizer waits twice
+            self._tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            self._model = AutoModel.from_pretrained(source, trust_remote_code=False).eval()
+        default = source == ENCODER or PACKAGED in Path(source).parts
+        self.name = "all-MiniLM-L6-v2" if default else model_name(source)
         unique = list(dict.fromkeys(texts))  # variants of a product often share their words
         vectors = self._encode(unique)
         place = {text: i for i, text in enumerate(unique)}

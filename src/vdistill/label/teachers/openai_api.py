@@ -41,8 +41,10 @@ class OpenAITeacher:
     ) -> None:
         """Nothing is sent yet. `usd_per_million`: prices of tokens read and written, by default from the environment.
 
-        Raises TeacherError for an endpoint that is no URL, and for prices that are no numbers.
+        Raises TeacherError for no model's name, an endpoint that is no URL, and prices that are no numbers.
         """
+        if not model.strip():
+            raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
         self.name = f"openai:{model}"
         self.concurrency = concurrency
         self._model, self._say, self._prices = model, say, usd_per_million or _prices()
@@ -63,10 +65,13 @@ class OpenAITeacher:
         self._client.close()
 
     def _ask(self, question: Question) -> Answer | Failure:
-        try:
-            body = self._body(question)
-        except ImageError as error:
-            return Failure(f"a picture cannot be read: {error.message}")
+        uris = []
+        for image in question.images:
+            try:
+                uris.append(_data_uri(image))
+            except ImageError as error:
+                return Failure(f"{image.item_id} cannot be read: {error.message}")
+        body = self._body(question, uris)
         document = self._client.complete(body)
         if isinstance(document, Failure):
             return document
@@ -86,10 +91,10 @@ class OpenAITeacher:
     def _cost(self, read: int, written: int) -> float:
         return (read * self._prices[0] + written * self._prices[1]) / 1e6
 
-    def _body(self, question: Question) -> dict[str, Any]:
+    def _body(self, question: Question, uris: Sequence[str]) -> dict[str, Any]:
         parts = [
             {"type": "text", "text": part} if kind == "text" else {"type": "image_url", "image_url": {"url": part}}
-            for kind, part in content(question.query, [_data_uri(image) for image in question.images], question.ask)
+            for kind, part in content(question.query, uris, question.ask)
         ]
         known = letters(len(question.images))
         body: dict[str, Any] = {

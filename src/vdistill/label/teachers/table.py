@@ -75,7 +75,12 @@ def chosen(scores: Sequence[float], temperature: float, question: Question) -> A
 def _read(path: Path) -> dict[str, dict[str, float]]:
     scores: dict[str, dict[str, float]] = {}
     for line in read_rows(path, required="query"):
-        scores.setdefault(str(line.row["query"]).strip(), {})[str(line.row.get("item"))] = _score(path, line)
+        query, item, score = str(line.row["query"]).strip(), str(line.row.get("item")), _score(path, line)
+        if scores.setdefault(query, {}).setdefault(item, score) != score:
+            raise VdistillError(
+                f"{path}, line {line.number}: another score of {item!r} for {query!r}",
+                hint="give one row for each query and item, for example the sum or the mean",
+            )
     if not scores:
         raise VdistillError(f"{path} has no rows", hint="each row needs query, item and score")
     return scores

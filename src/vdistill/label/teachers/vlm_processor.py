@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import jinja2
 from PIL import Image
 
 from vdistill.errors import VdistillError
@@ -15,19 +16,24 @@ def load_processor(source: str) -> Any:
     """The model's own processor; where its video part cannot be had, the same class without that part.
 
     Batches are padded on the left, so that the last position is the answer's in every row. Raises OSError, ValueError
-    or ImportError as transformers does.
+    or ImportError as transformers does, and VdistillError for a model that cannot be talked to.
     """
     from transformers import AutoProcessor
 
     try:
         processor = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
-    except ImportError:  # the video processors of transformers 5 need torchvision
+    except (ImportError, ValueError):  # the video processors of transformers 5 need torchvision
         processor = _for_pictures(source)
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise ValueError(f"it has a {type(processor).__name__}, where pictures and text are wanted")
     processor.tokenizer.padding_side = "left"
     if getattr(processor, "chat_template", None) is None:
         processor.chat_template = processor.tokenizer.chat_template
+    if processor.chat_template is None:
+        raise VdistillError(
+            f"{source} has no chat template: it completes texts, and answers no questions",
+            hint="take the instruction-tuned variant of the model (its name often ends in -Instruct or -it)",
+        )
     if getattr(processor.image_processor, "do_image_splitting", False):  # a dozen tiles a picture would be too many
         processor.image_processor.do_image_splitting = False
     return processor
@@ -35,9 +41,7 @@ def load_processor(source: str) -> Any:
 
 def model_inputs(processor: Any, chats: Sequence[Any], pictures: Sequence[Sequence[Image.Image]]) -> Any:
     """One batch of tensors, the prompt of each chat ending where the model's answer begins."""
-    # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
-    render = partial(processor.tokenizer.apply_chat_template, chat_template=processor.chat_template)
-    texts = [render(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    texts = [_prompt(processor, chat) for chat in chats]
     start = processor.tokenizer.bos_token
     twice = bool(start) and texts[0].startswith(start)  # some templates write it, and the tokenizer would again
     options = {"add_special_tokens": False} if twice else {}
@@ -58,6 +62,22 @@ def letter_ids(processor: Any, letter: str) -> list[int]:
     if not found:
         raise VdistillError(f"the teacher's tokenizer has no token for the letter {letter}", hint="use another model")
     return sorted(found)
+
+
+def _prompt(processor: Any, chat: Sequence[Any]) -> str:
+    """The chat in the model's own template; one that knows no system role gets those words with the user's."""
+    # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
+    render = partial(
+        processor.tokenizer.apply_chat_template,
+        chat_template=processor.chat_template,
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    try:
+        return str(render(chat))
+    except jinja2.TemplateError:
+        system, user = chat
+        return str(render([{"role": "user", "content": [*system["content"], *user["content"]]}]))
 
 
 def _for_pictures(source: str) -> Any:
