@@ -50,10 +50,10 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
-def vdistill_process(*arguments, cwd, timeout=120) -> Done:
-    """The same in a process of its own."""
+def vdistill_process(*arguments, cwd, timeout=120, prefix=()) -> Done:
+    """The same in a process of its own, started by the command `prefix`."""
     found = subprocess.run(
-        [sys.executable, "-m", "vdistill", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        [*prefix, sys.executable, "-m", "vdistill", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
         timeout=timeout, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     return Done(found.returncode, found.stdout, found.stderr)

@@ -10,10 +10,17 @@ import time
 import pytest
 from PIL import Image
 
-from shop import errors, vdistill, write_scores
+from shop import errors, vdistill, vdistill_process, write_scores
 from vdistill.database import Database
 
 LABEL = ["--teacher", "table:scores.csv", "--queries", "queries.txt", "--images-per-call", 4, "--holdout", 0.4]
+
+# File permissions bind root too once it has given up the right to override them.
+_SETPRIV = shutil.which("setpriv")
+_DROPPED = "-dac_override,-dac_read_search"
+UNPRIVILEGED = (
+    () if os.geteuid() else (_SETPRIV, "--bounding-set", _DROPPED, "--inh-caps", _DROPPED) if _SETPRIV else None
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,10 +219,35 @@ def test_a_student_of_another_holdout_cannot_be_made(home):
     assert "--workspace" in hint
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder(home):
-    (home / ".vdistill").chmod(0o500)
-    assert "cannot" in failed("label", "catalog", *LABEL, "--seed", 3, cwd=home)[0]
+@pytest.fixture
+def read_only(home):
+    """The labelled shop in a workspace that nobody may write to, and the prefix that makes root nobody here."""
+    for path in (home / ".vdistill", *(home / ".vdistill").rglob("*")):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    yield home, UNPRIVILEGED
+    for path in (home / ".vdistill", *(home / ".vdistill").rglob("*")):
+        path.chmod(0o700)
+
+
+@pytest.mark.skipif(UNPRIVILEGED is None, reason="root may write anywhere, and there is no setpriv to take that away")
+@pytest.mark.parametrize("command", [["label", "catalog", *LABEL, "--seed", 3], ["index", "catalog"], ["distill"]])
+def test_a_read_only_workspace_is_refused_by_what_writes(read_only, command):
+    home, prefix = read_only
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    done = vdistill_process(*command, cwd=home, prefix=prefix)
+    error, hint = errors(done)
+    assert done.code == 1
+    assert "cannot" in error or "read-only" in error
+    assert hint
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(UNPRIVILEGED is None, reason="root may write anywhere, and there is no setpriv to take that away")
+def test_a_read_only_workspace_can_be_searched(read_only):
+    home, prefix = read_only
+    done = vdistill_process("query", "something red", "--model", "backbone", "--json", cwd=home, prefix=prefix)
+    assert done.code == 0, done.err
+    assert done.json["results"]
 
 
 def test_a_workspace_that_cannot_be_made(tmp_path, drawn_catalog):

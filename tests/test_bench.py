@@ -62,6 +62,9 @@ class Vectors:
     def metadata(self, ids):
         return [{"title": TITLES[key]} for key in ids]
 
+    def hashes(self, ids):
+        return dict.fromkeys(ids, "")
+
 
 @pytest.fixture
 def database(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from vdistill.errors import VdistillError
 from vdistill.heldout import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
+from vdistill.heldout_judgments import admissible
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Item, Judgment, Query
 from vdistill.splits import split_of
@@ -54,6 +55,22 @@ def test_training_judgments_and_training_items_never_enter():
     assert heldout.queries == ("for my aunt",)
     assert {heldout.items[row] for row in heldout.verdicts[0].rows} == {item.id for item in HELD[:6]}
     assert set(heldout.items) == {item.id for item in HELD}
+
+
+def test_of_several_teachers_the_latest_is_the_judge():
+    judgments = [ranked("for my aunt", HELD[:6]), ranked("for my aunt", HELD[5::-1], teacher="qwen")]
+    found, notes = admissible(judgments, {})
+    assert found == judgments[1:]
+    assert "qwen" in notes[0]
+    assert "metadata" in notes[0]
+
+
+def test_a_picture_that_changed_since_it_was_judged_does_not_count():
+    judgments = [ranked("for my aunt", HELD[:6])]
+    found, notes = admissible(judgments, {HELD[0].id: "another", HELD[1].id: ""})
+    (verdict,) = from_judgments(found, HELD).verdicts
+    assert {from_judgments(found, HELD).items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
+    assert notes[0].startswith("1 held-out pictures changed")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,11 +58,17 @@ class Database:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: Path) -> Iterator[Database]:
+    def open(cls, path: Path, *, write: bool = True) -> Iterator[Database]:
         """Open (or create) the database and bring its schema up to date.
 
+        Without `write` it may lie on a read-only disk.
         Raises VdistillError where the file is damaged, unwritable or made by a newer vdistill.
         """
+        reading = None if write else _connect_to_read(path)
+        if reading is not None:
+            with contextlib.closing(reading):
+                yield cls(path, reading)
+            return
         with _translated(path):
             connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
@@ -198,6 +205,23 @@ def _answer(row: Sequence[Any]) -> Answer:
         tokens=tokens,
         cost_usd=cost,
     )
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection | None:
+    """A connection that writes nothing; None where the file first needs an upgrade, or is not there."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):  # the log of SQLite cannot be opened in a read-only folder
+        connection = None
+        try:
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
+            if _version(connection) == len(MIGRATIONS):
+                return connection
+        except sqlite3.Error:
+            pass  # the next way, and in the end the error of the usual one
+        if connection is not None:
+            connection.close()
+        if os.access(path.parent, os.W_OK):
+            return None
+    return None
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +13,7 @@ from vdistill import metrics
 from vdistill.bench.gates import Gate, Outcome, check_gates
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
+from vdistill.heldout_judgments import admissible
 from vdistill.metrics import Floats, Interval
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
@@ -51,6 +52,10 @@ class Embedded(Protocol):
 
     def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the catalog says of the items."""
+        ...
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The content hashes of the pictures that were embedded."""
         ...
 
 
@@ -112,13 +117,15 @@ def bench(
     seed: of the bootstrap.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
-    judgments = database.judgments("heldout")
     items = _common_items(searchers)
+    hashes = next(iter(searchers.values())).hashes([item.id for item in items])
+    judgments, left_out = admissible(database.judgments("heldout"), hashes)
     holdout = float(database.setting("holdout") or 0.0)
     if qrels is None:
         heldout = from_judgments(judgments, [item for item in items if split_of("item", item.id, holdout) == "heldout"])
     else:
         heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, holdout)
+    heldout = replace(heldout, notes=(*heldout.notes, *left_out))
     values = {model: _measure(heldout, searcher) for model, searcher in searchers.items()}
     teacher = _teacher(heldout, judgments)
     return summarise(heldout, values if teacher is None else values | {"teacher": teacher}, gates, seed)

@@ -44,7 +44,7 @@ def bench(
 
     source = pick_backbone(workspace, backbone)
     models = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
-    with Database.open(workspace.database) as database:
+    with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
         searchers = {model: open_searcher(session, workspace, model, source) for model in models}
         found = evaluate.bench(searchers, database, qrels, gates=gates, seed=seed)

@@ -74,7 +74,7 @@ def remembered(workspace: Workspace | None, name: str) -> Any | None:
 
     if workspace is None or not workspace.database.is_file():
         return None
-    with Database.open(workspace.database) as database:
+    with Database.open(workspace.database, write=False) as database:
         return database.setting(name)
 
 

@@ -23,6 +23,7 @@ from vdistill.distill.train import DistillSettings, Lesson, Progress, attach, tr
 from vdistill.encoder import DualEncoder, quiet_peft, quiet_transformers
 from vdistill.errors import ImageError, VdistillError
 from vdistill.heldout import HeldOut, evaluate_mean, from_judgments
+from vdistill.heldout_judgments import admissible
 from vdistill.images import file_sha256, load
 from vdistill.records import Item, Judgment
 from vdistill.splits import split_of
@@ -197,11 +198,14 @@ def _exam(
     database: Database, catalog: Catalog, holdout: float, encoder: DualEncoder, say: Callable[[str], None]
 ) -> Exam | None:
     items = [item for item in catalog.items if split_of("item", item.id, holdout) == "heldout" and _decodes(item.path)]
-    judgments = database.judgments("heldout")
-    if not items or not judgments:
-        say("no held-out judgments: nothing to measure the student by")
+    judgments, left_out = admissible(database.judgments("heldout"), {item.id: file_sha256(item.path) for item in items})
+    for note in left_out:
+        say(note)
+    try:
+        heldout = from_judgments(judgments, items)
+    except VdistillError as error:  # training needs no exam
+        say(f"{error.message}: the student's figures stay unknown")
         return None
-    heldout = from_judgments(judgments, items)
     return Exam(
         heldout,
         Pictures([item.path for item in items], encoder.preprocessing),

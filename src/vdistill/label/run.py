@@ -77,7 +77,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> Labe
     stored = 0
     questions = [stage.question(group) for group in groups]
     if workspace is not None and workspace.database.is_file():
-        with Database.open(workspace.database) as database:
+        with Database.open(workspace.database, write=False) as database:
             asker = Asker(teacher, database, 0, None, 1, lambda _: None)
             stored = len(database.answers([asker.key(question) for question in questions]))
     heldout = len(stage.queries_of("heldout")) * stage.plan.calls_per_query

@@ -12,7 +12,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.index.manifest import Entry, FileFacts
-from vdistill.index.store import Store
+from vdistill.index.store import Row, Store
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
@@ -95,9 +95,16 @@ class Searcher:
 
     def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The metadata of items, in the order of `ids`. Raises VdistillError for an unknown id."""
+        return [json.loads(row.metadata) for row in self._rows_of(ids)]
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of each item's file as it was embedded. Raises VdistillError for an unknown id."""
+        return {row.id: row.sha256 for row in self._rows_of(ids)}
+
+    def _rows_of(self, ids: Sequence[str]) -> list[Row]:
         keys = self._keys_of(ids)
         rows = self._store.rows_of(keys)
-        return [json.loads(rows[key].metadata) for key in keys]
+        return [rows[key] for key in keys]
 
     def _keys_of(self, ids: Sequence[str]) -> list[int]:
         try:
