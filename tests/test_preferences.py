@@ -31,7 +31,7 @@ def test_soft_choices_give_back_utilities_and_bias():
     fitted = fit([chooser(rng, utilities, bias, 4) for _ in range(400)])
     found = fitted.of("q")
     assert np.corrcoef(found.mean, utilities)[0, 1] > 0.995
-    assert fitted.bias[4][0] - fitted.bias[4][1:].mean() == pytest.approx(0.8, abs=0.1)
+    assert fitted.bias["t", 4][0] - fitted.bias["t", 4][1:].mean() == pytest.approx(0.8, abs=0.1)
 
 
 def test_hard_choices_need_more_but_get_there():
@@ -89,5 +89,5 @@ def test_calls_of_different_sizes_have_their_own_bias():
     mixed = [chooser(rng, utilities, np.array([1.0, 0.0]), 2) for _ in range(200)]
     mixed += [chooser(rng, utilities, np.array([0.0, 0.0, 1.0]), 3) for _ in range(200)]
     bias = fit(mixed).bias
-    assert bias[2].argmax() == 0
-    assert bias[3].argmax() == 2
+    assert bias["t", 2].argmax() == 0
+    assert bias["t", 3].argmax() == 2

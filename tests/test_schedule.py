@@ -1,13 +1,18 @@
 """What is shown: breadth over shared pools for training, narrowing to the top for the held-out queries."""
 
+import math
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vdistill import preferences
-from vdistill.label.schedule import Group, Plan, heldout_pool, narrowing_round, pools, training_groups
+from vdistill.errors import VdistillError
+from vdistill.label.schedules import Group, Narrowing, Plan, coverable, training
+from vdistill.label.schedules.narrowing import active_sizes
+from vdistill.label.schedules.shared_pools import pools, training_groups
 from vdistill.records import Answer, Judgment
 
 ITEMS = [f"{i:03}" for i in range(640)]
@@ -72,16 +77,89 @@ def test_any_size_of_catalog_and_budget_gives_valid_calls(count, calls, size, po
     shared = pools(items, plan)
     for group in training_groups("q", shared, plan):
         assert len(set(group.items)) == len(group.items) <= size
-    if count > 1:
-        for turn, estimate in ((0, None), (1, np.arange(float(count))), (7, np.zeros(count))):
-            groups = narrowing_round("q", items, estimate, turn, calls, plan)
-            assert 0 < len(groups) <= calls
-            assert all(1 < len(set(group.items)) == len(group.items) <= size for group in groups)
+
+
+@given(st.integers(2, 300), st.integers(1, 200), st.integers(2, 9))
+def test_narrowing_uses_its_calls_up_whatever_the_sizes(count, calls, size):
+    schedule = Narrowing(["q"], ITEMS[:count], Plan(calls, size, 64, 0), calls)
+    asked = 0
+    while groups := schedule.next_round([]):
+        asked += len(groups)
+        assert all(1 < len(set(group.items)) == len(group.items) <= size for group in groups)
+    pairs = count * (count - 1) // 2
+    assert asked == calls or (min(size, count) == 2 and pairs / 2 <= asked <= pairs), "no pair is asked twice"
+
+
+@pytest.mark.parametrize(("calls", "images"), [(150, 2), (300, 2), (134, 4), (40, 8)])
+def test_narrowing_halves_down_to_the_depth_that_is_measured(calls, images):
+    sizes = active_sizes(100, images, calls)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 100
+    assert 10 <= sizes[-2] <= 20
+    assert calls - 2 <= sum(math.ceil(size / images) for size in sizes) <= calls
+
+
+def test_no_pair_is_asked_twice():
+    schedule = Narrowing(["q"], ITEMS[:40], Plan(200, 2, 64, 0), 200)
+    groups, said = [], []
+    while found := schedule.next_round(said):
+        groups += found
+        said += [answer_of(group, min) for group in found]
+    assert len({frozenset(group.items) for group in groups}) == len(groups)
+
+
+def test_what_settled_queries_leave_goes_to_the_unsure_ones():
+    items, calls = ITEMS[:30], 120
+    schedule = Narrowing(["clear", "vague"], items, Plan(calls, 2, 64, 0), calls)
+    rng, said, asked = np.random.default_rng(0), [], Counter()
+    while groups := schedule.next_round(said):
+        asked.update(group.query for group in groups)
+        for group in groups:
+            said.append(answer_of(group, min if group.query == "clear" else rng.choice))
+    assert asked["clear"] < calls < asked["vague"]
+    assert asked.total() == 2 * calls
+
+
+def test_a_knockout_ends_with_the_best_item():
+    plan = Plan(21, 2, 64, 0)
+    schedule, said = training("knockout", ["q"], ITEMS[:20], plan, {}), []
+    rounds = []
+    while groups := schedule.next_round(said):
+        rounds.append(groups)
+        said += [answer_of(group, min) for group in groups]
+    assert [len(groups) for groups in rounds[:5]] == [10, 5, 2, 1, 1]
+    assert ITEMS[0] in rounds[4][0].items
+    assert sum(map(len, rounds)) == 21, "what is left begins another knockout"
+
+
+@pytest.mark.parametrize("name", ["random", "banded", "knockout", "narrow", "adaptive"])
+def test_every_schedule_keeps_to_the_calls_and_the_items(name):
+    plan, items = Plan(12, 5, 64, 0), ITEMS[:80]
+    guides = {query: {item: float(item) for item in items} for query in "ab"}
+    schedule, said = training(name, ["a", "b"], items, plan, guides), []
+    asked = Counter()
+    while groups := schedule.next_round(said):
+        asked.update(group.query for group in groups)
+        assert all(set(group.items) <= set(items) and len(set(group.items)) == len(group.items) for group in groups)
+        said += [answer_of(group, min) for group in groups]
+    assert asked == {"a": 12, "b": 12}
+
+
+def test_banded_without_a_guide_is_an_error():
+    with pytest.raises(VdistillError, match="guide"):
+        training("banded", ["q"], ITEMS, PLAN, {})
+
+
+def answer_of(group, choose):
+    """The judgment of a teacher that chooses so."""
+    best = choose(group.items)
+    return Judgment(group.query, group.items, ("",) * len(group.items), "best",
+                    Answer(tuple(float(item == best) for item in group.items)), "t", "train")  # fmt: skip
 
 
 def test_the_held_out_pool_is_no_larger_than_the_calls_can_cover():
-    assert len(heldout_pool(ITEMS, PLAN)) == 192
-    assert len(heldout_pool(ITEMS[:50], PLAN)) == 50
+    assert len(coverable(ITEMS, PLAN, "heldout")) == 192
+    assert len(coverable(ITEMS[:50], PLAN, "heldout")) == 50
 
 
 def test_narrowing_finds_the_top_that_random_groups_miss():
@@ -99,15 +177,10 @@ def test_narrowing_finds_the_top_that_random_groups_miss():
 
 
 def _narrow(rng, truth, items, plan, query):
-    said, left, turn, estimate = [], 40, 0, None
-    while left:
-        groups = narrowing_round(query, items, estimate, turn, left, plan)
+    schedule, said = Narrowing([query], items, plan, plan.calls_per_query), []
+    while groups := schedule.next_round(said):
         said += [_answer(rng, truth, group) for group in groups]
-        left, turn = left - len(groups), turn + 1
-        fitted = preferences.fit(said)
-        known = dict(zip(*fitted.means(query), strict=True))
-        estimate = np.array([known.get(item, 0.0) for item in items])
-    return fitted
+    return preferences.fit(said)
 
 
 def _answer(rng, truth, group):

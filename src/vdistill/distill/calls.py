@@ -44,10 +44,10 @@ def read(judgments: Sequence[Judgment]) -> Calls:
     image = np.zeros((len(rows), width), np.int64)
     shown = np.zeros((len(rows), width), bool)
     target = np.zeros((len(rows), width), np.float32)
-    for row, (judgment, slots, probabilities, _) in enumerate(rows):
+    for row, (judgment, slots, probabilities, _soft) in enumerate(rows):
         image[row, : len(slots)] = [items[judgment.items[slot]] for slot in slots]
         shown[row, : len(slots)] = True
-        target[row, : len(slots)] = _unbiased(probabilities, bias[len(judgment.items)][list(slots)])
+        target[row, : len(slots)] = _unbiased(probabilities, bias[judgment.teacher, len(judgment.items)][list(slots)])
     if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):
         raise VdistillError(
             "all judgments are ties: the teacher preferred nothing",

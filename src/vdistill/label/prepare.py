@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Literal, Protocol, runtime_checkable
 from vdistill import catalog as catalogs
 from vdistill import queries
 from vdistill.errors import ImageError, VdistillError
-from vdistill.label.schedule import Group, Plan, heldout_pool, pools
+from vdistill.label import schedules
+from vdistill.label.schedules import Group, Plan, Schedule, ScheduleName, coverable, shown_items
 from vdistill.label.teacher import Teacher
 from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
 from vdistill.splits import split_of
@@ -31,6 +32,7 @@ class LabelSettings:
     max_cost: float | None = None
     images_per_call: int = 8
     ask: Ask = "best"
+    schedule: ScheduleName = "adaptive"
     guide: Literal["student", "backbone", "none"] | None = None
     backbone: str | None = None
     pool: int = 64
@@ -70,9 +72,12 @@ class Stage:
         """The texts on one side of the held-out split."""
         return [query.text for query in self.queries if query.split == split]
 
-    def pools(self) -> list[list[str]]:
-        """The pools of training items that the training queries share."""
-        return pools(self.items_of("train"), self.plan)
+    def training(self, guides: Mapping[str, Mapping[str, float]]) -> Schedule:
+        """What the training queries are shown, by the scores of a guide where there are some."""
+        settings = self.settings
+        return schedules.training(
+            settings.schedule, self.queries_of("train"), self.items_of("train"), self.plan, guides
+        )
 
 
 def prepare(
@@ -90,7 +95,7 @@ def prepare(
     items, asked = _known(teacher, {item.id: item for item in catalog.items}, asked, say)
     plan = _plan(settings, len(asked))
     chosen = tuple(_affordable(asked, settings, plan))
-    sample = _sample(sorted(items), plan, settings.holdout)
+    sample = _sample(sorted(items), plan, settings)
     shown = _check_pictures([items[key] for key in sample], teacher.looks, say)
     return Stage(settings, plan, {key: items[key] for key in shown}, chosen, shown), teacher
 
@@ -133,11 +138,11 @@ def _known(
     return known, left
 
 
-def _sample(keys: Sequence[str], plan: Plan, holdout: float) -> list[str]:
+def _sample(keys: Sequence[str], plan: Plan, settings: LabelSettings) -> list[str]:
     """The items that will be shown at all."""
-    train = [key for key in keys if split_of("item", key, holdout) == "train"]
-    heldout = [key for key in keys if split_of("item", key, holdout) == "heldout"]
-    return [key for pool in pools(train, plan) for key in pool] + heldout_pool(heldout, plan)
+    train = [key for key in keys if split_of("item", key, settings.holdout) == "train"]
+    heldout = [key for key in keys if split_of("item", key, settings.holdout) == "heldout"]
+    return shown_items(settings.schedule, train, plan) + coverable(heldout, plan, "heldout")
 
 
 def _check_pictures(items: Sequence[Item], looks: bool, say: Callable[[str], None]) -> dict[str, ShownImage]:

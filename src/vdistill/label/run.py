@@ -7,16 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from vdistill import preferences
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asked, Asker, Tally, judgment_of
 from vdistill.label.prepare import CALLS_PER_QUERY, HELDOUT_CALLS, LabelSettings, Stage
-from vdistill.label.schedule import heldout_pool, narrowing_round, training_groups
+from vdistill.label.schedules import Narrowing, Schedule, coverable
 from vdistill.label.teacher import Teacher
-from vdistill.records import Judgment, Question
+from vdistill.records import Judgment, Question, Split
 from vdistill.workspace import Workspace
 
 
@@ -68,20 +65,18 @@ def label(
 
 
 def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> LabelReport:
-    """What `label` would do and cost; nothing is asked, nothing is written.
-
-    The held-out rounds depend on answers, so theirs are counted as planned, never as reused.
-    """
-    shared = stage.pools()
-    groups = [group for query in stage.queries_of("train") for group in training_groups(query, shared, stage.plan)]
+    """What `label` would do and cost; nothing is asked, nothing is written."""
+    # Calls that depend on answers or on a guide are counted as planned, never as reused.
+    known = stage.settings.schedule in ("adaptive", "random")
+    questions = [stage.question(group) for group in stage.training({}).next_round([])] if known else []
     stored = 0
-    questions = [stage.question(group) for group in groups]
     if workspace is not None and workspace.database.is_file():
         with Database.open(workspace.database, write=False) as database:
             asker = Asker(teacher, database, 0, None, 1, lambda _: None)
             stored = len(database.answers([asker.key(question) for question in questions]))
-    heldout = len(stage.queries_of("heldout")) * stage.plan.calls_per_query
-    calls = len(questions) - stored + heldout
+    open_calls = 0 if known else len(stage.queries_of("train")) * stage.plan.calls_per_query
+    heldout = len(stage.queries_of("heldout")) * max(stage.plan.calls_per_query, HELDOUT_CALLS)
+    calls = len(questions) - stored + open_calls + heldout
     if stage.settings.budget is not None:
         calls = min(calls, stage.settings.budget)
     price = teacher.price(_largest(questions, stage))
@@ -98,54 +93,29 @@ def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> Labe
 
 
 def _ask_training(stage: Stage, asker: Asker, guides: dict[str, dict[str, float]]) -> None:
-    shared = stage.pools()
-    asked = [
-        Asked(stage.question(group), "train", group.pool)
-        for query in stage.queries_of("train")
-        for group in training_groups(query, shared, stage.plan, guides.get(query))
-        if len(group.items) > 1
-    ]
-    asker.ask(asked)
+    schedule = stage.training(guides)
+    _ask_rounds(schedule, stage, asker, "train")
 
 
 def _ask_heldout(stage: Stage, asker: Asker) -> None:
     """Narrow the held-out items down, all held-out queries a round at a time."""
-    items = heldout_pool(stage.items_of("heldout"), stage.plan)
+    items = coverable(stage.items_of("heldout"), stage.plan, "heldout")
     if len(items) < 2:
         return
     calls = max(stage.plan.calls_per_query, HELDOUT_CALLS)
-    left = dict.fromkeys(stage.queries_of("heldout"), calls)
-    shown: dict[str, set[frozenset[str]]] = {query: set() for query in left}
+    _ask_rounds(Narrowing(stage.queries_of("heldout"), items, stage.plan, calls), stage, asker, "heldout")
+
+
+def _ask_rounds(schedule: Schedule, stage: Stage, asker: Asker, split: Split) -> None:
     said: list[Judgment] = []
-    for turn in range(calls):
-        estimates = _estimates(said, items)
-        asked = []
-        for query, count in left.items():
-            groups = narrowing_round(query, items, estimates.get(query), turn, count, stage.plan)
-            fresh = [group for group in groups if frozenset(group.items) not in shown[query]]
-            shown[query].update(frozenset(group.items) for group in fresh)
-            left[query] = count - len(fresh) if fresh else 0  # nothing new to show: the ranking is settled
-            asked += [Asked(stage.question(group), "heldout") for group in fresh]
-        if not asked:
+    while groups := schedule.next_round(said):
+        asked = [Asked(stage.question(group), split, group.pool) for group in groups if len(group.items) > 1]
+        answers = asker.ask(asked)
+        keyed = [(one, answers.get(asker.key(one.question))) for one in asked]
+        fresh = [judgment_of(one, answer, asker.teacher.name) for one, answer in keyed if answer is not None]
+        if not fresh:  # the caps are reached, or nothing was answered: another round would know no more
             return
-        said += _judgments(asked, asker.ask(asked), asker)
-
-
-def _judgments(asked: Sequence[Asked], answers: dict[str, Any], asker: Asker) -> list[Judgment]:
-    keyed = [(one, answers.get(asker.key(one.question))) for one in asked]
-    return [judgment_of(one, answer, asker.teacher.name) for one, answer in keyed if answer is not None]
-
-
-def _estimates(said: Sequence[Judgment], items: Sequence[str]) -> dict[str, Any]:
-    """The current utilities of `items` for each query that has judgments."""
-    if not said:
-        return {}
-    fitted = preferences.fit(said)
-    found = {}
-    for query in fitted.queries:
-        utilities = dict(zip(*fitted.means(query), strict=True))
-        found[query] = np.array([utilities.get(item, 0.0) for item in items])
-    return found
+        said += fresh
 
 
 def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,200 @@
+"""Depth for a trustworthy ranking: groups re-formed by the current estimate, and narrowed to the top.
+
+The active items are halved from round to round down to `FLOOR`, the depth of nDCG@10 with a margin; each level gets
+about as many calls as the next. Neighbours in the current order are shown together, because comparing like with like
+tells most. A teacher that is asked the same thing twice makes the same mistake twice, so no two items meet more often
+than they must.
+
+A query whose top is settled early leaves the rest of its calls to the queries that are still unsure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from vdistill import preferences
+from vdistill.label.schedules.plan import Group, Plan, generator
+from vdistill.preferences import Guides
+from vdistill.records import Judgment, Split
+
+FLOOR = 14
+FIRST = 1 / 3  # share of the calls that go over all items
+SETTLED = 0.05  # expected share of the best ten that does not belong there
+TOP = 10
+MEETING = 3.0  # places in the order that one earlier meeting of two items is worth
+
+Floats = NDArray[np.float64]
+
+
+class Narrowing:
+    """A `Schedule` over the same items for every query."""
+
+    def __init__(
+        self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int, guides: Guides | None = None
+    ) -> None:
+        """calls: most calls of a query, but that settled queries leave theirs to the others.
+
+        guides: per query a score of each item that may have to do with its utility; how much is found out. Never the
+        scores of a model that these judgments will measure.
+        """
+        self._items = tuple(items)
+        self._plan = plan
+        self._sizes = active_sizes(len(items), plan.images_per_call, calls)
+        self._left = len(queries) * calls
+        self._turn = 0
+        self._met = {query: np.zeros((len(items), len(items)), np.uint8) for query in queries}
+        self._settled: set[str] = set()
+        self._guides = guides
+
+    def next_round(self, said: Sequence[Judgment]) -> list[Group]:
+        """A round for each query that is not settled."""
+        known = _posteriors(said, self._items, self._guides)
+        self._settled |= {query for query, (mean, stderr) in known.items() if self._is_settled(mean, stderr)}
+        # Once the planned rounds are over, what settled queries left goes to the least sure first.
+        order = sorted(self._met, key=lambda query: -_unsure(*known[query]) if query in known else 0.0)
+        over = self._turn >= len(self._sizes)
+        groups: list[Group] = []
+        for query in order:
+            if query not in self._settled:
+                mean = known[query][0] if query in known else self._first_guess(query)
+                groups += self._of_query(query, mean)[: max(self._left - len(groups), 0)]
+            if over and self._left <= len(groups):
+                break
+        self._turn += 1
+        self._left -= len(groups)
+        return groups
+
+    def _first_guess(self, query: str) -> Floats | None:
+        return None if self._guides is None else np.array([self._guides[query][item] for item in self._items])
+
+    def _is_settled(self, mean: Floats, stderr: Floats) -> bool:
+        return self._turn >= len(self._sizes) // 2 and _unsure(mean, stderr) < SETTLED
+
+    def _of_query(self, query: str, mean: Floats | None) -> list[Group]:
+        size = self._sizes[min(self._turn, len(self._sizes) - 1)]
+        rng = generator(self._plan.seed, "narrow", query, str(self._turn))
+        noise = rng.permutation(len(self._items))
+        order = noise if mean is None else np.lexsort((noise, -mean))
+        groups = []
+        for chosen in _groups(order, size, self._plan.images_per_call, self._met[query]):
+            shown = rng.permutation(chosen)
+            groups.append(Group(query, tuple(self._items[i] for i in shown)))
+        return groups
+
+
+def active_sizes(items: int, images: int, calls: int) -> list[int]:
+    """How many of the best items are active in each round, such that the rounds use up the calls.
+
+    Each size is a multiple of `images` where there are so many items.
+    """
+    images = min(images, items)
+    levels = [items]
+    while levels[-1] > max(FLOOR, images):
+        levels.append(max(math.ceil(levels[-1] / 2), FLOOR, images))
+    levels = [_multiple(level, images, items) for level in dict.fromkeys(levels)]
+    left = calls
+    sizes: list[int] = []
+    for place, level in enumerate(levels):
+        cost = math.ceil(level / images)
+        last = place == len(levels) - 1
+        share = calls * FIRST if place == 0 and not last else left / (len(levels) - place)
+        rounds = left // cost if last else min(max(round(share / cost), 1), left // cost)
+        sizes += [level] * rounds
+        left -= rounds * cost
+    if left:  # not enough for a whole round: a last one over fewer items
+        sizes.append(min(left * images, items))
+    return sizes
+
+
+def _multiple(level: int, images: int, items: int) -> int:
+    """The nearest multiple of `images` at or above `level`, or all items."""
+    return min(math.ceil(level / images) * images, items)
+
+
+def _groups(order: NDArray[np.intp], active: int, size: int, met: NDArray[np.uint8]) -> list[NDArray[np.intp]]:
+    """Groups of neighbours among the `active` best of `order` (best first) that met least.
+
+    met: (n, n) how often two items were shown together; it is brought up to date.
+    """
+    free = list(order[:active])
+    size = min(size, len(order))
+    groups = []
+    while free:
+        first = free.pop(0)
+        members = _pair(first, free, order, met) if size == 2 else _group(first, free, order, size, met)
+        if members:
+            met[np.ix_(members, members)] += 1
+            groups.append(np.array(members))
+    return groups
+
+
+def _pair(first: int, free: list[int], order: NDArray[np.intp], met: NDArray[np.uint8]) -> list[int]:
+    """`first` with the nearest item it has not met: a free one, else any; alone it is left out."""
+    for second in free:
+        if not met[first, second]:
+            free.remove(second)
+            return [first, second]
+    place = int(np.flatnonzero(order == first)[0])
+    for distance in np.argsort(np.abs(np.arange(len(order)) - place), kind="stable"):
+        second = int(order[distance])
+        if second != first and not met[first, second]:
+            return [first, second]
+    return []
+
+
+def _group(first: int, free: list[int], order: NDArray[np.intp], size: int, met: NDArray[np.uint8]) -> list[int]:
+    """`first` with its neighbours; an earlier meeting counts as much as `MEETING` places of distance."""
+    if len(free) < size - 1:  # the last group is filled up with the neighbours above it
+        others = [item for item in order if item != first and item not in free]
+        place = {int(item): row for row, item in enumerate(order)}
+        others.sort(key=lambda item: abs(place[int(item)] - place[first]))
+        free += others[: size - 1 - len(free)]
+    group = [first]
+    distance = np.arange(len(free), dtype=np.float64)
+    times = met[first, free] * MEETING
+    while len(group) < size:
+        nearest = int(np.argmin(distance + times))
+        chosen = free.pop(nearest)
+        group.append(chosen)
+        distance, times = np.delete(distance, nearest), np.delete(times, nearest)
+        times = times + met[chosen, free] * MEETING
+    return group
+
+
+def _posteriors(
+    said: Sequence[Judgment], items: Sequence[str], guides: Guides | None
+) -> dict[str, tuple[Floats, Floats]]:
+    """For each query that was asked, mean and standard error (n,) of the utilities of `items`; unseen: the prior's."""
+    if not said:
+        return {}
+    fitted = preferences.fit(said, guides)
+    place = {item: row for row, item in enumerate(items)}
+    found = {}
+    for query in fitted.queries:
+        known = fitted.of(query)
+        rows = [place[item] for item in known.items]
+        mean, stderr = fitted.expected(query, items), np.full(len(items), math.sqrt(fitted.prior))
+        mean[rows], stderr[rows] = known.mean, known.stderr
+        found[query] = (mean, stderr)
+    return found
+
+
+def _unsure(mean: Floats, stderr: Floats) -> float:
+    """The expected share of the best `TOP` that does not belong there."""
+    top = min(TOP, len(mean) // 2)
+    falling = np.sort(mean)[::-1]
+    border = (falling[top - 1] + falling[top]) / 2
+    wrong = expit(-1.702 * (mean - border) / stderr)  # the tail of the normal distribution, to 0.01
+    return float(np.sort(wrong)[:top].sum() / top)
+
+
+def coverable(items: Sequence[str], plan: Plan, split: Split) -> list[str]:
+    """The items that are judged in depth: as many as three fifths of a query's calls can show once."""
+    most = max(plan.images_per_call, int(0.6 * plan.calls_per_query * plan.images_per_call))
+    order = generator(plan.seed, split).permutation(len(items))
+    return sorted(items[i] for i in order[:most])

@@ -1,0 +1,45 @@
+"""What all schedules have in common: a budget laid out, a group of images for one call, and a source of chance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vdistill.records import Judgment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a budget is laid out."""
+
+    calls_per_query: int
+    images_per_call: int
+    pool_size: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images for one call, by item id in the order shown, and the pool they come from."""
+
+    query: str
+    items: tuple[str, ...]
+    pool: int | None = None
+
+
+class Schedule(Protocol):
+    """Decides what is shown next, a round for all queries at a time."""
+
+    def next_round(self, said: Sequence[Judgment]) -> list[Group]:
+        """The calls of the next round; none when all is settled. `said`: all judgments of this schedule's calls."""
+        ...
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """A generator that depends on what it is for and on nothing else."""
+    digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))

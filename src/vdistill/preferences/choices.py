@@ -1,0 +1,115 @@
+"""Judgments as arrays, sorted by query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdistill.records import Judgment
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LOG_CLIP = 8.0  # of a soft answer: below the likeliest by more than this, a log-probability is noise
+
+
+@dataclass(frozen=True)
+class Choices:
+    """All choices as arrays, those of a query next to each other; the unused places of a row are not `shown`.
+
+    queries: (q,) texts. items: per query its items, by id. start: (q + 1,) where the rows of each query begin.
+    local:   (m, k) place of the item in each slot among the items of its query.
+    slot:    (m, k) place of the slot's bias among all biases.
+    shown:   (m, k) bool.
+    target:  (m, k) of a hard row the probabilities; of a soft one the log-probabilities, centred on their mean.
+    soft:    (m,) bool.
+    biases:  where the biases of (teacher, images shown) begin.
+    """
+
+    queries: tuple[str, ...]
+    items: tuple[tuple[str, ...], ...]
+    start: Ints
+    local: Ints
+    slot: Ints
+    shown: Bools
+    target: Floats
+    soft: Bools
+    biases: dict[tuple[str, int], int]
+
+    @property
+    def bias_count(self) -> int:
+        """How many slot biases there are."""
+        return sum(size for _, size in self.biases)
+
+
+def read(judgments: Sequence[Judgment]) -> Choices:
+    """Sort out what was said about what."""
+    by_query: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        by_query.setdefault(judgment.query, []).append(judgment)
+    biases: dict[tuple[str, int], int] = {}
+    for key in sorted({(one.teacher, len(one.items)) for one in judgments}):
+        biases[key] = sum(size for _, size in biases)
+    rows: list[tuple[list[int], list[int], Sequence[float], bool]] = []
+    start, items = [0], []
+    for found in by_query.values():
+        known = tuple(sorted({item for judgment in found for item in judgment.items}))
+        place = {item: row for row, item in enumerate(known)}
+        for judgment in found:
+            first = biases[judgment.teacher, len(judgment.items)]
+            for slots, probabilities, soft in picks(judgment):
+                local = [place[judgment.items[slot]] for slot in slots]
+                rows.append((local, [first + slot for slot in slots], probabilities, soft))
+        items.append(known)
+        start.append(len(rows))
+    return _pack(tuple(by_query), tuple(items), start, rows, biases)
+
+
+def picks(judgment: Judgment) -> Iterable[tuple[tuple[int, ...], tuple[float, ...], bool]]:
+    """The choices of one judgment: (slots to choose from, probabilities, whether they are soft)."""
+    answer = judgment.answer
+    if answer.probabilities is not None:
+        yield tuple(range(len(judgment.items))), answer.probabilities, max(answer.probabilities) < 1.0
+        return
+    order = answer.order or ()
+    for place in range(len(order) - 1):
+        yield order[place:], (1.0, *(0.0 for _ in order[place + 1 :])), False
+
+
+def _pack(
+    queries: tuple[str, ...],
+    items: tuple[tuple[str, ...], ...],
+    start: list[int],
+    rows: list[tuple[list[int], list[int], Sequence[float], bool]],
+    biases: dict[tuple[str, int], int],
+) -> Choices:
+    width = max((len(row[0]) for row in rows), default=1)
+    count = np.array([len(row[0]) for row in rows], np.int64)
+    shown = np.arange(width) < count[:, None]
+    local, slot = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), np.int64)
+    target = np.zeros((len(rows), width))
+    local[shown] = np.fromiter((place for row in rows for place in row[0]), np.int64, int(count.sum()))
+    slot[shown] = np.fromiter((place for row in rows for place in row[1]), np.int64, int(count.sum()))
+    target[shown] = np.fromiter((p for row in rows for p in row[2]), np.float64, int(count.sum()))
+    soft = np.array([row[3] for row in rows], bool)
+    target[soft] = _centred_logs(target[soft], shown[soft])
+    return Choices(queries, items, np.array(start), local, slot, shown, target, soft, biases)
+
+
+def _centred_logs(probabilities: Floats, shown: Bools) -> Floats:
+    """(m, k) log-probabilities, no lower than `LOG_CLIP` below the likeliest, minus their mean; 0 where not shown."""
+    if not len(probabilities):
+        return probabilities
+    best = probabilities.max(axis=1, keepdims=True)
+    logs = np.log(np.maximum(probabilities, best * np.exp(-LOG_CLIP)))
+    return centred(logs, shown)
+
+
+def centred(values: Floats, shown: Bools) -> Floats:
+    """(m, k) minus the mean over what is shown of each row; 0 elsewhere."""
+    mean = (values * shown).sum(axis=1, keepdims=True) / shown.sum(axis=1, keepdims=True)
+    return np.where(shown, values - mean, 0.0)
