@@ -58,7 +58,7 @@ def test_judgments_that_prefer_nothing_are_an_error():
 def test_whole_pools_share_a_step():
     rng = np.random.default_rng(0)
     said = [
-        choice(f"q{q}", [f"{pool}-{i:02}" for i in rng.choice(16, 4, replace=False)], (0.4, 0.3, 0.2, 0.1), pool)
+        choice(f"q{q}", [f"{pool}-{i:02}" for i in rng.choice(16, 4, replace=False)], rng.dirichlet(np.ones(4)), pool)
         for q in range(20)
         for pool in range(6)
         for _ in range(3)

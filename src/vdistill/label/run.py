@@ -108,8 +108,12 @@ def _ask_heldout(stage: Stage, asker: Asker) -> None:
 
 def _ask_rounds(schedule: Schedule, stage: Stage, asker: Asker, split: Split) -> None:
     said: list[Judgment] = []
+    known: set[str] = set()
     while groups := schedule.next_round(said):
         asked = [Asked(stage.question(group), split, group.pool) for group in groups if len(group.items) > 1]
+        # Among few images the same question can come up twice; its answer counts once.
+        asked = [one for one in asked if asker.key(one.question) not in known]
+        known.update(asker.key(one.question) for one in asked)
         answers = asker.ask(asked)
         keyed = [(one, answers.get(asker.key(one.question))) for one in asked]
         fresh = [judgment_of(one, answer, asker.teacher.name) for one, answer in keyed if answer is not None]
