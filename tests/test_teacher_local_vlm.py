@@ -12,6 +12,7 @@ from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.local_vlm import LocalVLM
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 
@@ -35,7 +36,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def teacher(folder):
-    return open_teacher(str(folder), endpoint=None, items=[], concurrency=1, say=lambda _: None)
+    return open_teacher(str(folder), TeacherOptions(), [], lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +52,11 @@ def test_it_is_a_teacher_with_a_name_that_hangs_on_its_files(teacher, folder):
 def test_a_model_that_was_trained_further_has_another_name(teacher, folder, tmp_path):
     further = tmp_path / folder.name
     shutil.copytree(folder, further)
-    assert LocalVLM(str(further), say=print).name == teacher.name
+    assert LocalVLM(str(further), TeacherOptions(), say=print).name == teacher.name
     weights = bytearray((further / "model.safetensors").read_bytes())
     weights[-2] ^= 1
     (further / "model.safetensors").write_bytes(weights)
-    assert LocalVLM(str(further), say=print).name != teacher.name
+    assert LocalVLM(str(further), TeacherOptions(), say=print).name != teacher.name
 
 
 def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, pictures):
@@ -67,7 +68,7 @@ def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, pictures):
 
 
 def test_a_batch_answers_as_one_by_one(folder, pictures):
-    teacher = LocalVLM(str(folder), say=lambda _: None, device="cpu", precision="fp32")
+    teacher = LocalVLM(str(folder), TeacherOptions(), say=lambda _: None, device="cpu", precision="fp32")
     questions = [
         Question("something red", tuple(pictures[:2])),
         Question("a much longer wish than the one before it, with many words", tuple(pictures)),
@@ -97,7 +98,7 @@ def test_a_ranking_is_an_order_of_all_pictures(teacher, pictures):
 
 def test_a_price_is_known_before_the_weights_are_loaded(folder, pictures):
     said = []
-    teacher = open_teacher(str(folder), endpoint=None, items=[], concurrency=1, say=said.append)
+    teacher = open_teacher(str(folder), TeacherOptions(), [], said.append)
     assert teacher.price(Question("red", tuple(pictures))).tokens > 1000
     assert said == []
     teacher.ask([Question("red", tuple(pictures[:2]))])
@@ -105,7 +106,7 @@ def test_a_price_is_known_before_the_weights_are_loaded(folder, pictures):
 
 
 def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, pictures, monkeypatch):
-    teacher = LocalVLM(str(folder), say=lambda _: None, device="cpu", precision="fp32")
+    teacher = LocalVLM(str(folder), TeacherOptions(), say=lambda _: None, device="cpu", precision="fp32")
     questions = [Question(text, tuple(pictures[:2])) for text in ("red", "blue", "green")]
     whole = teacher.ask(questions)
     forward, most = teacher._model.forward, 1
@@ -134,7 +135,7 @@ def test_a_broken_picture_fails_its_question_alone(teacher, pictures, tmp_path):
 
 def test_a_model_that_is_not_there_says_what_to_do():
     with pytest.raises(VdistillError, match="nobody/no-model") as caught:
-        open_teacher("nobody/no-model", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+        open_teacher("nobody/no-model", TeacherOptions(), [], lambda _: None)
     assert "hf download" in caught.value.hint
 
 
@@ -143,20 +144,20 @@ def test_a_model_of_another_kind_is_refused_before_anything_is_asked(tmp_path):
 
     BertConfig().save_pretrained(tmp_path)
     with pytest.raises(VdistillError, match="does not answer questions about pictures"):
-        LocalVLM(str(tmp_path), say=print)
+        LocalVLM(str(tmp_path), TeacherOptions(), say=print)
 
 
 def test_a_folder_without_weights_is_refused_before_anything_is_asked(folder, tmp_path):
     shutil.copy(folder / "config.json", tmp_path)
     with pytest.raises(VdistillError, match="no weights"):
-        LocalVLM(str(tmp_path), say=print)
+        LocalVLM(str(tmp_path), TeacherOptions(), say=print)
 
 
 def test_a_folder_without_a_processor_says_so(folder, pictures, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, tmp_path)
     with pytest.raises(VdistillError, match=r"cannot (load|get) the teacher"):
-        LocalVLM(str(tmp_path), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(tmp_path), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
 
 
 def test_damaged_weights_say_so(folder, pictures, tmp_path):
@@ -165,7 +166,7 @@ def test_damaged_weights_say_so(folder, pictures, tmp_path):
     with (damaged / "model.safetensors").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(VdistillError, match="cannot load the teacher") as caught:
-        LocalVLM(str(damaged), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(damaged), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
     assert "damaged" in caught.value.hint
 
 
@@ -178,7 +179,7 @@ def test_a_model_without_a_chat_template_is_refused(folder, pictures, tmp_path):
     settings.pop("chat_template", None)
     (base / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(VdistillError, match="no chat template") as caught:
-        LocalVLM(str(base), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(base), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
     assert "Instruct" in caught.value.hint
 
 
@@ -188,7 +189,7 @@ def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, 
     (gentle / "chat_template.jinja").unlink(missing_ok=True)
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     (gentle / "chat_template.json").write_text(json.dumps({"chat_template": refuses + vlm_models.TEMPLATE}))
-    (answer,) = LocalVLM(str(gentle), say=print).ask([Question("red", tuple(pictures))])
+    (answer,) = LocalVLM(str(gentle), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
     assert len(answer.probabilities) == 4
 
 
@@ -200,17 +201,17 @@ def test_more_pictures_than_letters_stop_at_once(teacher, pictures):
 def test_an_unknown_name_gets_the_close_ones():
     for mistyped, meant in (("smolvml", "smolvlm"), ("tabel:scores.csv", "table:FILE")):
         with pytest.raises(VdistillError, match="unknown teacher") as caught:
-            open_teacher(mistyped, endpoint=None, items=[], concurrency=1, say=lambda _: None)
+            open_teacher(mistyped, TeacherOptions(), [], lambda _: None)
         assert meant in caught.value.hint
 
 
 def test_a_mistyped_folder_gets_the_close_one(folder):
     with pytest.raises(VdistillError, match="no folder") as caught:
-        open_teacher(f"{folder}x", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+        open_teacher(f"{folder}x", TeacherOptions(), [], lambda _: None)
     assert str(folder) in caught.value.hint
 
 
 def test_a_mistyped_model_id_gets_the_close_one():
     with pytest.raises(VdistillError, match="Qwen2-VL-2B-Instuct") as caught:
-        open_teacher("Qwen/Qwen2-VL-2B-Instuct", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+        open_teacher("Qwen/Qwen2-VL-2B-Instuct", TeacherOptions(), [], lambda _: None)
     assert "did you mean Qwen/Qwen2-VL-2B-Instruct?" in caught.value.hint

@@ -8,6 +8,7 @@ import pytest
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import metadata, open_teacher
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Item, Question, ShownImage
 
 ITEMS = [
@@ -20,7 +21,7 @@ ITEMS = [
 
 
 def opened(say, items=ITEMS, spec="metadata"):
-    return open_teacher(spec, endpoint=None, items=items, concurrency=1, say=say)
+    return open_teacher(spec, TeacherOptions(), items, say)
 
 
 def about(query, *items):

@@ -13,6 +13,7 @@ from vdistill.errors import TeacherError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import chat_http
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question, ShownImage
 
 QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
@@ -34,9 +35,9 @@ def question(tmp_path):
     return Question("a gift", tuple(shown))
 
 
-def ask(server, question, said=None, patience=QUICK):
-    teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=2, say=(said if said is not None else []).append,
-                            patience=patience, usd_per_million=(1.0, 2.0))  # fmt: skip
+def ask(server, question, said=None, patience=QUICK, **options):
+    known = TeacherOptions(endpoint=server.url, concurrency=2, prices={"vlm": (1.0, 2.0)}, **options)
+    teacher = OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=patience)
     try:
         return teacher.ask([question])[0]
     finally:
@@ -69,7 +70,7 @@ def test_what_is_sent(question, monkeypatch):
 def test_prices_come_from_the_environment(question, monkeypatch):
     monkeypatch.setenv("VDISTILL_USD_PER_MILLION", "1, 2")
     with ChatServer() as server:
-        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print)
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=print)
         assert teacher.ask([question])[0].cost_usd == pytest.approx(102e-6)
     assert teacher.price(question).usd > 1e-3
 
@@ -77,11 +78,11 @@ def test_prices_come_from_the_environment(question, monkeypatch):
 def test_prices_that_are_none_are_refused(monkeypatch):
     monkeypatch.setenv("VDISTILL_USD_PER_MILLION", "cheap")
     with pytest.raises(TeacherError, match="VDISTILL_USD_PER_MILLION"):
-        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print)
+        OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print)
 
 
 def test_it_is_a_teacher():
-    teacher = OpenAITeacher("vlm", endpoint="http://127.0.0.1:9/v1/", concurrency=2, say=print)
+    teacher = OpenAITeacher("vlm", TeacherOptions(endpoint="http://127.0.0.1:9/v1/", concurrency=2), say=print)
     assert isinstance(teacher, Teacher)
     assert teacher.name == "openai:vlm"
 
@@ -96,7 +97,7 @@ def test_a_ranking(question, text):
 def test_without_log_probabilities_the_bare_answer_counts_and_that_is_said_once(question):
     said = []
     with ChatServer(completion(" b. ")) as server:
-        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=said.append, patience=QUICK)
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
         answers = teacher.ask([question, question])
     assert [answer.probabilities for answer in answers] == [(0.0, 1.0, 0.0)] * 2
     assert len(said) == 1
@@ -210,7 +211,7 @@ def test_more_pictures_than_letters_stop_at_once(question):
 def test_a_field_that_the_server_refuses_is_left_out_from_then_on(question):
     words = "Unsupported parameter: 'max_tokens' is not supported with this model."
     with ChatServer((400, {"error": {"message": words}}, {}), completion("B", {"B": -0.1})) as server:
-        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print, patience=QUICK)
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=print, patience=QUICK)
         assert teacher.ask([question, question])[1].probabilities == (0.0, 1.0, 0.0)
         teacher.close()
         assert server.calls == 3
@@ -220,7 +221,7 @@ def test_a_field_that_the_server_refuses_is_left_out_from_then_on(question):
 def test_the_public_service_is_not_sent_the_fields_that_it_refuses(question, monkeypatch):
     with ChatServer() as server:
         monkeypatch.setattr(chat_http, "PUBLIC", f"{server.url}/v1")
-        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print, patience=QUICK).ask([question])
+        OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print, patience=QUICK).ask([question])
     path, body = server.bodies[0]
     assert path == "/v1/chat/completions"
     assert not {"structured_outputs", "top_k"} & set(body)
@@ -229,13 +230,13 @@ def test_the_public_service_is_not_sent_the_fields_that_it_refuses(question, mon
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
 def test_an_endpoint_may_end_in_v1_or_not(question, end):
     with ChatServer() as server:
-        OpenAITeacher("vlm", endpoint=server.url + end, concurrency=1, say=print).ask([question])
+        OpenAITeacher("vlm", TeacherOptions(endpoint=server.url + end), say=print).ask([question])
     assert server.bodies[0][0] == "/v1/chat/completions"
 
 
 def test_the_query_part_of_an_endpoint_is_kept(question):
     with ChatServer() as server:
-        OpenAITeacher("vlm", endpoint=f"{server.url}/llm/v1?version=2", concurrency=1, say=print).ask([question])
+        OpenAITeacher("vlm", TeacherOptions(endpoint=f"{server.url}/llm/v1?version=2"), say=print).ask([question])
     assert server.bodies[0][0] == "/llm/v1/chat/completions?version=2"
 
 
@@ -274,7 +275,7 @@ def test_a_redirect_is_not_followed_with_the_key(question, monkeypatch):
 
 def test_no_model_is_refused():
     with pytest.raises(TeacherError, match="no model"):
-        OpenAITeacher(" ", endpoint=None, concurrency=1, say=print)
+        OpenAITeacher(" ", TeacherOptions(endpoint=None), say=print)
 
 
 def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(question, monkeypatch):
@@ -292,7 +293,7 @@ def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(question
 def test_a_key_that_no_header_can_hold_is_not_told_either(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
     with pytest.raises(TeacherError, match="OPENAI_API_KEY") as caught:
-        OpenAITeacher("vlm", endpoint=None, concurrency=1, say=print)
+        OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print)
     assert "ключ" not in caught.value.message + caught.value.hint
 
 
@@ -306,7 +307,7 @@ def test_a_server_that_does_not_run_stops_at_once(question):
 
 def test_a_server_that_goes_away_is_waited_for(question):
     with ChatServer() as server:
-        teacher = OpenAITeacher("vlm", endpoint=server.url, concurrency=1, say=print, patience=QUICK)
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=print, patience=QUICK)
         teacher.ask([question])
     (answer,) = teacher.ask([question])
     teacher.close()
@@ -342,4 +343,4 @@ def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp
 
 def test_an_endpoint_that_is_no_url():
     with pytest.raises(TeacherError, match="no URL"):
-        OpenAITeacher("vlm", endpoint="localhost:8000", concurrency=1, say=print)
+        OpenAITeacher("vlm", TeacherOptions(endpoint="localhost:8000"), say=print)

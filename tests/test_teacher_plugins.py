@@ -11,6 +11,7 @@ from chat_server import ChatServer, completion
 from shop import QUERIES, vdistill
 from vdistill.errors import VdistillError
 from vdistill.label.teachers import open_teacher
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question, ShownImage
 
 PAGE = (Path(__file__).parents[1] / "docs" / "teachers.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def test_the_documented_plug_in_works_as_printed(install, tmp_path):
     group, entry = block("toml").strip().splitlines()
     assert group == '[project.entry-points."vdistill.teachers"]'
     install("colour_teacher", block("python"), entry.replace('"', ""))
-    teacher = open_teacher("colour:25", endpoint=None, items=[], concurrency=1, say=print)
+    teacher = open_teacher("colour:25", TeacherOptions(), [], print)
     assert teacher.name == "colour:25"
     shown = []
     for colour in ("blue", "red"):
@@ -60,13 +61,13 @@ def test_the_documented_plug_in_works_as_printed(install, tmp_path):
 def test_a_plug_in_that_is_no_teacher_is_refused(install):
     install("odd_teacher", "def opened(option):\n    return object()\n", "odd = odd_teacher:opened")
     with pytest.raises(VdistillError, match="'odd' gave no Teacher"):
-        open_teacher("odd", endpoint=None, items=[], concurrency=1, say=print)
+        open_teacher("odd", TeacherOptions(), [], print)
 
 
 def test_a_plug_in_that_fails_is_named(install):
     install("late_teacher", "def opened(option):\n    return 1 / 0\n", "late = late_teacher:opened")
     with pytest.raises(VdistillError, match=r"'late' \(late_teacher:opened\) failed: ZeroDivisionError"):
-        open_teacher("late", endpoint=None, items=[], concurrency=1, say=print)
+        open_teacher("late", TeacherOptions(), [], print)
 
 
 def test_labelling_over_http_asks_nothing_twice_and_keeps_no_key(catalog, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question, ShownImage
 
 ROWS = [("red things", "a.png", 2.0), ("red things", "b.png", 0.0), ("blue things", "a.png", -1.0)]
@@ -30,7 +31,7 @@ def table(request, tmp_path):
 
 
 def opened(path):
-    return open_teacher(f"table:{path}", endpoint=None, items=[], concurrency=1, say=lambda _: None)
+    return open_teacher(f"table:{path}", TeacherOptions(), [], lambda _: None)
 
 
 def shown(*items, query="red things", ask="best"):

@@ -1,7 +1,8 @@
 """`vdistill.toml`: defaults for the commands, found in the current folder or its nearest parent.
 
 Keys are the long names of the flags. At the top of the file they hold for every command that has the flag, in a
-section named after a command for that command alone. Paths are relative to the file.
+section named after a command for that command alone. Paths are relative to the file. `[prices]` is a table of what
+models cost.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ else:
     import tomli as tomllib
 
 FILE = "vdistill.toml"
-_PATHS = frozenset({"catalog", "queries", "qrels", "workspace", "report", "gallery"})
+PRICES = "prices"
+_PATHS = frozenset({"catalog", "queries", "qrels", "workspace", "report", "gallery", "prompt"})
 
 
 def find(start: Path) -> Path | None:
@@ -33,11 +35,8 @@ def defaults(path: Path, flags: Mapping[str, Collection[str]]) -> dict[str, dict
 
     Raises VdistillError for a file that is not TOML, and for names that no command has.
     """
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise VdistillError(f"cannot read {path}: {error}", hint="mend the file, or move it away") from error
+    content = _content(path)
+    content.pop(PRICES, None)
     shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
     sections = {name: value for name, value in content.items() if isinstance(value, dict)}
     _check(path, sections, flags, "command")
@@ -49,6 +48,22 @@ def defaults(path: Path, flags: Mapping[str, Collection[str]]) -> dict[str, dict
         values = {**{name: value for name, value in shared.items() if name in known}, **section}
         found[command] = {name: _resolved(path.parent, name, value) for name, value in values.items()}
     return found
+
+
+def prices(path: Path) -> dict[str, Any]:
+    """What `[prices]` says, by model. Raises VdistillError for a file that is not TOML."""
+    table = _content(path).get(PRICES, {})
+    if not isinstance(table, dict):
+        raise VdistillError(f"{path}: prices is no table", hint='write [prices], and below it "model" = [0.15, 0.60]')
+    return table
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise VdistillError(f"cannot read {path}: {error}", hint="mend the file, or move it away") from error
 
 
 def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
+
+_LATELY, _PAUSE = 1000, 120.0  # answers that the pace is read off; seconds that are no working but a pause
 
 
 class Database:
@@ -133,24 +136,25 @@ class Database:
 
     def judgments(self, split: Split | None = None, teacher: str | None = None) -> list[Judgment]:
         """The stored judgments, oldest first."""
+        return [judgment for _, judgment in self.keyed_judgments(split, teacher)]
+
+    def keyed_judgments(self, split: Split | None = None, teacher: str | None = None) -> list[tuple[str, Judgment]]:
+        """The stored judgments with the keys of their questions, oldest first."""
         rows = self._all(
-            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool "
+            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool, key "
             "FROM judgments WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid",
             (split, teacher),
         )
-        return [
-            Judgment(
-                query=row[0],
-                items=tuple(json.loads(row[1])),
-                sha256=tuple(json.loads(row[2])),
-                ask=row[3],
-                answer=_answer(row[4:8]),
-                teacher=row[8],
-                split=row[9],
-                pool=row[10],
-            )
-            for row in rows
-        ]
+        return [(row[11], _judgment(row)) for row in rows]
+
+    def pace(self, teacher: str) -> float | None:
+        """Seconds from one answer of this teacher to the next, lately and without pauses; None before there are any."""
+        rows = self._all(
+            "SELECT asked_at FROM judgments WHERE teacher = ? ORDER BY rowid DESC LIMIT ?", (teacher, _LATELY)
+        )
+        gaps = [later[0] - earlier[0] for later, earlier in pairwise(rows)]
+        working = [gap for gap in gaps if 0 <= gap < _PAUSE]
+        return sum(working) / len(working) if working else None
 
     def judgment_count(self) -> int:
         """How many judgments are stored."""
@@ -194,6 +198,19 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
         answer.tokens,
         answer.cost_usd,
         now,
+    )
+
+
+def _judgment(row: Sequence[Any]) -> Judgment:
+    return Judgment(
+        query=row[0],
+        items=tuple(json.loads(row[1])),
+        sha256=tuple(json.loads(row[2])),
+        ask=row[3],
+        answer=_answer(row[4:8]),
+        teacher=row[8],
+        split=row[9],
+        pool=row[10],
     )
 
 

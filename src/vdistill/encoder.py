@@ -105,10 +105,7 @@ class DualEncoder:
     @cached_property
     def max_text_length(self) -> int:
         """Tokens that the text tower can read; what lies beyond is cut."""
-        text = self.model.config.text_config
-        positions = getattr(text, "max_position_embeddings", None) or self.tokenizer.model_max_length
-        positions -= _POSITION_OFFSET.get(text.model_type, 0)
-        return int(min(positions, self.tokenizer.model_max_length))
+        return _text_limit(self.model.config, self.tokenizer)
 
     @cached_property
     def text_input_names(self) -> tuple[str, ...]:
@@ -272,6 +269,28 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
             f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
             hint="run `vdistill distill` to train it again; judgments are not affected",
         ) from error
+
+
+def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
+    """How many texts are longer than the text tower of `source` can read, and its limit in tokens.
+
+    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    with _load_errors(source), quiet_transformers():
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        limit = _text_limit(config, tokenizer)
+        lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False).input_ids]
+    return sum(length > limit for length in lengths), limit
+
+
+def _text_limit(config: Any, tokenizer: Any) -> int:
+    text = config.text_config
+    positions = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
+    positions -= _POSITION_OFFSET.get(text.model_type, 0)
+    return int(min(positions, tokenizer.model_max_length))
 
 
 @contextlib.contextmanager

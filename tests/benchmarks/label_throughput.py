@@ -19,6 +19,7 @@ from vdistill.database import Database
 from vdistill.images import file_sha256
 from vdistill.label.asking import Asked, Asker
 from vdistill.label.teachers.openai_api import OpenAITeacher
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Question, ShownImage
 
 AT_ONCE, IMAGES, CALLS, RUNS = 32, 8, 1600, 5
@@ -52,7 +53,7 @@ def main() -> None:
                 Asked(Question(f"query {number // 40}", tuple(shown[i] for i in rows)), "train")
                 for number, rows in enumerate(chosen)
             ]
-            teacher = OpenAITeacher("model", endpoint=url, concurrency=AT_ONCE, say=print)
+            teacher = OpenAITeacher("model", TeacherOptions(endpoint=url, concurrency=AT_ONCE), say=print)
             with Database.open(Path(name) / f"{run}.db") as database:
                 asker = Asker(teacher, database, CALLS, None, AT_ONCE, lambda _: None)
                 started = time.monotonic()

@@ -3,11 +3,14 @@
 import contextlib
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from vdistill.errors import VdistillError
+
+SECONDS_A_LINE = 60.0
 
 
 def result(renderable: Any) -> None:
@@ -47,11 +50,33 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split("\n")))
 
 
+class _Lines:
+    """Progress for a log file."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+        self._first: int | None = None
+
+    def update(self, done: int, total: int, text: str = "") -> None:
+        """Say how far it is, when nothing was said for a minute."""
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if now - self._last < SECONDS_A_LINE or not total:
+            return
+        self._last = now
+        pace = (done - self._first) / (now - self._started)
+        left = f", about {max(total - done, 0) / pace / 60:.0f} min left" if pace > 0 else ""
+        notice(f"{text}: {done:,} of {total:,}{left}")
+
+
 @contextlib.contextmanager
 def progress(quiet: bool) -> Iterator[Callable[..., None]]:
-    """A bar on stderr, nothing when that is no terminal; yields `update(done, total, text)`."""
-    if quiet or not sys.stderr.isatty():
+    """A bar on stderr, a line a minute when that is no terminal; yields `update(done, total, text)`."""
+    if quiet:
         yield lambda done, total, text="": None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines().update
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

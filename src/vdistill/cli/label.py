@@ -1,16 +1,13 @@
 """`vdistill label`."""
 
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_catalog
-from vdistill.label.teacher import Teacher
-from vdistill.records import Item
+from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone, pick_catalog
 
 
 class AskChoice(str, Enum):
@@ -18,6 +15,16 @@ class AskChoice(str, Enum):
 
     best = "best"
     rank = "rank"
+
+
+class ScheduleChoice(str, Enum):
+    """Who is shown what, and in which order."""
+
+    adaptive = "adaptive"
+    narrow = "narrow"
+    knockout = "knockout"
+    banded = "banded"
+    random = "random"
 
 
 class Guide(str, Enum):
@@ -42,36 +49,59 @@ def label(
     ] = "qwen2-vl",
     endpoint: Annotated[str | None, typer.Option(help="Ask an OpenAI-compatible server at this URL.")] = None,
     queries: Annotated[
-        Path | None, typer.Option(help=".txt, .jsonl, .csv or .parquet; without it the built-in personas.")
+        str | None,
+        typer.Option(help=".txt, .jsonl, .csv or .parquet, a path or a URL; without it the built-in personas."),
+    ] = None,
+    generate_queries: Annotated[
+        int | None, typer.Option(min=1, help="Let the teacher write so many queries that suit the catalog.")
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Most teacher calls; 40 a query without it.")] = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="Most US dollars to spend.")] = None,
-    images_per_call: Annotated[int, typer.Option(min=2, max=9, help="Pictures shown at once.")] = 8,
+    images_per_call: Annotated[str, typer.Option(help="Pictures shown at once, 2 to 9; auto: by an audit.")] = "8",
     ask: Annotated[AskChoice, typer.Option(help="One forced choice, or a full order.")] = AskChoice.best,
+    schedule: Annotated[
+        ScheduleChoice, typer.Option(help="What training queries are shown.")
+    ] = ScheduleChoice.adaptive,
     guide: Annotated[
         Guide | None, typer.Option(help="Whose scores pick what is shown; the student where there is one.")
     ] = None,
     pool: Annotated[int, typer.Option(min=2, help="Pictures in a pool that queries share.")] = 64,
+    prompt: Annotated[Path | None, typer.Option(help="TOML file with another wording.")] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=784, help="Pixels of a picture as the teacher sees it.", show_default="by teacher")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at once, over HTTP.")] = 8,
+    calls_per_minute: Annotated[int | None, typer.Option(min=1, help="Most calls a minute, over HTTP.")] = None,
     holdout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of items and queries kept unseen.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
     backbone: BackboneOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and price, ask nothing.")] = False,
+    audit: Annotated[
+        int | None, typer.Option(help="Spend so many calls on finding out what the teacher is worth, and no more.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")
+    ] = None,
+    import_file: Annotated[
+        Path | None, typer.Option("--import", help="Take in preference pairs, an export, or TREC qrels; ask nothing.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
-    from vdistill.cli.session import pick_backbone
-    from vdistill.label import prepare, run
-    from vdistill.label.teachers import open_teacher
+    from vdistill.cli import label_files, label_teacher
+    from vdistill.label.prepare import LabelSettings
 
+    if export is not None:
+        label_files.export_file(session, export, as_json=as_json)
+        return
     found = session.find()
-    settings = prepare.LabelSettings(
+    settings = LabelSettings(
         catalog=pick_catalog(found, catalog),
         queries=queries,
         budget=budget,
         max_cost=max_cost,
-        images_per_call=images_per_call,
         ask=ask.value,
+        schedule=schedule.value,
         guide=guide.value if guide else None,
         backbone=pick_backbone(found, backbone) if backbone or guide is Guide.backbone else None,
         pool=pool,
@@ -79,33 +109,30 @@ def label(
         holdout=holdout,
         seed=seed,
     )
-
-    def opened(items: Sequence[Item]) -> Teacher:
-        return open_teacher(teacher, endpoint=endpoint, items=items, concurrency=concurrency, say=session.say)
-
-    stage, asked = prepare.prepare(settings, opened, session.say)
+    if import_file is not None:
+        label_files.import_file(session, import_file, settings, as_json=as_json)
+        return
+    asking = label_teacher.Asking(session, teacher, settings, generate_queries)
+    asking.open(endpoint, calls_per_minute, prompt, max_pixels)
     try:
-        if dry_run:
-            report = run.dry_run(found, stage, asked)
-        else:
-            workspace = session.create()
-            with console.progress(session.quiet) as update:
-                report = run.label(
-                    workspace,
-                    stage,
-                    asked,
-                    session.say,
-                    lambda tally, total: update(tally.calls + tally.reused, total, "asking"),
-                )
+        if audit is not None:
+            _show(label_teacher.audit_table, asking.audit(audit), as_json)
+            return
+        asking.set_size(images_per_call, dry_run=dry_run)
+        report = asking.dry_run() if dry_run else asking.run()
     finally:
-        asked.close()
+        asking.close()
+    _show(lambda facts: _summary(facts, planned=dry_run), report.to_json(), as_json)
+
+
+def _show(table: Any, facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        console.document(report.to_json())
+        console.document(facts)
     else:
-        console.result(_summary(report.to_json(), planned=dry_run))
+        console.result(table(facts))
 
 
-def _summary(facts: dict[str, object], *, planned: bool) -> object:
+def _summary(facts: dict[str, Any], *, planned: bool) -> object:
     from vdistill.cli.tables import facts_table
 
     return facts_table("planned, nothing was asked" if planned else "labelled", facts)

@@ -112,6 +112,12 @@ def pick_model(workspace: Workspace, given: str | None) -> str:
     return given or ("student" if workspace.student.is_dir() else "backbone")
 
 
+def price_table() -> tuple[dict[str, Any], str]:
+    """The `[prices]` of `vdistill.toml`, and where they stand."""
+    path = config.find(Path.cwd())
+    return (config.prices(path), str(path)) if path else ({}, "")
+
+
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register `function(session, …)` as a command that has the common options and an environment name per option."""
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from vdistill import catalog as catalogs
 from vdistill import queries
 from vdistill.errors import ImageError, VdistillError
 from vdistill.label import schedules
 from vdistill.label.schedules import Group, Plan, Schedule, ScheduleName, coverable, shown_items
+from vdistill.label.schedules.plan import generator
 from vdistill.label.teacher import Teacher
 from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
 from vdistill.splits import split_of
@@ -20,6 +21,7 @@ from vdistill.splits import split_of
 CALLS_PER_QUERY = 40
 # Fewer calls than this tell nothing trustworthy about a held-out query; rather fewer queries.
 HELDOUT_CALLS = 10
+PICTURES_TO_WRITE_BY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class LabelSettings:
     """What `label` is asked to do; None leaves the choice to it."""
 
     catalog: Path
-    queries: Path | None = None
+    queries: str | None = None
     budget: int | None = None
     max_cost: float | None = None
     images_per_call: int = 8
@@ -39,6 +41,9 @@ class LabelSettings:
     concurrency: int = 8
     holdout: float = 0.2
     seed: int = 0
+
+
+WriteQueries: TypeAlias = Callable[[Teacher, Sequence[ShownImage]], list[Query]]
 
 
 @runtime_checkable
@@ -81,17 +86,25 @@ class Stage:
 
 
 def prepare(
-    settings: LabelSettings, open_teacher: Callable[[Sequence[Item]], Teacher], say: Callable[[str], None]
+    settings: LabelSettings,
+    open_teacher: Callable[[Sequence[Item]], Teacher],
+    say: Callable[[str], None],
+    write_queries: WriteQueries | None = None,
 ) -> tuple[Stage, Teacher]:
     """Read catalog and queries, open the teacher, choose what it will be shown, and check those pictures.
 
-    Raises VdistillError for bad input; nothing is written.
+    write_queries: gets the teacher and some pictures, and gives queries that are asked with those of the file.
+    Raises VdistillError for bad input; nothing is written here.
     """
     catalog = catalogs.scan(settings.catalog)
     for skipped in catalog.skipped:
         say(f"skipped {skipped.id}: {skipped.reason}")
-    asked = queries.load(settings.queries, settings.holdout)
+    asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, settings.holdout)
     teacher = open_teacher(catalog.items)
+    if write_queries is not None:
+        rows = generator(settings.seed, "seen by the writer").permutation(len(catalog.items))[:PICTURES_TO_WRITE_BY]
+        some = _check_pictures([catalog.items[row] for row in rows], looks=True, say=say)
+        asked = queries.unique([*asked, *write_queries(teacher, list(some.values()))])
     items, asked = _known(teacher, {item.id: item for item in catalog.items}, asked, say)
     plan = _plan(settings, len(asked))
     chosen = tuple(_affordable(asked, settings, plan))

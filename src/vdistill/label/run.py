@@ -53,7 +53,7 @@ def label(
     started = time.monotonic()
     settings = stage.settings
     with workspace.lock("label"), Database.open(workspace.database) as database:
-        _remember(database, settings)
+        remember_split(database, settings)
         database.add_queries(stage.queries)
         budget = settings.budget or CALLS_PER_QUERY * len(stage.queries)
         asker = Asker(
@@ -69,11 +69,12 @@ def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> Labe
     # Calls that depend on answers or on a guide are counted as planned, never as reused.
     known = stage.settings.schedule in ("adaptive", "random")
     questions = [stage.question(group) for group in stage.training({}).next_round([])] if known else []
-    stored = 0
+    stored, pace = 0, None
     if workspace is not None and workspace.database.is_file():
         with Database.open(workspace.database, write=False) as database:
             asker = Asker(teacher, database, 0, None, 1, lambda _: None)
             stored = len(database.answers([asker.key(question) for question in questions]))
+            pace = database.pace(teacher.name)
     open_calls = 0 if known else len(stage.queries_of("train")) * stage.plan.calls_per_query
     heldout = len(stage.queries_of("heldout")) * max(stage.plan.calls_per_query, HELDOUT_CALLS)
     calls = len(questions) - stored + open_calls + heldout
@@ -89,7 +90,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> Labe
         cost_usd=calls * price.usd,
     )
     workers = max(1, min(stage.settings.concurrency, teacher.concurrency))
-    return _report(stage, teacher.name, tally, calls * price.seconds / workers)
+    return _report(stage, teacher.name, tally, calls * (price.seconds / workers if pace is None else pace))
 
 
 def _ask_training(stage: Stage, asker: Asker, guides: dict[str, dict[str, float]]) -> None:
@@ -139,7 +140,8 @@ def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> d
     return {text: dict(zip(keys, row.tolist(), strict=True)) for text, row in zip(texts, matrix, strict=True)}
 
 
-def _remember(database: Database, settings: LabelSettings) -> None:
+def remember_split(database: Database, settings: LabelSettings) -> None:
+    """Note catalog, backbone and the held-out share. Raises VdistillError where another share was used before."""
     before = database.setting("holdout")
     if before is not None and before != settings.holdout and database.judgment_count():
         raise VdistillError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from vdistill.records import Answer, Failure, Question
+from vdistill.records import Answer, Failure, Question, ShownImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,24 @@ class Price:
     tokens: int = 0
     usd: float = 0.0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model wrote, line by line, and what it cost."""
+
+    lines: tuple[str, ...]
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A teacher that can also think of shoppers (`--generate-queries`)."""
+
+    def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
+        """About `count` searches of shoppers whom these pictures suit. Raises TeacherError as `Teacher.ask` does."""
+        ...
 
 
 @runtime_checkable

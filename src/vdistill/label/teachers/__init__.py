@@ -10,17 +10,16 @@ from pathlib import Path
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers.aliases import ALIASES, resolve
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Item
 
 GROUP = "vdistill.teachers"
 
 
-def open_teacher(
-    spec: str, *, endpoint: str | None, items: Sequence[Item], concurrency: int, say: Callable[[str], None]
-) -> Teacher:
+def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say: Callable[[str], None]) -> Teacher:
     """The teacher that `spec` names: `metadata`, `table:FILE`, an alias, a model id or folder, or `openai:MODEL`.
 
-    With `endpoint` any model name is asked for over HTTP; packages can add teachers through the entry-point group
+    With an endpoint any model name is asked for over HTTP; packages can add teachers through the entry-point group
     `vdistill.teachers`. Raises VdistillError for an unknown name, with the close ones.
     """
     kind, _, rest = spec.partition(":")
@@ -35,15 +34,15 @@ def open_teacher(
     plugins = _plugins()
     if kind in plugins:
         return _from_plugin(plugins[kind], rest)
-    if endpoint is not None or kind == "openai":
+    if options.endpoint is not None or kind == "openai":
         from vdistill.label.teachers.openai_api import OpenAITeacher
 
-        return OpenAITeacher(rest if kind == "openai" else spec, endpoint=endpoint, concurrency=concurrency, say=say)
+        return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)
     if spec not in ALIASES and not Path(spec).is_dir():
         _check_hub_id(spec, plugins)
     from vdistill.label.teachers.local_vlm import LocalVLM
 
-    return LocalVLM(resolve(spec), say=say)
+    return LocalVLM(resolve(spec), options, say=say)
 
 
 def _plugins() -> dict[str, EntryPoint]:

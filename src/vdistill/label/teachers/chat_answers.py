@@ -16,24 +16,32 @@ def read_answer(document: Any, question: Question) -> tuple[Answer | Failure, bo
 
     Whatever is not one of the letters asked for is a Failure: never a guess.
     """
-    choice = _first_choice(document)
-    if choice is None:
-        return Failure("the server's answer has no choices"), False
-    message = choice["message"]
-    if message.get("refusal"):
-        return Failure(f"the model refused: {_short(message['refusal'])}"), False
-    text = message.get("content")
-    if not isinstance(text, str):
-        return Failure(f"the server's answer has no text (finish_reason {choice.get('finish_reason')})"), False
+    text = read_text(document)
+    if isinstance(text, Failure):
+        return text, False
     known = letters(len(question.images))
     if question.ask == "rank":
         return _order(text, known), False
     letter = _letter(text, known)
     if letter is None:
         return Failure(f"not one of the letters {known}: {_short(text)!r}"), False
-    soft = _probabilities(choice.get("logprobs"), letter, known)
+    soft = _probabilities(document["choices"][0].get("logprobs"), letter, known)
     hard = tuple(float(each == letter) for each in known)
     return Answer(probabilities=soft or hard), soft is not None
+
+
+def read_text(document: Any) -> str | Failure:
+    """The text of a chat completion."""
+    choice = _first_choice(document)
+    if choice is None:
+        return Failure("the server's answer has no choices")
+    message = choice["message"]
+    if message.get("refusal"):
+        return Failure(f"the model refused: {_short(message['refusal'])}")
+    text = message.get("content")
+    if not isinstance(text, str):
+        return Failure(f"the server's answer has no text (finish_reason {choice.get('finish_reason')})")
+    return text
 
 
 def used_tokens(document: Mapping[str, Any]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import tenacity
+from pyrate_limiter import Duration, Limiter, Rate
 
 from vdistill.errors import TeacherError
 from vdistill.records import Failure
@@ -51,7 +52,9 @@ class _Passing(Exception):
 class ChatClient:
     """Posts chat completions; may be used from several threads at once."""
 
-    def __init__(self, endpoint: str | None, *, concurrency: int, patience: Patience) -> None:
+    def __init__(
+        self, endpoint: str | None, *, concurrency: int, patience: Patience, calls_per_minute: int | None = None
+    ) -> None:
         """Read the key from the environment; nothing is sent yet. Raises TeacherError for an odd endpoint or key."""
         self._url = _chat_url(endpoint)
         self._place = str(self._url.copy_with(username=None, password=None, query=None))
@@ -59,6 +62,7 @@ class ChatClient:
         self._key = _key()
         self._dropped: frozenset[str] = frozenset()
         self._reached = False
+        self._limit = Limiter(Rate(calls_per_minute, Duration.MINUTE)) if calls_per_minute else None
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(patience.timeout, connect=min(patience.connect, patience.timeout)),
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
@@ -125,6 +129,8 @@ class ChatClient:
             )
 
     def _send(self, body: Mapping[str, Any]) -> httpx2.Response | Failure:
+        if self._limit is not None:
+            self._limit.try_acquire("calls", blocking=True)
         try:
             return self._client.post(self._url, json=body)
         except _UNREACHED as error:

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from vdistill.encoder import pick_device, pick_precision, quiet_transformers
 from vdistill.errors import ImageError, TeacherError, VdistillError
-from vdistill.label.prompts import PROMPT_VERSION, SYSTEM, content, letters
-from vdistill.label.teacher import Price
+from vdistill.label.prompts import Wording, letters
+from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.aliases import close_models
 from vdistill.label.teachers.model_name import model_name
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.pictures import shown
 from vdistill.label.teachers.vlm_processor import letter_ids, load_processor, model_inputs
-from vdistill.records import Answer, Failure, Question
+from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 340  # about, of a picture of MAX_PIXELS
@@ -40,16 +41,23 @@ class LocalVLM:
     batch_size = 4
     concurrency = 1
     looks = True
-    prompt = f"{PROMPT_VERSION}/{MAX_PIXELS}px"
 
     def __init__(
-        self, source: str, *, say: Callable[[str], None], device: str = "auto", precision: str = "auto"
+        self,
+        source: str,
+        options: TeacherOptions,
+        *,
+        say: Callable[[str], None],
+        device: str = "auto",
+        precision: str = "auto",
     ) -> None:
         """Look the model up; its weights are loaded with the first question.
 
         Raises VdistillError where it cannot be had, saying what to do without network.
         """
         self._source, self._say = source, say
+        self._wording, self._most_pixels = options.wording, options.max_pixels or MAX_PIXELS
+        self.prompt = f"{options.wording.version}/{self._most_pixels}px"
         self._device = pick_device(device)
         self._dtype = torch.bfloat16 if pick_precision(precision, self._device) == "bf16" else torch.float32
         _check(source)
@@ -57,13 +65,31 @@ class LocalVLM:
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; a picture that cannot be read makes its question a Failure."""
-        seen = [_look(question) for question in questions]
+        seen = [_look(question, self._most_pixels) for question in questions]
         answers = iter(self._answers([one for one in seen if not isinstance(one, Failure)]))
         return [one if isinstance(one, Failure) else next(answers) for one in seen]
 
     def price(self, question: Question) -> Price:
         """Tokens, estimated; the machine's time is not known beforehand, and it costs no money here."""
-        return Price(tokens=TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(letters(len(question.images))))
+        of_image = round(TOKENS_PER_IMAGE * self._most_pixels / MAX_PIXELS)
+        return Price(tokens=TOKENS_OF_TEXT + of_image * len(letters(len(question.images))))
+
+    def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
+        """About `count` searches of shoppers whom these pictures suit."""
+        try:
+            pictures = [shown(image.path, most_side=MOST_SIDE, most_pixels=self._most_pixels) for image in images]
+        except ImageError as error:
+            return Failure(error.message)
+        parts = [{"type": kind, **({"text": part} if kind == "text" else {})}
+                 for kind, part in self._wording.request(images, count)]  # fmt: skip
+        inputs = model_inputs(self._processor, [_messages(self._wording.system, parts)], [pictures])
+        with torch.inference_mode():
+            tokens = self._model.generate(
+                **self._tensors(inputs), do_sample=True, temperature=1.0, max_new_tokens=40 * count
+            )
+        said = tokens[0, inputs["input_ids"].shape[1] :]
+        text = self._processor.tokenizer.decode(said, skip_special_tokens=True)
+        return Written(tuple(text.splitlines()), int(tokens.shape[1]))
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -95,9 +121,8 @@ class LocalVLM:
         """One forward pass; where memory does not reach for it, two of half the questions."""
         if not readable:
             return []
-        inputs = model_inputs(
-            self._processor, [_chat(question) for question, _ in readable], [pictures for _, pictures in readable]
-        )
+        chats = [_chat(question, self._wording) for question, _ in readable]
+        inputs = model_inputs(self._processor, chats, [pictures for _, pictures in readable])
         try:
             logits = self._last_logits(inputs)
         except torch.OutOfMemoryError as error:
@@ -113,12 +138,14 @@ class LocalVLM:
     def _last_logits(self, inputs: Any) -> Tensor:
         """(questions, vocabulary), float32: the logits of the first token of the answer."""
         with torch.inference_mode():
-            tensors = {
-                name: value.to(self._device, self._dtype if value.is_floating_point() else None)
-                for name, value in inputs.items()
-            }
-            logits: Tensor = self._model(**tensors, **self._only_last).logits[:, -1]
+            logits: Tensor = self._model(**self._tensors(inputs), **self._only_last).logits[:, -1]
         return logits.float().cpu()
+
+    def _tensors(self, inputs: Any) -> dict[str, Tensor]:
+        return {
+            name: value.to(self._device, self._dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
 
     def _answer(self, question: Question, logits: Tensor, tokens: int) -> Answer | Failure:
         known = letters(len(question.images))
@@ -136,24 +163,28 @@ class LocalVLM:
         )
 
 
-def _look(question: Question) -> Readable | Failure:
+def _look(question: Question, most_pixels: int) -> Readable | Failure:
     """The question with its pictures within the bounds, or why one of them cannot be read."""
     found = []
     for image in question.images:
         try:
-            found.append(shown(image.path, most_side=MOST_SIDE, most_pixels=MAX_PIXELS))
+            found.append(shown(image.path, most_side=MOST_SIDE, most_pixels=most_pixels))
         except ImageError as error:
             return Failure(f"{image.item_id} cannot be read: {error.message}")
     return question, found
 
 
-def _chat(question: Question) -> list[dict[str, Any]]:
+def _chat(question: Question, wording: Wording) -> list[dict[str, Any]]:
     parts = [
         {"type": "text", "text": part} if kind == "text" else {"type": "image"}
-        for kind, part in content(question.query, question.images, question.ask)
+        for kind, part in wording.content(question.query, question.images, question.ask)
     ]
+    return _messages(wording.system, parts)
+
+
+def _messages(system: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
+        {"role": "system", "content": [{"type": "text", "text": system}]},
         {"role": "user", "content": parts},
     ]
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from vdistill.errors import ImageError, TeacherError
-from vdistill.label.prompts import PROMPT_VERSION, SYSTEM, content, letters
-from vdistill.label.teacher import Price
-from vdistill.label.teachers.chat_answers import read_answer, used_tokens
+from vdistill.label.prompts import Part, letters
+from vdistill.label.teacher import Price, Written
+from vdistill.label.teachers.chat_answers import read_answer, read_text, used_tokens
 from vdistill.label.teachers.chat_http import ChatClient, Patience
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.pictures import shown
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE = 768
-PRICES = "VDISTILL_USD_PER_MILLION"
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # a guess, for prices
 
 
@@ -27,28 +26,28 @@ class OpenAITeacher:
 
     batch_size = 1
     looks = True
-    prompt = f"{PROMPT_VERSION}/{MOST_SIDE}px"
 
     def __init__(
-        self,
-        model: str,
-        *,
-        endpoint: str | None,
-        concurrency: int,
-        say: Callable[[str], None],
-        patience: Patience | None = None,
-        usd_per_million: tuple[float, float] | None = None,
+        self, model: str, options: TeacherOptions, *, say: Callable[[str], None], patience: Patience | None = None
     ) -> None:
-        """Nothing is sent yet. `usd_per_million`: prices of tokens read and written, by default from the environment.
+        """Nothing is sent yet.
 
         Raises TeacherError for no model's name, an endpoint that is no URL, and prices that are no numbers.
         """
         if not model.strip():
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
         self.name = f"openai:{model}"
-        self.concurrency = concurrency
-        self._model, self._say, self._prices = model, say, usd_per_million or _prices()
-        self._client = ChatClient(endpoint, concurrency=concurrency, patience=patience or Patience())
+        self.concurrency = options.concurrency
+        self._model, self._say, self._prices = model, say, options.price_of(model)
+        self._wording, self._most_pixels = options.wording, options.max_pixels
+        bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
+        self.prompt = f"{options.wording.version}/{bounds}"
+        self._client = ChatClient(
+            options.endpoint,
+            concurrency=options.concurrency,
+            patience=patience or Patience(),
+            calls_per_minute=options.calls_per_minute,
+        )
         self._hard_said = False
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -60,17 +59,32 @@ class OpenAITeacher:
         tokens = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images)
         return Price(tokens=tokens, usd=self._cost(tokens, 1), seconds=1.0)
 
+    def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
+        """About `count` searches of shoppers whom these pictures suit."""
+        uris = self._uris(images)
+        if isinstance(uris, Failure):
+            return uris
+        parts = _parts(self._wording.request(uris, count))
+        messages = [{"role": "system", "content": self._wording.system}, {"role": "user", "content": parts}]
+        document = self._client.complete(
+            {"model": self._model, "messages": messages, "temperature": 1, "max_tokens": 40 * count}
+        )
+        if isinstance(document, Failure):
+            return document
+        text = read_text(document)
+        if isinstance(text, Failure):
+            return text
+        read, written = used_tokens(document)
+        return Written(tuple(text.splitlines()), read + written, self._cost(read, written))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _ask(self, question: Question) -> Answer | Failure:
-        uris = []
-        for image in question.images:
-            try:
-                uris.append(_data_uri(image))
-            except ImageError as error:
-                return Failure(f"{image.item_id} cannot be read: {error.message}")
+        uris = self._uris(question.images)
+        if isinstance(uris, Failure):
+            return uris
         body = self._body(question, uris)
         document = self._client.complete(body)
         if isinstance(document, Failure):
@@ -83,23 +97,30 @@ class OpenAITeacher:
         read, written = used_tokens(document)
         return Answer(answer.probabilities, answer.order, read + written, self._cost(read, written))
 
+    def _uris(self, images: Sequence[ShownImage]) -> list[str] | Failure:
+        found = []
+        for image in images:
+            try:
+                found.append(_data_uri(image, self._most_pixels))
+            except ImageError as error:
+                return Failure(f"{image.item_id} cannot be read: {error.message}")
+        return found
+
     def _say_hard(self) -> None:
         if not self._hard_said:
             self._hard_said = True
-            self._say(f"{self.name} gives no log-probabilities: its bare answers are used, which say less a call")
+            self._say(f"{self.name} gives no log-probabilities: its bare answers are used, which say less a call; "
+                      "--ask rank says more")  # fmt: skip
 
     def _cost(self, read: int, written: int) -> float:
         return (read * self._prices[0] + written * self._prices[1]) / 1e6
 
     def _body(self, question: Question, uris: Sequence[str]) -> dict[str, Any]:
-        parts = [
-            {"type": "text", "text": part} if kind == "text" else {"type": "image_url", "image_url": {"url": part}}
-            for kind, part in content(question.query, uris, question.ask)
-        ]
+        parts = _parts(self._wording.content(question.query, uris, question.ask))
         known = letters(len(question.images))
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": parts}],
+            "messages": [{"role": "system", "content": self._wording.system}, {"role": "user", "content": parts}],
             "temperature": 0,
             "top_p": 1,
         }
@@ -113,19 +134,16 @@ class OpenAITeacher:
         return body
 
 
-def _prices() -> tuple[float, float]:
-    """Dollars for a million tokens read and written; nothing where nobody says."""
-    said = os.environ.get(PRICES, "").strip()
-    try:
-        read, written = (float(price) for price in (said or "0,0").split(","))
-    except ValueError as error:
-        raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
-    return read, written
+def _parts(content: Sequence[Part[str]]) -> list[dict[str, Any]]:
+    return [
+        {"type": "text", "text": part} if kind == "text" else {"type": "image_url", "image_url": {"url": part}}
+        for kind, part in content
+    ]
 
 
 @lru_cache(maxsize=256)
-def _data_uri(image: ShownImage) -> str:
+def _data_uri(image: ShownImage, most_pixels: int | None) -> str:
     """The picture as an inline JPEG; pools are shared by queries, so the same ones come again and again."""
     data = io.BytesIO()
-    shown(image.path, most_side=MOST_SIDE).save(data, "JPEG", quality=90)
+    shown(image.path, most_side=MOST_SIDE, most_pixels=most_pixels).save(data, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

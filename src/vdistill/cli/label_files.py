@@ -1,0 +1,69 @@
+"""`vdistill label --export` and `--import`."""
+
+from pathlib import Path
+from typing import Any
+
+from vdistill import catalog as catalogs
+from vdistill import queries
+from vdistill.cli import console
+from vdistill.cli.session import Session
+from vdistill.database import Database
+from vdistill.label.export import export
+from vdistill.label.foreign import Importer, say_what_was_left_out
+from vdistill.label.prepare import LabelSettings
+from vdistill.label.run import LabelReport, remember_split
+
+
+def export_file(session: Session, path: Path, *, as_json: bool) -> None:
+    """Write what is stored."""
+    with Database.open(session.require().database, write=False) as database:
+        judgments = database.keyed_judgments()
+    rows = export(judgments, path)
+    _show("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json)
+
+
+def import_file(session: Session, path: Path, settings: LabelSettings, *, as_json: bool) -> None:
+    """Store what a file says."""
+    catalog = catalogs.scan(settings.catalog)
+    given = queries.load(settings.queries, settings.holdout) if settings.queries else []
+    workspace = session.create()
+    with workspace.lock("label"), Database.open(workspace.database) as database:
+        known = database.queries()
+        importer = Importer(
+            items={item.id: item for item in catalog.items},
+            known=queries.unique([*known, *given]),
+            holdout=settings.holdout,
+            teacher=f"import:{path.name}",
+        )
+        found = importer.read(path)
+        remember_split(database, settings)
+        before = database.judgment_count()
+        judged = {judgment.query for _, _, judgment in found.judgments}
+        database.add_queries([query for query in given if query.text in judged])
+        database.add_queries(found.queries.values())
+        database.add_judgments(found.judgments)
+        added = database.judgment_count() - before
+    say_what_was_left_out(found.left_out, session.say)
+    report = LabelReport(
+        teacher=f"import:{path.name}",
+        queries=len(judged),
+        items=len({item for _, _, judgment in found.judgments for item in judgment.items}),
+        calls=0,
+        judgments=added,
+        reused=len(found.judgments) - added,
+        failed=0,
+        images_shown=0,
+        tokens=0,
+        cost_usd=0.0,
+        seconds=0.0,
+    )
+    _show("imported", report.to_json(), as_json)
+
+
+def _show(title: str, facts: dict[str, Any], as_json: bool) -> None:
+    from vdistill.cli.tables import facts_table
+
+    if as_json:
+        console.document(facts)
+    else:
+        console.result(facts_table(title, facts))

@@ -1,0 +1,240 @@
+"""The parts of `vdistill label` that ask a teacher: opening it, an audit, the run itself."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vdistill.cli import console
+from vdistill.cli.session import Session, pick_backbone, price_table, remembered
+from vdistill.errors import VdistillError
+from vdistill.label import generate, run
+from vdistill.label.asking import Tally
+from vdistill.label.audit import audit as audit_teacher
+from vdistill.label.audit import stored_size
+from vdistill.label.prepare import LabelSettings, Stage, prepare
+from vdistill.label.prompts import LETTERS, Wording, read_wording
+from vdistill.label.run import LabelReport
+from vdistill.label.teacher import Teacher
+from vdistill.label.teachers import open_teacher
+from vdistill.label.teachers.options import TeacherOptions
+from vdistill.label.teachers.options import price_table as checked
+from vdistill.records import Item, Query, ShownImage
+from vdistill.workspace import FOLDER
+
+AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
+WRITTEN = "written_queries.jsonl"
+
+
+@dataclass
+class Asking:
+    """One run of `label` that asks."""
+
+    session: Session
+    spec: str
+    settings: LabelSettings
+    queries_to_write: int | None
+    dry: bool = False
+    spent: generate.Spent = field(default_factory=generate.Spent)
+    _teacher: Teacher | None = None
+    _options: TeacherOptions = field(default_factory=TeacherOptions)
+
+    def open(
+        self, endpoint: str | None, calls_per_minute: int | None, prompt: Path | None, max_pixels: int | None
+    ) -> None:
+        """Note how the teacher is asked; it is opened when its catalog is known."""
+        self._options = TeacherOptions(
+            endpoint=endpoint,
+            concurrency=self.settings.concurrency,
+            calls_per_minute=calls_per_minute,
+            wording=read_wording(prompt) if prompt else Wording(),
+            max_pixels=max_pixels,
+            prices=checked(*price_table()),
+        )
+
+    def close(self) -> None:
+        """Give back what the teacher holds."""
+        if self._teacher is not None:
+            self._teacher.close()
+
+    def set_size(self, said: str, *, dry_run: bool) -> None:
+        """How many pictures a call shows; `auto` asks an audit, an earlier one where there is one."""
+        self.dry = dry_run
+        sizes = [str(size) for size in range(2, len(LETTERS) + 1)]
+        if said != "auto" and said not in sizes:
+            raise typer.BadParameter(f"{said!r} is neither auto nor from 2 to 9", param_hint="--images-per-call")
+        if said != "auto":
+            self.settings = replace(self.settings, images_per_call=int(said))
+            return
+        _, teacher = self._stage()
+        found = self.session.find()
+        size = stored_size(found, teacher) if found else None
+        if size is None and dry_run:
+            self.session.say(f"--images-per-call auto: an audit of {AUDIT_CALLS} calls will come first; planned with 8")
+        if size is None and not dry_run:
+            self.session.say(f"--images-per-call auto: an audit of {AUDIT_CALLS} calls first")
+            size = self.audit(AUDIT_CALLS)["images_per_call"]
+        if size is not None:
+            self.session.say(f"{size} pictures a call, as the audit found")
+            self.settings = replace(self.settings, images_per_call=size)
+
+    def audit(self, calls: int) -> dict[str, Any]:
+        """What an audit finds."""
+        stage, teacher = self._stage()
+        with console.progress(self.session.quiet) as update:
+            found = audit_teacher(self.session.create(), stage, teacher, calls, _shown(update), self._scores(stage))
+        return found.to_json()
+
+    def dry_run(self) -> LabelReport:
+        """What a run would do."""
+        stage, teacher = self._stage()
+        return run.dry_run(self.session.find(), stage, teacher)
+
+    def run(self) -> LabelReport:
+        """Ask."""
+        stage, teacher = self._stage()
+        self._say_cut(stage)
+        workspace = self.session.create()
+        with console.progress(self.session.quiet) as update:
+            report = run.label(workspace, stage, teacher, self.session.say, _shown(update))
+        spent = self.spent
+        return replace(
+            report,
+            calls=report.calls + spent.calls,
+            tokens=report.tokens + spent.tokens,
+            cost_usd=round(report.cost_usd + spent.cost_usd, 6),
+        )
+
+    def _stage(self) -> tuple[Stage, Teacher]:
+        return prepare(self.settings, self._opened, self.session.say, self._write if self.queries_to_write else None)
+
+    def _opened(self, items: Sequence[Item]) -> Teacher:
+        if self._teacher is None:
+            self._teacher = open_teacher(self.spec, self._options, items, self.session.say)
+        return self._teacher
+
+    def _write(self, teacher: Teacher, images: Sequence[ShownImage]) -> list[Query]:
+        """The queries that the teacher wrote before, and when nothing is dry, as many more as are wanted."""
+        settings, count = self.settings, self.queries_to_write or 0
+        workspace = self.session.find() if self.dry else self.session.create()
+        path = (workspace.root if workspace else Path(FOLDER)) / WRITTEN
+        if self.dry:
+            known = generate.stored(path, settings.holdout)
+            if len(known) < count:
+                self.session.say(f"{count - len(known)} queries are still to be written, and not in this plan")
+            if not known and settings.queries is None:
+                raise VdistillError(
+                    "no queries to plan with: none were written yet", hint="plan with --queries FILE, or run it"
+                )
+            return known[:count]
+        written, spent = generate.generate(
+            teacher,
+            images,
+            count,
+            path,
+            holdout=settings.holdout,
+            seed=settings.seed,
+            max_cost=settings.max_cost,
+            say=self.session.say,
+        )
+        self.spent.calls += spent.calls
+        self.spent.tokens += spent.tokens
+        self.spent.cost_usd += spent.cost_usd
+        if spent.calls:
+            self.session.say(f"wrote queries in {spent.calls} calls, to {path}")
+        return written
+
+    def _scores(self, stage: Stage) -> Any:
+        """The backbone's opinion, where a backbone is known and to be had."""
+        source = stage.settings.backbone or remembered(self.session.find(), "backbone")
+        if source is None:
+            return None
+        from vdistill.label.guide import scores
+
+        items = stage.items
+        return lambda queries, keys: scores(None, source, queries, [items[key] for key in keys])
+
+    def _say_cut(self, stage: Stage) -> None:
+        """Queries that are longer than the student will be able to read, where its backbone is known already."""
+        source = stage.settings.backbone or remembered(self.session.find(), "backbone")
+        if source is None:
+            return
+        from vdistill.encoder import count_cut
+
+        with suppress(VdistillError):  # a backbone that is not to be had is the business of `distill`
+            cut, limit = count_cut(pick_backbone(None, source), [query.text for query in stage.queries])
+            if cut:
+                self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
+
+
+def _shown(update: Callable[..., None]) -> Callable[[Tally, int], None]:
+    """Progress with cost and failures."""
+
+    def show(tally: Tally, total: int) -> None:
+        cost = f"  ${tally.cost_usd:,.2f}" if tally.cost_usd else ""
+        failed = f"  {tally.failed:,} failed" if tally.failed else ""
+        update(tally.calls + tally.reused, total, f"asking{cost}{failed}")
+
+    return show
+
+
+def audit_table(facts: dict[str, Any]) -> Any:
+    """The findings of an audit for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"audit of {facts['teacher']}"), title_justify="left", box=SIMPLE_HEAD)
+    for name in (
+        "pictures",
+        "calls",
+        "flips",
+        "chance",
+        "reliability",
+        "bias",
+        "bits",
+        "bits/1k tok.",
+    ):
+        table.add_column(name, justify="right")
+    for size in facts["sizes"]:
+        per_token = size["bits_per_1000_tokens"]
+        table.add_row(
+            str(size["images"]),
+            str(size["calls"]),
+            f"{size['flip_rate']:.2f}",
+            f"{size['chance']:.2f}",
+            f"{size['reliability']:.2f}",
+            f"{size['position_bias']:.2f}",
+            f"{size['bits']:.2f}",
+            "–" if per_token is None else f"{per_token:.2f}",
+        )
+    facts_of = Table(box=SIMPLE_HEAD, show_header=False)
+    facts_of.add_column(style="bold")
+    facts_of.add_column(overflow="fold")
+    for name, value in _findings(facts):
+        facts_of.add_row(name, Text(value))
+    verdict = Text(f"{facts['verdict']}: {facts['reason']}", style="bold")
+    return Group(table, facts_of, verdict)
+
+
+def _findings(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    def with_interval(values: Sequence[float]) -> str:
+        return f"{values[0]:.2f}  [{values[1]:.2f}, {values[2]:.2f}]"
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    return [
+        ("reliability", with_interval(facts["reliability"])),
+        ("hears the query", with_interval(facts["hears_query"])),
+        ("says the same again", share(facts["self_agreement"])),
+        ("ties", share(facts["tie_rate"])),
+        ("like the backbone", share(facts["backbone"])),
+        ("answers", "probabilities" if facts["soft"] else "bare choices or orders"),
+        ("calls", f"{facts['calls']:,}, {facts['failed']:,} failed, ${facts['cost_usd']:,.4f}"),
+        ("pictures a call", f"{facts['images_per_call']} tell most"),
+    ]

@@ -1,0 +1,51 @@
+"""What an audit asks: units of three calls on the same pictures, and a few calls once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdistill.label.schedules.plan import Group, generator
+
+SIZES = (2, 4, 8)
+REPEATED = 10  # every tenth call is made twice
+_SHARES = (0.5, 0.25, 0.25)  # of the units by size: a pair tells least
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The same pictures for a query, in another order, and for another query.
+
+    turn: (k,) the slot in `first` of each slot of `turned`.
+    """
+
+    first: Group
+    turned: Group
+    other: Group
+    turn: tuple[int, ...]
+
+
+def units(queries: Sequence[str], items: Sequence[str], calls: int, seed: int) -> list[Unit]:
+    """As many units as `calls` reach for, when some calls are kept for repeats."""
+    sizes = [size for size in SIZES if size <= len(items)]
+    shares = np.array(_SHARES[: len(sizes)]) / sum(_SHARES[: len(sizes)])
+    count = int(calls / (3 + 3 / REPEATED))
+    found = []
+    for size, share in zip(sizes, shares, strict=True):
+        for number in range(max(round(count * share), 1)):
+            found.append(_unit(queries, items, size, generator(seed, "audit", str(size), str(number))))
+    return found[: max(count, 1)]
+
+
+def _unit(queries: Sequence[str], items: Sequence[str], size: int, rng: np.random.Generator) -> Unit:
+    query, other = (queries[i] for i in rng.choice(len(queries), 2, replace=False))
+    first = [items[i] for i in rng.choice(len(items), size, replace=False)]
+    turn = rng.permutation(size)
+    while (turn == np.arange(size)).all():
+        turn = rng.permutation(size)
+    turned = tuple(first[slot] for slot in turn)
+    return Unit(
+        Group(query, tuple(first)), Group(query, turned), Group(other, tuple(first)), tuple(int(slot) for slot in turn)
+    )

@@ -1,0 +1,66 @@
+"""What a user says about how teachers are asked; each teacher takes what concerns it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vdistill.errors import TeacherError, VdistillError
+from vdistill.label.prompts import Wording
+
+PRICES = "VDISTILL_USD_PER_MILLION"
+
+Prices = tuple[float, float]  # US dollars for a million tokens read, and written
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOptions:
+    """Most of it concerns models alone.
+
+    max_pixels: of a picture as it is shown; None leaves it to the teacher. calls_per_minute: None is no limit.
+    prices: by model name.
+    """
+
+    endpoint: str | None = None
+    concurrency: int = 8
+    calls_per_minute: int | None = None
+    wording: Wording = field(default_factory=Wording)
+    max_pixels: int | None = None
+    prices: Mapping[str, Prices] = field(default_factory=dict)
+
+    def price_of(self, model: str) -> Prices:
+        """What the environment says, else the price table; nothing where nobody says.
+
+        Raises TeacherError where the environment does not hold two prices.
+        """
+        said = os.environ.get(PRICES, "").strip()
+        if not said:
+            return self.prices.get(model, (0.0, 0.0))
+        try:
+            return _two(said.split(","))
+        except ValueError as error:
+            raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
+
+
+def price_table(table: Mapping[str, Any], where: str) -> dict[str, Prices]:
+    """The `[prices]` of a configuration file. Raises VdistillError for what is not two prices."""
+    found = {}
+    for model, prices in table.items():
+        try:
+            found[model] = _two(prices)
+        except (TypeError, ValueError) as error:
+            raise VdistillError(
+                f"{where}: the prices of {model!r} are {prices!r}",
+                hint=f'dollars for a million tokens read and written: "{model}" = [0.15, 0.60]',
+            ) from error
+    return found
+
+
+def _two(prices: Any) -> Prices:
+    read, written = (float(price) for price in prices)
+    if not (0 <= read < math.inf and 0 <= written < math.inf):
+        raise ValueError("a price is negative or infinite")
+    return read, written
