@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -19,10 +20,10 @@ def completion(text="B", logprobs=None, **message):
 class ChatServer:
     """Answers each request with the next of `script` (the last one again and again): a document, or a fault.
 
-    A fault is (status, body, headers), "hang" or "reset".
+    A fault is (status, body, headers), "hang" or "reset". Each answer comes after `delay` seconds.
     """
 
-    def __init__(self, *script):
+    def __init__(self, *script, delay=0.0):
         self.script = list(script) or [completion(logprobs={"A": -2.0, "B": -0.2})]
         self.bodies, self.headers = [], []
         self._lock = threading.Lock()
@@ -35,6 +36,7 @@ class ChatServer:
                     step = server.script[min(len(server.bodies), len(server.script) - 1)]
                     server.bodies.append((self.path, body))
                     server.headers.append(dict(self.headers))
+                time.sleep(delay)
                 self._answer(step)
 
             def _answer(self, step):
@@ -52,7 +54,8 @@ class ChatServer:
                 for name, value in {**headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                with suppress(BrokenPipeError, ConnectionResetError):  # the client may have been killed
+                    self.wfile.write(data)
 
             def log_message(self, *_):
                 pass

@@ -1,9 +1,14 @@
 """Queries from files and the built-in ones, each on its side of the split."""
 
+import json
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from vdistill.errors import VdistillError
-from vdistill.queries import load
+from vdistill.queries import TEMPLATES, load
 from vdistill.splits import split_of
 
 
@@ -35,6 +40,53 @@ def test_an_unknown_split_is_named_by_its_line(tmp_path):
 def test_a_missing_file_is_an_error(tmp_path, name):
     with pytest.raises(VdistillError):
         load(tmp_path / name, 0.2)
+
+
+def test_a_persona_becomes_a_query_by_template(tmp_path):
+    personas = [
+        "A 34-year-old nurse who hikes at night. She has two dogs.",
+        "Mary Jones is a retired teacher from Leeds.",
+        "the neighbour with the loud parrot",
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps({"persona": persona}) + "\n" for persona in personas))
+    nurse, mary, neighbour = load(tmp_path / "q.jsonl", 0.2)
+    assert "a 34-year-old nurse who hikes at night" in nurse.text
+    assert "dogs" not in nurse.text
+    assert "Mary Jones, a retired teacher from Leeds" in mary.text
+    assert "the neighbour with the loud parrot" in neighbour.text
+    assert nurse.persona == personas[0]
+    assert len({template.format("x") for template in TEMPLATES}) == len(TEMPLATES)
+
+
+def test_queries_of_one_persona_fall_on_one_side(tmp_path):
+    rows = [{"persona": f"person {n // 2}", "query": f"wish {n}"} for n in range(200)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    queries = load(tmp_path / "q.jsonl", 0.3)
+    assert all(one.split == other.split for one, other in zip(queries[::2], queries[1::2], strict=True))
+    assert {query.split for query in queries} == {"train", "heldout"}
+
+
+def test_a_row_with_neither_is_named_by_its_line(tmp_path):
+    (tmp_path / "q.csv").write_text("query,persona\na,\n,\n")
+    with pytest.raises(VdistillError, match="line 3: no 'query'"):
+        load(tmp_path / "q.csv", 0.2)
+
+
+def test_a_url_is_fetched_through_fsspec(tmp_path):
+    pq.write_table(pa.table({"persona": ["A baker", "A boxer"]}), tmp_path / "train-00000.parquet")
+    local = load(tmp_path / "train-00000.parquet", 0.2)
+    assert load((tmp_path / "train-00000.parquet").as_uri(), 0.2) == local
+    with fsspec.open("memory://people/train.parquet", "wb") as file:
+        file.write((tmp_path / "train-00000.parquet").read_bytes())
+    assert load("memory://people/train.parquet", 0.2) == local
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://nowhere.txt", "noscheme://x/y.txt", "hf://datasets/nobody/nothing/a.parquet"]
+)
+def test_a_url_that_cannot_be_fetched_is_an_error(url):
+    with pytest.raises(VdistillError, match="cannot fetch"):
+        load(url, 0.2)
 
 
 def test_an_empty_file_is_an_error(tmp_path):

@@ -1,15 +1,20 @@
 """The chat API teacher against a real server on loopback, with every fault that servers have shown."""
 
+import base64
 import email.utils
+import io
 import json
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from chat_server import ChatServer, completion
+from shop import errors, vdistill
 from vdistill.errors import TeacherError
+from vdistill.label.prompts import Wording
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import chat_http
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
@@ -344,3 +349,54 @@ def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp
 def test_an_endpoint_that_is_no_url():
     with pytest.raises(TeacherError, match="no URL"):
         OpenAITeacher("vlm", TeacherOptions(endpoint="localhost:8000"), say=print)
+
+
+def test_the_price_table_of_the_configuration_counts(tmp_path, catalog):
+    (tmp_path / "vdistill.toml").write_text('[prices]\n"vlm" = [10.0, 20.0]\n"other" = [1, 1]\n')
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    command = ["label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2, "--json"]
+    with ChatServer() as server:
+        planned = vdistill(*command, "--endpoint", server.url, "--budget", 20, "--dry-run", cwd=tmp_path)
+        assert planned.json["cost_usd"] > 0
+        done = vdistill(*command, "--endpoint", server.url, "--budget", 20, cwd=tmp_path)
+        assert done.json["cost_usd"] == pytest.approx(done.json["calls"] * (100 * 10 + 1 * 20) / 1e6)
+        capped = vdistill(*command, "--endpoint", server.url, "--max-cost", 0.04, "-w", "other", cwd=tmp_path)
+        assert 0 < capped.json["cost_usd"] <= 0.04
+
+
+@pytest.mark.parametrize("prices", ['"vlm" = 3', '"vlm" = [1]', '"vlm" = [-1, 2]', '"vlm" = ["a", "b"]'])
+def test_odd_prices_are_an_error(tmp_path, catalog, prices):
+    (tmp_path / "vdistill.toml").write_text(f"[prices]\n{prices}\n")
+    done = vdistill("label", "catalog", "--teacher", "openai:vlm", "--dry-run", cwd=tmp_path)
+    assert "the prices of 'vlm'" in errors(done)[0]
+
+
+def test_no_more_calls_a_minute_than_allowed(question):
+    with ChatServer() as server:
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url, calls_per_minute=3), say=print)
+        try:
+            started = time.monotonic()
+            for _ in range(3):
+                teacher.ask([question])
+            assert time.monotonic() - started < 5, "a burst within the limit waits for nothing"
+            limit = teacher._client._limit
+            assert not limit.try_acquire("calls", blocking=False), "the fourth would have to wait"
+        finally:
+            teacher.close()
+
+
+def test_max_pixels_bounds_what_is_sent_and_is_part_of_the_prompt(question):
+    with ChatServer() as server:
+        ask(server, question, max_pixels=10_000)
+        url = server.bodies[0][1]["messages"][1]["content"][3]["image_url"]["url"]
+        sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+        assert sent.width * sent.height <= 10_000
+    plain, bounded = (OpenAITeacher("vlm", TeacherOptions(endpoint="http://x", max_pixels=most), say=print)
+                      for most in (None, 10_000))  # fmt: skip
+    assert plain.prompt != bounded.prompt
+
+
+def test_another_wording_is_sent_and_is_part_of_the_prompt(question):
+    with ChatServer() as server:
+        ask(server, question, wording=replace(Wording(), best="Which?", version="1+x"))
+        assert server.bodies[0][1]["messages"][1]["content"][-1]["text"].endswith("\nWhich?")

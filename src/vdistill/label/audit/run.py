@@ -210,7 +210,9 @@ def _seen(part: Sequence[tuple[Unit, list[Answer]]]) -> tuple[list[Seen], float]
         first, turned, other = (evidence(answer) - slots for answer in three)
         back = np.empty(len(unit.turn))
         back[list(unit.turn)] = turned
-        found.append(Seen(first, back, other, flipped=winner(three[0]) != unit.turn[winner(three[1])]))
+        raw = evidence(three[1])
+        flipped = raw[unit.turn.index(winner(three[0]))] < raw.max() - 1e-6  # with a tie either may win
+        found.append(Seen(first, back, other, flipped))
     return found, float(np.ptp(slots))
 
 
