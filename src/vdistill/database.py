@@ -126,13 +126,18 @@ class Database:
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
-        found: dict[str, Answer] = {}
+        columns = "key, probabilities, ranking, tokens, cost_usd"
+        return {row[0]: _answer(row[1:]) for row in self._of_keys(columns, keys)}
+
+    def answered(self, keys: Sequence[str]) -> set[str]:
+        """Those of `keys` that have an answer; much faster than to read it."""
+        return {row[0] for row in self._of_keys("key", keys)}
+
+    def _of_keys(self, columns: str, keys: Sequence[str]) -> Iterator[Any]:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
-            sql = f"SELECT key, probabilities, ranking, tokens, cost_usd FROM judgments WHERE key IN ({marks})"
-            found.update((row[0], _answer(row[1:])) for row in self._all(sql, part))
-        return found
+            yield from self._all(f"SELECT {columns} FROM judgments WHERE key IN ({marks})", part)
 
     def judgments(self, split: Split | None = None, teacher: str | None = None) -> list[Judgment]:
         """The stored judgments, oldest first."""

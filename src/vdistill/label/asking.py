@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -64,12 +64,16 @@ class Asker:
 
         Raises TeacherError when going on is useless. On an interrupt the answers that arrived are committed.
         """
-        keyed = {self.key(one.question): one for one in asked}
-        known = self.database.answers(list(keyed))
+        return self.ask_keyed({self.key(one.question): one for one in asked})
+
+    def ask_keyed(self, keyed: Mapping[str, Asked]) -> dict[str, Answer]:
+        """The same for questions whose keys are known."""
+        known = self.database.answered(list(keyed))
         self.tally.reused += len(known)
         fresh = [(key, one) for key, one in keyed.items() if key not in known]
         self.advance(self.tally)
         self._ask_new(fresh[: max(self.budget - self.tally.calls, 0)])
+        # As they are stored, not as they came: a run that is taken up again must see the same.
         return self.database.answers(list(keyed))
 
     def key(self, question: Question) -> str:

@@ -112,12 +112,12 @@ def _ask_rounds(schedule: Schedule, stage: Stage, asker: Asker, split: Split) ->
     known: set[str] = set()
     while groups := schedule.next_round(said):
         asked = [Asked(stage.question(group), split, group.pool) for group in groups if len(group.items) > 1]
+        keyed = {asker.key(one.question): one for one in asked}
         # Among few images the same question can come up twice; its answer counts once.
-        asked = [one for one in asked if asker.key(one.question) not in known]
-        known.update(asker.key(one.question) for one in asked)
-        answers = asker.ask(asked)
-        keyed = [(one, answers.get(asker.key(one.question))) for one in asked]
-        fresh = [judgment_of(one, answer, asker.teacher.name) for one, answer in keyed if answer is not None]
+        keyed = {key: one for key, one in keyed.items() if key not in known}
+        known.update(keyed)
+        answers = asker.ask_keyed(keyed)
+        fresh = [judgment_of(one, answers[key], asker.teacher.name) for key, one in keyed.items() if key in answers]
         if not fresh:  # the caps are reached, or nothing was answered: another round would know no more
             return
         said += fresh

@@ -1,9 +1,9 @@
 """What an audit's answers tell: reliability, and the information a call carries.
 
 An answer is a vector of evidence, one number a picture: its centred log-probabilities, or of a bare answer 1 for the
-picture taken, or its places in a ranking; what each slot gets for itself is taken out. *Reliability* is the correlation of the
-evidence of the same pictures shown in two orders (test–retest reliability); for bare answers that is their agreement
-beyond chance.
+picture taken, or its places in a ranking; what each slot gets for itself is taken out. *Reliability* is the correlation
+of the evidence of the same pictures shown in two orders (test–retest reliability); for bare answers that is their
+agreement beyond chance.
 """
 
 from __future__ import annotations
