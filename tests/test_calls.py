@@ -69,18 +69,38 @@ def test_whole_pools_share_a_step():
     assert all(len(step.images) == 32 and len(step.rows) == 120 for step in found)
 
 
-@given(st.integers(2, 40), st.integers(1, 60), st.integers(2, 6), st.booleans(), st.integers(0, 5))
-def test_each_call_is_in_exactly_one_step_with_all_its_images(batch, count, size, pooled, seed):
-    rng = np.random.default_rng(seed)
+def random_calls(rng, count, size, pooled, most=20):
     said = []
     for number in range(count):
         pool = int(rng.integers(3)) if pooled else None
-        items = [f"{pool}-{i}" for i in rng.choice(20, size, replace=False)]
+        items = [f"{pool}-{i}" for i in rng.choice(most, size, replace=False)]
         p = rng.dirichlet(np.ones(size))
         said.append(choice(f"q{number % 4}", items, p, pool))
-    calls = read(said)
+    return read(said)
+
+
+@given(st.integers(4, 40), st.integers(1, 60), st.integers(2, 6), st.booleans(), st.integers(0, 5))
+def test_an_epoch_encodes_each_image_once_and_uses_every_call_that_has_it(batch, count, size, pooled, seed):
+    rng = np.random.default_rng(seed)
+    calls = random_calls(rng, count, size, pooled)
     found = steps(calls, batch, rng)
-    assert sorted(row for step in found for row in step.rows.tolist()) == list(range(len(calls.query)))
+    assert sorted(image for step in found for image in step.images.tolist()) == list(range(len(calls.items)))
     for step in found:
-        assert set(calls.image[step.rows][calls.shown[step.rows]].tolist()) == set(step.images.tolist())
-        assert len(step.images) <= max(batch, size)
+        assert len(step.images) <= batch
+        inside = np.isin(calls.image, step.images) & calls.shown
+        assert sorted(step.rows) == np.flatnonzero(inside.any(axis=1)).tolist()
+        assert step.share == pytest.approx(inside.sum() / calls.shown[step.rows].sum())
+
+
+@given(st.integers(1, 40), st.integers(2, 6), st.booleans())
+def test_when_everything_fits_every_call_is_whole(count, size, pooled):
+    calls = random_calls(np.random.default_rng(0), count, size, pooled)
+    (step,) = steps(calls, 60, np.random.default_rng(0))
+    assert (len(step.rows), step.share) == (len(calls.query), 1.0)
+
+
+def test_of_very_many_images_without_pools_those_of_a_call_stay_together():
+    calls = random_calls(np.random.default_rng(0), 400, 6, pooled=False, most=900)
+    found = steps(calls, 30, np.random.default_rng(0))
+    assert {int(row) for step in found for row in step.rows} == set(range(400))
+    assert all(step.share == 1.0 and len(step.images) <= 30 for step in found)

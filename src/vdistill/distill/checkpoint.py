@@ -22,16 +22,17 @@ class Checkpoint:
     path: Path
     key: str
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-        """Replace the checkpoint by the state after `epoch` epochs."""
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, memory: Tensor, epoch: int) -> None:
+        """Replace the checkpoint by the state after `epoch` epochs; `memory`: what is kept beside the weights."""
         tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in _trainable(model).items()}
+        tensors["memory"] = memory
         for number, state in optimizer.state_dict()["state"].items():
             tensors.update({f"state/{number}/{name}": torch.as_tensor(value) for name, value in state.items()})
         with writing(self.path), replacing(self.path) as aside:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside,
                       metadata={"key": self.key, "epoch": str(epoch)})  # fmt: skip
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, memory: Tensor) -> int:
         """Put the saved state back; the number of epochs done, 0 where there is nothing that fits this training."""
         try:
             with safe_open(self.path, "pt") as file:
@@ -44,6 +45,7 @@ class Checkpoint:
         with torch.no_grad():
             for name, parameter in _trainable(model).items():
                 parameter.copy_(tensors[f"weight/{name}"])
+            memory.copy_(tensors["memory"])
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("state/"):

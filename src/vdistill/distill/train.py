@@ -98,7 +98,8 @@ def train(
     optimizer = torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=0.01)
     per_epoch = len(_epoch_steps(lesson.calls, settings, 0))
     total = per_epoch * settings.epochs
-    for epoch in range(checkpoint.load(encoder.model, optimizer), settings.epochs):
+    memory = lesson.before.clone()  # (images, dim): the vectors that the images last had
+    for epoch in range(checkpoint.load(encoder.model, optimizer, memory), settings.epochs):
         encoder.model.train()
         rng = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)  # all chance hangs on the epoch alone,
         torch.manual_seed(settings.seed * 100_003 + epoch)  # so a resumed training is the same training
@@ -107,8 +108,9 @@ def train(
             done = epoch * per_epoch + number
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * _schedule(done, total)
-            losses = _losses(encoder, lesson, step, settings, rng)
-            total_loss = losses[0] + settings.retention * losses[1]
+            losses = _losses(encoder, lesson, step, settings, rng, memory)
+            # Only the images of this step learn from it: by as much as if all of their calls were there alone.
+            total_loss = losses[0] / step.share + settings.retention * losses[1]
             if not torch.isfinite(total_loss):
                 raise VdistillError(
                     f"the loss is no longer a number (epoch {epoch + 1}, step {number + 1})",
@@ -120,28 +122,33 @@ def train(
             optimizer.step()
             sums += (1, losses[0].item(), losses[1].item())
             advance(Progress(done + 1, total, epoch + 1, sums[1] / sums[0], sums[2] / sums[0], len(step.images)))
-        checkpoint.save(encoder.model, optimizer, epoch + 1)
+        checkpoint.save(encoder.model, optimizer, memory, epoch + 1)
     encoder.model.eval()
     return total
 
 
 def _losses(
-    encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings, rng: torch.Generator
+    encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings, rng: torch.Generator, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The preference loss and the retention loss of one step."""
+    """The preference loss and the retention loss of one step; `memory` is brought up to date."""
     calls, device = lesson.calls, encoder.device
     inputs = encoder.to_tensors(lesson.pictures.batch(step.images.tolist()))
     student = encoder.image_features(**(augmented(inputs, rng) if settings.augment else inputs))
-    local = np.searchsorted(step.images, calls.image[step.rows])
+    where = torch.from_numpy(step.images).to(device)
+    memory[where] = student.detach()
+    of_call = np.where(calls.shown[step.rows], calls.image[step.rows], step.images[0])
+    images, local = np.unique(of_call, return_inverse=True)
+    vectors = memory[torch.from_numpy(images).to(device)].index_copy(
+        0, torch.from_numpy(np.searchsorted(images, step.images)).to(device), student
+    )
     shown = torch.from_numpy(calls.shown[step.rows]).to(device)
-    column = torch.from_numpy(np.where(calls.shown[step.rows], local, 0)).to(device)
+    column = torch.from_numpy(local.reshape(of_call.shape)).to(device)
     queries, row = np.unique(calls.query[step.rows], return_inverse=True)
-    similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ student.T
+    similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ vectors.T
     scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
     target = torch.from_numpy(calls.target[step.rows]).to(device)
     weight = torch.from_numpy(calls.weight[calls.image[step.rows]]).to(device)
     loss = LOSSES[settings.loss](scores, target, shown, weight, settings.temperature)
-    where = torch.from_numpy(step.images).to(device)
     if lesson.titles is None:
         return loss, drift_retention(student, lesson.before[where])
     return loss, title_retention(student, lesson.before[where], lesson.titles[where], logit_scale(encoder))
