@@ -62,7 +62,7 @@ def _step(calls: Calls, images: Ints, *, whole: bool) -> Step:
 
 
 def _units(calls: Calls, batch_images: int, rng: np.random.Generator, *, whole: bool) -> Iterator[Ints]:
-    """Images that belong together: those of a pool; without one each for itself, or of `whole` calls those of a call."""
+    """Images that belong together: those of a pool; without one each for itself, or those of a call (`whole`)."""
     pool_of = _pools(calls)
     for pool in rng.permutation(np.unique(pool_of[pool_of >= 0])):
         images = rng.permutation(np.flatnonzero(pool_of == pool))

@@ -1,0 +1,180 @@
+"""How good a student a teacher call buys: schedules judged by the students that they make, on the gift shop.
+
+    sh examples/gift_shop/demo.sh                          makes the shop and its backbone, where there is none yet
+    python tests/benchmarks/calls_to_quality.py            all: hours; each run is kept, and none is made twice
+    python tests/benchmarks/calls_to_quality.py --seeds 0 --answers soft --calls 1000 4000
+    python tests/benchmarks/calls_to_quality.py --table    the table of what was run so far
+
+The teacher is the table of simulated shoppers: soft answers are its probabilities, hard ones the picture it likes best.
+Held-out queries × held-out items, by the shop's qrels. All calls go to training queries. The banded cycles show five
+pictures, bands of the backbone's scores first, then twice of the student's that was trained so far; with hard answers
+they are ranked, as in arXiv 2510.12014.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vdistill import queries as query_files
+from vdistill.distill.pictures import Pictures
+from vdistill.distill.run import Where, distill, embed
+from vdistill.distill.train import DistillSettings
+from vdistill.heldout import evaluate_mean
+from vdistill.label.prepare import LabelSettings, prepare
+from vdistill.label.run import label
+from vdistill.label.teachers.table import TableTeacher
+from vdistill.qrels import from_qrels, read_qrels
+from vdistill.records import Answer, Failure, Item, Question
+from vdistill.student import open_student
+from vdistill.workspace import Workspace, create
+
+SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
+SCHEDULES = ("adaptive", "random", "narrow", "knockout", "banded")
+METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10")
+CYCLES, CYCLE_EPOCHS = 3, 10
+
+
+class Shoppers(TableTeacher):
+    """The simulated shoppers, who may say how sure they are, or not."""
+
+    def __init__(self, path: Path, *, hard: bool) -> None:
+        super().__init__(path)
+        self._hard = hard
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
+        answers = super().ask(questions)
+        return [_bare(answer) if self._hard and isinstance(answer, Answer) else answer for answer in answers]
+
+
+def _bare(answer: Answer) -> Answer:
+    chances = answer.probabilities
+    if chances is None:
+        return answer
+    return Answer(tuple(float(slot == int(np.argmax(chances))) for slot in range(len(chances))))
+
+
+def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, epochs: int) -> dict[str, float]:
+    """Label, distill, and judge the student."""
+    with tempfile.TemporaryDirectory() as name:
+        workspace = create(Path(name) / ".vdistill")
+        queries = Path(name) / "queries.jsonl"
+        known = query_files.load(shop / "queries.jsonl", 0.2)
+        train = [{"id": q.id, "query": q.text, "split": "train"} for q in known if q.split == "train"]
+        queries.write_text("".join(json.dumps(row) + "\n" for row in train))
+        settings = LabelSettings(
+            catalog=shop / "catalog",
+            queries=str(queries),
+            budget=calls,
+            backbone=str(shop / "backbone"),
+            schedule=schedule,  # type: ignore[arg-type]
+            guide="none",
+            seed=seed,
+        )
+        asked = 0
+        teaching = DistillSettings(lr=0.003, seed=seed, epochs=epochs)
+        for number, cycle in enumerate(_cycles(settings, answers)):
+            if number:
+                _distill(workspace, shop, replace(teaching, epochs=min(CYCLE_EPOCHS, epochs)))
+            asked += _label(workspace, cycle, shop, hard=answers == "hard")
+        _distill(workspace, shop, teaching)
+        return {"asked": asked, **_judge(workspace, shop)}
+
+
+def _cycles(settings: LabelSettings, answers: str) -> Iterator[LabelSettings]:
+    if settings.schedule != "banded":
+        yield settings
+        return
+    for number in range(CYCLES):
+        yield replace(
+            settings,
+            budget=(settings.budget or 0) // CYCLES,
+            images_per_call=5,
+            ask="rank" if answers == "hard" else "best",
+            guide="student" if number else "backbone",
+            seed=settings.seed + 1000 * number,
+        )
+
+
+def _label(workspace: Workspace, settings: LabelSettings, shop: Path, *, hard: bool) -> int:
+    def opened(_: Sequence[Item]) -> Shoppers:
+        return Shoppers(shop / "shoppers.parquet", hard=hard)
+
+    stage, teacher = prepare(settings, opened, lambda _: None)
+    return label(workspace, stage, teacher, lambda _: None, lambda *_: None).calls
+
+
+def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> None:
+    where = Where(str(shop / "backbone"), "auto", "auto")
+    distill(workspace, where, settings, fresh=True, say=lambda _: None, advance=lambda _: None)
+
+
+def _judge(workspace: Workspace, shop: Path) -> dict[str, float]:
+    from vdistill import catalog
+
+    items = catalog.scan(shop / "catalog").items
+    known = query_files.load(shop / "queries.jsonl", 0.2)
+    heldout = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, 0.2)
+    encoder = open_student(workspace)
+    paths = {item.id: item.path for item in items}
+    images = embed(encoder, Pictures([paths[key] for key in heldout.items], encoder.preprocessing))
+    texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
+    return evaluate_mean(heldout, images, texts, titles)
+
+
+def show(rows: Sequence[dict[str, object]]) -> None:
+    """Means over the seeds, with their standard deviation where there are several."""
+    table = Table(title="students by schedule, answers and teacher calls", title_justify="left")
+    for column in ("answers", "schedule", "calls", "seeds", *METRICS):
+        table.add_column(column, justify="left" if column in ("answers", "schedule") else "right")
+    groups: dict[tuple[str, str, int], list[dict[str, object]]] = {}
+    for row in rows:
+        groups.setdefault((str(row["answers"]), str(row["schedule"]), int(str(row["calls"]))), []).append(row)
+    for (answers, schedule, calls), found in sorted(groups.items(), key=lambda one: (one[0][0], one[0][2], one[0][1])):
+        cells = []
+        for metric in METRICS:
+            values = np.array([float(str(row[metric])) for row in found])
+            spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.3f}{spread}")
+        table.add_row(answers, schedule, f"{calls:,}", str(len(found)), *cells)
+    Console(width=120).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shop", type=Path, default=SHOP)
+    parser.add_argument("--out", type=Path, default=Path("calls_to_quality.jsonl"))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--answers", nargs="*", default=["soft", "hard"])
+    parser.add_argument("--calls", type=int, nargs="*", default=[1000, 2000, 4000, 8000])
+    parser.add_argument("--schedules", nargs="*", default=list(SCHEDULES))
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    names = ("seed", "answers", "calls", "schedule", "epochs")
+    done = {tuple(row[name] for name in names) for row in rows}
+    wanted = product(options.seeds, options.answers, options.calls, options.schedules, [options.epochs])
+    for one in () if options.table else wanted:
+        if one in done:
+            continue
+        seed, answers, calls, schedule, epochs = one
+        found = student_of(options.shop, schedule, calls, answers, seed, epochs)
+        rows.append({**dict(zip(names, one, strict=True)), **found})
+        with options.out.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(*one, *(f"{metric} {found[metric]:.3f}" for metric in METRICS), flush=True)
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
