@@ -35,6 +35,12 @@ def test_metadata_of_every_format_reaches_its_item(shop):
     assert items["b.jpg"].title is None
 
 
+def test_what_is_no_number_becomes_null(shop):
+    (shop / "metadata.jsonl").write_text('{"file_name": "a.png", "price": NaN, "sizes": [1, Infinity]}\n')
+    item = next(item for item in scan(shop).items if item.id == "a.png")
+    assert item.metadata == {"price": None, "sizes": [1, None]}
+
+
 def test_csv_metadata(shop):
     (shop / "metadata.csv").write_text('file_name,title\na.png,"red, round"\n')
     assert next(item for item in scan(shop).items if item.id == "a.png").title == "red, round"

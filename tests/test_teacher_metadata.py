@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shop import vdistill
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import metadata, open_teacher
@@ -63,6 +64,16 @@ def test_an_item_without_text_is_a_failure(without_model):
     (answer,) = opened(print).ask([about("pan", "mute.jpg", "pan.jpg")])
     assert isinstance(answer, Failure)
     assert "mute.jpg" in answer.reason
+
+
+def test_items_without_text_are_left_out_and_said(tmp_path, catalog):
+    rows = (catalog / "metadata.jsonl").read_text().splitlines(keepends=True)
+    (catalog / "metadata.jsonl").write_text("".join(rows[:16]))
+    (tmp_path / "q.txt").write_text("something red\na gift for a cook\nfor my kitchen\n")
+    done = vdistill("label", "catalog", "--teacher", "metadata", "--queries", "q.txt", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "does not know 8 of the items, left out" in done.err
+    assert (done.json["failed"], done.json["items"]) == (0, 16)
 
 
 def test_a_catalog_without_text_is_an_error():

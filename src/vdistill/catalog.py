@@ -109,8 +109,8 @@ def _metadata(root: Path, table: Path, files: dict[str, Path]) -> tuple[dict[str
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
-    return json.loads(json.dumps(value, default=str))
+    """A value as JSON can hold it: no dates, and no NaN or infinity, which become null."""
+    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
 
 
 def _close_folder(root: Path) -> str:

@@ -29,8 +29,9 @@ def local(source: str) -> Iterator[Path]:
                     file.write(part)
         except Exception as error:  # each file system of fsspec has errors of its own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            missing = isinstance(error, ImportError)
+            hint = "install what it names" if missing else "check the address and the network"
             raise VdistillError(
-                f"cannot fetch {source}: {reason}",
-                hint="check the address and the network, or download the file and give its path",
+                f"cannot fetch {source}: {reason}", hint=f"{hint}, or download the file and give its path"
             ) from error
         yield path

@@ -35,7 +35,7 @@ def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
             hint="give a .jsonl, .csv or .parquet file",
         )
     if not path.is_file():
-        raise VdistillError(f"{path} does not exist", hint="check the path")
+        raise VdistillError(f"{path} {'is no file' if path.exists() else 'does not exist'}", hint="check the path")
     try:
         for line in reader(path):
             if required is not None and line.row.get(required) in (None, ""):

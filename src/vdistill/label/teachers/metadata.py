@@ -66,6 +66,10 @@ class MetadataTeacher:
         """Answer by text; a question about an item without any is a Failure."""
         return [self._answer(question) for question in questions]
 
+    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
+        """No query, and the items without any text."""
+        return [], [item for item in items if item not in self._place]
+
     def price(self, question: Question) -> Price:
         """Free."""
         return Price()
