@@ -8,7 +8,8 @@
 The teacher is the table of simulated shoppers: soft answers are its probabilities, hard ones the picture it likes best.
 Held-out queries × held-out items, by the shop's qrels. All calls go to training queries. The banded cycles show five
 pictures, bands of the backbone's scores first, then twice of the student's that was trained so far; with hard answers
-they are ranked, as in arXiv 2510.12014.
+they are ranked, as in arXiv 2510.12014. `cycles` is the default schedule in three runs of `label` with a `distill`
+after each, so that the student guides the second and the third.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from vdistill.student import open_student
 from vdistill.workspace import Workspace, create
 
 SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
-SCHEDULES = ("adaptive", "random", "narrow", "knockout", "banded")
+SCHEDULES = ("adaptive", "cycles", "random", "narrow", "knockout", "banded")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10")
 CYCLES, CYCLE_EPOCHS = 3, 10
 
@@ -76,13 +77,13 @@ def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, e
             queries=str(queries),
             budget=calls,
             backbone=str(shop / "backbone"),
-            schedule=schedule,  # type: ignore[arg-type]
+            schedule="adaptive" if schedule == "cycles" else schedule,  # type: ignore[arg-type]
             guide="none",
             seed=seed,
         )
         asked = 0
         teaching = DistillSettings(lr=0.003, seed=seed, epochs=epochs)
-        for number, cycle in enumerate(_cycles(settings, answers)):
+        for number, cycle in enumerate(_cycles(settings, answers, schedule)):
             if number:
                 _distill(workspace, shop, replace(teaching, epochs=min(CYCLE_EPOCHS, epochs)))
             asked += _label(workspace, cycle, shop, hard=answers == "hard")
@@ -90,18 +91,21 @@ def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, e
         return {"asked": asked, **_judge(workspace, shop)}
 
 
-def _cycles(settings: LabelSettings, answers: str) -> Iterator[LabelSettings]:
-    if settings.schedule != "banded":
+def _cycles(settings: LabelSettings, answers: str, name: str) -> Iterator[LabelSettings]:
+    budget = (settings.budget or 0) // CYCLES
+    if name not in ("banded", "cycles"):
         yield settings
         return
     for number in range(CYCLES):
+        again = replace(settings, budget=budget, seed=settings.seed + 1000 * number)
+        if name == "cycles":
+            yield replace(again, guide="student" if number else "none")
+            continue
         yield replace(
-            settings,
-            budget=(settings.budget or 0) // CYCLES,
+            again,
             images_per_call=5,
             ask="rank" if answers == "hard" else "best",
             guide="student" if number else "backbone",
-            seed=settings.seed + 1000 * number,
         )
 
 

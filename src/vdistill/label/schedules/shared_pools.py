@@ -12,8 +12,9 @@ import numpy as np
 
 from vdistill.label.schedules.plan import Group, Plan, generator
 
-# How the images of a guided call are spread over the guide's scores: (quantile range, share of the slots).
-BANDS = ((0.0, 0.7, 0.2), (0.7, 0.9, 0.2), (0.9, 0.95, 0.2), (0.95, 1.0, 0.4))
+# Of each guided call so many images are among this share that the guide likes best. More of them teach less: against
+# the mass of what does not fit, a student has to learn more than among what fits about equally well.
+GUIDED_IMAGES, GUIDED_SHARE = 1, 0.05
 
 
 def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
@@ -34,7 +35,7 @@ def training_groups(
 ) -> list[Group]:
     """The calls of one training query: pools in turn, in each the images not shown yet.
 
-    `guide` gives a score per item; with it each call takes its images from bands of the scores, the top bands most.
+    `guide` gives a score per item; with it each call has one of those that it likes best.
     """
     rng = generator(plan.seed, "train", query, repr(sorted((guide or {}).items())))
     decks = [_deck(pool, plan, rng, guide) for pool in pools]
@@ -50,31 +51,21 @@ def _deck(
     pool: Sequence[str], plan: Plan, rng: np.random.Generator, guide: Mapping[str, float] | None
 ) -> list[list[str]]:
     """Calls ready to be dealt from one pool."""
+    best: list[str] = []
     if guide is not None:
-        return banded_calls(pool, plan, rng, guide)
-    size = plan.images_per_call
+        ranked = sorted(pool, key=lambda item: (-guide[item], item))
+        best = ranked[: max(round(GUIDED_SHARE * len(pool)), GUIDED_IMAGES)]
+    size = min(plan.images_per_call, len(pool)) - min(GUIDED_IMAGES, len(best))
     deck: list[list[str]] = []
     while len(deck) < plan.calls_per_query:
         shuffled = [pool[i] for i in rng.permutation(len(pool))]
-        deck += [shuffled[start : start + size] for start in range(0, max(len(pool) - size + 1, 1), size)]
+        dealt = [shuffled[start : start + size] for start in range(0, max(len(pool) - size + 1, 1), size)]
+        deck += [_with_one(call, best, pool, rng) for call in dealt] if best else dealt
     return deck
 
 
-def banded_calls(
-    pool: Sequence[str], plan: Plan, rng: np.random.Generator, guide: Mapping[str, float]
-) -> list[list[str]]:
-    """Calls of one query with images from bands of the guide's scores, in random order."""
-    ranked = sorted(pool, key=lambda item: (guide[item], item))
-    size = min(plan.images_per_call, len(ranked))
-    bands = [ranked[int(low * len(ranked)) : max(int(high * len(ranked)), int(low * len(ranked)) + 1)]
-             for low, high, _ in BANDS]  # fmt: skip
-    calls = []
-    for _ in range(plan.calls_per_query):
-        call: list[str] = []
-        for band, (_, _, share) in zip(reversed(bands), reversed(BANDS), strict=True):
-            fresh = [item for item in band if item not in call]
-            call += list(rng.permutation(np.array(fresh, dtype=object))[: max(1, round(share * size))])
-        rest = [item for item in rng.permutation(np.array(ranked, dtype=object)) if item not in call]
-        call = (call + rest)[:size]
-        calls.append([call[i] for i in rng.permutation(len(call))])
-    return calls
+def _with_one(call: list[str], best: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """A call and one more image in a random place: of the best where one is left, else any."""
+    left = [item for item in best if item not in call] or [item for item in pool if item not in call]
+    joined = [*call, left[int(rng.integers(len(left)))]]
+    return [joined[i] for i in rng.permutation(len(joined))]

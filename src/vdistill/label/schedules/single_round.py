@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vdistill.label.schedules.plan import Group, Plan, generator
-from vdistill.label.schedules.shared_pools import banded_calls
 from vdistill.records import Judgment
+
+# How the images of a banded call are spread over the guide's scores: (quantile range, share of the slots).
+BANDS = ((0.0, 0.7, 0.2), (0.7, 0.9, 0.2), (0.9, 0.95, 0.2), (0.95, 1.0, 0.4))
 
 
 class SingleRound:
@@ -35,3 +37,23 @@ def banded_groups(query: str, items: Sequence[str], plan: Plan, guide: Mapping[s
     """Images from bands of the guide's scores over all items, the top bands most, as arXiv 2510.12014 samples them."""
     rng = generator(plan.seed, "banded", query, repr(sorted(guide.items())))
     return [Group(query, tuple(call)) for call in banded_calls(list(np.array(items, dtype=object)), plan, rng, guide)]
+
+
+def banded_calls(
+    pool: Sequence[str], plan: Plan, rng: np.random.Generator, guide: Mapping[str, float]
+) -> list[list[str]]:
+    """Calls of one query with images from bands of the guide's scores, in random order."""
+    ranked = sorted(pool, key=lambda item: (guide[item], item))
+    size = min(plan.images_per_call, len(ranked))
+    bands = [ranked[int(low * len(ranked)) : max(int(high * len(ranked)), int(low * len(ranked)) + 1)]
+             for low, high, _ in BANDS]  # fmt: skip
+    calls = []
+    for _ in range(plan.calls_per_query):
+        call: list[str] = []
+        for band, (_, _, share) in zip(reversed(bands), reversed(BANDS), strict=True):
+            fresh = [item for item in band if item not in call]
+            call += list(rng.permutation(np.array(fresh, dtype=object))[: max(1, round(share * size))])
+        rest = [item for item in rng.permutation(np.array(ranked, dtype=object)) if item not in call]
+        call = (call + rest)[:size]
+        calls.append([call[i] for i in rng.permutation(len(call))])
+    return calls
