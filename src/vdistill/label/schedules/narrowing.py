@@ -53,10 +53,12 @@ class Narrowing:
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """A round for each query that is not settled."""
-        known = _posteriors(said, self._items, self._guides)
-        self._settled |= {query for query, (mean, stderr) in known.items() if self._is_settled(mean, stderr)}
+        can_settle = self._turn >= len(self._sizes) // 2
+        known = _posteriors(said, self._items, self._guides, errors=can_settle)
+        unsure = {query: _unsure(mean, stderr) for query, (mean, stderr) in known.items()} if can_settle else {}
+        self._settled |= {query for query, share in unsure.items() if share < SETTLED}
         # Once the planned rounds are over, what settled queries left goes to the least sure first.
-        order = sorted(self._met, key=lambda query: -_unsure(*known[query]) if query in known else 0.0)
+        order = sorted(self._met, key=lambda query: -unsure.get(query, 0.0))
         over = self._turn >= len(self._sizes)
         groups: list[Group] = []
         for query in order:
@@ -71,9 +73,6 @@ class Narrowing:
 
     def _first_guess(self, query: str) -> Floats | None:
         return None if self._guides is None else np.array([self._guides[query][item] for item in self._items])
-
-    def _is_settled(self, mean: Floats, stderr: Floats) -> bool:
-        return self._turn >= len(self._sizes) // 2 and _unsure(mean, stderr) < SETTLED
 
     def _of_query(self, query: str, mean: Floats | None) -> list[Group]:
         size = self._sizes[min(self._turn, len(self._sizes) - 1)]
@@ -167,19 +166,24 @@ def _group(first: int, free: list[int], order: NDArray[np.intp], size: int, met:
 
 
 def _posteriors(
-    said: Sequence[Judgment], items: Sequence[str], guides: Guides | None
+    said: Sequence[Judgment], items: Sequence[str], guides: Guides | None, *, errors: bool
 ) -> dict[str, tuple[Floats, Floats]]:
-    """For each query that was asked, mean and standard error (n,) of the utilities of `items`; unseen: the prior's."""
+    """For each query that was asked, mean and standard error (n,) of the utilities of `items`; unseen: the prior's.
+
+    Without `errors` the standard errors are all the prior's: to know them takes most of the time.
+    """
     if not said:
         return {}
     fitted = preferences.fit(said, guides)
     place = {item: row for row, item in enumerate(items)}
     found = {}
     for query in fitted.queries:
-        known = fitted.of(query)
-        rows = [place[item] for item in known.items]
         mean, stderr = fitted.expected(query, items), np.full(len(items), math.sqrt(fitted.prior))
-        mean[rows], stderr[rows] = known.mean, known.stderr
+        judged, utilities = fitted.means(query)
+        rows = [place[item] for item in judged]
+        mean[rows] = utilities
+        if errors:
+            stderr[rows] = fitted.of(query).stderr
         found[query] = (mean, stderr)
     return found
 
