@@ -208,10 +208,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tune", action="store_true", help="the repetitions that schedules may be tuned on")
+    parser.add_argument("--parts", nargs="*", default=["ours", "baselines", "with_prior"])
     options = parser.parse_args()
     repetitions = range(0, 240) if options.tune else range(1000, 1060 if options.quick else 1480)
     console = Console(width=120)
-    for part in (ours, baselines, with_prior):
+    for part in (part for part in (ours, baselines, with_prior) if part.__name__ in options.parts):
         console.print(part(repetitions))
 
 
