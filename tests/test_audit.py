@@ -10,7 +10,7 @@ from shop import errors, vdistill, write_scores
 from vdistill.label.audit.statistics import bits, evidence, slot_effects
 from vdistill.records import Answer
 
-KEYS = ["teacher", "prompt", "calls", "failed", "tokens", "cost_usd", "soft", "reliability", "hears_query",
+KEYS = ["teacher", "prompt", "calls", "reused", "failed", "tokens", "cost_usd", "soft", "reliability", "hears_query",
         "self_agreement", "tie_rate", "backbone", "sizes", "images_per_call", "verdict", "reason"]  # fmt: skip
 
 
@@ -39,18 +39,31 @@ def test_its_answers_teach_no_student_and_are_not_asked_again(shop):
     command = ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--audit", 60]
     assert vdistill(*command, cwd=shop).code == 0
     assert "no judgments" in errors(vdistill("label", "--export", "all.jsonl", cwd=shop))[0]
-    assert json.loads(vdistill(*command, "--json", cwd=shop).out)["calls"] <= 60
+    again = json.loads(vdistill(*command, "--json", cwd=shop).out)
+    assert again["reused"] > 40 > again["calls"], "only what is asked twice on purpose is asked again"
 
 
 def test_auto_shows_as_many_pictures_as_the_audit_found(shop):
-    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 100,
+    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 480,
                     "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "an audit of 120 calls first" in done.err
     assert "8 pictures a call, as the audit found" in done.err
-    again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 100,
+    again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 360,
                      "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "audit of" not in again.err
-    assert again.json["calls"] == 0
+    assert "8 pictures a call, as the audit found" in again.err
+    assert again.json["reused"] > 100
+
+
+def test_the_audit_of_auto_counts_against_the_budget(shop):
+    command = ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt",
+               "--images-per-call", "auto", "--json"]  # fmt: skip
+    done = vdistill(*command, "--budget", 200, cwd=shop)
+    assert "an audit of 50 calls first" in done.err
+    assert 50 < done.json["calls"] <= 200
+    small = vdistill(*command, "--budget", 40, "-w", "other", cwd=shop)
+    assert "too small for an audit" in small.err
+    assert small.json["calls"] <= 40
 
 
 @pytest.mark.slow

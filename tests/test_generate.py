@@ -41,7 +41,8 @@ def test_written_queries_are_cleaned_kept_and_asked(tmp_path, catalog):
         images = [part for part in server.bodies[0][1]["messages"][1]["content"] if part["type"] == "image_url"]
         assert len(images) == 8
         again = label(tmp_path, server, "--generate-queries", 4)
-        assert again.json["calls"] == 0
+        assert again.json["calls"] <= 2, "what the first run's cap left out, because writing counted too"
+        assert len(written(tmp_path)) == 4
 
 
 def test_they_join_those_of_a_file(tmp_path, catalog):

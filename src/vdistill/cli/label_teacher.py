@@ -13,8 +13,8 @@ from vdistill.cli.session import Session, pick_backbone, price_table, remembered
 from vdistill.errors import VdistillError
 from vdistill.label import generate, run
 from vdistill.label.asking import Tally
+from vdistill.label.audit import LEAST_CALLS, stored_size
 from vdistill.label.audit import audit as audit_teacher
-from vdistill.label.audit import stored_size
 from vdistill.label.prepare import LabelSettings, Stage, prepare
 from vdistill.label.prompts import LETTERS, Wording, read_wording
 from vdistill.label.run import LabelReport
@@ -72,14 +72,25 @@ class Asking:
         _, teacher = self._stage()
         found = self.session.find()
         size = stored_size(found, teacher) if found else None
-        if size is None and dry_run:
-            self.session.say(f"--images-per-call auto: an audit of {AUDIT_CALLS} calls will come first; planned with 8")
-        if size is None and not dry_run:
-            self.session.say(f"--images-per-call auto: an audit of {AUDIT_CALLS} calls first")
-            size = self.audit(AUDIT_CALLS)["images_per_call"]
+        budget = self.settings.budget
+        calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
+        if size is None and calls < LEAST_CALLS:
+            self.session.say(f"--images-per-call auto: --budget {budget} is too small for an audit; 8 pictures a call")
+        elif size is None and dry_run:
+            self.session.say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with 8")
+        elif size is None:
+            self.session.say(f"--images-per-call auto: an audit of {calls} calls first")
+            size = self._audit_size(calls)
         if size is not None:
             self.session.say(f"{size} pictures a call, as the audit found")
             self.settings = replace(self.settings, images_per_call=size)
+
+    def _audit_size(self, calls: int) -> int:
+        found = self.audit(calls)
+        self.spent.calls += found["calls"]
+        self.spent.tokens += found["tokens"]
+        self.spent.cost_usd += found["cost_usd"]
+        return int(found["images_per_call"])
 
     def audit(self, calls: int) -> dict[str, Any]:
         """What an audit finds."""
@@ -97,10 +108,10 @@ class Asking:
         """Ask."""
         stage, teacher = self._stage()
         self._say_cut(stage)
-        workspace = self.session.create()
+        workspace, spent = self.session.create(), self.spent
+        stage = replace(stage, settings=_less(stage.settings, spent))
         with console.progress(self.session.quiet) as update:
             report = run.label(workspace, stage, teacher, self.session.say, _shown(update))
-        spent = self.spent
         return replace(
             report,
             calls=report.calls + spent.calls,
@@ -168,6 +179,13 @@ class Asking:
             cut, limit = count_cut(pick_backbone(None, source), [query.text for query in stage.queries])
             if cut:
                 self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
+
+
+def _less(settings: LabelSettings, spent: generate.Spent) -> LabelSettings:
+    """What is left of the caps."""
+    budget = None if settings.budget is None else max(settings.budget - spent.calls, 0)
+    cost = None if settings.max_cost is None else max(settings.max_cost - spent.cost_usd, 0.0)
+    return replace(settings, budget=budget, max_cost=cost)
 
 
 def _shown(update: Callable[..., None]) -> Callable[[Tally, int], None]:

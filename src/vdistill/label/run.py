@@ -55,7 +55,7 @@ def label(
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, settings)
         database.add_queries(stage.queries)
-        budget = settings.budget or CALLS_PER_QUERY * len(stage.queries)
+        budget = CALLS_PER_QUERY * len(stage.queries) if settings.budget is None else settings.budget
         asker = Asker(
             teacher, database, budget, settings.max_cost, settings.concurrency, lambda tally: advance(tally, budget)
         )

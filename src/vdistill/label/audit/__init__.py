@@ -4,6 +4,6 @@ The same pictures are shown for the same query in two orders, and for another qu
 A teacher worth asking says the same in both orders, and something else for the other query (`statistics`).
 """
 
-from vdistill.label.audit.run import Audit, audit, stored_size
+from vdistill.label.audit.run import LEAST_CALLS, Audit, audit, stored_size
 
-__all__ = ["Audit", "audit", "stored_size"]
+__all__ = ["LEAST_CALLS", "Audit", "audit", "stored_size"]

@@ -70,6 +70,7 @@ class Audit:
     teacher: str
     prompt: str
     calls: int
+    reused: int
     failed: int
     tokens: int
     cost_usd: float
@@ -183,7 +184,8 @@ def _judge(
     return Audit(
         teacher=teacher.name,
         prompt=teacher.prompt,
-        calls=tally.calls + tally.reused,
+        calls=tally.calls,
+        reused=tally.reused,
         failed=tally.failed,
         tokens=tally.tokens,
         cost_usd=tally.cost_usd,
