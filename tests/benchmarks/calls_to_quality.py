@@ -97,7 +97,7 @@ def _cycles(settings: LabelSettings, answers: str, name: str) -> Iterator[LabelS
         yield settings
         return
     for number in range(CYCLES):
-        again = replace(settings, budget=budget, seed=settings.seed + 1000 * number)
+        again = replace(settings, budget=budget)
         if name == "cycles":
             yield replace(again, guide="student" if number else "none")
             continue
