@@ -33,14 +33,24 @@ def install(tmp_path, monkeypatch):
     return done
 
 
-def block(language):
-    return re.search(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)[1]
+def block(language, below):
+    """The first block of code of a language below a heading of the page."""
+    return re.search(rf"```{language}\n(.*?)```", PAGE[PAGE.index(below) :], flags=re.DOTALL)[1]
+
+
+def test_the_documented_prices_and_words_work_as_printed(tmp_path, catalog):
+    (tmp_path / "vdistill.toml").write_text(block("toml", "**Prices.**"), encoding="utf-8")
+    (tmp_path / "prompt.toml").write_text(block("toml", "## Other words"), encoding="utf-8")
+    done = vdistill("label", "catalog", "--teacher", "openai:gpt-4o-mini", "--prompt", "prompt.toml", "--dry-run",
+                    "--json", cwd=tmp_path)  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["cost_usd"] > 0
 
 
 def test_the_documented_plug_in_works_as_printed(install, tmp_path):
-    group, entry = block("toml").strip().splitlines()
+    group, entry = block("toml", "## A teacher of your own").strip().splitlines()
     assert group == '[project.entry-points."vdistill.teachers"]'
-    install("colour_teacher", block("python"), entry.replace('"', ""))
+    install("colour_teacher", block("python", "## A teacher of your own"), entry.replace('"', ""))
     teacher = open_teacher("colour:25", TeacherOptions(), [], print)
     assert teacher.name == "colour:25"
     shown = []
