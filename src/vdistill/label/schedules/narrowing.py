@@ -63,16 +63,14 @@ class Narrowing:
         groups: list[Group] = []
         for query in order:
             if query not in self._settled:
-                mean = known[query][0] if query in known else self._first_guess(query)
+                # The first round is random even where a guide is known: neighbours in its order tell little.
+                mean = known[query][0] if query in known else None
                 groups += self._of_query(query, mean)[: max(self._left - len(groups), 0)]
             if over and self._left <= len(groups):
                 break
         self._turn += 1
         self._left -= len(groups)
         return groups
-
-    def _first_guess(self, query: str) -> Floats | None:
-        return None if self._guides is None else np.array([self._guides[query][item] for item in self._items])
 
     def _of_query(self, query: str, mean: Floats | None) -> list[Group]:
         size = self._sizes[min(self._turn, len(self._sizes) - 1)]
