@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vdistill.cli import console
 from vdistill.database import Database
 from vdistill.errors import TeacherError
 from vdistill.label.asking import FAILURES_IN_A_ROW, Asked, Asker
@@ -124,3 +125,25 @@ def test_an_interrupt_keeps_what_was_answered(database, after):
     teacher = Oracle()
     asker(teacher, database).ask(questions(20))
     assert len(teacher.asked) == 20 - after
+
+
+def test_the_pace_is_that_of_the_last_answers_without_pauses(database, monkeypatch):
+    clock = iter([0.0, 2.0, 4.0, 10_000.0, 10_003.0])
+    monkeypatch.setattr("vdistill.database.time.time", lambda: next(clock))
+    assert database.pace("oracle") is None
+    for number in range(5):
+        Asker(Oracle(concurrency=1), database, 1, None, 1, lambda tally: None).ask(questions(number + 1)[number:])
+    assert database.pace("oracle") == pytest.approx((2 + 2 + 3) / 3)
+    assert database.pace("another") is None
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr(console, "SECONDS_A_LINE", 0.0)
+    with console.progress(quiet=False) as update:
+        update(10, 100, "asking  2 failed")
+        update(30, 100, "asking  2 failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("asking  2 failed: 30 of 100, about 0 min left")
+    with console.progress(quiet=True) as update:
+        update(50, 100, "asking")
+    assert capsys.readouterr().err == ""

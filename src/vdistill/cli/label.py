@@ -9,6 +9,8 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone, pick_catalog
 
+TEACHER, QUESTIONS, INSTEAD = "Teacher", "What is asked", "Instead of asking"
+
 
 class AskChoice(str, Enum):
     """How a question is put."""
@@ -45,45 +47,90 @@ def label(
     catalog: Annotated[Path | None, typer.Argument(help="Folder of pictures. Remembered.", show_default=False)] = None,
     teacher: Annotated[
         str,
-        typer.Option(help="metadata, table:FILE, an alias (qwen2-vl, smolvlm, …), a model id or folder, openai:MODEL."),
+        typer.Option(
+            help="metadata, table:FILE, an alias (qwen2-vl, smolvlm, …), a model id or folder, openai:MODEL.",
+            rich_help_panel=TEACHER,
+        ),
     ] = "qwen2-vl",
-    endpoint: Annotated[str | None, typer.Option(help="Ask an OpenAI-compatible server at this URL.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Ask an OpenAI-compatible server at this URL.", rich_help_panel=TEACHER)
+    ] = None,
     queries: Annotated[
         str | None,
-        typer.Option(help=".txt, .jsonl, .csv or .parquet, a path or a URL; without it the built-in personas."),
+        typer.Option(
+            help=".txt, .jsonl, .csv or .parquet, a path or a URL; without it the built-in personas.",
+            rich_help_panel=QUESTIONS,
+        ),
     ] = None,
     generate_queries: Annotated[
-        int | None, typer.Option(min=1, help="Let the teacher write so many queries that suit the catalog.")
+        int | None,
+        typer.Option(
+            min=1, help="Let the teacher write so many queries that suit the catalog.", rich_help_panel=QUESTIONS
+        ),
     ] = None,
-    budget: Annotated[int | None, typer.Option(min=1, help="Most teacher calls; 40 a query without it.")] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Most US dollars to spend.")] = None,
-    images_per_call: Annotated[str, typer.Option(help="Pictures shown at once, 2 to 9; auto: by an audit.")] = "8",
-    ask: Annotated[AskChoice, typer.Option(help="One forced choice, or a full order.")] = AskChoice.best,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most teacher calls; 40 a query without it.", rich_help_panel=QUESTIONS)
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Most US dollars to spend.", rich_help_panel=QUESTIONS)
+    ] = None,
+    images_per_call: Annotated[
+        str, typer.Option(help="Pictures shown at once, 2 to 9; auto: by an audit.", rich_help_panel=QUESTIONS)
+    ] = "8",
+    ask: Annotated[
+        AskChoice, typer.Option(help="One forced choice, or a full order.", rich_help_panel=QUESTIONS)
+    ] = AskChoice.best,
     schedule: Annotated[
-        ScheduleChoice, typer.Option(help="What training queries are shown.")
+        ScheduleChoice, typer.Option(help="What training queries are shown.", rich_help_panel=QUESTIONS)
     ] = ScheduleChoice.adaptive,
     guide: Annotated[
-        Guide | None, typer.Option(help="Whose scores pick what is shown; the student where there is one.")
+        Guide | None,
+        typer.Option(
+            help="Whose scores pick what is shown; the student where there is one.", rich_help_panel=QUESTIONS
+        ),
     ] = None,
-    pool: Annotated[int, typer.Option(min=2, help="Pictures in a pool that queries share.")] = 64,
-    prompt: Annotated[Path | None, typer.Option(help="TOML file with another wording.")] = None,
+    pool: Annotated[
+        int, typer.Option(min=2, help="Pictures in a pool that queries share.", rich_help_panel=QUESTIONS)
+    ] = 64,
+    prompt: Annotated[
+        Path | None, typer.Option(help="TOML file with another wording.", rich_help_panel=TEACHER)
+    ] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(min=784, help="Pixels of a picture as the teacher sees it.", show_default="by teacher")
+        int | None,
+        typer.Option(
+            min=784,
+            help="Pixels of a picture as the teacher sees it.",
+            show_default="by teacher",
+            rich_help_panel=TEACHER,
+        ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once, over HTTP.")] = 8,
-    calls_per_minute: Annotated[int | None, typer.Option(min=1, help="Most calls a minute, over HTTP.")] = None,
-    holdout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of items and queries kept unseen.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once, over HTTP.", rich_help_panel=TEACHER)] = 8,
+    calls_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most calls a minute, over HTTP.", rich_help_panel=TEACHER)
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of items and queries kept unseen.", rich_help_panel=QUESTIONS)
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=QUESTIONS)] = 0,
     backbone: BackboneOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and price, ask nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan and price, ask nothing.", rich_help_panel=INSTEAD)
+    ] = False,
     audit: Annotated[
-        int | None, typer.Option(help="Spend so many calls on finding out what the teacher is worth, and no more.")
+        int | None,
+        typer.Option(
+            help="Spend so many calls on finding out what the teacher is worth, and no more.", rich_help_panel=INSTEAD
+        ),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")
+        Path | None,
+        typer.Option(help="Write all judgments to a .jsonl or .parquet file; ask nothing.", rich_help_panel=INSTEAD),
     ] = None,
     import_file: Annotated[
-        Path | None, typer.Option("--import", help="Take in preference pairs, an export, or TREC qrels; ask nothing.")
+        Path | None,
+        typer.Option(
+            "--import", help="Take in preference pairs, an export, or TREC qrels; ask nothing.", rich_help_panel=INSTEAD
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
