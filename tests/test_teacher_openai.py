@@ -400,3 +400,33 @@ def test_another_wording_is_sent_and_is_part_of_the_prompt(question):
     with ChatServer() as server:
         ask(server, question, wording=replace(Wording(), best="Which?", version="1+x"))
         assert server.bodies[0][1]["messages"][1]["content"][-1]["text"].endswith("\nWhich?")
+
+
+def test_a_teacher_without_probabilities_is_asked_to_rank(tmp_path, catalog):
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    command = ["label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 3, "--budget", 20,
+               "--json"]  # fmt: skip
+    with ChatServer(completion("B"), completion("C, A, B")) as server:
+        done = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
+        assert "is asked to rank" in done.err
+        assert done.json["calls"] == done.json["judgments"] == server.calls <= 20
+        again = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
+        assert again.json["calls"] <= 1, "what the cap left out"
+    with ChatServer(completion("B")) as server:
+        done = vdistill(*command, "--endpoint", server.url, "--ask", "best", "-w", "other", cwd=tmp_path)
+        assert "is asked to rank" not in done.err
+        assert done.json["failed"] == 0
+
+
+def test_a_teacher_with_probabilities_is_asked_for_choices(tmp_path, catalog):
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    command = ["label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2, "--budget", 20,
+               "--json"]  # fmt: skip
+    with ChatServer() as server:
+        done = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
+        assert done.json["calls"] == done.json["judgments"] == server.calls
+        assert done.json["reused"] == 0
+        assert "rank" not in done.err
+        again = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
+        assert again.json["calls"] <= 1
+        assert again.json["reused"] >= done.json["judgments"]

@@ -78,8 +78,11 @@ def label(
         str, typer.Option(help="Pictures shown at once, 2 to 9; auto: by an audit.", rich_help_panel=QUESTIONS)
     ] = "8",
     ask: Annotated[
-        AskChoice, typer.Option(help="One forced choice, or a full order.", rich_help_panel=QUESTIONS)
-    ] = AskChoice.best,
+        AskChoice | None,
+        typer.Option(
+            help="One forced choice, or a full order.", rich_help_panel=QUESTIONS, show_default="what tells more"
+        ),
+    ] = None,
     schedule: Annotated[
         ScheduleChoice, typer.Option(help="What training queries are shown.", rich_help_panel=QUESTIONS)
     ] = ScheduleChoice.adaptive,
@@ -147,7 +150,7 @@ def label(
         queries=queries,
         budget=budget,
         max_cost=max_cost,
-        ask=ask.value,
+        ask=ask.value if ask else "best",
         schedule=schedule.value,
         guide=guide.value if guide else None,
         backbone=pick_backbone(found, backbone) if backbone or guide is Guide.backbone else None,
@@ -159,7 +162,7 @@ def label(
     if import_file is not None:
         label_files.import_file(session, import_file, settings, as_json=as_json)
         return
-    asking = label_teacher.Asking(session, teacher, settings, generate_queries)
+    asking = label_teacher.Asking(session, teacher, settings, generate_queries, ask_given=ask is not None)
     asking.open(endpoint, calls_per_minute, prompt, max_pixels)
     try:
         if audit is not None:

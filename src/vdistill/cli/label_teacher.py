@@ -37,6 +37,7 @@ class Asking:
     spec: str
     settings: LabelSettings
     queries_to_write: int | None
+    ask_given: bool = True
     dry: bool = False
     spent: generate.Spent = field(default_factory=generate.Spent)
     _teacher: Teacher | None = None
@@ -87,9 +88,7 @@ class Asking:
 
     def _audit_size(self, calls: int) -> int:
         found = self.audit(calls)
-        self.spent.calls += found["calls"]
-        self.spent.tokens += found["tokens"]
-        self.spent.cost_usd += found["cost_usd"]
+        self.spent.add(found["calls"], found["tokens"], found["cost_usd"])
         return int(found["images_per_call"])
 
     def audit(self, calls: int) -> dict[str, Any]:
@@ -109,12 +108,20 @@ class Asking:
         stage, teacher = self._stage()
         self._say_cut(stage)
         workspace, spent = self.session.create(), self.spent
+        first = 0  # the answer that told how to ask
+        if not self.ask_given:
+            stage, tally = run.as_it_can(workspace, stage, teacher, self.session.say)
+            if tally is not None:
+                spent.add(tally.calls, tally.tokens, tally.cost_usd)
+                first = tally.judgments
         stage = replace(stage, settings=_less(stage.settings, spent))
         with console.progress(self.session.quiet) as update:
             report = run.label(workspace, stage, teacher, self.session.say, _shown(update))
         return replace(
             report,
             calls=report.calls + spent.calls,
+            judgments=report.judgments + first,
+            reused=report.reused - (first if stage.settings.ask == "best" else 0),
             tokens=report.tokens + spent.tokens,
             cost_usd=round(report.cost_usd + spent.cost_usd, 6),
         )
@@ -151,9 +158,7 @@ class Asking:
             max_cost=settings.max_cost,
             say=self.session.say,
         )
-        self.spent.calls += spent.calls
-        self.spent.tokens += spent.tokens
-        self.spent.cost_usd += spent.cost_usd
+        self.spent.add(spent.calls, spent.tokens, spent.cost_usd)
         if spent.calls:
             self.session.say(f"wrote queries in {spent.calls} calls, to {path}")
         return written

@@ -30,6 +30,12 @@ class Spent:
     tokens: int = 0
     cost_usd: float = 0.0
 
+    def add(self, calls: int, tokens: int, cost_usd: float) -> None:
+        """Count more."""
+        self.calls += calls
+        self.tokens += tokens
+        self.cost_usd += cost_usd
+
 
 def stored(path: Path, holdout: float) -> list[Query]:
     """The queries that were written before, the oldest first."""
@@ -74,8 +80,7 @@ def generate(
         if isinstance(said, Failure):
             reason = said.reason
         else:
-            spent.tokens += said.tokens
-            spent.cost_usd += said.cost_usd
+            spent.add(0, said.tokens, said.cost_usd)
             new = _usable(said.lines, {query.text for query in known})
         _append(path, new, teacher.name)
         known += [_query(text, len(known) + number, holdout) for number, text in enumerate(new, start=1)]

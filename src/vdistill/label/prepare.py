@@ -47,6 +47,13 @@ WriteQueries: TypeAlias = Callable[[Teacher, Sequence[ShownImage]], list[Query]]
 
 
 @runtime_checkable
+class MayBeBare(Protocol):
+    """A teacher whose choices may come without probabilities; None before that is known."""
+
+    bare: bool | None
+
+
+@runtime_checkable
 class Selective(Protocol):
     """A teacher that knows only some queries and items, and says which."""
 

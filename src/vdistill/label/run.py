@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asked, Asker, Tally, judgment_of
-from vdistill.label.prepare import CALLS_PER_QUERY, HELDOUT_CALLS, LabelSettings, Stage
+from vdistill.label.prepare import CALLS_PER_QUERY, HELDOUT_CALLS, LabelSettings, MayBeBare, Stage
 from vdistill.label.schedules import Narrowing, Schedule, coverable
 from vdistill.label.teacher import Teacher
 from vdistill.records import Judgment, Question, Split
@@ -62,6 +62,37 @@ def label(
         _ask_training(stage, asker, _guides(workspace, stage, say))
         _ask_heldout(stage, asker)
     return _report(stage, teacher.name, asker.tally, time.monotonic() - started)
+
+
+def as_it_can(
+    workspace: Workspace, stage: Stage, teacher: Teacher, say: Callable[[str], None]
+) -> tuple[Stage, Tally | None]:
+    """The stage, asking for rankings if the teacher's choices come without probabilities; and what it cost to know.
+
+    One question of the plan tells, and its answer is kept like any other; what it told is remembered.
+    """
+    groups = (
+        stage.training({}).next_round([])[:1] if isinstance(teacher, MayBeBare) and stage.queries_of("train") else []
+    )
+    if not groups or not isinstance(teacher, MayBeBare):
+        return stage, None
+    name, tally = f"ask/{teacher.name}/{teacher.prompt}", None
+    with workspace.lock("label"), Database.open(workspace.database) as database:
+        known = database.setting(name)
+        if known is None:
+            asker = Asker(teacher, database, 1, stage.settings.max_cost, 1, lambda _: None)
+            remember_split(database, stage.settings)
+            database.add_queries(stage.queries)
+            answers = asker.ask([Asked(stage.question(groups[0]), "train", groups[0].pool)])
+            tally = asker.tally
+            for answer in answers.values():
+                bare = max(answer.probabilities or (0.0,)) == 1.0 if teacher.bare is None else teacher.bare
+                known = "rank" if bare else "best"
+                database.remember(name, known)
+    if known != "rank":
+        return stage, tally
+    say(f"{teacher.name} is asked to rank, which says more without probabilities (--ask best: one choice a call)")
+    return replace(stage, settings=replace(stage.settings, ask="rank")), tally
 
 
 def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> LabelReport:

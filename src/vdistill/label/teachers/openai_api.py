@@ -48,6 +48,7 @@ class OpenAITeacher:
             patience=patience or Patience(),
             calls_per_minute=options.calls_per_minute,
         )
+        self.bare: bool | None = None  # whether it answers without probabilities; not known before the first answer
         self._hard_said = False
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -92,8 +93,10 @@ class OpenAITeacher:
         answer, soft = read_answer(document, question)
         if isinstance(answer, Failure):
             return answer
-        if question.ask == "best" and not soft:
-            self._say_hard()
+        if question.ask == "best":
+            self.bare = not soft
+            if not soft:
+                self._say_hard()
         read, written = used_tokens(document)
         return Answer(answer.probabilities, answer.order, read + written, self._cost(read, written))
 
