@@ -9,7 +9,8 @@ The teacher is the table of simulated shoppers: soft answers are its probabiliti
 Held-out queries × held-out items, by the shop's qrels. All calls go to training queries. The banded cycles show five
 pictures, bands of the backbone's scores first, then twice of the student's that was trained so far; with hard answers
 they are ranked, as in arXiv 2510.12014. `cycles` is the default schedule in three runs of `label` with a `distill`
-after each, so that the student guides the second and the third.
+after each, so that the student guides the second and the third; `ranked` is the default schedule where the pictures are
+ranked, as `label` lets a teacher do that gives no probabilities.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from vdistill.student import open_student
 from vdistill.workspace import Workspace, create
 
 SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
-SCHEDULES = ("adaptive", "cycles", "random", "narrow", "knockout", "banded")
+SCHEDULES = ("adaptive", "ranked", "cycles", "random", "narrow", "knockout", "banded")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10")
 CYCLES, CYCLE_EPOCHS = 3, 10
 
@@ -77,7 +78,8 @@ def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, e
             queries=str(queries),
             budget=calls,
             backbone=str(shop / "backbone"),
-            schedule="adaptive" if schedule == "cycles" else schedule,  # type: ignore[arg-type]
+            schedule="adaptive" if schedule in ("cycles", "ranked") else schedule,  # type: ignore[arg-type]
+            ask="rank" if schedule == "ranked" else "best",
             guide="none",
             seed=seed,
         )
