@@ -39,6 +39,16 @@ def vision_text_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def chinese_clip_folder(tmp_path_factory):
+    return models.chinese_clip(tmp_path_factory.mktemp("chinese_clip"))
+
+
+@pytest.fixture(scope="session")
+def altclip_folder(tmp_path_factory):
+    return models.altclip(tmp_path_factory.mktemp("altclip"))
+
+
+@pytest.fixture(scope="session")
 def clip_encoder(clip_folder):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
     assert encoder.fingerprint

@@ -73,6 +73,32 @@ def vision_text(folder: Path) -> Path:
     return _save(folder, model, tokenizer, _clip_processor())
 
 
+def chinese_clip(folder: Path) -> Path:
+    """ChineseCLIPModel, BertTokenizer, ChineseCLIPImageProcessor."""
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
+
+    tokenizer = _bert_tokenizer()
+    torch.manual_seed(0)
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": 48}
+    vision = {**VISION, "projection_dim": DIM}
+    model = ChineseCLIPModel(ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM))
+    size = {"height": SIDE, "width": SIDE}
+    return _save(folder, model, tokenizer, ChineseCLIPImageProcessorPil(size=size, do_center_crop=False))
+
+
+def altclip(folder: Path) -> Path:
+    """AltCLIPModel (an XLM-RoBERTa text tower, a CLIP image tower), XLMRobertaTokenizer, CLIPImageProcessor."""
+    from transformers import AltCLIPConfig, AltCLIPModel
+
+    tokenizer = _xlm_roberta_tokenizer()
+    torch.manual_seed(0)
+    text = {**TOWER, **_ids(tokenizer), "max_position_embeddings": 50, "project_dim": 24, "type_vocab_size": 1}
+    vision = {**VISION, "projection_dim": DIM}
+    model = AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM))
+    return _save(folder, model, tokenizer, _clip_processor())
+
+
 def _ids(tokenizer) -> dict[str, int | None]:
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in names}}
@@ -153,3 +179,13 @@ def _bert_tokenizer():
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *WORDS]
     vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     return BertTokenizer(vocab=vocab, model_max_length=48)
+
+
+def _xlm_roberta_tokenizer():
+    from transformers import XLMRobertaTokenizer
+
+    letters = [chr(code) for code in range(33, 127)]
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters, *(f"▁{word}" for word in WORDS), "<mask>"]
+    scores = [0.0, 0.0, 0.0, 0.0, -1.0, *[-5.0] * len(letters), *[-2.0] * len(WORDS), 0.0]
+    vocab = list(dict.fromkeys(zip(pieces, scores, strict=True)))
+    return XLMRobertaTokenizer(vocab=vocab, model_max_length=48)

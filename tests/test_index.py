@@ -425,7 +425,7 @@ def test_a_store_is_never_changed_by_reading(indexed):
 # Exported encoders answer as the model does
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "siglip2", "vision_text"])
+@pytest.mark.parametrize("name", ["clip", "siglip", "siglip2", "vision_text", "chinese_clip", "altclip"])
 def test_exported_encoders_equal_the_model(name, request, tmp_path, capfd):
     encoder = DualEncoder.load(str(request.getfixturevalue(f"{name}_folder")), device="cpu", precision="fp32")
     capfd.readouterr()

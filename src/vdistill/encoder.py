@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import hashlib
 import inspect
 import json
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,21 +13,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
+from vdistill.pretrained import load_errors, load_parts, text_limit, with_adapter
 
-DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
 Precision = Literal["fp32", "bf16"]
 
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
 _VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
 # Text towers that were trained on padding of a fixed length, without an attention mask.
 _PADS_TO_MAX = frozenset({"siglip", "siglip2"})
-# Their position ids start behind the padding id.
-_POSITION_OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "altclip": 2}
 
 
 @dataclass
@@ -53,25 +48,24 @@ class DualEncoder:
         cls,
         source: str,
         *,
-        revision: str | None = None,
         adapter: Path | None = None,
         device: str = "auto",
         precision: str = "auto",
     ) -> DualEncoder:
-        """Open a hub id or a local folder; `adapter` is a PEFT folder that is merged into the weights.
+        """Open a hub id, `ID@REVISION` or a local folder; the PEFT folder `adapter` is merged into the weights.
 
         Raises VdistillError where the model cannot be had, is no dual encoder, or the adapter does not fit it.
         """
         where = pick_device(device)
-        with _load_errors(source):
-            model, tokenizer, config = _load_parts(source, revision)
+        with load_errors(source):
+            model, tokenizer, config = load_parts(source)
         if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
             raise VdistillError(
                 f"{source} is a {type(model).__name__}, not a dual encoder",
                 hint="give a model with an image and a text tower: CLIP, SigLIP, VisionTextDualEncoder, …",
             )
         if adapter is not None:
-            model = _with_adapter(model, adapter)
+            model = with_adapter(model, adapter)
         model.requires_grad_(False)
         return cls(
             source=source,
@@ -105,7 +99,7 @@ class DualEncoder:
     @cached_property
     def max_text_length(self) -> int:
         """Tokens that the text tower can read; what lies beyond is cut."""
-        return _text_limit(self.model.config, self.tokenizer)
+        return text_limit(self.model.config, self.tokenizer)
 
     @cached_property
     def text_input_names(self) -> tuple[str, ...]:
@@ -174,6 +168,11 @@ class DualEncoder:
     def to_tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         """The arrays of a preprocessed batch on the model's device."""
         return {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
+
+    def blank(self, count: int = 1) -> dict[str, Tensor]:
+        """The inputs of `count` white pictures."""
+        one = self.preprocessing.stack([self.preprocessing(Image.new("RGB", (64, 64), "white"))])
+        return {name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self.to_tensors(one).items()}
 
     def lora_targets(self, layers: int | None) -> list[str]:
         """Names of the linear layers that training adapts: the image tower's last `layers` blocks and its projection.
@@ -245,107 +244,3 @@ def _cpu_multiplies_bf16() -> bool:
 def _pooled(features: Any) -> Tensor:
     """Transformers 5 returns an output object where 4 returned the tensor."""
     return features if isinstance(features, Tensor) else features.pooler_output
-
-
-def _load_parts(source: str, revision: str | None) -> tuple[Any, Any, dict[str, Any]]:
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        config, _ = ImageProcessingMixin.get_image_processor_dict(source, revision=revision)
-        model = AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
-    return model, tokenizer, config
-
-
-def _with_adapter(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
-
-    try:
-        with quiet_transformers(), quiet_peft():
-            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except Exception as error:  # peft, safetensors and json each raise their own kinds
-        raise VdistillError(
-            f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
-            hint="run `vdistill distill` to train it again; judgments are not affected",
-        ) from error
-
-
-def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
-    """How many texts are longer than the text tower of `source` can read, and its limit in tokens.
-
-    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had.
-    """
-    from transformers import AutoConfig, AutoTokenizer
-
-    with _load_errors(source), quiet_transformers():
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        limit = _text_limit(config, tokenizer)
-        lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False).input_ids]
-    return sum(length > limit for length in lengths), limit
-
-
-def _text_limit(config: Any, tokenizer: Any) -> int:
-    text = config.text_config
-    positions = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
-    positions -= _POSITION_OFFSET.get(text.model_type, 0)
-    return int(min(positions, tokenizer.model_max_length))
-
-
-@contextlib.contextmanager
-def _load_errors(source: str) -> Iterator[None]:
-    try:
-        yield
-    except VdistillError:
-        raise
-    except Exception as error:  # hub, json, safetensors and transformers each raise their own kinds
-        if Path(source).is_dir():
-            raise VdistillError(
-                f"cannot load the backbone in {source}: {_first_line(error)}",
-                hint="it should be a folder written by save_pretrained: model, tokenizer and image processor",
-            ) from error
-        raise VdistillError(
-            f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)
-        ) from error
-
-
-def _offline_hint(source: str) -> str:
-    known = (DEFAULT_BACKBONE, "openai/clip-vit-large-patch14", "google/siglip-base-patch16-224",
-             "google/siglip2-base-patch16-224", "patrickjohncyh/fashion-clip")  # fmt: skip
-    folders = [entry.name for entry in Path.cwd().iterdir() if entry.is_dir()]
-    close = difflib.get_close_matches(source, [*known, *folders], n=3, cutoff=0.6)
-    asked = f"did you mean {' or '.join(close)}? " if close and source not in close else ""
-    return (
-        f"{asked}Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
-        "copy DIR here, and give --backbone DIR"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and notices off the terminal while something loads."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars is None:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Keep peft's warnings off the terminal: it uses names that are to go, and asks hubs for local models."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

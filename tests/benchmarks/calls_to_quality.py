@@ -30,7 +30,7 @@ from rich.table import Table
 from vdistill import queries as query_files
 from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill, embed
-from vdistill.distill.train import DistillSettings
+from vdistill.distill.settings import DistillSettings
 from vdistill.heldout import evaluate_mean
 from vdistill.label.prepare import LabelSettings, prepare
 from vdistill.label.run import label

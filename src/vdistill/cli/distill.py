@@ -45,7 +45,7 @@ def distill(
 
     from vdistill.distill.run import Where
     from vdistill.distill.run import distill as run
-    from vdistill.distill.train import DistillSettings
+    from vdistill.distill.settings import DistillSettings
 
     settings = DistillSettings(
         loss=loss.value,

@@ -17,14 +17,17 @@ from vdistill.catalog import Catalog
 from vdistill.database import Database
 from vdistill.distill import calls as lessons
 from vdistill.distill import card
+from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import Checkpoint, training_key
 from vdistill.distill.pictures import Pictures
-from vdistill.distill.train import DistillSettings, Lesson, Progress, attach, train
-from vdistill.encoder import DualEncoder, quiet_peft, quiet_transformers
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.train import Lesson, Progress, train
+from vdistill.encoder import DualEncoder
 from vdistill.errors import ImageError, VdistillError
 from vdistill.heldout import HeldOut, evaluate_mean, from_judgments
 from vdistill.heldout_judgments import admissible
 from vdistill.images import file_sha256, load
+from vdistill.pretrained import quiet_peft, quiet_transformers
 from vdistill.records import Item, Judgment
 from vdistill.splits import split_of
 from vdistill.student import SCHEMA_VERSION, adapter_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,26 +17,11 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.checkpoint import Checkpoint
 from vdistill.distill.losses import bradley_terry_loss, drift_retention, listwise_loss, title_retention
 from vdistill.distill.pictures import Pictures
-from vdistill.encoder import DualEncoder, quiet_peft
+from vdistill.distill.settings import DistillSettings
+from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
-
-
-@dataclass(frozen=True, slots=True)
-class DistillSettings:
-    """How to train. `train_layers` None adapts every block of the image tower, 0 only its projection."""
-
-    loss: Literal["bradley-terry", "listwise"] = "listwise"
-    rank: int = 32
-    train_layers: int | None = None
-    epochs: int = 30
-    batch_images: int = 128
-    lr: float = 1e-3
-    temperature: float = 0.12
-    retention: float = 0.3
-    augment: bool = True
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,24 +48,6 @@ class Progress:
     loss: float
     retention: float
     images: int
-
-
-def attach(encoder: DualEncoder, settings: DistillSettings) -> int:
-    """Wrap the encoder's model with a fresh LoRA adapter; returns how many parameters train."""
-    from peft import LoraConfig, get_peft_model
-
-    targets = encoder.lora_targets(settings.train_layers)
-    if not targets:
-        raise VdistillError(
-            f"--train-layers 0: {encoder.source} has no projection to train", hint="train one block or more"
-        )
-    if settings.rank < 1:
-        raise VdistillError(f"--rank {settings.rank} is out of range", hint="8 to 64 is usual")
-    torch.manual_seed(settings.seed)
-    config = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=targets, bias="none")
-    with quiet_peft():
-        encoder.model = get_peft_model(encoder.model, config)
-    return sum(parameter.numel() for parameter in encoder.model.parameters() if parameter.requires_grad)
 
 
 def train(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vdistill.encoder import DEFAULT_BACKBONE, DualEncoder
+from vdistill.encoder import DualEncoder
 from vdistill.images import load
+from vdistill.pretrained import DEFAULT_BACKBONE
 from vdistill.records import Item
 from vdistill.student import open_student
 from vdistill.workspace import Workspace

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vdistill.encoder import pick_device, pick_precision, quiet_transformers
+from vdistill.encoder import pick_device, pick_precision
 from vdistill.errors import ImageError, TeacherError, VdistillError
 from vdistill.label.prompts import Wording, letters
 from vdistill.label.teacher import Price, Written
@@ -23,6 +23,7 @@ from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.pictures import shown
 from vdistill.label.teachers.vlm_processor import letter_ids, load_processor, model_inputs
+from vdistill.pretrained import quiet_transformers
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512

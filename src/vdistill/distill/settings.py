@@ -1,0 +1,39 @@
+"""How a student is trained: all that decides the outcome, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class DistillSettings:
+    """How to train.
+
+    train_layers: blocks of the image tower to adapt, from the last; None all, 0 its projection alone.
+    alpha: LoRA's scale, None for twice the rank.  dropout: of the adapter's inputs, in [0, 1).
+    dora, rslora: weight-decomposed (arXiv 2402.09353) and rank-stabilised (arXiv 2312.03732) adapters.
+    accumulate: steps whose gradients make one update of the weights.
+    temperature: cosines are divided by it before they are compared with the teacher's preferences.
+    retention: weight of the term that holds what the backbone knew; None to choose it while training.
+    validation: share of the training queries and of the training items that only validate, in [0, 1).
+    patience: epochs without a better validation nDCG after which training stops; 0 to never stop early.
+    """
+
+    loss: Literal["bradley-terry", "listwise"] = "listwise"
+    rank: int = 32
+    alpha: float | None = None
+    dropout: float = 0.0
+    dora: bool = False
+    rslora: bool = False
+    train_layers: int | None = None
+    epochs: int = 30
+    batch_images: int = 128
+    accumulate: int = 1
+    lr: float = 1e-3
+    temperature: float = 0.12
+    retention: float | None = 0.3
+    validation: float = 0.0
+    patience: int = 10
+    augment: bool = True
+    seed: int = 0

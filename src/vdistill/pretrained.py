@@ -1,0 +1,138 @@
+"""Pretrained models and what can go wrong with them: hub ids and folders, adapters, words for those without network."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vdistill.errors import VdistillError
+
+DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
+
+# Their position ids start behind the padding id.
+_POSITION_OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "altclip": 2}
+
+
+def hub_name(source: str) -> tuple[str, str | None]:
+    """`NAME@REVISION` as name and revision; a folder, and a name without one, have none."""
+    name, mark, revision = source.rpartition("@")
+    return (name, revision) if mark and name and not Path(source).is_dir() else (source, None)
+
+
+def load_parts(source: str) -> tuple[Any, Any, dict[str, Any]]:
+    """The model (float32), its tokenizer, and the settings of its image processor."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    name, revision = hub_name(source)
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        config, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
+        model = AutoModel.from_pretrained(name, revision=revision, trust_remote_code=False, dtype=torch.float32)
+    return model, tokenizer, config
+
+
+def with_adapter(model: Any, adapter: Path) -> Any:
+    """The model with the PEFT folder `adapter` merged into its weights. Raises VdistillError where they do not fit."""
+    from peft import PeftModel
+
+    try:
+        with quiet_transformers(), quiet_peft():
+            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except Exception as error:  # peft, safetensors and json each raise their own kinds
+        raise VdistillError(
+            f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
+            hint="run `vdistill distill` to train it again; judgments are not affected",
+        ) from error
+
+
+def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
+    """How many texts are longer than the text tower of `source` can read, and its limit in tokens.
+
+    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    with load_errors(source), quiet_transformers():
+        name, revision = hub_name(source)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        limit = text_limit(config, tokenizer)
+        lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False).input_ids]
+    return sum(length > limit for length in lengths), limit
+
+
+def text_limit(config: Any, tokenizer: Any) -> int:
+    """Tokens that the text tower of this config can read."""
+    text = config.text_config
+    positions = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
+    positions -= _POSITION_OFFSET.get(text.model_type, 0)
+    return int(min(positions, tokenizer.model_max_length))
+
+
+@contextlib.contextmanager
+def load_errors(source: str) -> Iterator[None]:
+    """Turn what libraries raise while `source` is loaded into one clear line."""
+    try:
+        yield
+    except VdistillError:
+        raise
+    except Exception as error:  # hub, json, safetensors and transformers each raise their own kinds
+        if Path(source).is_dir():
+            raise VdistillError(
+                f"cannot load the backbone in {source}: {_first_line(error)}",
+                hint="it should be a folder written by save_pretrained: model, tokenizer and image processor",
+            ) from error
+        raise VdistillError(
+            f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)
+        ) from error
+
+
+def _offline_hint(source: str) -> str:
+    name, revision = hub_name(source)
+    known = (DEFAULT_BACKBONE, "openai/clip-vit-large-patch14", "google/siglip-base-patch16-224",
+             "google/siglip2-base-patch16-224", "patrickjohncyh/fashion-clip")  # fmt: skip
+    folders = [entry.name for entry in Path.cwd().iterdir() if entry.is_dir()]
+    close = difflib.get_close_matches(source, [*known, *folders], n=3, cutoff=0.6)
+    at = f" --revision {revision}" if revision else ""
+    asked = f"did you mean {' or '.join(close)}? " if close and source not in close else ""
+    return (
+        f"{asked}Without network: on a machine that has it run `hf download {name}{at} --local-dir DIR`, "
+        "copy DIR here, and give --backbone DIR"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and notices off the terminal while something loads."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars is None:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep peft's warnings off the terminal: it uses names that are to go, and asks hubs for local models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

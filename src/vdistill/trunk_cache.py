@@ -1,0 +1,91 @@
+"""What leaves the trunk, on disk: one safetensors file for every batch of pictures, read by memory map.
+
+A folder belongs to one model and one cut; states are found by the hash of the picture's file. All of it may be deleted
+at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vdistill.trunk import Trunk
+from vdistill.workspace import replacing, writing
+
+FOLDER = "trunk"
+GIB = 1024**3
+
+
+class TrunkCache:
+    """The states of pictures below one cut; `root` is the folder for all of them."""
+
+    def __init__(self, root: Path, trunk: Trunk) -> None:
+        self.trunk = trunk
+        self._folder = root / trunk.key
+        self._parts: list[Any] = []
+        self._at: dict[str, tuple[int, int]] = {}
+        for path in sorted(self._folder.glob("*.safetensors")):
+            self._open(path)
+
+    def missing(self, sha256: Sequence[str]) -> list[int]:
+        """Places of the pictures that are not kept yet."""
+        return [place for place, key in enumerate(sha256) if key not in self._at]
+
+    def has(self, sha256: str) -> bool:
+        """Whether the picture is kept."""
+        return sha256 in self._at
+
+    def make_room(self, count: int, limit: float) -> bool:
+        """Whether `count` more pictures fit into `limit` bytes; what other models left is deleted for it."""
+        need = count * self.trunk.bytes_per_picture
+        if _size(self._folder) + need > limit:
+            return False
+        if _size(self._folder.parent) + need > limit:
+            for other in self._folder.parent.iterdir():
+                if other != self._folder:
+                    shutil.rmtree(other, ignore_errors=True)
+        return True
+
+    def add(self, sha256: Sequence[str], states: Tensor) -> None:
+        """Keep (n, tokens, width) states. Raises VdistillError where the disk refuses."""
+        path = self._folder / f"{uuid.uuid4().hex}.safetensors"
+        with writing(path), replacing(path) as aside:
+            facts = {"sha256": json.dumps(list(sha256))}
+            save_file({"states": states.detach().cpu().contiguous()}, aside, metadata=facts)
+        self._open(path)
+
+    def read(self, sha256: Sequence[str]) -> Tensor:
+        """(n, tokens, width) the states of pictures that are kept."""
+        found = torch.empty(len(sha256), *self.trunk.shape, dtype=self.trunk.dtype)
+        for row, key in enumerate(sha256):
+            part, place = self._at[key]
+            found[row] = self._parts[part][place]
+        return found
+
+    def _open(self, path: Path) -> None:
+        try:
+            file = safe_open(path, "pt").__enter__()  # mapped for as long as this object lives
+            keys = json.loads(file.metadata()["sha256"])
+            states = file.get_slice("states")
+            if list(states.get_shape()) != [len(keys), *self.trunk.shape]:
+                raise ValueError(states.get_shape())
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError):  # it is made again
+                path.unlink()
+            return
+        self._at.update({key: (len(self._parts), place) for place, key in enumerate(keys)})
+        self._parts.append(states)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
