@@ -104,3 +104,24 @@ def test_of_very_many_images_without_pools_those_of_a_call_stay_together():
     found = steps(calls, 30, np.random.default_rng(0))
     assert {int(row) for step in found for row in step.rows} == set(range(400))
     assert all(step.share == 1.0 and len(step.images) <= 30 for step in found)
+
+
+def test_the_first_choices_of_a_ranking_weigh_most_and_a_call_weighs_one():
+    calls = read([ranking("q", "abcd", (2, 0, 1, 3)), choice("q", "ab", (0.9, 0.1))])
+    assert calls.mass.tolist() == pytest.approx([16 / 21, 4 / 21, 1 / 21, 1.0])
+
+
+@given(st.integers(0, 9))
+def test_what_validates_is_taken_out_of_the_calls(seed):
+    rng = np.random.default_rng(seed)
+    calls = random_calls(rng, 60, 4, pooled=True)
+    queries = np.array([text == "q1" for text in calls.queries])
+    items = rng.random(len(calls.items)) < 0.3
+    left = calls.without(queries, items)
+    assert "q1" not in left.queries
+    gone = {key for key, out in zip(calls.items, items, strict=True) if out}
+    assert not gone.intersection(left.items)
+    assert set(np.unique(left.image[left.shown])) == set(range(len(left.items)))
+    assert (left.shown.sum(axis=1) > 1).all()
+    np.testing.assert_allclose(left.target.sum(axis=1), 1.0, atol=1e-5)
+    assert (left.target[~left.shown] == 0).all()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vdistill.distill.losses import bradley_terry_loss, drift_retention, listwise_loss, title_retention
+from vdistill.distill.losses import bradley_terry_loss, listwise_loss
 
 
 def row(*values):
@@ -13,7 +13,7 @@ def row(*values):
 
 
 def ones(scores):
-    return torch.ones_like(scores, dtype=torch.bool), torch.ones_like(scores)
+    return torch.ones_like(scores, dtype=torch.bool), torch.ones_like(scores), torch.ones(len(scores))
 
 
 def test_bradley_terry_of_a_pair_is_the_cross_entropy_of_its_win():
@@ -26,17 +26,17 @@ def test_bradley_terry_of_a_pair_is_the_cross_entropy_of_its_win():
 def test_bradley_terry_is_least_where_the_student_agrees():
     target = row(0.6, 0.3, 0.1)
     agree = 0.1 * torch.log(target)
-    shown, weight = ones(target)
-    best = bradley_terry_loss(agree, target, shown, weight, 0.1)
+    shown, weight, mass = ones(target)
+    best = bradley_terry_loss(agree, target, shown, weight, mass, 0.1)
     for _ in range(20):
         other = agree + 0.05 * torch.randn(1, 3)
-        assert bradley_terry_loss(other, target, shown, weight, 0.1) >= best
+        assert bradley_terry_loss(other, target, shown, weight, mass, 0.1) >= best
 
 
 def test_a_hard_pick_says_nothing_of_the_pairs_it_left():
-    target, (shown, weight) = row(1.0, 0.0, 0.0), ones(row(0, 0, 0))
-    a = bradley_terry_loss(row(0.5, 0.1, 0.4), target, shown, weight, 1.0)
-    b = bradley_terry_loss(row(0.5, 0.4, 0.1), target, shown, weight, 1.0)
+    target, (shown, weight, mass) = row(1.0, 0.0, 0.0), ones(row(0, 0, 0))
+    a = bradley_terry_loss(row(0.5, 0.1, 0.4), target, shown, weight, mass, 1.0)
+    b = bradley_terry_loss(row(0.5, 0.4, 0.1), target, shown, weight, mass, 1.0)
     assert a.item() == pytest.approx(b.item())
 
 
@@ -45,7 +45,7 @@ def test_padding_changes_nothing(loss):
     scores, target = row(0.3, 0.1), row(0.8, 0.2)
     plain = loss(scores, target, *ones(scores), 0.1)
     shown = torch.tensor([[True, True, False]])
-    padded = loss(row(0.3, 0.1, 0.9), row(0.8, 0.2, 0.0), shown, row(1, 1, 5), 0.1)
+    padded = loss(row(0.3, 0.1, 0.9), row(0.8, 0.2, 0.0), shown, row(1, 1, 5), torch.ones(1), 0.1)
     assert padded.item() == pytest.approx(plain.item())
     assert torch.isfinite(padded)
 
@@ -59,16 +59,14 @@ def test_listwise_is_the_cross_entropy_of_the_distributions():
 @pytest.mark.parametrize("loss", [bradley_terry_loss, listwise_loss])
 def test_padded_rows_have_finite_gradients(loss):
     scores = row(0.3, 0.1, 0.0).requires_grad_()
-    loss(scores, row(1.0, 0.0, 0.0), torch.tensor([[True, True, False]]), row(1, 1, 1), 0.05).backward()
+    loss(scores, row(1.0, 0.0, 0.0), torch.tensor([[True, True, False]]), row(1, 1, 1), torch.ones(1), 0.05).backward()
     assert torch.isfinite(scores.grad).all()
     assert scores.grad[0, 2] == 0
 
 
-def test_retention_is_zero_for_the_backbone_and_grows_with_distance():
-    torch.manual_seed(0)
-    before, titles, step = (torch.nn.functional.normalize(torch.randn(6, 8), dim=1) for _ in range(3))
-    near, far = (torch.nn.functional.normalize(before + size * step, dim=1) for size in (0.1, 0.8))
-    assert title_retention(before, before, titles, 20.0).item() == pytest.approx(0, abs=1e-6)
-    assert 0 < title_retention(near, before, titles, 20.0) < title_retention(far, before, titles, 20.0)
-    assert drift_retention(before, before).item() == pytest.approx(0, abs=1e-6)
-    assert 0 < drift_retention(near, before) < drift_retention(far, before)
+def test_a_call_without_mass_says_nothing():
+    scores, target = torch.tensor([[0.3, 0.1], [0.0, 0.9]]), torch.tensor([[0.8, 0.2], [1.0, 0.0]])
+    shown, weight = torch.ones(2, 2, dtype=torch.bool), torch.ones(2, 2)
+    for loss in (bradley_terry_loss, listwise_loss):
+        alone = loss(scores[:1], target[:1], shown[:1], weight[:1], torch.ones(1), 0.1)
+        assert loss(scores, target, shown, weight, torch.tensor([1.0, 0.0]), 0.1).item() == pytest.approx(alone.item())

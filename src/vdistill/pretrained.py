@@ -29,14 +29,21 @@ def hub_name(source: str) -> tuple[str, str | None]:
 def load_parts(source: str) -> tuple[Any, Any, dict[str, Any]]:
     """The model (float32), its tokenizer, and the settings of its image processor."""
     from transformers import AutoModel, AutoTokenizer
-    from transformers.image_processing_base import ImageProcessingMixin
 
     name, revision = hub_name(source)
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        config, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
         model = AutoModel.from_pretrained(name, revision=revision, trust_remote_code=False, dtype=torch.float32)
-    return model, tokenizer, config
+    return model, tokenizer, image_processor_config(source)
+
+
+def image_processor_config(source: str) -> dict[str, Any]:
+    """The settings of the image processor of a hub id or folder."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    name, revision = hub_name(source)
+    config, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
+    return dict(config)
 
 
 def with_adapter(model: Any, adapter: Path) -> Any:

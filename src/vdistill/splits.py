@@ -13,5 +13,18 @@ def split_of(kind: Literal["item", "query"], key: str, holdout: float) -> Split:
 
     Growing `holdout` only ever moves keys from `train` to `heldout`.
     """
+    return "heldout" if _place(kind, key) < holdout else "train"
+
+
+def validates(kind: Literal["item", "query"], key: str, share: float) -> bool:
+    """Whether a training item or query is among the `share` that training only validates with.
+
+    Independent of `split_of`, so that it can be asked of what that left for training.
+    """
+    return _place(f"validation {kind}", key) < share
+
+
+def _place(kind: str, key: str) -> float:
+    """Where a key falls in [0, 1)."""
     digest = hashlib.sha256(f"{kind}\0{key}".encode()).digest()
-    return "heldout" if int.from_bytes(digest[:8], "big") / 2**64 < holdout else "train"
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -74,7 +74,7 @@ class TrunkCache:
 
     def _open(self, path: Path) -> None:
         try:
-            file = safe_open(path, "pt").__enter__()  # mapped for as long as this object lives
+            file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]  # mapped for as long as it lives
             keys = json.loads(file.metadata()["sha256"])
             states = file.get_slice("states")
             if list(states.get_shape()) != [len(keys), *self.trunk.shape]:

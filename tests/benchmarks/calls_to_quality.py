@@ -29,8 +29,9 @@ from rich.table import Table
 
 from vdistill import queries as query_files
 from vdistill.distill.pictures import Pictures
-from vdistill.distill.run import Where, distill, embed
+from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.towers import WholeTower, embed
 from vdistill.heldout import evaluate_mean
 from vdistill.label.prepare import LabelSettings, prepare
 from vdistill.label.run import label
@@ -132,7 +133,8 @@ def _judge(workspace: Workspace, shop: Path) -> dict[str, float]:
     heldout = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, 0.2)
     encoder = open_student(workspace)
     paths = {item.id: item.path for item in items}
-    images = embed(encoder, Pictures([paths[key] for key in heldout.items], encoder.preprocessing))
+    pictures = Pictures([paths[key] for key in heldout.items], encoder.preprocessing)
+    images = embed(WholeTower(encoder, pictures)).cpu().numpy()
     texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
     return evaluate_mean(heldout, images, texts, titles)
 

@@ -1,12 +1,15 @@
 """`vdistill distill`."""
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vdistill.cli import console
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+
+ADAPTER, TRAINING, INSTEAD = "Adapter", "Training", "Instead"
 
 
 class Loss(str, Enum):
@@ -24,47 +27,129 @@ def register(app: typer.Typer) -> None:
 def distill(
     session: Session,
     backbone: BackboneOption = None,
-    loss: Annotated[Loss, typer.Option(help="Pairs of what the teacher saw, or whole lists.")] = Loss.listwise,
-    rank: Annotated[int, typer.Option(min=1, help="LoRA rank.")] = 32,
+    loss: Annotated[
+        Loss, typer.Option(help="Pairs of what the teacher saw, or whole lists.", rich_help_panel=TRAINING)
+    ] = Loss.listwise,
+    rank: Annotated[int, typer.Option(min=1, help="LoRA rank.", rich_help_panel=ADAPTER)] = 32,
+    alpha: Annotated[
+        float | None, typer.Option(min=0, help="LoRA scale.", show_default="2 × rank", rich_help_panel=ADAPTER)
+    ] = None,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Of the adapter's inputs.", rich_help_panel=ADAPTER)
+    ] = 0.0,
+    dora: Annotated[bool, typer.Option("--dora", help="Weight-decomposed adapter.", rich_help_panel=ADAPTER)] = False,
+    rslora: Annotated[bool, typer.Option("--rslora", help="Rank-stabilised scale.", rich_help_panel=ADAPTER)] = False,
     train_layers: Annotated[
         int | None,
-        typer.Option(min=0, help="Blocks to train, from the last; 0 the projection alone.", show_default="all"),
+        typer.Option(
+            min=0,
+            help="Blocks to train, from the last; 0 the projection alone. What lies below is computed once.",
+            show_default="all",
+            rich_help_panel=ADAPTER,
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the judgments.")] = 30,
-    batch_images: Annotated[int, typer.Option(min=2, help="Pictures encoded in a step.")] = 128,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on with an interrupted training.")] = False,
+    trunk_cache: Annotated[
+        float,
+        typer.Option(min=0, help="GiB on disk for what lies below the trained blocks.", rich_help_panel=ADAPTER),
+    ] = 8.0,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the judgments, at most.", rich_help_panel=TRAINING)
+    ] = 30,
+    batch_images: Annotated[
+        int, typer.Option(min=2, help="Pictures encoded in a step.", rich_help_panel=TRAINING)
+    ] = 128,
+    accumulate: Annotated[int, typer.Option(min=1, help="Steps to an update.", rich_help_panel=TRAINING)] = 1,
+    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.", rich_help_panel=TRAINING)] = 1e-3,
+    temperature: Annotated[
+        float, typer.Option(min=0.001, help="Of the student's cosines in the loss.", rich_help_panel=TRAINING)
+    ] = 0.08,
+    retention: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Weight of holding what the backbone knew.",
+            show_default="chosen by validation",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    validation: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.5, help="Share of training items and queries to validate with.", rich_help_panel=TRAINING
+        ),
+    ] = 0.1,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without a better validation; 0: all epochs.", rich_help_panel=TRAINING)
+    ] = 10,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=TRAINING)] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=TRAINING)] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=TRAINING)] = 0,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Also log to tensorboard, wandb, … (accelerate's trackers).", rich_help_panel=TRAINING),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not go on with an interrupted training.", rich_help_panel=TRAINING)
+    ] = False,
+    merge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the student that is there as a standard checkpoint into this folder.", rich_help_panel=INSTEAD
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the student on the teacher's judgments."""
     workspace = session.require()
+    if merge is not None:
+        from vdistill.distill.merge import write
+
+        write(workspace, merge)
+        if as_json:
+            console.document({"merged": str(merge)})
+        else:
+            console.result(f"the student as a standard checkpoint: {merge}")
+        return
     source = pick_backbone(workspace, backbone)
 
+    from vdistill.distill import crew
     from vdistill.distill.run import Where
     from vdistill.distill.run import distill as run
     from vdistill.distill.settings import DistillSettings
+    from vdistill.trunk_cache import GIB
 
     settings = DistillSettings(
         loss=loss.value,
         rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        dora=dora,
+        rslora=rslora,
         train_layers=train_layers,
         epochs=epochs,
         batch_images=batch_images,
+        accumulate=accumulate,
         lr=lr,
+        temperature=temperature,
+        retention=retention,
+        validation=validation,
+        patience=patience,
         seed=seed,
     )
-    with console.progress(session.quiet) as update:
+    ours, place = crew.join(device)
+    where = Where(source, place, precision, ours, trunk_cache * GIB, track)
+    with console.progress(session.quiet or not ours.leads) as update:
         report = run(
             workspace,
-            Where(source, device, precision),
+            where,
             settings,
             fresh=fresh,
-            say=session.say,
-            advance=lambda at: update(at.step, at.steps, f"epoch {at.epoch}  loss {at.loss:.3f}"),
+            say=session.say if ours.leads else lambda _: None,
+            advance=lambda at: update(at.step, at.steps, at.describe()),
         )
+    crew.leave()
+    if not ours.leads:
+        return
     if as_json:
         console.document(report.to_json())
         return

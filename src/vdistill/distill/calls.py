@@ -12,6 +12,9 @@ from vdistill import preferences
 from vdistill.errors import VdistillError
 from vdistill.records import Judgment
 
+# In a ranking each choice weighs this share of the one above it.
+HEAD = 0.25
+
 
 @dataclass(frozen=True)
 class Calls:
@@ -22,6 +25,7 @@ class Calls:
     target: (m, k) probabilities, rows summing to 1.
     pool:   (m,) number of the pool, −1 without one.
     weight: (n,) of an image: the inverse of how often it was shown, mean 1 over what was shown.
+    mass:   (m,) of a choice: those that a ranking is made of share 1, the first the most.
     """
 
     queries: tuple[str, ...]
@@ -32,6 +36,33 @@ class Calls:
     target: NDArray[np.float32]
     pool: NDArray[np.int64]
     weight: NDArray[np.float32]
+    mass: NDArray[np.float32]
+
+    def without(self, queries: NDArray[np.bool_], items: NDArray[np.bool_]) -> Calls:
+        """The calls of all but these queries (q,), with these items (n,) left out of what was shown.
+
+        A call is dropped where fewer than two items are left, or nothing of what it prefers.
+        """
+        shown = self.shown & ~items[self.image]
+        target = np.where(shown, self.target, 0.0)
+        mass = target.sum(axis=1)
+        kept = ~queries[self.query] & (shown.sum(axis=1) > 1) & (mass > 0)
+        shown, target = shown[kept], target[kept] / mass[kept, None]
+        used, image = np.unique(self.image[kept][shown], return_inverse=True)
+        asked, query = np.unique(self.query[kept], return_inverse=True)
+        renumbered = np.zeros(shown.shape, np.int64)
+        renumbered[shown] = image
+        return Calls(
+            queries=tuple(self.queries[i] for i in asked),
+            items=tuple(self.items[i] for i in used),
+            query=query,
+            image=renumbered,
+            shown=shown,
+            target=target.astype(np.float32),
+            pool=self.pool[kept],
+            weight=_weights(renumbered[shown], len(used)),
+            mass=self.mass[kept],
+        )
 
 
 def read(judgments: Sequence[Judgment]) -> Calls:
@@ -53,9 +84,6 @@ def read(judgments: Sequence[Judgment]) -> Calls:
             "all judgments are ties: the teacher preferred nothing",
             hint="another teacher, or `vdistill label --images-per-call 2`, may tell the pictures apart",
         )
-    times = np.bincount(image[shown], minlength=len(items)).astype(np.float32)
-    weight = 1.0 / np.maximum(times, 1.0)
-    weight /= (weight * times).sum() / times.sum()
     return Calls(
         queries=tuple(queries),
         items=tuple(items),
@@ -64,8 +92,23 @@ def read(judgments: Sequence[Judgment]) -> Calls:
         shown=shown,
         target=target,
         pool=np.array([-1 if judgment.pool is None else judgment.pool for judgment, *_ in rows]),
-        weight=weight.astype(np.float32),
+        weight=_weights(image[shown], len(items)),
+        mass=np.array([one for judgment in judgments for one in _masses(judgment)], np.float32),
     )
+
+
+def _masses(judgment: Judgment) -> NDArray[np.float64]:
+    """What each choice of a judgment weighs: in a ranking of what fits badly the order is mood."""
+    mass = HEAD ** np.arange(sum(1 for _ in preferences.picks(judgment)))
+    return np.asarray(mass / mass.sum())
+
+
+def _weights(shown: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """(count,) the inverse of how often each image was shown, with mean 1 over what was shown."""
+    times = np.bincount(shown, minlength=count).astype(np.float32)
+    weight = 1.0 / np.maximum(times, 1.0)
+    weight /= max((weight * times).sum(), 1e-12) / max(times.sum(), 1.0)
+    return np.asarray(weight, np.float32)
 
 
 def _unbiased(probabilities: Sequence[float], bias: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,38 +4,63 @@ from __future__ import annotations
 
 from typing import Any
 
+from vdistill.distill import curve
+
 
 def render(facts: dict[str, Any]) -> str:
     """The README of a student, from the facts in its `student.json`."""
     settings = "\n".join(f"- {name}: {value}" for name, value in facts["settings"].items())
+    data = facts["data"]
     return f"""---
 library_name: peft
 base_model: {facts["backbone"]}
+pipeline_tag: zero-shot-image-classification
 tags: [vdistill, lora, image-retrieval]
 ---
 
 # A vdistill student
 
-A LoRA adapter on the image tower of `{facts["backbone"]}`, trained on {facts["judgments"]} judgments of
-{", ".join(f"`{name}`" for name in facts["teachers"])}. The text tower is the backbone's own.
+A LoRA adapter on the image tower of `{facts["backbone"]}`, trained on {facts["judgments"]:,} judgments of
+{", ".join(f"`{name}`" for name in facts["teachers"])}: {data["queries"]:,} queries, {data["items"]:,} pictures. The
+text tower is the backbone's own.
+
+## Use
+
+```python
+from peft import PeftModel
+from transformers import AutoModel
+
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("{facts["backbone"]}"), "path/to/this/folder")
+```
 
 ## Held-out figures
 
-Unseen queries on unseen pictures, judged by the teacher ({facts["holdout"]:.0%} of items and queries held out).
+Unseen queries on unseen pictures, judged by the teacher ({facts["holdout"]:.0%} of items and queries held out), with
+95 % bootstrap intervals.
 
-{_table(facts["heldout"])}
+{_table(facts["heldout"], facts["ci95"])}
 
 ## Training
+
+![learning curve]({curve.FILE})
 
 {settings}
 """
 
 
-def _table(heldout: dict[str, dict[str, float]]) -> str:
+def _table(heldout: dict[str, dict[str, float]], ci95: dict[str, dict[str, tuple[float, float]]]) -> str:
     if not heldout:
         return "Not measured: there were no held-out judgments."
     models = list(heldout)
     metrics = list(heldout[models[0]])
-    head = f"| metric | {' | '.join(models)} |\n|---|{'---|' * len(models)}"
-    rows = [f"| {metric} | {' | '.join(f'{heldout[model][metric]:.3f}' for model in models)} |" for metric in metrics]
+    head = f"| metric | {' | '.join(models)} | gain |\n|---|{'---|' * (len(models) + 1)}"
+    rows = [
+        f"| {metric} | {' | '.join(_cell(heldout[model][metric], ci95[model].get(metric)) for model in models)} "
+        f"| {_cell(heldout['student'][metric] - heldout['backbone'][metric], ci95['student-backbone'].get(metric))} |"
+        for metric in metrics
+    ]
     return "\n".join([head, *rows])
+
+
+def _cell(value: float, interval: tuple[float, float] | None) -> str:
+    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -1,10 +1,10 @@
-"""Where an interrupted training goes on: weights and optimizer state after each epoch, in safetensors."""
+"""Where an interrupted training goes on: all its state after each epoch, in one safetensors file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,31 @@ from torch import Tensor, nn
 
 from vdistill.workspace import replacing, writing
 
+VERSION = 2  # of the file's layout: another one is not read, and the training starts over
+
+
+@dataclass
+class State:
+    """How far a training is. Chance hangs on seed and epoch alone, so no generator's state belongs to it.
+
+    memory: (n, dim) the vectors that the pictures last had.  best: the weights kept so far, with `peak` the highest
+    validation nDCG and `stale` the epochs since they were kept.  history: the figures of each epoch.
+    """
+
+    memory: Tensor
+    epoch: int = 0
+    retention: float = 0.0
+    peak: float = -1.0
+    stale: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    _TENSORS = ("memory", "best")
+
+    def facts(self) -> dict[str, object]:
+        """All but the tensors."""
+        return {name: value for name, value in asdict(self).items() if name not in self._TENSORS}
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -22,54 +47,55 @@ class Checkpoint:
     path: Path
     key: str
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, memory: Tensor, epoch: int) -> None:
-        """Replace the checkpoint by the state after `epoch` epochs; `memory`: what is kept beside the weights."""
-        tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in _trainable(model).items()}
-        tensors["memory"] = memory
-        for number, state in optimizer.state_dict()["state"].items():
-            tensors.update({f"state/{number}/{name}": torch.as_tensor(value) for name, value in state.items()})
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Replace the checkpoint by the state as it is now."""
+        tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in trained(model).items()}
+        tensors["memory"] = state.memory
+        tensors.update({f"best/{name}": value for name, value in state.best.items()})
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors.update({f"state/{number}/{name}": torch.as_tensor(value) for name, value in moments.items()})
+        facts = {"version": str(VERSION), "key": self.key, "state": json.dumps(state.facts())}
         with writing(self.path), replacing(self.path) as aside:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside,
-                      metadata={"key": self.key, "epoch": str(epoch)})  # fmt: skip
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, facts)
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, memory: Tensor) -> int:
-        """Put the saved state back; the number of epochs done, 0 where there is nothing that fits this training."""
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Put the saved state back into all three; nothing changes where none is saved that fits this training."""
         try:
             with safe_open(self.path, "pt") as file:
                 facts = file.metadata() or {}
-                if facts.get("key") != self.key:
-                    return 0
+                if (facts.get("version"), facts.get("key")) != (str(VERSION), self.key):
+                    return
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):  # none yet, or damaged: the training starts over, nothing else is lost
-            return 0
+            return
         with torch.no_grad():
-            for name, parameter in _trainable(model).items():
+            for name, parameter in trained(model).items():
                 parameter.copy_(tensors[f"weight/{name}"])
-            memory.copy_(tensors["memory"])
-        state: dict[int, dict[str, Tensor]] = {}
+            state.memory.copy_(tensors["memory"])
+        state.best = {
+            name.removeprefix("best/"): tensor.to(state.memory.device)
+            for name, tensor in tensors.items()
+            if name.startswith("best/")
+        }
+        for name, value in json.loads(facts["state"]).items():
+            setattr(state, name, value)
+        moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("state/"):
-                _, number, field = name.split("/")
-                state.setdefault(int(number), {})[field] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        return int(facts["epoch"])
+                _, number, what = name.split("/")
+                moments.setdefault(int(number), {})[what] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
     def remove(self) -> None:
         """The training is done."""
         self.path.unlink(missing_ok=True)
 
 
-def forget(folder: Path) -> None:
-    """Drop whatever checkpoint is in `folder`."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that train, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def training_key(*facts: object) -> str:
     """The key of a training from all that decides its outcome."""
-    import hashlib
-
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,20 +1,23 @@
-"""What the student is taught: the teacher's preferences, without forgetting what the backbone knew."""
+"""What the student is taught: the teacher's preferences over the images of a call."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax, logsigmoid, softmax
+from torch.nn.functional import log_softmax, logsigmoid
 
 
-def bradley_terry_loss(scores: Tensor, target: Tensor, shown: Tensor, weight: Tensor, tau: float) -> Tensor:
+def bradley_terry_loss(
+    scores: Tensor, target: Tensor, shown: Tensor, weight: Tensor, mass: Tensor, tau: float
+) -> Tensor:
     """Cross-entropy between the teacher's and the student's pairwise preferences, over all pairs of each call.
 
     scores: (calls, images) cosine similarities, in [-1, 1].
     target: (calls, images) the teacher's probabilities of each image among those shown; a pair's preference is
         p_i / (p_i + p_j), and a pair of two zeros says nothing.
     shown:  (calls, images) bool, False for padding.
-    weight: (calls, images) of each image; a pair weighs the product of its two.
+    weight: (calls, images) of each image; a pair weighs the product of its two, and as its call does.
+    mass:   (calls,) of each call.
     Returns a scalar in nats, the weighted mean over pairs.
     Source: Bradley & Terry 1952; as a distillation loss, arXiv 2510.12014, section 3.
     """
@@ -25,36 +28,18 @@ def bradley_terry_loss(scores: Tensor, target: Tensor, shown: Tensor, weight: Te
     margin = (scores[:, :, None] - scores[:, None, :]) / tau
     # Both orders of a pair are summed, so each term needs only its own half of the cross-entropy.
     nats = -wins * logsigmoid(margin)
-    mass = torch.where(pairs, weight[:, :, None] * weight[:, None, :], 0.0)
-    return 2 * (nats * mass).sum() / mass.sum().clamp_min(1e-12)
+    of_pair = torch.where(pairs, mass[:, None, None] * weight[:, :, None] * weight[:, None, :], 0.0)
+    return 2 * (nats * of_pair).sum() / of_pair.sum().clamp_min(1e-12)
 
 
-def listwise_loss(scores: Tensor, target: Tensor, shown: Tensor, weight: Tensor, tau: float) -> Tensor:
+def listwise_loss(scores: Tensor, target: Tensor, shown: Tensor, weight: Tensor, mass: Tensor, tau: float) -> Tensor:
     """Cross-entropy between the teacher's and the student's distribution over the images of each call.
 
-    Shapes as in `bradley_terry_loss`. Returns a scalar in nats, the mean over calls, each weighing as its images do.
+    Shapes as in `bradley_terry_loss`. Returns a scalar in nats, the mean over calls, each weighing its mass times
+    the mean weight of its images.
     Source: ListNet, Cao et al. 2007; with one-hot rows the Plackett–Luce likelihood of a first choice.
     """
     logits = (scores / tau).masked_fill(~shown, -torch.inf)
     nats = -(target * log_softmax(logits, dim=1).masked_fill(~shown, 0.0)).sum(dim=1)
-    mass = (weight * shown).sum(dim=1) / shown.sum(dim=1)
-    return (nats * mass).sum() / mass.sum().clamp_min(1e-12)
-
-
-def title_retention(student: Tensor, backbone: Tensor, titles: Tensor, scale: float) -> Tensor:
-    """KL divergence from the backbone's title ↔ image distributions to the student's, both directions.
-
-    student, backbone, titles: (n, dim) unit vectors of the same n images and of their titles.
-    scale: the backbone's own logit scale. Returns nats.
-    """
-    before, after = scale * titles @ backbone.T, scale * titles @ student.T
-    return 0.5 * (_kl(before, after) + _kl(before.T, after.T))
-
-
-def drift_retention(student: Tensor, backbone: Tensor) -> Tensor:
-    """Mean cosine distance between the student's and the backbone's (n, dim) unit vectors: for untitled catalogs."""
-    return (1.0 - (student * backbone).sum(dim=-1)).mean()
-
-
-def _kl(before: Tensor, after: Tensor) -> Tensor:
-    return kl_div(log_softmax(after, dim=1), softmax(before, dim=1), reduction="batchmean")
+    of_call = mass * (weight * shown).sum(dim=1) / shown.sum(dim=1)
+    return (nats * of_call).sum() / of_call.sum().clamp_min(1e-12)

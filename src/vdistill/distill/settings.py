@@ -31,9 +31,9 @@ class DistillSettings:
     batch_images: int = 128
     accumulate: int = 1
     lr: float = 1e-3
-    temperature: float = 0.12
-    retention: float | None = 0.3
-    validation: float = 0.0
+    temperature: float = 0.08
+    retention: float | None = None
+    validation: float = 0.1
     patience: int = 10
     augment: bool = True
     seed: int = 0

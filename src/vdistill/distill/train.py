@@ -1,124 +1,243 @@
-"""The training loop: LoRA on the image tower, the teacher's preferences as the loss, the text tower untouched."""
+"""The training loop: the teacher's preferences as the loss, what the backbone knew held, the best epoch kept."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vdistill.distill.augment import augmented
+from vdistill.distill.augment import crops
 from vdistill.distill.batches import Step, steps
 from vdistill.distill.calls import Calls
-from vdistill.distill.checkpoint import Checkpoint
-from vdistill.distill.losses import bradley_terry_loss, drift_retention, listwise_loss, title_retention
-from vdistill.distill.pictures import Pictures
+from vdistill.distill.checkpoint import Checkpoint, State, trained
+from vdistill.distill.crew import Crew
+from vdistill.distill.losses import bradley_terry_loss, listwise_loss
+from vdistill.distill.retention import START, Titles, drift, steered
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.towers import Tower
+from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
+# The weights of an epoch are kept unless an earlier one validated better by more: validation data are few.
+SLACK = 0.005
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is taught: calls, their pictures, text embeddings, and what the backbone knew of those pictures.
+    """What is taught: calls, the tower over their pictures, and what the backbone knew of those pictures.
 
-    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.  titles: (images, dim), None without.
+    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.  titles: None where some have none.
     """
 
     calls: Calls
-    pictures: Pictures
+    tower: Tower
     texts: Tensor
     before: Tensor
-    titles: Tensor | None
+    titles: Titles | None
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """After a step: how far, and the mean losses of the epoch so far, in nats."""
+    """After a step: how far, the mean losses of the epoch so far in nats, pictures a second, the last validation."""
 
     step: int
     steps: int
     epoch: int
     loss: float
     retention: float
-    images: int
+    images_per_second: float
+    validation: float | None
+
+    def describe(self) -> str:
+        """One line for a progress bar."""
+        validated = "" if self.validation is None else f"  validation nDCG@10 {self.validation:.3f}"
+        return f"epoch {self.epoch}  loss {self.loss:.3f}{validated}  {self.images_per_second:.0f} images/s"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told: `advance` after each step, `epoch` the figures of each epoch."""
+
+    advance: Callable[[Progress], None]
+    epoch: Callable[[dict[str, float]], None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did: its steps, and the figures of its epochs."""
+
+    steps: int
+    history: list[dict[str, float]]
 
 
 def train(
-    encoder: DualEncoder,
-    lesson: Lesson,
-    settings: DistillSettings,
-    checkpoint: Checkpoint,
-    advance: Callable[[Progress], None],
-) -> int:
-    """Train the attached adapter; returns the number of steps. An interrupted training goes on after its last epoch.
+    encoder: DualEncoder, lesson: Lesson, settings: DistillSettings, checkpoint: Checkpoint, crew: Crew, watch: Watch
+) -> Trained:
+    """Train the attached adapter. An interrupted training goes on after its last epoch, to the same end.
 
-    Raises VdistillError when the loss is no longer a number.
+    Raises VdistillError when the loss is no longer a number; the checkpoint then holds the last good epoch.
     """
-    trainable = [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=0.01)
-    per_epoch = len(_epoch_steps(lesson.calls, settings, 0))
-    total = per_epoch * settings.epochs
-    memory = lesson.before.clone()  # (images, dim): the vectors that the images last had
-    for epoch in range(checkpoint.load(encoder.model, optimizer, memory), settings.epochs):
-        encoder.model.train()
-        rng = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)  # all chance hangs on the epoch alone,
-        torch.manual_seed(settings.seed * 100_003 + epoch)  # so a resumed training is the same training
-        sums = np.zeros(3)
-        for number, step in enumerate(_epoch_steps(lesson.calls, settings, epoch)):
-            done = epoch * per_epoch + number
-            for group in optimizer.param_groups:
-                group["lr"] = settings.lr * _schedule(done, total)
-            losses = _losses(encoder, lesson, step, settings, rng, memory)
-            # Only the images of this step learn from it: by as much as if all of their calls were there alone.
-            total_loss = losses[0] / step.share + settings.retention * losses[1]
-            if not torch.isfinite(total_loss):
-                raise VdistillError(
-                    f"the loss is no longer a number (epoch {epoch + 1}, step {number + 1})",
-                    hint=f"a smaller --lr than {settings.lr:g} helps; the student trained before is untouched",
-                )
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(total_loss)
-            torch.nn.utils.clip_grad_norm_(trainable, 1.0)
-            optimizer.step()
-            sums += (1, losses[0].item(), losses[1].item())
-            advance(Progress(done + 1, total, epoch + 1, sums[1] / sums[0], sums[2] / sums[0], len(step.images)))
-        checkpoint.save(encoder.model, optimizer, memory, epoch + 1)
+    loop = _Loop(encoder, lesson, settings, crew, watch)
+    checkpoint.load(encoder.model, loop.optimizer, loop.state)
+    while not loop.finished:
+        with _memory_errors(settings):
+            loop.epoch()
+        if crew.leads:
+            checkpoint.save(encoder.model, loop.optimizer, loop.state)
+        crew.wait()
+    loop.take_best()
     encoder.model.eval()
-    return total
+    return Trained(loop.per_epoch * loop.state.epoch, loop.state.history)
 
 
-def _losses(
-    encoder: DualEncoder, lesson: Lesson, step: Step, settings: DistillSettings, rng: torch.Generator, memory: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The preference loss and the retention loss of one step; `memory` is brought up to date."""
-    calls, device = lesson.calls, encoder.device
-    inputs = encoder.to_tensors(lesson.pictures.batch(step.images.tolist()))
-    student = encoder.image_features(**(augmented(inputs, rng) if settings.augment else inputs))
-    where = torch.from_numpy(step.images).to(device)
-    memory[where] = student.detach()
-    of_call = np.where(calls.shown[step.rows], calls.image[step.rows], step.images[0])
-    images, local = np.unique(of_call, return_inverse=True)
-    vectors = memory[torch.from_numpy(images).to(device)].index_copy(
-        0, torch.from_numpy(np.searchsorted(images, step.images)).to(device), student
-    )
-    shown = torch.from_numpy(calls.shown[step.rows]).to(device)
-    column = torch.from_numpy(local.reshape(of_call.shape)).to(device)
-    queries, row = np.unique(calls.query[step.rows], return_inverse=True)
-    similarity = lesson.texts[torch.from_numpy(queries).to(device)] @ vectors.T
-    scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
-    target = torch.from_numpy(calls.target[step.rows]).to(device)
-    weight = torch.from_numpy(calls.weight[calls.image[step.rows]]).to(device)
-    loss = LOSSES[settings.loss](scores, target, shown, weight, settings.temperature)
-    if lesson.titles is None:
-        return loss, drift_retention(student, lesson.before[where])
-    return loss, title_retention(student, lesson.before[where], lesson.titles[where], logit_scale(encoder))
+class _Loop:
+    """One training under way."""
+
+    def __init__(
+        self, encoder: DualEncoder, lesson: Lesson, settings: DistillSettings, crew: Crew, watch: Watch
+    ) -> None:
+        self.encoder, self.lesson, self.settings, self.crew, self.watch = encoder, lesson, settings, crew, watch
+        self.parameters = list(trained(encoder.model).values())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
+        retention = START if settings.retention is None else settings.retention
+        self.state = State(memory=lesson.before.clone(), retention=retention)
+        self.per_epoch = len(self._steps(0))
+        self.total = self.per_epoch * settings.epochs
+
+    @property
+    def finished(self) -> bool:
+        """After the last epoch, or too many without a better one."""
+        patience = self.settings.patience
+        return self.state.epoch >= self.settings.epochs or 0 < patience <= self.state.stale
+
+    def epoch(self) -> None:
+        """Train one, and validate."""
+        number, settings = self.state.epoch, self.settings
+        self.encoder.model.train()
+        rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)  # all chance hangs on the epoch alone,
+        torch.manual_seed(settings.seed * 100_003 + number)  # so a resumed training is the same training
+        sums, started = np.zeros(4), time.monotonic()
+        planned = self._steps(number)
+        self.optimizer.zero_grad(set_to_none=True)
+        for place, step in enumerate(planned):
+            loss, retention = self._losses(step, rng)
+            # Only the images of this step learn from it: by as much as if all of their calls were there alone.
+            total = loss / step.share + self.state.retention * retention
+            self._check(total, number, place)
+            torch.autograd.backward(total / settings.accumulate)
+            if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
+                self._update(number * self.per_epoch + place)
+            sums += (1, loss.item(), retention.item(), len(step.images))
+            self.watch.advance(self._progress(number, place, sums, time.monotonic() - started))
+        self.state.epoch += 1
+        self._record(sums)
+
+    def take_best(self) -> None:
+        """Put the weights of the best epoch back."""
+        with torch.no_grad():
+            for name, parameter in trained(self.encoder.model).items():
+                if name in self.state.best:
+                    parameter.copy_(self.state.best[name])
+
+    def _update(self, done: int) -> None:
+        self.crew.add_gradients(self.parameters)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * _schedule(done, self.total)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _losses(self, step: Step, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The preference loss and the retention loss of one step; the memory is brought up to date."""
+        lesson, device, memory = self.lesson, self.encoder.device, self.state.memory
+        count = len(step.images)
+        mine = self.crew.share(count)
+        drawn = crops(count, rng).part(mine) if self.settings.augment else None
+        own = lesson.tower.features(step.images[mine], drawn) if mine.start < mine.stop else memory[:0]
+        student = self.crew.gathered(own, count)
+        where = torch.from_numpy(step.images).to(device)
+        memory[where] = student.detach()
+        loss = self._preference(step, student)
+        if lesson.titles is None:
+            return loss, drift(student, lesson.before[where])
+        return loss, lesson.titles.loss(student, where, memory, rng)
+
+    def _preference(self, step: Step, student: Tensor) -> Tensor:
+        calls, device = self.lesson.calls, self.encoder.device
+        of_call = np.where(calls.shown[step.rows], calls.image[step.rows], step.images[0])
+        images, local = np.unique(of_call, return_inverse=True)
+        places = torch.from_numpy(np.searchsorted(images, step.images)).to(device)
+        vectors = self.state.memory[torch.from_numpy(images).to(device)].index_copy(0, places, student)
+        shown = torch.from_numpy(calls.shown[step.rows]).to(device)
+        column = torch.from_numpy(local.reshape(of_call.shape)).to(device)
+        queries, row = np.unique(calls.query[step.rows], return_inverse=True)
+        similarity = self.lesson.texts[torch.from_numpy(queries).to(device)] @ vectors.T
+        scores = similarity[torch.from_numpy(row).to(device)[:, None], column]
+        target = torch.from_numpy(calls.target[step.rows]).to(device)
+        weight = torch.from_numpy(calls.weight[calls.image[step.rows]]).to(device)
+        mass = torch.from_numpy(calls.mass[step.rows]).to(device)
+        return LOSSES[self.settings.loss](scores, target, shown, weight, mass, self.settings.temperature)
+
+    def _check(self, loss: Tensor, epoch: int, place: int) -> None:
+        if not torch.isfinite(loss):
+            raise VdistillError(
+                f"the loss is no longer a number (epoch {epoch + 1}, step {place + 1})",
+                hint=f"a smaller --lr than {self.settings.lr:g} helps; the student trained before is untouched",
+            )
+
+    def _record(self, sums: np.ndarray) -> None:
+        """The figures of the epoch; with validation, whether its weights are kept and how strongly to retain."""
+        state, validation = self.state, self.lesson.validation
+        figures = {
+            "epoch": float(state.epoch),
+            "loss": float(sums[1] / sums[0]),
+            "retention_loss": float(sums[2] / sums[0]),
+            "retention": state.retention,
+        }
+        if validation is not None:
+            self.encoder.model.eval()
+            marks = validation.grade()
+            ndcg, lost = self.crew.agreed([marks.ndcg, math.nan if marks.lost is None else marks.lost])
+            figures |= {"validation_ndcg@10": ndcg} | ({} if math.isnan(lost) else {"validation_lost": lost})
+            self._keep(ndcg)
+            if self.settings.retention is None and not math.isnan(lost):
+                state.retention = steered(state.retention, lost)
+        state.history.append(figures)
+        self.watch.epoch(figures)
+
+    def _keep(self, ndcg: float) -> None:
+        state = self.state
+        state.peak = max(state.peak, ndcg)
+        if ndcg >= state.peak - SLACK:
+            state.best = {name: value.detach().clone() for name, value in trained(self.encoder.model).items()}
+            state.stale = 0
+        else:
+            state.stale += 1
+
+    def _progress(self, epoch: int, place: int, sums: np.ndarray, seconds: float) -> Progress:
+        history = self.state.history
+        return Progress(
+            step=epoch * self.per_epoch + place + 1,
+            steps=self.total,
+            epoch=epoch + 1,
+            loss=float(sums[1] / sums[0]),
+            retention=float(sums[2] / sums[0]),
+            images_per_second=float(sums[3] / max(seconds, 1e-9)),
+            validation=history[-1].get("validation_ndcg@10") if history else None,
+        )
+
+    def _steps(self, epoch: int) -> list[Step]:
+        return steps(self.lesson.calls, self.settings.batch_images, np.random.default_rng([self.settings.seed, epoch]))
 
 
 def logit_scale(encoder: DualEncoder) -> float:
@@ -127,8 +246,18 @@ def logit_scale(encoder: DualEncoder) -> float:
     return 100.0 if scale is None else min(float(scale.detach().exp()), 100.0)
 
 
-def _epoch_steps(calls: Calls, settings: DistillSettings, epoch: int) -> list[Step]:
-    return steps(calls, settings.batch_images, np.random.default_rng([settings.seed, epoch]))
+@contextlib.contextmanager
+def _memory_errors(settings: DistillSettings) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own kind is a RuntimeError, and so is that of its CPU side
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise VdistillError(
+            f"out of memory with {settings.batch_images} pictures a step",
+            hint=f"--batch-images {max(settings.batch_images // 2, 2)} halves what a step needs (with --accumulate 2 "
+            "updates stay as they were), and --train-layers takes less the fewer they are",
+        ) from error
 
 
 def _schedule(done: int, total: int) -> float:

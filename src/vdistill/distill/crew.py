@@ -1,0 +1,91 @@
+"""Data-parallel training: each process encodes a share of a step's images, all see the whole step's loss.
+
+Every process holds the same weights. The vectors of a step are gathered, each process differentiates the loss through
+those it encoded, and the sum of the gradients is the gradient of one process that had encoded them all.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """This process among all that train together."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """The part of `count` things that this process does."""
+        each = -(-count // self.size)
+        return slice(min(self.rank * each, count), min((self.rank + 1) * each, count))
+
+    def gathered(self, own: Tensor, count: int) -> Tensor:
+        """(count, d) the rows of all processes; only the `own` ones carry a gradient."""
+        if self.size == 1:
+            return own
+        each = -(-count // self.size)
+        padded = torch.zeros(each, own.shape[1], dtype=own.dtype, device=own.device)
+        padded[: len(own)] = own.detach()
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        mine = self.share(count)
+        rows = torch.cat(parts)[:count]
+        return torch.cat([rows[: mine.start], own, rows[mine.stop :]])
+
+    def add_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Sum the gradients over all processes, in one message."""
+        if self.size == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:  # this process had no image of the step
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+        dist.all_reduce(flat)
+        parts = torch.split_with_sizes(flat, [parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def agreed(self, values: list[float]) -> list[float]:
+        """What the first process says, so that all decide alike."""
+        if self.size == 1:
+            return values
+        said: list[object] = [values]
+        dist.broadcast_object_list(said, src=0)
+        return list(said[0])  # type: ignore[call-overload, no-any-return]
+
+    def wait(self) -> None:
+        """Go on when all are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+ALONE = Crew()
+
+
+def join(device: str) -> tuple[Crew, str]:
+    """The crew that `accelerate launch` (or torchrun) started, and this process's device; alone without one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return ALONE, device
+    from accelerate import PartialState
+
+    cpu = device == "cpu" or torch.accelerator.current_accelerator() is None
+    state = PartialState(cpu=cpu)
+    return Crew(state.process_index, state.num_processes), "cpu" if cpu else str(state.device)
+
+
+def leave() -> None:
+    """Part in good order."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,30 @@
+"""The learning curve as a picture: losses of the epochs, and validation beside them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+FILE = "learning_curve.png"
+
+
+def picture(history: Sequence[dict[str, float]]) -> bytes:
+    """A PNG of the figures of the epochs (keys as in `student.json`)."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [figures["epoch"] for figures in history]
+    panels = [("preference loss (nats)", "loss", "tab:blue"), ("retention loss (nats)", "retention_loss", "tab:orange")]
+    if any("validation_ndcg@10" in figures for figures in history):
+        panels.append(("validation nDCG@10", "validation_ndcg@10", "tab:green"))
+    figure = Figure(figsize=(3.4 * len(panels), 2.8), layout="constrained")
+    for place, (title, key, colour) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), place + 1)
+        axes.plot(epochs, [figures.get(key, float("nan")) for figures in history], color=colour, marker=".")
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()

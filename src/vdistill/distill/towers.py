@@ -1,0 +1,103 @@
+"""Where the vectors of training pictures come from: the whole image tower, or the part above a cached trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vdistill.distill.augment import Crops, moved
+from vdistill.distill.pictures import Pictures
+from vdistill.encoder import DualEncoder
+from vdistill.trunk import Trunk
+from vdistill.trunk_cache import TrunkCache
+
+BATCH = 64
+_PART = 512  # pictures in a file of the cache
+
+Ints = NDArray[np.int64]
+
+
+class Tower(Protocol):
+    """Gives the vectors of numbered pictures as the model is now."""
+
+    def __len__(self) -> int: ...
+
+    def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
+        """(n, dim) unit vectors that carry gradients; each picture moved by its crop where there are some."""
+        ...
+
+
+class WholeTower:
+    """From pixels."""
+
+    def __init__(self, encoder: DualEncoder, pictures: Pictures) -> None:
+        self._encoder = encoder
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
+        """As in `Tower`."""
+        inputs = self._encoder.to_tensors(self._pictures.batch(numbers.tolist()))
+        return self._encoder.image_features(**(moved(inputs, crops) if crops else inputs))
+
+
+class UpperTower:
+    """From the states that the trunk gave once. There are no pixels, so crops change nothing."""
+
+    def __init__(self, encoder: DualEncoder, cache: TrunkCache, sha256: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._cache = cache
+        self._sha256 = sha256
+
+    def __len__(self) -> int:
+        return len(self._sha256)
+
+    def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
+        """As in `Tower`."""
+        states = self._cache.read([self._sha256[number] for number in numbers])
+        return self._cache.trunk.features(states.to(self._encoder.device))
+
+
+def tower_of(
+    encoder: DualEncoder, paths: Sequence[Path], sha256: Sequence[str], cache: TrunkCache | None, limit: float
+) -> Tower:
+    """The tower over these pictures: on the cache where there is one and it has room, else from pixels."""
+    pictures = Pictures(paths, encoder.preprocessing)
+    if cache is None or not filled(cache, sha256, limit, lambda places: encoder.to_tensors(pictures.batch(places))):
+        return WholeTower(encoder, pictures)
+    return UpperTower(encoder, cache, sha256)
+
+
+def filled(
+    cache: TrunkCache, sha256: Sequence[str], limit: float, inputs: Callable[[list[int]], dict[str, Tensor]]
+) -> bool:
+    """Bring into the cache what it lacks of these pictures; False where `limit` bytes are too few."""
+    missing = cache.missing(sha256)
+    if not cache.make_room(len(missing), limit):
+        return False
+    for start in range(0, len(missing), _PART):
+        part = missing[start : start + _PART]
+        states = [_states(cache.trunk, inputs(part[at : at + BATCH])) for at in range(0, len(part), BATCH)]
+        cache.add([sha256[place] for place in part], torch.cat(states))
+    return True
+
+
+def embed(tower: Tower) -> Tensor:
+    """(n, dim) unit vectors of all its pictures."""
+    with torch.inference_mode():
+        parts = [
+            tower.features(np.arange(start, min(start + BATCH, len(tower)))) for start in range(0, len(tower), BATCH)
+        ]
+        return torch.cat(parts).clone()
+
+
+def _states(trunk: Trunk, inputs: dict[str, Tensor]) -> Tensor:
+    return trunk.states(inputs).cpu()

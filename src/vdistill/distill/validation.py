@@ -1,0 +1,92 @@
+"""Training-side validation: queries and items that the training never uses, and that are not held out either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdistill.distill.calls import Calls
+from vdistill.distill.retention import own_probability
+from vdistill.distill.towers import Tower, embed
+from vdistill.errors import VdistillError
+from vdistill.heldout import HeldOut, evaluate_mean, from_judgments
+from vdistill.records import Item, Judgment
+from vdistill.splits import validates
+
+# Fewer would say more about themselves than about the student.
+FEWEST_QUERIES, FEWEST_ITEMS = 5, 20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Calls to train on; queries and items to validate with, none where there are too few."""
+
+    training: Calls
+    queries: frozenset[str]
+    items: frozenset[str]
+
+
+def parts(calls: Calls, share: float) -> Parts:
+    """Set `share` of the queries and of the items aside, by their hashes."""
+    queries = np.array([validates("query", text, share) for text in calls.queries])
+    items = np.array([validates("item", key, share) for key in calls.items])
+    if queries.sum() < FEWEST_QUERIES or items.sum() < FEWEST_ITEMS:
+        return Parts(calls, frozenset(), frozenset())
+    training = calls.without(queries, items)
+    return Parts(
+        training,
+        frozenset(text for text, chosen in zip(calls.queries, queries, strict=True) if chosen),
+        frozenset(key for key, chosen in zip(calls.items, items, strict=True) if chosen),
+    )
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How the student does on what it is not trained with. lost: of its titles' own probability, None untitled."""
+
+    ndcg: float
+    lost: float | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation queries and items, with what the backbone knew of their titles."""
+
+    exam: HeldOut
+    tower: Tower
+    queries: np.ndarray
+    titles: np.ndarray
+    scale: float
+    known: float | None
+
+    def grade(self) -> Marks:
+        """The student as it is now."""
+        images = embed(self.tower)
+        found = evaluate_mean(self.exam, images.cpu().numpy(), self.queries, self.titles)
+        own = self._own(images)
+        return Marks(found["ndcg@10"], None if own is None or self.known is None else self.known - own)
+
+    def with_known(self) -> Validation:
+        """The same, knowing what the backbone gives the titles (the tower is still the backbone's)."""
+        return replace(self, known=self._own(embed(self.tower)))
+
+    def _own(self, images: Tensor) -> float | None:
+        if not len(self.titles):
+            return None
+        own = torch.zeros(len(self.titles), len(images), device=images.device)
+        for row, bearers in enumerate(self.exam.bearers):
+            own[row, torch.from_numpy(np.asarray(bearers)).to(own.device)] = 1.0
+        return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
+
+
+def exam_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item]) -> HeldOut | None:
+    """What the teacher said of the validation queries about validation items; None where that is nothing."""
+    ours = [replace(one, split="heldout") for one in judgments if one.query in chosen.queries]
+    try:
+        return from_judgments(ours, [item for item in items if item.id in chosen.items])
+    except VdistillError:
+        return None

@@ -1,0 +1,280 @@
+"""Training: validated, the same after an interruption, the same on two processes, and never half published."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+from conftest import COLOURS, SHAPES, draw
+from shop import QUERIES, errors, vdistill, vdistill_process, write_scores
+from vdistill.distill import train as loop
+from vdistill.student import open_student
+from vdistill.workspace import at
+
+TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--device", "cpu",
+         "--precision", "fp32", "--json"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, clip_folder):
+    """120 pictures that a table teacher judged."""
+    home = tmp_path_factory.mktemp("labelled")
+    catalog = home / "catalog"
+    catalog.mkdir()
+    rows = []
+    for size in range(5):
+        for c, colour in enumerate(COLOURS):
+            for s, shape in enumerate(SHAPES):
+                name = f"{colour}_{shape}{size}.png"
+                draw(colour, s, 36 + 3 * size + c, 40 + 2 * size + s).save(catalog / name)
+                rows.append({"file_name": name, "title": f"{colour} {shape}"})
+    (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_scores(home, [row["file_name"] for row in rows])
+    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--backbone",
+                    clip_folder, "--images-per-call", 4, "--budget", 800, "--pool", 24, cwd=home)  # fmt: skip
+    assert done.code == 0, done.err
+    return home
+
+
+@pytest.fixture
+def home(labelled, tmp_path):
+    """A copy that a test may spoil; the catalog is where it was labelled."""
+    shutil.copytree(labelled / ".vdistill", tmp_path / ".vdistill")
+    return tmp_path
+
+
+def facts(home):
+    return json.loads((home / ".vdistill" / "student" / "student.json").read_text())
+
+
+def weights(home):
+    return (home / ".vdistill" / "student" / "adapter_model.safetensors").read_bytes()
+
+
+def trained(home, *more, code=0):
+    done = vdistill(*TRAIN, *more, cwd=home)
+    assert done.code == code, done.err
+    return done
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(labelled, tmp_path_factory):
+    home = tmp_path_factory.mktemp("uninterrupted")
+    shutil.copytree(labelled / ".vdistill", home / ".vdistill")
+    trained(home)
+    return home
+
+
+def test_each_epoch_is_validated_on_what_training_never_sees(uninterrupted):
+    known = facts(uninterrupted)
+    assert [epoch["epoch"] for epoch in known["history"]] == [1, 2, 3, 4]
+    for epoch in known["history"]:
+        assert 0 <= epoch["validation_ndcg@10"] <= 1
+        assert epoch["retention"] > 0
+    assert known["data"]["items"] < 96 * 0.85, "a part of the training items only validates"
+    assert known["data"]["queries"] < len(QUERIES) * 0.8 * 0.95
+    student = uninterrupted / ".vdistill" / "student"
+    assert (student / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    card = (student / "README.md").read_text()
+    assert "learning_curve.png" in card
+    assert "| ndcg@10 | 0." in card
+    assert "[" in card.split("| ndcg@10 |")[1].splitlines()[0], "with intervals"
+
+
+@pytest.mark.parametrize("moment", [1, 4, 7])
+def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, monkeypatch, moment):
+    steps = 0
+    advance = loop.Watch.__init__
+
+    def watch(self, told, *others):
+        def counted(progress):
+            nonlocal steps
+            steps += 1
+            if steps == moment:
+                raise KeyboardInterrupt
+            told(progress)
+
+        advance(self, counted, *others)
+
+    monkeypatch.setattr(loop.Watch, "__init__", watch)
+    trained(home, code=130)
+    assert not (home / ".vdistill" / "student").exists()
+    trained(home)
+    assert weights(home) == weights(uninterrupted)
+    assert facts(home)["history"] == facts(uninterrupted)["history"]
+
+
+def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, uninterrupted, monkeypatch):
+    monkeypatch.setattr("vdistill.distill.checkpoint.Checkpoint.remove", lambda _: None)
+    trained(home, "--seed", 3)
+    trained(home)
+    assert weights(home) == weights(uninterrupted)
+    saved = home / ".vdistill" / "cache" / "checkpoint.safetensors"
+    save_file(load_file(saved), saved, {"version": "1", "key": "?", "state": "{}"})
+    trained(home)
+    assert weights(home) == weights(uninterrupted)
+    saved.write_bytes(saved.read_bytes()[:100])
+    trained(home)
+    assert weights(home) == weights(uninterrupted)
+
+
+def test_training_stops_when_validation_gets_no_better(home, monkeypatch):
+    monkeypatch.setattr(loop._Loop, "_keep", lambda self, _: setattr(self.state, "stale", self.state.stale + 1))
+    trained(home, "--patience", 2)
+    assert len(facts(home)["history"]) == 2
+
+
+def test_the_best_epoch_is_kept(home, monkeypatch):
+    marks = iter([0.5, 0.9, 0.8, 0.7])
+    seen = {}
+    keep = loop._Loop._keep
+
+    def scripted(self, _):
+        mark = next(marks)
+        keep(self, mark)
+        seen[mark] = {name: value.detach().clone() for name, value in loop.trained(self.encoder.model).items()}
+
+    monkeypatch.setattr(loop._Loop, "_keep", scripted)
+    trained(home)
+    saved = load_file(home / ".vdistill" / "student" / "adapter_model.safetensors")
+    assert all(torch.equal(saved[name.replace(".default", "")], value) for name, value in seen[0.9].items())
+
+
+def test_without_validation_the_last_epoch_is_taken_at_the_weight_given(home):
+    trained(home, "--validation", 0, "--retention", 0.7)
+    assert all(epoch["retention"] == 0.7 and "validation_ndcg@10" not in epoch for epoch in facts(home)["history"])
+
+
+def test_updates_of_several_steps(home):
+    trained(home, "--accumulate", 3)
+    assert weights(home)
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [(["--dora"], "use_dora", True), (["--rslora"], "use_rslora", True), (["--dropout", 0.1], "lora_dropout", 0.1),
+     (["--alpha", 3], "lora_alpha", 3.0), ([], "lora_alpha", 8)],
+)  # fmt: skip
+def test_adapters_of_every_kind_can_be_opened(home, flags, name, value):
+    trained(home, "--epochs", 1, *flags)
+    config = json.loads((home / ".vdistill" / "student" / "adapter_config.json").read_text())
+    assert config[name] == value
+    open_student(at(home / ".vdistill"))
+
+
+def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
+    trained(home, "--train-layers", 1)
+    parts = {path: path.stat().st_mtime_ns for path in (home / ".vdistill" / "cache").rglob("trunk/*/*")}
+    assert parts
+    first = weights(home)
+    monkeypatch.setattr("vdistill.distill.pictures.Pictures.batch", None)
+    trained(home, "--train-layers", 1)
+    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    assert weights(home) == first
+
+
+def test_a_trunk_that_would_not_fit_is_not_kept_and_trains_alike(home):
+    trained(home, "--train-layers", 1, "--trunk-cache", 0)
+    assert not list((home / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_only_the_layers_asked_for_are_trained(home, clip_folder, layers):
+    trained(home, "--train-layers", layers)
+    before = AutoModel.from_pretrained(clip_folder).state_dict()
+    after = open_student(at(home / ".vdistill")).model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    allowed = ("visual_projection", "vision_model.encoder.layers.1.") if layers else ("visual_projection",)
+    assert changed
+    assert all(name.startswith(allowed) for name in changed)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
+    trained(home, "--epochs", 1)
+    before = weights(home)
+    real = loop.LOSSES["listwise"]
+    calls = iter(range(1000))
+    monkeypatch.setitem(loop.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
+    done = vdistill(*TRAIN, cwd=home)
+    assert done.code == 1
+    error, hint = errors(done)
+    assert "no longer a number (epoch " in error
+    assert "--lr" in hint
+    assert weights(home) == before
+
+
+@pytest.mark.parametrize(
+    "raised", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 9")]
+)
+def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
+    def full(*_):
+        raise raised
+
+    monkeypatch.setitem(loop.LOSSES, "listwise", full)
+    error, hint = errors(vdistill(*TRAIN, cwd=home))
+    assert "out of memory with 40 pictures" in error
+    assert "--batch-images 20" in hint
+
+
+def test_figures_go_to_tensorboard(home):
+    trained(home, "--track", "tensorboard", "--epochs", 1)
+    assert list((home / ".vdistill" / "reports").rglob("events.out.tfevents*"))
+
+
+def test_unknown_trackers_are_named(home):
+    error, hint = errors(vdistill(*TRAIN, "--track", "teletype", cwd=home))
+    assert "teletype" in error
+    assert "tensorboard" in hint
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_it_ends_in_the_same_weights(home, labelled):
+    plain = shutil.copytree(labelled / ".vdistill", home / "plain" / ".vdistill").parent
+    long = ["--epochs", 40, "--patience", 0]
+    alone = vdistill_process(*TRAIN, *long, cwd=plain)
+    assert alone.code == 0, alone.err
+    rng = random.Random(1)
+    command = [sys.executable, "-m", "vdistill", *map(str, [*TRAIN, *long])]
+    checkpoint = home / ".vdistill" / "cache" / "checkpoint.safetensors"
+    for _ in range(10):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.005)
+        time.sleep(rng.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        student = home / ".vdistill" / "student"
+        assert not student.exists() or open_student(at(home / ".vdistill"))
+    done = vdistill_process(*TRAIN, *long, cwd=home)
+    assert done.code == 0, done.err
+    assert weights(home) == weights(plain)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(home, uninterrupted):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
+              "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
+              "--main_process_port", "0", "-m", "vdistill"]  # fmt: skip
+    done = subprocess.run([*launch, *map(str, TRAIN)], cwd=home, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 4 * (json.loads(done.stdout)["steps"] // 4)
+    one, two = (vectors(place) for place in (uninterrupted, home))
+    assert (one * two).sum(axis=1).min() > 0.9999
+
+
+def vectors(home):
+    encoder = open_student(at(home / ".vdistill"), device="cpu", precision="fp32")
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.normal(size=(8, 3, 32, 32)).astype(np.float32))
+    with torch.inference_mode():
+        return encoder.image_features(pixel_values=pixels).numpy()
