@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 from vdistill.pretrained import image_processor_config, quiet_transformers
 from vdistill.student import open_student
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
-# sentence-transformers opens a CLIP by this; it opens other dual encoders through transformers' own classes.
-_MODULES = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.CLIPModel"}]
+# sentence-transformers 6 opens other dual encoders by itself, but pads their texts to the longest and masks the padding.
+_CLIP = "sentence_transformers.models.CLIPModel"
+_ANY = "sentence_transformers.base.modules.transformer.Transformer"
 
 
 def write(workspace: Workspace, folder: Path) -> None:
@@ -27,5 +30,31 @@ def write(workspace: Workspace, folder: Path) -> None:
         encoder.tokenizer.save_pretrained(aside)
         config = image_processor_config(encoder.source)
         write_file(aside / "preprocessor_config.json", json.dumps(config, indent=2) + "\n")
-        if encoder.model.config.model_type == "clip":
-            write_file(aside / "modules.json", json.dumps(_MODULES, indent=2) + "\n")
+        for name, content in _for_sentence_transformers(encoder).items():
+            write_file(aside / name, json.dumps(content, indent=2) + "\n")
+
+
+def _for_sentence_transformers(encoder: DualEncoder) -> dict[str, Any]:
+    """The files by which sentence-transformers opens the model as it was trained."""
+    padded = encoder.text_padding == "max_length"
+    if not padded and encoder.model.config.model_type != "clip":
+        return {}
+    modules = [{"idx": 0, "name": "0", "path": "", "type": _ANY if padded else _CLIP}]
+    if not padded:
+        return {"modules.json": modules}
+    text = {
+        "padding": "max_length",
+        "max_length": encoder.max_text_length,
+        "truncation": True,
+        "return_attention_mask": False,
+    }
+    methods = {
+        kind: {"method": f"get_{kind}_features", "method_output_name": "pooler_output"} for kind in ("text", "image")
+    }
+    settings = {
+        "transformer_task": "feature-extraction",
+        "modality_config": methods,
+        "module_output_name": "sentence_embedding",
+        "processing_kwargs": {"text": text},
+    }
+    return {"modules.json": modules, "sentence_bert_config.json": settings}
