@@ -69,10 +69,9 @@ def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        group = typer.main.get_command(app)
-        code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=_defaults(group))
+        code = main(arguments)
         sys.stdout.flush()
-        return code if isinstance(code, int) else DONE
+        return code
     except GateError as error:
         console.failure(error, debug=debug)
         return GATE
@@ -90,6 +89,13 @@ def _run(arguments: list[str] | None) -> int:
     except (OSError, MemoryError) as error:
         console.failure(VdistillError(str(error) or "out of memory", hint="--debug shows where"), debug=debug)
         return FAILED
+
+
+def main(arguments: list[str]) -> int:
+    """The command itself, with the defaults of `vdistill.toml`; what goes wrong is raised."""
+    group = typer.main.get_command(app)
+    code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=_defaults(group))
+    return code if isinstance(code, int) else DONE
 
 
 def _usage(error: TyperException) -> int:

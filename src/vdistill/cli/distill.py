@@ -2,14 +2,20 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.cycles import Cycles, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+from vdistill.errors import VdistillError
+from vdistill.workspace import Workspace
 
-ADAPTER, TRAINING, INSTEAD = "Adapter", "Training", "Instead"
+if TYPE_CHECKING:
+    from vdistill.distill.run import DistillReport
+
+ADAPTER, TRAINING, CYCLES, INSTEAD = "Adapter", "Training", "Cycles", "Instead"
 
 
 class Loss(str, Enum):
@@ -91,6 +97,28 @@ def distill(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not go on with an interrupted training.", rich_help_panel=TRAINING)
     ] = False,
+    cycles: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Label and distill so many times, each student guiding what the teacher sees next.",
+            rich_help_panel=CYCLES,
+        ),
+    ] = 1,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Of the cycles.", show_default="as for label", rich_help_panel=CYCLES),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Of the teacher of the cycles.", show_default="as for label", rich_help_panel=CYCLES),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Teacher calls of all cycles.", show_default="as for one label", rich_help_panel=CYCLES
+        ),
+    ] = None,
     merge: Annotated[
         Path | None,
         typer.Option(
@@ -100,20 +128,16 @@ def distill(
     as_json: JsonOption = False,
 ) -> None:
     """Train the student on the teacher's judgments."""
-    workspace = session.require()
     if merge is not None:
-        from vdistill.distill.merge import write
-
-        write(workspace, merge)
-        if as_json:
-            console.document({"merged": str(merge)})
-        else:
-            console.result(f"the student as a standard checkpoint: {merge}")
+        _merge(session.require(), merge, as_json)
         return
+    workspace = session.create() if cycles > 1 else session.require()
+    if cycles == 1 and (teacher or endpoint or budget):
+        raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
     source = pick_backbone(workspace, backbone)
 
     from vdistill.distill import crew
-    from vdistill.distill.run import Where
+    from vdistill.distill.run import DistillReport, Where
     from vdistill.distill.run import distill as run
     from vdistill.distill.settings import DistillSettings
     from vdistill.trunk_cache import GIB
@@ -138,25 +162,51 @@ def distill(
     )
     ours, place = crew.join(device)
     where = Where(source, place, precision, ours, trunk_cache * GIB, track)
-    with console.progress(session.quiet or not ours.leads) as update:
-        report = run(
-            workspace,
-            where,
-            settings,
-            fresh=fresh,
-            say=session.say if ours.leads else lambda _: None,
-            advance=lambda at: update(at.step, at.steps, at.describe()),
-        )
-    crew.leave()
-    if not ours.leads:
+
+    def once() -> DistillReport:
+        with console.progress(session.quiet or not ours.leads) as update:
+            return run(
+                workspace,
+                where,
+                settings,
+                fresh=fresh,
+                say=session.say if ours.leads else lambda _: None,
+                advance=lambda at: update(at.step, at.steps, at.describe()),
+            )
+
+    if cycles > 1:
+        if ours.size > 1:
+            raise VdistillError("cycles run in one process", hint="alternate `vdistill label` and `distill` yourself")
+        turns = Cycles(cycles, teacher, endpoint, budget)
+        report, found = turns.run(session, once)
+        _show(report, found, as_json)
         return
+    report = once()
+    crew.leave()
+    if ours.leads:
+        _show(report, [], as_json)
+
+
+def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        console.document(report.to_json())
+        console.document(report.to_json() | ({"cycles": found} if found else {}))
         return
     from vdistill.metrics_table import metrics_table
 
     console.result(f"student of {report.backbone}: {report.trainable_parameters:,} parameters trained, "
                    f"{report.steps} steps, {report.seconds:.0f} s")  # fmt: skip
-    if report.heldout:
+    if found:
+        show(found)
+    elif report.heldout:
         console.result(metrics_table(report.heldout, title="held out: unseen queries on unseen pictures"))
     console.result(f"adapter: {report.adapter}")
+
+
+def _merge(workspace: Workspace, folder: Path, as_json: bool) -> None:
+    from vdistill.distill.merge import write
+
+    write(workspace, folder)
+    if as_json:
+        console.document({"merged": str(folder)})
+    else:
+        console.result(f"the student as a standard checkpoint: {folder}")

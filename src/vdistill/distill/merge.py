@@ -12,7 +12,7 @@ from vdistill.pretrained import image_processor_config, quiet_transformers
 from vdistill.student import open_student
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
-# sentence-transformers 6 opens other dual encoders by itself, but pads their texts to the longest and masks the padding.
+# sentence-transformers 6 opens other dual encoders by itself, but pads their texts to the longest, and masks that.
 _CLIP = "sentence_transformers.models.CLIPModel"
 _ANY = "sentence_transformers.base.modules.transformer.Transformer"
 
