@@ -1,5 +1,6 @@
 """Training: validated, the same after an interruption, the same on two processes, and never half published."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -17,6 +18,8 @@ from transformers import AutoModel
 from conftest import COLOURS, SHAPES, draw
 from shop import QUERIES, errors, vdistill, vdistill_process, write_scores
 from vdistill.distill import train as loop
+from vdistill.index import vectors as pictures
+from vdistill.index.store import Store
 from vdistill.student import open_student
 from vdistill.workspace import at
 
@@ -180,6 +183,25 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     trained(home, "--train-layers", 1)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert weights(home) == first
+
+
+def test_the_index_starts_from_what_training_kept(home, monkeypatch):
+    trained(home, "--train-layers", 1, "--precision", "auto")
+    decoded = []
+    load = pictures.load
+    monkeypatch.setattr(pictures, "load", lambda path, target: (decoded.append(path.name), load(path, target))[1])
+    found = []
+    for _ in range(2):
+        decoded.clear()
+        assert vdistill("index", "--dtype", "f32", "--json", cwd=home).json["added"] == 120
+        with contextlib.closing(Store.open(home / ".vdistill" / "index", "student")) as store:
+            rows = sorted(store.rows(), key=lambda row: row.id)
+            found.append((len(decoded), store.vectors([row.key for row in rows])))
+        shutil.rmtree(home / ".vdistill" / "index")
+        shutil.rmtree(home / ".vdistill" / "cache", ignore_errors=True)
+    (few, kept), (everything, plain) = found
+    assert few < 40 < everything == 120
+    assert (kept * plain).sum(axis=1).min() > 0.999
 
 
 def test_a_trunk_that_would_not_fit_is_not_kept_and_trains_alike(home):

@@ -11,6 +11,7 @@ from vdistill.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
     from vdistill.encoder import DualEncoder
+    from vdistill.trunk_cache import TrunkCache
 
 SCHEMA_VERSION = 1
 REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
@@ -70,6 +71,22 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
     if not weights.is_file() or file_sha256(weights) != info.adapter_sha256:
         raise VdistillError(f"the student is damaged: {weights} is not what was trained", hint=REMEDY)
     return DualEncoder.load(info.backbone, adapter=workspace.student, device=device, precision=precision)
+
+
+def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
+    """What training kept of the pictures below the blocks that it trained, for the student as `open_student` gives it.
+
+    None where nothing was kept, or the encoder computes in another precision.
+    """
+    from vdistill.trunk import Trunk
+    from vdistill.trunk_cache import FOLDER, TrunkCache
+
+    info = read_info(workspace)
+    key = info.facts.get("trunk") if info else None
+    if not key or not key.endswith(encoder.precision) or not (workspace.cache / FOLDER / key).is_dir():
+        return None
+    layers = info.facts["settings"]["train_layers"] if info else 0
+    return TrunkCache(workspace.cache / FOLDER, Trunk(encoder, layers, key))
 
 
 def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:

@@ -51,12 +51,13 @@ def index(
     name = pick_model(workspace, model)
     source = pick_backbone(workspace, backbone)
     from vdistill.index.embed import build
-    from vdistill.student import open_model, provenance
+    from vdistill.student import open_model, open_trunk, provenance
 
     made_from = provenance(workspace, name, source)
     encoder = open_model(workspace, name, source)
+    trunk = open_trunk(workspace, encoder) if name == "student" else None
     with console.progress(session.quiet) as update:
-        report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from,
+        report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
                        progress=lambda done, total: update(done, total, "embedding"))  # fmt: skip
     remember(workspace, "catalog", str(folder.resolve()))
     if backbone:

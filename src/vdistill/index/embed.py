@@ -1,37 +1,28 @@
-"""Pictures in, a published index out: decoding runs on threads ahead of the model, memory stays constant."""
+"""Pictures in, a published index out: only what is new or changed is embedded."""
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vdistill.catalog import Catalog, Skipped
 from vdistill.encoder import DualEncoder
-from vdistill.errors import ImageError, VdistillError
-from vdistill.images import Preprocessing, file_sha256, load, quiet
+from vdistill.errors import VdistillError
 from vdistill.index import manifest
 from vdistill.index.export import export_image_encoder, export_text_encoder
 from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.plan import Plan, plan
 from vdistill.index.publish import exported, publish
-from vdistill.index.store import METRIC, Row, Store, Writer, usable
+from vdistill.index.store import METRIC, Row, Store, Writer
+from vdistill.index.vectors import Embedder, Progress
+from vdistill.trunk_cache import TrunkCache
 from vdistill.workspace import Workspace
 
-BATCH = 64
 _CHUNK = 4096
-_THREADS = min(16, os.cpu_count() or 1)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +67,12 @@ def build(
     made_from: str = "",
     seed: int = 0,
     progress: Progress | None = None,
+    trunk: TrunkCache | None = None,
 ) -> IndexReport:
     """Embed what is new or changed in `catalog` and publish the index of `model` ("student" or "backbone").
 
-    `made_from` names what the model was made from, for telling a stale index; `progress` is told (done, total).
+    `made_from` names what the model was made from, for telling a stale index; `progress` is told (done, total);
+    pictures whose states `trunk` keeps are not decoded.
     Readers see the old index until the new one is whole, also when this is killed.
     Raises VdistillError when no picture is usable, the disk refuses, or another `index` is at work.
     """
@@ -90,7 +83,8 @@ def build(
         try:
             planned = plan(catalog, old.rows, _reusable(old.entry, encoder, dtype))
             base = _blank(old, catalog, encoder, dtype, made_from, seed)
-            entry, rows, skipped = _vectors(folder, model, old, planned, base, encoder, progress)
+            embedder = Embedder(Path(base.catalog), encoder, trunk)
+            entry, rows, skipped = _vectors(folder, model, old, planned, base, embedder, progress)
         finally:
             if old.store:
                 old.store.close()
@@ -153,7 +147,7 @@ def _blank(old: _Old, catalog: Catalog, encoder: DualEncoder, dtype: str, made_f
 
 
 def _vectors(
-    folder: Path, model: str, old: _Old, planned: Plan, base: Entry, encoder: DualEncoder, progress: Progress | None
+    folder: Path, model: str, old: _Old, planned: Plan, base: Entry, embedder: Embedder, progress: Progress | None
 ) -> tuple[Entry, Sequence[Row], list[Skipped]]:
     """Write vectors and items; where nothing changed, the old files are taken over as they are."""
     skipped = list(planned.skipped)
@@ -167,7 +161,7 @@ def _vectors(
         for start in range(0, len(planned.kept), _CHUNK):
             part = planned.kept[start : start + _CHUNK]
             writer.add([row for row, _ in part], old.store.vectors([key for _, key in part]))
-    for rows, vectors, left_out in _embedded(Path(base.catalog), planned.fresh, encoder, progress):
+    for rows, vectors, left_out in embedder.embedded(planned.fresh, progress):
         skipped += left_out
         if rows:
             writer.add(rows, vectors)
@@ -175,63 +169,6 @@ def _vectors(
         raise _nothing_usable(Path(base.catalog), skipped)
     vectors_file, items_file = writer.finish()
     return replace(base, count=len(writer.rows), vectors=vectors_file, items=items_file), writer.rows, skipped
-
-
-def _embedded(
-    root: Path, rows: Sequence[Row], encoder: DualEncoder, progress: Progress | None
-) -> Iterator[tuple[list[Row], np.ndarray, list[Skipped]]]:
-    """Batches of rows with their vectors, and what had to be left out of each."""
-    executor = ThreadPoolExecutor(_THREADS)
-    done = 0
-    try:
-        with quiet():
-            ahead = _ahead(executor, lambda row: _decoded(root, row, encoder.preprocessing), rows)
-            while batch := list(itertools.islice(ahead, BATCH)):
-                yield _encoded(batch, encoder)
-                done += len(batch)
-                if progress:
-                    progress(done, len(rows))
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _ahead(executor: ThreadPoolExecutor, work: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
-    """Results in order, with no more than two batches in the making or waiting."""
-    waiting: deque[Future[Any]] = deque()
-    for row in rows:
-        waiting.append(executor.submit(work, row))
-        if len(waiting) >= 2 * BATCH:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _decoded(root: Path, row: Row, prepare: Preprocessing) -> tuple[Row, Mapping[str, np.ndarray]] | Skipped:
-    path = root / row.path
-    try:
-        inputs = prepare(load(path, prepare.target))
-        return replace(row, sha256=row.sha256 or file_sha256(path)), inputs
-    except ImageError as error:
-        return Skipped(row.id, error.message)
-    except OSError as error:
-        return Skipped(row.id, (error.strerror or str(error)).lower())
-
-
-def _encoded(
-    batch: Sequence[tuple[Row, Mapping[str, np.ndarray]] | Skipped], encoder: DualEncoder
-) -> tuple[list[Row], np.ndarray, list[Skipped]]:
-    skipped = [one for one in batch if isinstance(one, Skipped)]
-    pictures = [one for one in batch if not isinstance(one, Skipped)]
-    if not pictures:
-        return [], np.zeros((0, encoder.dim), np.float32), skipped
-    vectors = encoder.encode_images(encoder.preprocessing.stack([inputs for _, inputs in pictures]))
-    good = usable(vectors)
-    skipped += [
-        Skipped(row.id, "the model gives no usable vector")
-        for (row, _), ok in zip(pictures, good, strict=True)
-        if not ok
-    ]
-    return [row for (row, _), ok in zip(pictures, good, strict=True) if ok], vectors[good], skipped
 
 
 def _report(
