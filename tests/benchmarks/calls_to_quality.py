@@ -18,10 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -32,10 +33,11 @@ from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
-from vdistill.heldout import evaluate_mean
+from vdistill.heldout import HeldOut, evaluate_mean
 from vdistill.label.prepare import LabelSettings, prepare
 from vdistill.label.run import label
 from vdistill.label.teachers.table import TableTeacher
+from vdistill.metrics import Floats
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Failure, Item, Question
 from vdistill.student import open_student
@@ -44,7 +46,7 @@ from vdistill.workspace import Workspace, create
 SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
 SCHEDULES = ("adaptive", "ranked", "cycles", "random", "narrow", "knockout", "banded")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10")
-CYCLES, CYCLE_EPOCHS = 3, 10
+CYCLES, CYCLE_EPOCHS, LR = 3, 10, 0.003
 
 
 class Shoppers(TableTeacher):
@@ -66,8 +68,16 @@ def _bare(answer: Answer) -> Answer:
     return Answer(tuple(float(slot == int(np.argmax(chances))) for slot in range(len(chances))))
 
 
-def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, epochs: int) -> dict[str, float]:
+def student_of(
+    shop: Path,
+    schedule: str,
+    calls: int,
+    answers: str,
+    teaching: DistillSettings,
+    judge: Callable[[HeldOut, Floats, Floats, Floats], dict[str, Any]] = evaluate_mean,
+) -> dict[str, Any]:
     """Label, distill, and judge the student."""
+    seed = teaching.seed
     with tempfile.TemporaryDirectory() as name:
         workspace = create(Path(name) / ".vdistill")
         queries = Path(name) / "queries.jsonl"
@@ -85,13 +95,12 @@ def student_of(shop: Path, schedule: str, calls: int, answers: str, seed: int, e
             seed=seed,
         )
         asked = 0
-        teaching = DistillSettings(lr=0.003, seed=seed, epochs=epochs)
         for number, cycle in enumerate(_cycles(settings, answers, schedule)):
             if number:
-                _distill(workspace, shop, replace(teaching, epochs=min(CYCLE_EPOCHS, epochs)))
+                _distill(workspace, shop, replace(teaching, epochs=min(CYCLE_EPOCHS, teaching.epochs)))
             asked += _label(workspace, cycle, shop, hard=answers == "hard")
         _distill(workspace, shop, teaching)
-        return {"asked": asked, **_judge(workspace, shop)}
+        return {"asked": asked, **_judge(workspace, shop, judge)}
 
 
 def _cycles(settings: LabelSettings, answers: str, name: str) -> Iterator[LabelSettings]:
@@ -125,7 +134,7 @@ def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> Non
     distill(workspace, where, settings, fresh=True, say=lambda _: None, advance=lambda _: None)
 
 
-def _judge(workspace: Workspace, shop: Path) -> dict[str, float]:
+def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     from vdistill import catalog
 
     items = catalog.scan(shop / "catalog").items
@@ -136,7 +145,7 @@ def _judge(workspace: Workspace, shop: Path) -> dict[str, float]:
     pictures = Pictures([paths[key] for key in heldout.items], encoder.preprocessing)
     images = embed(WholeTower(encoder, pictures)).cpu().numpy()
     texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
-    return evaluate_mean(heldout, images, texts, titles)
+    return judge(heldout, images, texts, titles)
 
 
 def show(rows: Sequence[dict[str, object]]) -> None:
@@ -176,7 +185,7 @@ def main() -> None:
         if one in done:
             continue
         seed, answers, calls, schedule, epochs = one
-        found = student_of(options.shop, schedule, calls, answers, seed, epochs)
+        found = student_of(options.shop, schedule, calls, answers, DistillSettings(lr=LR, seed=seed, epochs=epochs))
         rows.append({**dict(zip(names, one, strict=True)), **found})
         with options.out.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")

@@ -58,6 +58,15 @@ def distill(
         float,
         typer.Option(min=0, help="GiB on disk for what lies below the trained blocks.", rich_help_panel=ADAPTER),
     ] = 8.0,
+    head: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="What a choice in a ranking weighs beside the one above it.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0.25,
     epochs: Annotated[
         int, typer.Option(min=1, help="Passes over the judgments, at most.", rich_help_panel=TRAINING)
     ] = 30,
@@ -150,6 +159,7 @@ def distill(
         dora=dora,
         rslora=rslora,
         train_layers=train_layers,
+        head=head,
         epochs=epochs,
         batch_images=batch_images,
         accumulate=accumulate,

