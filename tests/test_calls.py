@@ -99,11 +99,17 @@ def test_when_everything_fits_every_call_is_whole(count, size, pooled):
     assert (len(step.rows), step.share) == (len(calls.query), 1.0)
 
 
-def test_of_very_many_images_without_pools_those_of_a_call_stay_together():
-    calls = random_calls(np.random.default_rng(0), 400, 6, pooled=False, most=900)
-    found = steps(calls, 30, np.random.default_rng(0))
-    assert {int(row) for step in found for row in step.rows} == set(range(400))
-    assert all(step.share == 1.0 and len(step.images) <= 30 for step in found)
+def test_the_parts_of_a_large_pool_follow_one_another():
+    rng = np.random.default_rng(0)
+    calls = read([
+        choice(f"q{n}", [f"{pool}-{i:03}" for i in rng.choice(50, 4, replace=False)], rng.dirichlet(np.ones(4)), pool)
+        for pool in range(5) for n in range(60)
+    ])  # fmt: skip
+    found = steps(calls, 32, np.random.default_rng(0))
+    of_step = [{calls.items[image].split("-")[0] for image in step.images} for step in found]
+    assert all(len(pools) == 1 for pools in of_step)
+    order = [pools.pop() for pools in of_step]
+    assert order[::2] == order[1::2]
 
 
 def test_the_first_choices_of_a_ranking_weigh_most_and_a_call_weighs_one():

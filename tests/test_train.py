@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from transformers import AutoModel
 
 from conftest import COLOURS, SHAPES, draw
 from shop import QUERIES, errors, vdistill, vdistill_process, write_scores
+from vdistill.database import Database
 from vdistill.distill import train as loop
 from vdistill.index import vectors as pictures
 from vdistill.index.store import Store
@@ -250,6 +252,33 @@ def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
 def test_figures_go_to_tensorboard(home):
     trained(home, "--track", "tensorboard", "--epochs", 1)
     assert list((home / ".vdistill" / "reports").rglob("events.out.tfevents*"))
+
+
+def test_one_query_teaches_without_validation(home):
+    with Database.open(home / ".vdistill" / "vdistill.db") as database:
+        first = database.judgments("train")[0].query
+    with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as connection, connection:
+        connection.execute("DELETE FROM judgments WHERE split = 'train' AND query != ?", (first,))
+    done = trained(home, "--epochs", 1)
+    assert "too few judgments" in done.err
+    assert facts(home)["data"]["queries"] == 1
+
+
+@pytest.mark.parametrize(("flags", "what"), [(["--train-layers", 7], "7"), (["--rank", 0], "rank")])
+def test_an_adapter_that_does_not_fit_is_refused(home, flags, what):
+    done = vdistill(*TRAIN, *flags, cwd=home)
+    assert done.code in (1, 2)
+    assert what in done.err
+    assert not (home / ".vdistill" / "student").exists()
+
+
+def test_another_backbone_shares_neither_trunk_nor_checkpoint(home, vision_text_folder, monkeypatch):
+    monkeypatch.setattr("vdistill.distill.checkpoint.Checkpoint.remove", lambda _: None)
+    trained(home, "--train-layers", 1)
+    trained(home, "--train-layers", 1, "--backbone", vision_text_folder)
+    assert len(list((home / ".vdistill" / "cache" / "trunk").iterdir())) == 2
+    assert facts(home)["backbone"] == str(vision_text_folder)
+    assert len(facts(home)["history"]) == 4
 
 
 def test_unknown_trackers_are_named(home):

@@ -6,11 +6,11 @@
 The folders hold at least 500 JPEG files, and the tokenizer of a CLIP.
 
 `loops`: a CLIP of ViT-B/32 size with random weights, 500 JPEG files, 100 queries with 5 calls of 8 pictures each, all
-in one run. The plain loop is peft and transformers as published code uses them: for each batch of 8 calls the pictures are
-opened, preprocessed and encoded, in float32. Ours is `vdistill.distill`: with all blocks, and with the last two on a
-warm cache of what lies below. A picture shown in a call counts once, so the rates are those of comparisons. The plain
-loop runs for `--plain` seconds; its rate does not change with time. Ours then trains for at most half as long, and the
-losses on the same calls are compared. Peak memory is that of a process of its own for each.
+in one run. The plain loop is peft and transformers as published code uses them: for each batch of 8 calls the pictures
+are opened, preprocessed and encoded, in float32. Ours is `vdistill.distill`: with all blocks, and with the last two on
+a warm cache of what lies below. A picture shown in a call counts once, so the rates are those of comparisons. The
+plain loop runs for `--plain` seconds; its rate does not change with time. Ours then trains for at most half as long,
+and the losses on the same calls are compared. Peak memory is that of a process of its own for each.
 
 `curves`: seconds an epoch, by the number of images and by that of queries, from pixels that are there already.
 """
@@ -189,7 +189,7 @@ def loops(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         model = make_clip(Path(name) / "clip", arguments.tokenizer)
         first = 0.0
-        for arm in ("plain", "all blocks", "last two blocks, cold", "last two blocks, warm"):
+        for arm in ("plain", "all blocks", "last two blocks, warm cache"):
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
                        "--pictures", str(arguments.pictures), "--plain", str(arguments.plain)]  # fmt: skip
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -221,7 +221,9 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     tower: Tower = WholeTower(encoder, Pixels(images, 224))  # type: ignore[arg-type]
     before = torch.nn.functional.normalize(torch.randn(images, encoder.dim), dim=1)
     attach(encoder, SETTINGS)
-    lesson = Lesson(calls_of(images, queries, 10), tower, texts_of(encoder, queries), before, None)
+    calls = calls_of(images, queries, max(10, images * 2 // queries))
+    assert len(np.unique(calls.image)) == images, "every image is in a call"
+    lesson = Lesson(calls, tower, texts_of(encoder, queries), before, None)
     loop = _Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
     tower.features(np.arange(min(BATCH, images)))
     found = []

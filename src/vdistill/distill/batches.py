@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from vdistill.distill.calls import Calls
 
-# In an epoch of more steps the vectors in memory would be too old: there whole calls are put together.
-_STEPS_TO_REMEMBER = 16
-
 Ints = NDArray[np.int64]
 
 
@@ -38,49 +35,44 @@ def steps(calls: Calls, batch_images: int, rng: np.random.Generator) -> list[Ste
 
     The images of a pool go together as long as they fit, since their calls are about each other.
     """
-    remembers = len(calls.items) <= _STEPS_TO_REMEMBER * batch_images
     parts: list[Ints] = []
     open_part: Ints = np.zeros(0, np.int64)
-    for unit in _units(calls, batch_images, rng, whole=not remembers):
-        joined = np.union1d(open_part, unit)
-        if len(open_part) and len(joined) > batch_images:
+    for unit in _units(calls, batch_images, rng):
+        if len(open_part) and len(open_part) + len(unit) > batch_images:
             parts.append(open_part)
-            joined = np.unique(unit)
-        open_part = joined
+            open_part = np.zeros(0, np.int64)
+        open_part = np.concatenate([open_part, unit])
     parts.append(open_part)
-    found = [step for part in parts if len((step := _step(calls, part, whole=not remembers)).rows)]
-    return [found[i] for i in rng.permutation(len(found))]
+    return [_step(calls, np.sort(part)) for part in parts]
 
 
-def _step(calls: Calls, images: Ints, *, whole: bool) -> Step:
+def _step(calls: Calls, images: Ints) -> Step:
     inside = np.zeros(len(calls.items), bool)
     inside[images] = True
     present = inside[calls.image] & calls.shown
-    kept = (present == calls.shown).all(axis=1) if whole else present.any(axis=1)
-    rows = np.flatnonzero(kept)
+    rows = np.flatnonzero(present.any(axis=1))
     return Step(images, rows, float(present[rows].sum() / max(calls.shown[rows].sum(), 1)))
 
 
-def _units(calls: Calls, batch_images: int, rng: np.random.Generator, *, whole: bool) -> Iterator[Ints]:
-    """Images that belong together: those of a pool; without one each for itself, or those of a call (`whole`)."""
+def _units(calls: Calls, batch_images: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Images that belong together: those of a pool, in even parts where they are too many; without one each alone.
+
+    Parts of a pool follow one another, so that they remember each other as they are.
+    """
     pool_of = _pools(calls)
     for pool in rng.permutation(np.unique(pool_of[pool_of >= 0])):
         images = rng.permutation(np.flatnonzero(pool_of == pool))
-        if len(images) <= batch_images or not whole:
-            yield from np.array_split(images, -(-len(images) // batch_images))
-        else:
-            pool_of[images] = -1
-    loose = pool_of < 0
-    if not whole:
-        yield from rng.permutation(np.flatnonzero(loose))[:, None]
-        return
-    for row in rng.permutation(np.flatnonzero((loose[calls.image] & calls.shown).any(axis=1))):
-        yield calls.image[row][calls.shown[row]]
+        yield from np.array_split(images, -(-len(images) // batch_images))
+    yield from rng.permutation(np.flatnonzero(pool_of < 0))[:, None]
 
 
 def _pools(calls: Calls) -> Ints:
     """(images,) the pool in which an image was shown most often, −1 for none."""
     pools, pool = np.unique(calls.pool, return_inverse=True)
-    times = np.zeros((len(calls.items), len(pools)), np.int64)
-    np.add.at(times, (calls.image[calls.shown], np.repeat(pool, calls.shown.sum(axis=1))), 1)
-    return np.asarray(pools[times.argmax(axis=1)], np.int64)
+    meetings = calls.image[calls.shown] * len(pools) + np.repeat(pool, calls.shown.sum(axis=1))
+    found, times = np.unique(meetings, return_counts=True)
+    image, where = np.divmod(found, len(pools))
+    order = np.lexsort((times, image))  # of each image the pool with the most meetings comes last
+    chosen: Ints = np.full(len(calls.items), -1)
+    chosen[image[order]] = pools[where[order]]
+    return chosen
