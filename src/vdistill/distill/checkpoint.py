@@ -14,21 +14,22 @@ from torch import Tensor, nn
 
 from vdistill.workspace import replacing, writing
 
-VERSION = 2  # of the file's layout: another one is not read, and the training starts over
+VERSION = 3  # of the file's layout: another one is not read, and the training starts over
 
 
 @dataclass
 class State:
     """How far a training is. Chance hangs on seed and epoch alone, so no generator's state belongs to it.
 
-    memory: (n, dim) the vectors that the pictures last had.  best: the weights kept so far, with `peak` the highest
-    validation nDCG and `stale` the epochs since they were kept.  history: the figures of each epoch.
+    memory: (n, dim) the vectors that the pictures last had.  best: the weights kept so far.  peak: the validation nDCG
+    of each query in the epoch with the highest mean.  stale: epochs since weights were kept.  history: the figures of
+    each epoch.
     """
 
     memory: Tensor
     epoch: int = 0
     retention: float = 0.0
-    peak: float = -1.0
+    peak: list[float] = field(default_factory=list)
     stale: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)

@@ -28,8 +28,6 @@ from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
-# The weights of an epoch are kept unless an earlier one validated better by more: validation data are few.
-SLACK = 0.005
 SHORT = 128  # tokens
 
 
@@ -211,18 +209,25 @@ class _Loop:
         if validation is not None:
             self.encoder.model.eval()
             marks = validation.grade()
-            ndcg, lost = self.crew.agreed([marks.ndcg, math.nan if marks.lost is None else marks.lost])
-            figures |= {"validation_ndcg@10": ndcg} | ({} if math.isnan(lost) else {"validation_lost": lost})
+            lost, *ndcg = self.crew.agreed([math.nan if marks.lost is None else marks.lost, *marks.ndcg])
+            figures["validation_ndcg@10"] = float(np.mean(ndcg))
+            figures |= {} if math.isnan(lost) else {"validation_lost": lost}
             self._keep(ndcg)
             if self.settings.retention is None and not math.isnan(lost):
                 state.retention = steered(state.retention, lost)
         state.history.append(figures)
         self.watch.epoch(figures)
 
-    def _keep(self, ndcg: float) -> None:
+    def _keep(self, ndcg: list[float]) -> None:
+        """Keep the weights unless an earlier epoch was better by more than chance, the same queries compared.
+
+        The later epoch has the lower learning rate: validation queries are few, and their noise alone must not
+        bring an early one back.
+        """
         state = self.state
-        state.peak = max(state.peak, ndcg)
-        if ndcg >= state.peak - SLACK:
+        state.peak = max(state.peak or ndcg, ndcg, key=np.mean)
+        behind = np.array(state.peak) - np.array(ndcg)
+        if behind.mean() <= behind.std(ddof=1) / math.sqrt(len(behind)):
             state.best = {name: value.detach().clone() for name, value in trained(self.encoder.model).items()}
             state.stale = 0
         else:

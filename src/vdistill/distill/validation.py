@@ -13,7 +13,7 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, evaluate_mean, from_judgments
+from vdistill.heldout import HeldOut, evaluate, from_judgments
 from vdistill.records import Item, Judgment
 from vdistill.splits import validates
 
@@ -46,9 +46,12 @@ def parts(calls: Calls, share: float) -> Parts:
 
 @dataclass(frozen=True)
 class Marks:
-    """How the student does on what it is not trained with. lost: of its titles' own probability, None untitled."""
+    """How the student does on what it is not trained with.
 
-    ndcg: float
+    ndcg: of each validation query.  lost: of the titles' own probability, None untitled.
+    """
+
+    ndcg: list[float]
     lost: float | None
 
 
@@ -66,9 +69,10 @@ class Validation:
     def grade(self) -> Marks:
         """The student as it is now."""
         images = embed(self.tower)
-        found = evaluate_mean(self.exam, images.cpu().numpy(), self.queries, self.titles)
+        found = evaluate(self.exam, images.cpu().numpy(), self.queries, self.titles)
         own = self._own(images)
-        return Marks(found["ndcg@10"], None if own is None or self.known is None else self.known - own)
+        ndcg = [float(value) for value in np.nan_to_num(found["ndcg@10"])]
+        return Marks(ndcg, None if own is None or self.known is None else self.known - own)
 
     def with_known(self) -> Validation:
         """The same, knowing what the backbone gives the titles (the tower is still the backbone's)."""
