@@ -169,6 +169,12 @@ class DualEncoder:
         """The arrays of a preprocessed batch on the model's device."""
         return {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
 
+    @cached_property
+    def logit_scale(self) -> float:
+        """The scale at which similarities become logits: the model's own, at most 100."""
+        scale: Any = getattr(self.model, "logit_scale", None)
+        return 100.0 if scale is None else min(float(scale.detach().exp()), 100.0)
+
     def blank(self, count: int = 1) -> dict[str, Tensor]:
         """The inputs of `count` white pictures."""
         one = self.preprocessing.stack([self.preprocessing(Image.new("RGB", (64, 64), "white"))])

@@ -36,9 +36,10 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.calls import Calls
 from vdistill.distill.crew import ALONE
 from vdistill.distill.losses import listwise_loss
+from vdistill.distill.progress import Watch
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
-from vdistill.distill.train import Lesson, Watch, _Loop
+from vdistill.distill.train import Lesson, _Loop
 from vdistill.encoder import DualEncoder
 from vdistill.images import file_sha256
 from vdistill.trunk import trunk_of

@@ -18,7 +18,7 @@ from vdistill.distill import validation as validations
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import Tower, embed, tower_of
-from vdistill.distill.train import Lesson, logit_scale
+from vdistill.distill.train import Lesson
 from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
 from vdistill.errors import ImageError, VdistillError
@@ -89,7 +89,7 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
     tower = trunked.tower(pictured, sources.hashes)
     before = embed(tower)
     names = [item.title or "" for item in pictured]
-    scale = logit_scale(encoder)
+    scale = encoder.logit_scale
     titles = titles_of(_vectors(encoder, names), names, before, scale) if all(names) else None
     return Lesson(
         calls=calls,

@@ -14,9 +14,10 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import Checkpoint, training_key
 from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.lesson import Trunked
+from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.trackers import tracked
-from vdistill.distill.train import Progress, Watch, train
+from vdistill.distill.train import train
 from vdistill.encoder import DualEncoder
 from vdistill.heldout import means
 from vdistill.metrics import Floats, interval

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vdistill.distill.augment import crops
 from vdistill.distill.batches import Step, steps
@@ -20,6 +16,8 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.checkpoint import Checkpoint, State, trained
 from vdistill.distill.crew import Crew
 from vdistill.distill.losses import bradley_terry_loss, listwise_loss
+from vdistill.distill.machine import attention, memory_errors
+from vdistill.distill.progress import Progress, Trained, Watch
 from vdistill.distill.retention import START, Titles, drift, steered
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import Tower
@@ -28,7 +26,6 @@ from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
-SHORT = 128  # tokens
 
 
 @dataclass(frozen=True)
@@ -46,40 +43,6 @@ class Lesson:
     validation: Validation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """After a step: how far, the mean losses of the epoch so far in nats, pictures a second, the last validation."""
-
-    step: int
-    steps: int
-    epoch: int
-    loss: float
-    retention: float
-    images_per_second: float
-    validation: float | None
-
-    def describe(self) -> str:
-        """One line for a progress bar."""
-        validated = "" if self.validation is None else f"  validation nDCG@10 {self.validation:.3f}"
-        return f"epoch {self.epoch}  loss {self.loss:.3f}{validated}  {self.images_per_second:.0f} images/s"
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told: `advance` after each step, `epoch` the figures of each epoch."""
-
-    advance: Callable[[Progress], None]
-    epoch: Callable[[dict[str, float]], None] = field(default=lambda _: None)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training did: its steps, and the figures of its epochs."""
-
-    steps: int
-    history: list[dict[str, float]]
-
-
 def train(
     encoder: DualEncoder, lesson: Lesson, settings: DistillSettings, checkpoint: Checkpoint, crew: Crew, watch: Watch
 ) -> Trained:
@@ -90,7 +53,7 @@ def train(
     loop = _Loop(encoder, lesson, settings, crew, watch)
     checkpoint.load(encoder.model, loop.optimizer, loop.state)
     while not loop.finished:
-        with _memory_errors(settings):
+        with memory_errors(settings):
             loop.epoch()
         if crew.leads:
             checkpoint.save(encoder.model, loop.optimizer, loop.state)
@@ -111,7 +74,7 @@ class _Loop:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
         retention = START if settings.retention is None else settings.retention
         self.state = State(memory=lesson.before.clone(), retention=retention)
-        self.attention = _attention(encoder)
+        self.attention = attention(encoder)
         self.per_epoch = len(self._steps(0))
         self.total = self.per_epoch * settings.epochs
 
@@ -247,40 +210,6 @@ class _Loop:
 
     def _steps(self, epoch: int) -> list[Step]:
         return steps(self.lesson.calls, self.settings.batch_images, np.random.default_rng([self.settings.seed, epoch]))
-
-
-def logit_scale(encoder: DualEncoder) -> float:
-    """The scale at which the backbone's similarities become logits (its own, at most 100)."""
-    scale: Any = getattr(encoder.model, "logit_scale", None)
-    return 100.0 if scale is None else min(float(scale.detach().exp()), 100.0)
-
-
-def _attention(encoder: DualEncoder) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """On a CPU the gradient of fused attention is slow for short sequences: 19 ms against 3 for 115 × 17 tokens.
-
-    Plain attention is faster up to about `SHORT` tokens.
-    """
-    vision = getattr(encoder.model.config, "vision_config", None)
-    side, patch = getattr(vision, "image_size", None), getattr(vision, "patch_size", None)
-    if encoder.device.type != "cpu" or not (isinstance(side, int) and isinstance(patch, int)):
-        return contextlib.nullcontext
-    if (side // patch) ** 2 > SHORT:
-        return contextlib.nullcontext
-    return lambda: sdpa_kernel(SDPBackend.MATH)
-
-
-@contextlib.contextmanager
-def _memory_errors(settings: DistillSettings) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch's own kind is a RuntimeError, and so is that of its CPU side
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise
-        raise VdistillError(
-            f"out of memory with {settings.batch_images} pictures a step",
-            hint=f"--batch-images {max(settings.batch_images // 2, 2)} halves what a step needs (with --accumulate 2 "
-            "updates stay as they were), and --train-layers takes less the fewer they are",
-        ) from error
 
 
 def _schedule(done: int, total: int) -> float:
