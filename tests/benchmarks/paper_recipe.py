@@ -4,14 +4,15 @@
 
 Theirs: five pictures ranked, in three cycles from bands of the backbone's and then the student's scores; all ten pairs
 of a ranking alike; Bradley–Terry at temperature 1 on bare cosines; nothing retained. Ours: the defaults. Both train
-the same LoRA for the same epochs at the shop's learning rate, and all calls go to training queries. Held-out queries ×
-held-out items by the shop's qrels, with 95 % bootstrap intervals over queries.
+the same LoRA for the same epochs, ours at the shop's learning rate, theirs at several; all calls go to training
+queries. Held-out queries × held-out items by the shop's qrels, with 95 % bootstrap intervals over queries.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from calls_to_quality import LR, SHOP, student_of
@@ -33,15 +34,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shop", type=Path, default=SHOP)
     parser.add_argument("--calls", type=int, nargs="*", default=[1000, 3000, 10000])
+    parser.add_argument("--paper-lr", type=float, nargs="*", default=[LR, LR / 10, LR / 100])
+    parser.add_argument("--paper-alone", action="store_true")
     options = parser.parse_args()
     table = Table(title="held-out queries × held-out items, 95 % intervals over queries", title_justify="left")
     for column in ("calls", "recipe", *METRICS, "seconds"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
     for calls in options.calls:
-        for name, schedule, answers, settings in (
-            ("paper", "banded", "hard", THEIRS),
-            ("ours", "adaptive", "soft", OURS),
-        ):
+        arms = [(f"paper, lr {lr:g}", "banded", "hard", replace(THEIRS, lr=lr)) for lr in options.paper_lr]
+        if not options.paper_alone:
+            arms.append(("ours", "adaptive", "soft", OURS))
+        for name, schedule, answers, settings in arms:
             started = time.monotonic()
             found = student_of(options.shop, schedule, calls, answers, settings, evaluate)
             cells = []
