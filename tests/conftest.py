@@ -18,34 +18,20 @@ COLOURS = ("red", "green", "blue", "yellow")
 SHAPES = ("mug", "lamp", "chair", "plant", "teapot", "pot")
 
 
-@pytest.fixture(scope="session")
-def clip_folder(tmp_path_factory):
-    return models.clip(tmp_path_factory.mktemp("clip"))
+def folder_of(make):
+    @pytest.fixture(scope="session")
+    def made(tmp_path_factory):
+        return make(tmp_path_factory.mktemp(make.__name__))
+
+    return made
 
 
-@pytest.fixture(scope="session")
-def siglip_folder(tmp_path_factory):
-    return models.siglip(tmp_path_factory.mktemp("siglip"))
-
-
-@pytest.fixture(scope="session")
-def siglip2_folder(tmp_path_factory):
-    return models.siglip2(tmp_path_factory.mktemp("siglip2"))
-
-
-@pytest.fixture(scope="session")
-def vision_text_folder(tmp_path_factory):
-    return models.vision_text(tmp_path_factory.mktemp("vision_text"))
-
-
-@pytest.fixture(scope="session")
-def chinese_clip_folder(tmp_path_factory):
-    return models.chinese_clip(tmp_path_factory.mktemp("chinese_clip"))
-
-
-@pytest.fixture(scope="session")
-def altclip_folder(tmp_path_factory):
-    return models.altclip(tmp_path_factory.mktemp("altclip"))
+clip_folder = folder_of(models.clip)
+siglip_folder = folder_of(models.siglip)
+siglip2_folder = folder_of(models.siglip2)
+vision_text_folder = folder_of(models.vision_text)
+chinese_clip_folder = folder_of(models.chinese_clip)
+altclip_folder = folder_of(models.altclip)
 
 
 @pytest.fixture(scope="session")

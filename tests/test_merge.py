@@ -1,5 +1,7 @@
 """The student as a checkpoint of its own: other libraries open it and get the same vectors."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,10 @@ def test_any_program_opens_the_merged_student(home, catalog):
     merged = DualEncoder.load(str(home / "merged"), device="cpu", precision="fp32")
     assert merged.fingerprint == student.fingerprint
     assert AutoTokenizer.from_pretrained(home / "merged")
+    backbone = DualEncoder.load(student.source, device="cpu", precision="fp32")
+    with torch.inference_mode():
+        moved = (backbone.image_features(pixel_values=pixels) - merged.image_features(pixel_values=pixels)).abs().max()
+    assert moved > 1e-3, "what training changed is in the checkpoint"
 
 
 def test_sentence_transformers_opens_the_merged_student(home, catalog):
@@ -61,6 +67,15 @@ def test_a_merged_student_can_be_replaced_but_nothing_else(home):
     assert (home / "mine" / "thesis.txt").exists()
     for _ in range(2):
         assert vdistill("distill", "--merge", "merged", cwd=home).code == 0
+
+
+def test_the_backbone_is_never_replaced(home, clip_folder):
+    copy = shutil.copytree(clip_folder, home / "backbone")
+    known = {path.name: path.read_bytes() for path in copy.iterdir()}
+    error, hint = errors(vdistill("distill", "--merge", "backbone", cwd=home))
+    assert "backbone" in error
+    assert "new folder" in hint
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == known
 
 
 def test_there_must_be_a_student(tmp_path, catalog, clip_folder):

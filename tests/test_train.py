@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,6 +19,7 @@ from conftest import COLOURS, SHAPES, draw
 from shop import QUERIES, errors, vdistill, vdistill_process, write_scores
 from vdistill.database import Database
 from vdistill.distill import train as loop
+from vdistill.distill.settings import DistillSettings
 from vdistill.index import vectors as pictures
 from vdistill.index.store import Store
 from vdistill.student import open_student
@@ -159,9 +159,15 @@ def test_without_validation_the_last_epoch_is_taken_at_the_weight_given(home):
     assert all(epoch["retention"] == 0.7 and "validation_ndcg@10" not in epoch for epoch in facts(home)["history"])
 
 
-def test_updates_of_several_steps(home):
-    trained(home, "--accumulate", 3)
-    assert weights(home)
+def test_updates_of_several_steps(home, monkeypatch):
+    made = []
+    update = loop._Loop._update
+    monkeypatch.setattr(loop._Loop, "_update", lambda self, done: (made.append(done), update(self, done)))
+    steps = trained(home).json["steps"]
+    assert len(made) == steps
+    made.clear()
+    assert trained(home, "--accumulate", 3).json["steps"] == steps
+    assert len(made) == 4 * -(-steps // 4 // 3), "what is left at the end of an epoch is an update too"
 
 
 @pytest.mark.parametrize(
@@ -206,9 +212,13 @@ def test_the_index_starts_from_what_training_kept(home, monkeypatch):
     assert (kept * plain).sum(axis=1).min() > 0.999
 
 
-def test_a_trunk_that_would_not_fit_is_not_kept_and_trains_alike(home):
+def test_a_trunk_that_would_not_fit_is_not_kept(home):
     trained(home, "--train-layers", 1, "--trunk-cache", 0)
     assert not list((home / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))
+    known = facts(home)
+    trained(home, "--train-layers", 1)
+    assert [one["epoch"] for one in facts(home)["history"]] == [one["epoch"] for one in known["history"]]
+    assert facts(home)["heldout"]["backbone"] == known["heldout"]["backbone"]
 
 
 @pytest.mark.parametrize("layers", [0, 1])
@@ -318,14 +328,31 @@ def test_two_processes_train_what_one_trains(home, uninterrupted):
               "--main_process_port", "0", "-m", "vdistill"]  # fmt: skip
     done = subprocess.run([*launch, *map(str, TRAIN)], cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["steps"] == 4 * (json.loads(done.stdout)["steps"] // 4)
-    one, two = (vectors(place) for place in (uninterrupted, home))
-    assert (one * two).sum(axis=1).min() > 0.9999
+    assert [row["epoch"] for row in facts(home)["history"]] == [1, 2, 3, 4]
+    one, two = (tensors(place) for place in (uninterrupted, home))
+    moved = sum(((one[name] - tensor) ** 2).sum() for name, tensor in two.items()) ** 0.5
+    size = sum((tensor**2).sum() for tensor in one.values()) ** 0.5
+    assert moved < 0.02 * size
 
 
-def vectors(home):
-    encoder = open_student(at(home / ".vdistill"), device="cpu", precision="fp32")
-    rng = np.random.default_rng(0)
-    pixels = torch.from_numpy(rng.normal(size=(8, 3, 32, 32)).astype(np.float32))
-    with torch.inference_mode():
-        return encoder.image_features(pixel_values=pixels).numpy()
+def tensors(home):
+    return load_file(home / ".vdistill" / "student" / "adapter_model.safetensors")
+
+
+def test_a_teacher_named_for_label_by_the_environment_is_no_mistake(home, monkeypatch):
+    monkeypatch.setenv("VDISTILL_TEACHER", "metadata")
+    monkeypatch.setenv("VDISTILL_BUDGET", "9")
+    trained(home, "--epochs", 1)
+    assert "--cycles" in trained(home, "--budget", 9, code=2).err
+
+
+def test_the_command_has_the_defaults_of_the_settings(home, monkeypatch):
+    seen = []
+
+    def run(_, __, settings, **___):
+        seen.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vdistill.distill.run.distill", run)
+    vdistill("distill", cwd=home)
+    assert seen == [DistillSettings()]

@@ -141,7 +141,7 @@ def distill(
         _merge(session.require(), merge, as_json)
         return
     workspace = session.create() if cycles > 1 else session.require()
-    if cycles == 1 and (teacher or endpoint or budget):
+    if cycles == 1 and session.typed & {"teacher", "endpoint", "budget"}:  # from elsewhere they are meant for label
         raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
     source = pick_backbone(workspace, backbone)
 

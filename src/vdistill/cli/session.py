@@ -38,11 +38,12 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """One call of one command."""
+    """One call of one command. typed: the parameters given on the command line, not by environment or file."""
 
     folder: Path | None
     quiet: bool
     debug: bool
+    typed: frozenset[str] = frozenset()
 
     def say(self, text: str) -> None:
         """A notice on stderr, unless --quiet."""
@@ -125,8 +126,9 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
         @functools.wraps(function)
         def run(ctx: typer.Context, **values: Any) -> None:
             common = {key: _common(ctx, key, values.pop(key)) for key in COMMON}
+            typed = frozenset(key for key in values if _typed(ctx, key))
             with _interrupts():
-                function(Session(common["workspace"], common["quiet"], common["debug"]), **values)
+                function(Session(common["workspace"], common["quiet"], common["debug"], typed), **values)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         extra = [
@@ -144,8 +146,11 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
 
 def _common(ctx: typer.Context, key: str, value: Any) -> Any:
     """An option that may stand before the command too; what was typed or exported wins over `vdistill.toml`."""
-    typed = getattr(ctx.get_parameter_source(key), "name", "") == "COMMANDLINE"
-    return value if typed or not ctx.obj[key] else ctx.obj[key]
+    return value if _typed(ctx, key) or not ctx.obj[key] else ctx.obj[key]
+
+
+def _typed(ctx: typer.Context, key: str) -> bool:
+    return getattr(ctx.get_parameter_source(key), "name", "") == "COMMANDLINE"
 
 
 def _with_environment(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -20,9 +20,9 @@ tags: [vdistill, lora, image-retrieval]
 
 # A vdistill student
 
-A LoRA adapter on the image tower of `{facts["backbone"]}`, trained on {facts["judgments"]:,} judgments of
-{", ".join(f"`{name}`" for name in facts["teachers"])}: {data["queries"]:,} queries, {data["items"]:,} pictures. The
-text tower is the backbone's own.
+A LoRA adapter on the image tower of `{facts["backbone"]}`, made from {facts["judgments"]:,} judgments of
+{", ".join(f"`{name}`" for name in facts["teachers"])}. {data["queries"]:,} queries and {data["items"]:,} pictures
+trained it; what else was judged served validation. The text tower is the backbone's own.
 
 ## Use
 

@@ -82,26 +82,27 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
     encoder, items = trunked.encoder, sources.items
     calls = lessons.read(sources.judgments, settings.head)
     chosen = validations.parts(calls, settings.validation)
-    if settings.validation and not chosen.items:
+    validation = _validation(sources, trunked, chosen)
+    if validation:
+        calls = chosen.training
+    elif settings.validation:
         say("too few judgments to set some aside for validation: the last epoch is taken")
-    calls = chosen.training
     pictured = [items[key] for key in calls.items]
     tower = trunked.tower(pictured, sources.hashes)
     before = embed(tower)
     names = [item.title or "" for item in pictured]
-    scale = encoder.logit_scale
-    titles = titles_of(_vectors(encoder, names), names, before, scale) if all(names) else None
+    titles = titles_of(_vectors(encoder, names), names, before, encoder.logit_scale) if all(names) else None
     return Lesson(
         calls=calls,
         tower=tower,
         texts=_vectors(encoder, calls.queries),
         before=before,
         titles=titles,
-        validation=_validation(sources, trunked, chosen, scale),
+        validation=validation,
     )
 
 
-def _validation(sources: Sources, trunked: Trunked, chosen: validations.Parts, scale: float) -> Validation | None:
+def _validation(sources: Sources, trunked: Trunked, chosen: validations.Parts) -> Validation | None:
     items = sources.items
     exam = validations.exam_of(sources.judgments, chosen, [items[key] for key in sorted(chosen.items)])
     if exam is None:
@@ -109,7 +110,7 @@ def _validation(sources: Sources, trunked: Trunked, chosen: validations.Parts, s
     encoder = trunked.encoder
     tower = trunked.tower([items[key] for key in exam.items], sources.hashes)
     queries, titles = encoder.encode_texts(exam.queries), encoder.encode_texts(exam.titles)
-    return Validation(exam, tower, queries, titles, scale, None).with_known()
+    return Validation(exam, tower, queries, titles, encoder.logit_scale, None).with_known()
 
 
 @dataclass(frozen=True)

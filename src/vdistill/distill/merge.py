@@ -9,8 +9,10 @@ from typing import Any
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 from vdistill.pretrained import image_processor_config, quiet_transformers
-from vdistill.student import open_student
+from vdistill.student import open_student, read_info
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
+
+MARK = "vdistill.json"  # what the checkpoint was made from, and the sign that it may be replaced
 
 # sentence-transformers 6 opens other dual encoders by itself, but pads their texts to the longest, and masks that.
 _CLIP = "sentence_transformers.models.CLIPModel"
@@ -20,16 +22,21 @@ _ANY = "sentence_transformers.base.modules.transformer.Transformer"
 def write(workspace: Workspace, folder: Path) -> None:
     """Merge the adapter into the backbone and write model, tokenizer and image processor into `folder`.
 
-    Raises VdistillError where there is no student, or where `folder` holds anything but such a checkpoint.
+    Raises VdistillError where there is no student, or where `folder` holds anything that was not written here: it is
+    replaced as a whole, and a backbone looks just like a merged student.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "config.json").is_file())):
-        raise VdistillError(f"{folder} is there and no checkpoint", hint="give a new folder")
+    ours = folder.is_dir() and (not any(folder.iterdir()) or (folder / MARK).is_file())
+    if folder.exists() and not ours:
+        raise VdistillError(f"{folder} holds something else than a merged student", hint="give a new folder")
     encoder = open_student(workspace, device="cpu", precision="fp32")
+    info = read_info(workspace)
     with replacing_folder(folder) as aside, writing(folder), quiet_transformers():
         encoder.model.save_pretrained(aside)
         encoder.tokenizer.save_pretrained(aside)
         config = image_processor_config(encoder.source)
         write_file(aside / "preprocessor_config.json", json.dumps(config, indent=2) + "\n")
+        made_from = {"backbone": encoder.source, "adapter_sha256": info.adapter_sha256 if info else ""}
+        write_file(aside / MARK, json.dumps(made_from, indent=2) + "\n")
         for name, content in _for_sentence_transformers(encoder).items():
             write_file(aside / name, json.dumps(content, indent=2) + "\n")
 

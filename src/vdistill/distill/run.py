@@ -70,7 +70,11 @@ def distill(
     """
     started = time.monotonic()
     leads = where.crew.leads
-    with _alone(workspace, leads), Database.open(workspace.database, write=leads) as database:
+    with (
+        _alone(workspace, leads),
+        tracked(where.tracker if leads else None, workspace.reports, asdict(settings)) as log,
+        Database.open(workspace.database, write=leads) as database,
+    ):
         sources = lesson.read(database, say)
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         fingerprint = encoder.fingerprint
@@ -83,13 +87,18 @@ def distill(
         trainable = attach(encoder, settings)
         checkpoint = Checkpoint(
             workspace.cache / "checkpoint.safetensors",
-            training_key(asdict(settings), fingerprint, encoder.precision, [asdict(one) for one in sources.judgments]),
+            training_key(
+                asdict(settings),
+                fingerprint,
+                f"{encoder.precision} {type(taught.tower).__name__}",  # crops move only what is encoded from pixels
+                [asdict(one) for one in sources.judgments],
+                [sources.items[key].title for key in taught.calls.items],
+            ),
         )
         if fresh and leads:
             checkpoint.remove()
         where.crew.wait()
-        with tracked(where.tracker if leads else None, workspace.reports, asdict(settings)) as log:
-            done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log))
+        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log))
         after = exam.grade() if exam else None
         heldout = {"backbone": means(before), "student": means(after)} if before and after else {}
         if leads:

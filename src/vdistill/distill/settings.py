@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# In a ranking each choice weighs this share of the one above it: with 4,000 rankings of 8 pictures the student reached
+# an nDCG@10 of 0.56, with 0.5 0.53, with 1 0.44, and 0.53 where the favourites alone were known.
+HEAD = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class DistillSettings:
@@ -28,7 +32,7 @@ class DistillSettings:
     dora: bool = False
     rslora: bool = False
     train_layers: int | None = None
-    head: float = 0.25
+    head: float = HEAD
     epochs: int = 30
     batch_images: int = 128
     accumulate: int = 1

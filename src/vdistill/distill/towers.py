@@ -14,7 +14,6 @@ from torch import Tensor
 from vdistill.distill.augment import Crops, moved
 from vdistill.distill.pictures import Pictures
 from vdistill.encoder import DualEncoder
-from vdistill.trunk import Trunk
 from vdistill.trunk_cache import TrunkCache
 
 BATCH = 64
@@ -85,7 +84,7 @@ def filled(
         return False
     for start in range(0, len(missing), _PART):
         part = missing[start : start + _PART]
-        states = [_states(cache.trunk, inputs(part[at : at + BATCH])) for at in range(0, len(part), BATCH)]
+        states = [cache.trunk.states(inputs(part[at : at + BATCH])).cpu() for at in range(0, len(part), BATCH)]
         cache.add([sha256[place] for place in part], torch.cat(states))
     return True
 
@@ -97,7 +96,3 @@ def embed(tower: Tower) -> Tensor:
             tower.features(np.arange(start, min(start + BATCH, len(tower)))) for start in range(0, len(tower), BATCH)
         ]
         return torch.cat(parts).clone()
-
-
-def _states(trunk: Trunk, inputs: dict[str, Tensor]) -> Tensor:
-    return trunk.states(inputs).cpu()

@@ -37,6 +37,8 @@ def parts(calls: Calls, share: float) -> Parts:
     if queries.sum() < FEWEST_QUERIES or items.sum() < FEWEST_ITEMS:
         return Parts(calls, frozenset(), frozenset())
     training = calls.without(queries, items)
+    if not len(training.query):
+        return Parts(calls, frozenset(), frozenset())
     return Parts(
         training,
         frozenset(text for text, chosen in zip(calls.queries, queries, strict=True) if chosen),
@@ -71,8 +73,7 @@ class Validation:
         images = embed(self.tower)
         found = evaluate(self.exam, images.cpu().numpy(), self.queries, self.titles)
         own = self._own(images)
-        ndcg = [float(value) for value in np.nan_to_num(found["ndcg@10"])]
-        return Marks(ndcg, None if own is None or self.known is None else self.known - own)
+        return Marks(found["ndcg@10"].tolist(), None if own is None or self.known is None else self.known - own)
 
     def with_known(self) -> Validation:
         """The same, knowing what the backbone gives the titles (the tower is still the backbone's)."""
@@ -81,16 +82,17 @@ class Validation:
     def _own(self, images: Tensor) -> float | None:
         if not len(self.titles):
             return None
-        own = torch.zeros(len(self.titles), len(images), device=images.device)
+        own = torch.zeros(len(self.titles), len(images), dtype=torch.bool, device=images.device)
         for row, bearers in enumerate(self.exam.bearers):
-            own[row, torch.from_numpy(np.asarray(bearers)).to(own.device)] = 1.0
+            own[row, torch.from_numpy(np.asarray(bearers)).to(own.device)] = True
         return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
 
 
 def exam_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item]) -> HeldOut | None:
-    """What the teacher said of the validation queries about validation items; None where that is nothing."""
+    """What the teacher said of the validation queries about validation items; None where that is too little."""
     ours = [replace(one, split="heldout") for one in judgments if one.query in chosen.queries]
     try:
-        return from_judgments(ours, [item for item in items if item.id in chosen.items])
-    except VdistillError:
+        exam = from_judgments(ours, [item for item in items if item.id in chosen.items])
+    except VdistillError:  # not even one query tells two items apart
         return None
+    return exam if len(exam.verdicts) >= FEWEST_QUERIES else None
