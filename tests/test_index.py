@@ -21,7 +21,8 @@ from vdistill.errors import VdistillError
 from vdistill.index import manifest
 from vdistill.index.embed import build
 from vdistill.index.export import export_image_encoder, export_text_encoder
-from vdistill.index.store import Row, Store, Writer, made_from
+from vdistill.index.shards import ShardWriter
+from vdistill.index.store import Store, made_from
 from vdistill.index.tokens import PROBES
 from vdistill.query.picture import PictureEncoder
 from vdistill.query.search import Searcher
@@ -74,7 +75,7 @@ def again(workspace, catalog, encoder, model="backbone", **options):
 
 
 def vectors_by_id(workspace, model="backbone"):
-    with Searcher.open(workspace.index, model) as searcher:
+    with Searcher.at(workspace.index, model) as searcher:
         return dict(zip(searcher.ids, searcher.vectors(searcher.ids), strict=True))
 
 
@@ -155,7 +156,7 @@ def test_changed_metadata_is_refreshed_without_embedding(indexed, catalog, encod
     (catalog / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     report = again(indexed, catalog, encoder)
     assert (report.updated, encoder.seen) == (1, 0)
-    with Searcher.open(indexed.index, "backbone") as searcher:
+    with Searcher.at(indexed.index, "backbone") as searcher:
         assert searcher.metadata([rows[0]["file_name"]])[0]["price"] == 999
 
 
@@ -192,7 +193,7 @@ def test_only_the_current_generation_stays(indexed, catalog, encoder):
     (catalog / "red_mug.png").unlink()
     (indexed.index / "vectors-backbone-77.usearch").write_bytes(b"left by a build that was killed")
     again(indexed, catalog, encoder)
-    assert len(list(indexed.index.glob("vectors-*"))) == 1
+    assert len(list(indexed.index.glob("vectors-*.usearch"))) == 1
     assert len(list(indexed.index.glob("items-*"))) == 1
 
 
@@ -244,9 +245,9 @@ def test_a_catalog_of_broken_pictures_is_an_error_and_the_old_index_stays(indexe
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_vectors_that_cannot_be_searched_are_never_added(tmp_path, value):
-    writer = Writer(tmp_path, "backbone", 1, 4, "bf16")
+    writer = ShardWriter(tmp_path, "vectors", 4, "bf16", graph=False)
     with pytest.raises(ValueError, match="zero or not finite"):
-        writer.add([Row(0, "a", "a", "", 0, 0, "{}")], np.full((1, 4), value, np.float32))
+        writer.add([0], np.full((1, 4), value, np.float32))
 
 
 def test_a_model_that_gives_no_number_for_a_picture_skips_that_one(indexed, catalog, encoder):
@@ -290,19 +291,19 @@ DAMAGE = ["missing", "emptied", "cut", "changed", "garbage"]
 def test_a_damaged_file_is_an_error_with_a_remedy_that_works(indexed, catalog, encoder, what, how):
     damage(next(indexed.index.glob(what)), how)
     with pytest.raises(VdistillError) as error:
-        Searcher.open(indexed.index, "backbone").encode(["red mug"])
+        Searcher.at(indexed.index, "backbone").encode(["red mug"])
     assert error.value.hint == manifest.REMEDY
     again(indexed, catalog, encoder)
     manifest.verify(indexed.index)
-    with Searcher.open(indexed.index, "backbone") as searcher:
+    with Searcher.at(indexed.index, "backbone") as searcher:
         assert len(searcher.search(searcher.encode(["red mug"])[0], 5)) == 5
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"schema_version": 1, "models": {"backbone": {}}}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"schema_version": 2, "models": {"backbone": {}}}', b"\xff"])
 def test_a_damaged_manifest_is_an_error_with_a_remedy(indexed, content):
     (indexed.index / "manifest.json").write_bytes(content)
     with pytest.raises(VdistillError) as error:
-        Searcher.open(indexed.index, "backbone")
+        Searcher.at(indexed.index, "backbone")
     assert error.value.hint == manifest.REMEDY
 
 
@@ -316,15 +317,15 @@ def test_a_newer_index_is_not_guessed_at(indexed):
     document = json.loads((indexed.index / "manifest.json").read_text())
     (indexed.index / "manifest.json").write_text(json.dumps({**document, "schema_version": 99}))
     with pytest.raises(VdistillError, match="newer vdistill"):
-        Searcher.open(indexed.index, "backbone")
+        Searcher.at(indexed.index, "backbone")
 
 
 def test_an_index_that_is_not_there_names_the_command(indexed, tmp_path):
     with pytest.raises(VdistillError, match="no index of the student; there is one of the backbone") as error:
-        Searcher.open(indexed.index, "student")
+        Searcher.at(indexed.index, "student")
     assert error.value.hint == "run `vdistill index --model student`"
     with pytest.raises(VdistillError, match="no index of the student"):
-        Searcher.open(tmp_path / "nothing", "student")
+        Searcher.at(tmp_path / "nothing", "student")
 
 
 def test_verify_finds_damage_in_the_middle_of_a_large_file(indexed, tmp_path, monkeypatch):
@@ -339,7 +340,7 @@ def test_a_full_disk_leaves_the_old_index(indexed, catalog, encoder, monkeypatch
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vdistill.index.store._write_items", full)
+    monkeypatch.setattr("vdistill.index.items.describe", full)
     with pytest.raises(VdistillError, match="No space left on device"):
         again(indexed, catalog, encoder, dtype="f32")
     assert len(vectors_by_id(indexed)) == 24
@@ -349,14 +350,14 @@ def test_a_full_disk_leaves_the_old_index(indexed, catalog, encoder, monkeypatch
 
 
 def test_a_reader_keeps_the_old_index_while_a_new_one_is_published(indexed, catalog, encoder):
-    with Searcher.open(indexed.index, "backbone") as reader:
+    with Searcher.at(indexed.index, "backbone") as reader:
         vector = reader.encode(["red mug"])[0]
         before = reader.search(vector, 30)
         for path in sorted(catalog.glob("red_*.png")):
             path.unlink()
         again(indexed, catalog, encoder)
         assert reader.search(vector, 30) == before
-    with Searcher.open(indexed.index, "backbone") as reader:
+    with Searcher.at(indexed.index, "backbone") as reader:
         assert len(reader.search(vector, 30)) == 18
 
 
@@ -399,7 +400,7 @@ def test_killed_at_any_moment_the_index_is_whole(indexed, catalog, encoder, clip
         assert len(vectors_by_id(indexed)) == 24
         manifest.verify(indexed.index)
     assert again(indexed, catalog, encoder, dtype="i8").items == 24
-    assert len(list(indexed.index.glob("vectors-*"))) == 1
+    assert len(list(indexed.index.glob("vectors-*.usearch"))) == 1
 
 
 def environment():
@@ -412,11 +413,11 @@ def test_one_writer_at_a_time(indexed, catalog, encoder):
 
 
 def test_a_store_is_never_changed_by_reading(indexed):
-    path = next(indexed.index.glob("vectors-*"))
+    path = next(indexed.index.glob("vectors-*.usearch"))
     before = path.read_bytes()
     store = Store.open(indexed.index, "backbone")
-    list(store.rows())
-    store.vectors([0, 1])
+    list(store.items.rows())
+    store.vectors(np.array([0, 1]))
     store.close()
     assert path.read_bytes() == before
     assert sorted(indexed.index.glob("items-*")) == [next(indexed.index.glob("items-*"))]  # no journal beside it
@@ -444,7 +445,7 @@ def test_exported_encoders_equal_the_model(name, request, tmp_path, capfd):
 
 
 def test_the_text_encoder_says_how_much_it_cuts(indexed):
-    with Searcher.open(indexed.index, "backbone") as searcher:
+    with Searcher.at(indexed.index, "backbone") as searcher:
         assert searcher.truncated(["red mug", "a garden"]) == 0
         assert searcher.truncated(["mug " * 75]) == 0
         assert searcher.truncated(["mug " * 80, "mug " * 76]) == 6

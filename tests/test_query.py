@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from indexes import index_of
 from vdistill.catalog import scan
 from vdistill.errors import VdistillError
-from vdistill.index import manifest
+from vdistill.index import shards
 from vdistill.index.embed import build
-from vdistill.index.store import DTYPES, METRIC, Row, Writer
-from vdistill.query import search
+from vdistill.index.shards import DTYPES
 from vdistill.query.gallery import render
 from vdistill.query.search import Searcher
 from vdistill.records import Hit
@@ -41,20 +41,8 @@ def home(tmp_path_factory, clip_encoder):
 
 @pytest.fixture
 def searcher(home):
-    with Searcher.open(home / ".vdistill" / "index", "backbone") as searcher:
+    with Searcher.at(home / ".vdistill" / "index", "backbone") as searcher:
         yield searcher
-
-
-def index_of(folder, vectors, dtype="f32", metadata="{}"):
-    """An index of given vectors; its items are named 00000, 00001, … but their keys run backwards."""
-    count, dim = vectors.shape
-    rows = [Row(count - n, f"{n:05}", f"{n:05}", f"{n}", 1, 1, metadata) for n in range(count)]
-    writer = Writer(folder, "student", 1, dim, dtype)
-    writer.add(rows, vectors)
-    files = writer.finish()
-    entry = manifest.Entry(1, "", "", "", "", dim, dtype, METRIC, count, "/catalog", 0.0, 0, *files, (), ())
-    manifest.write(folder, {"student": entry})
-    return Searcher.open(folder, "student")
 
 
 def unit(count, dim, seed=0):
@@ -85,11 +73,8 @@ def test_a_picture_finds_itself(searcher, home):
 
 def test_queries_together_are_answered_as_queries_alone(searcher):
     texts = ["red mug", "a gift for a mother who loves gardening", "x", "green " * 100]
-    together = searcher.search_many(searcher.encode(texts), 7)
-    for text, hits in zip(texts, together, strict=True):
-        alone = searcher.search(searcher.encode([text])[0], 7)
-        assert [hit.id for hit in alone] == [hit.id for hit in hits]
-        assert [hit.score for hit in alone] == pytest.approx([hit.score for hit in hits], abs=2e-6)
+    for text, vector in zip(texts, searcher.encode(texts), strict=True):
+        assert searcher.search(vector, 7) == searcher.search(text, 7)
 
 
 def test_more_than_there_are_gives_all(searcher):
@@ -98,11 +83,11 @@ def test_more_than_there_are_gives_all(searcher):
 
 def test_where_narrows_before_the_k_best_are_taken(searcher):
     vector = searcher.encode(["mug"])[0]
-    hits = searcher.search(vector, 3, "price < 8")
+    hits = searcher.search(vector, 3, where="price < 8")
     assert len(hits) == 3
     assert all(hit.metadata["price"] < 8 for hit in hits)
     assert [hit.id for hit in hits] == [h.id for h in searcher.search(vector, 99) if h.metadata["price"] < 8][:3]
-    assert searcher.search(vector, 3, "price > 1000") == []
+    assert searcher.search(vector, 3, where="price > 1000") == []
 
 
 def test_the_facts_of_the_index_are_at_hand(searcher, home, clip_encoder):
@@ -164,13 +149,16 @@ def test_exact_search_equals_sorting_everything(tmp_path_factory, count, k, dist
         assert [int(hit.id) for hit in searcher.search(query, k)] == expected
 
 
-def test_beyond_the_limit_the_graph_is_searched_and_finds_nearly_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "EXACT_BELOW", 500)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_beyond_the_limit_the_graph_is_searched_and_finds_nearly_all(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(shards, "FLAT", 500)
     vectors = unit(3000, 32)
-    with index_of(tmp_path, vectors) as searcher:
-        found = [[int(hit.id) for hit in hits] for hits in searcher.search_many(vectors[:50] * 0.9, 10)]
-        nearest = np.argsort(-vectors[:50] @ vectors.T, axis=1)[:, :10]
-        assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(found, nearest, strict=True)]) > 0.95
+    with index_of(tmp_path, vectors, dtype, graph=True) as searcher:
+        stored = searcher.vectors(searcher.ids)
+        nearest = np.argsort(-vectors[:50] @ stored.T, axis=1)[:, :10]
+        for exact, least in ((False, 0.95), (True, 1.0 if dtype != "i8" else 0.99)):
+            found = [[int(hit.id) for hit in searcher.search(vector, 10, exact=exact)] for vector in vectors[:50]]
+            assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(found, nearest, strict=True)]) >= least
         assert len(searcher.search(vectors[0], 3000)) == 3000
 
 
@@ -206,8 +194,8 @@ from pathlib import Path
 from vdistill.query.gallery import render
 from vdistill.query.search import Searcher
 home = Path(sys.argv[1])
-searcher = Searcher.open(home / ".vdistill" / "index", "backbone")
-hits = searcher.search(searcher.encode(["red mug"])[0], 3, "price < 100")
+searcher = Searcher.at(home / ".vdistill" / "index", "backbone")
+hits = searcher.search(searcher.encode(["red mug"])[0], 3, where="price < 100")
 searcher.search(searcher.encode_picture(home / "catalog" / "red_mug.png"), 3)
 searcher.truncated(["red mug"])
 print(len(hits), len(render("red mug", hits)) > 1000)

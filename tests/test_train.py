@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -203,8 +204,8 @@ def test_the_index_starts_from_what_training_kept(home, monkeypatch):
         decoded.clear()
         assert vdistill("index", "--dtype", "f32", "--json", cwd=home).json["added"] == 120
         with contextlib.closing(Store.open(home / ".vdistill" / "index", "student")) as store:
-            rows = sorted(store.rows(), key=lambda row: row.id)
-            found.append((len(decoded), store.vectors([row.key for row in rows])))
+            rows = sorted(store.items.rows(), key=lambda row: row.id)
+            found.append((len(decoded), store.vectors(np.array([row.key for row in rows]))))
         shutil.rmtree(home / ".vdistill" / "index")
         shutil.rmtree(home / ".vdistill" / "cache", ignore_errors=True)
     (few, kept), (everything, plain) = found

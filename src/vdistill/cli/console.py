@@ -5,10 +5,11 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vdistill.errors import VdistillError
+from vdistill.records import Hit
 
 SECONDS_A_LINE = 60.0
 
@@ -29,6 +30,28 @@ def document(value: Any, *, line: bool = False) -> None:
     sys.stdout.write(text + "\n")
     if line:
         sys.stdout.flush()
+
+
+def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
+    """The Contract's document of one answered query."""
+    results = [
+        {
+            "rank": hit.rank,
+            "id": hit.id,
+            "path": str(hit.path),
+            "score": round(hit.score, 6),
+            "metadata": dict(hit.metadata),
+        }
+        for hit in hits
+    ]
+    return {"query": asked, "model": model, "results": results, "took_ms": took_ms}
+
+
+def raw(data: bytes) -> None:
+    """Print bytes as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def notice(text: str) -> None:

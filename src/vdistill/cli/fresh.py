@@ -19,7 +19,7 @@ def open_searcher(session: Session, workspace: Workspace, model: str, backbone: 
             raise VdistillError(f"{reason}, and no catalog is known", hint="run `vdistill index CATALOG` first")
         session.say(f"{reason}: indexing first")
         _index(session, workspace, model, backbone)
-    return Searcher.open(workspace.index, model)
+    return Searcher.at(workspace.index, model)
 
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:

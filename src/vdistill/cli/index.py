@@ -1,5 +1,6 @@
 """`vdistill index`."""
 
+import time
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -56,9 +57,14 @@ def index(
     made_from = provenance(workspace, name, source)
     encoder = open_model(workspace, name, source)
     trunk = open_trunk(workspace, encoder) if name == "student" else None
+    started = time.monotonic()
     with console.progress(session.quiet) as update:
+
+        def progress(done: int, total: int) -> None:
+            update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} pictures/s")
+
         report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
-                       progress=lambda done, total: update(done, total, "embedding"))  # fmt: skip
+                       progress=progress)  # fmt: skip
     remember(workspace, "catalog", str(folder.resolve()))
     if backbone:
         remember(workspace, "backbone", source)

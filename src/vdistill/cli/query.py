@@ -2,19 +2,23 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import JsonOption, Session, command, pick_model
+from vdistill.cli.query_batch import answer
+from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
-    from vdistill.query.search import Searcher
+    from vdistill.query.search import Searcher, Wish
+    from vdistill.query.terms import Term
+
+RANKING, OUTPUT = "Ranking", "Output"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,110 +28,142 @@ def register(app: typer.Typer) -> None:
 
 def query(
     session: Session,
-    text: Annotated[str | None, typer.Argument(help="What you are looking for.", show_default=False)] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What you are looking for: words and pictures, as in  '2:cosy' + photo.jpg - plastic",
+            show_default=False,
+        ),
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="Find what looks like this picture.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many results.")] = 10,
-    where: Annotated[str | None, typer.Option(help="SQL expression over the metadata, e.g. 'price < 20'.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="SQL expression over the metadata, e.g. 'price < 20'.", rich_help_panel=RANKING),
+    ] = None,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Rank by the words in the items' texts too.", rich_help_panel=RANKING)
+    ] = False,
+    diverse: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How much results should differ from one another.", rich_help_panel=RANKING),
+    ] = 0.0,
+    min_score: Annotated[
+        float | None, typer.Option(help="The least similarity, from -1 to 1.", rich_help_panel=RANKING)
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every picture, however many.", rich_help_panel=RANKING)
+    ] = False,
     batch: Annotated[
         str | None, typer.Option(help="File with one query a line, or - for stdin; prints JSON Lines.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
-    gallery: Annotated[Path | None, typer.Option(help="Write the results as a page of pictures.")] = None,
+    backbone: BackboneOption = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the pictures in the terminal.", rich_help_panel=OUTPUT)
+    ] = False,
+    gallery: Annotated[
+        Path | None, typer.Option(help="Write the results as a page of pictures.", rich_help_panel=OUTPUT)
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Beside the backbone's results.", rich_help_panel=OUTPUT)
+    ] = False,
+    paths0: Annotated[
+        bool, typer.Option("--paths0", help="Only the paths, each ended by NUL: for xargs -0.", rich_help_panel=OUTPUT)
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search the catalog."""
-    if sum(value is not None for value in (text, image, batch)) != 1:
+    if sum(value not in (None, []) for value in (text, image, batch)) != 1:
         raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
-    if text is not None and not text.strip():
-        raise VdistillError("the query is empty", hint='say what you look for: vdistill query "gift for a gardener"')
+    if batch is not None and (show or gallery or compare or paths0):
+        raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
+    if compare and not gallery:
+        raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
+    if paths0 and as_json:
+        raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
+    from vdistill.query.terms import Term, parse, spoken
+
+    terms = (Term(image),) if image is not None else parse(text) if text else ()
     workspace = session.require()
     from vdistill.cli.fresh import open_searcher
+    from vdistill.query.search import Wish
 
-    searcher = open_searcher(session, workspace, pick_model(workspace, model))
+    wish = Wish(where, exact, hybrid, min_score, diverse)
+    searcher = open_searcher(session, workspace, pick_model(workspace, model), backbone)
     if batch is not None:
-        _batch(searcher, batch, k, where, session)
+        answer(searcher, batch, k, wish, session)
         return
     started = time.perf_counter()
-    hits = _search(searcher, text, image, k, where)
+    hits = _hits(searcher, terms, k, wish)
     took = round((time.perf_counter() - started) * 1000, 2)
-    _warn(session, searcher, text, k, hits, where)
-    asked = text if text is not None else str(image)
+    _warn(session, searcher, terms, k, hits, wish)
+    asked = spoken(terms)
     if gallery is not None:
-        _gallery(session, gallery, asked, hits, searcher.model)
-    if as_json:
-        console.document(_document(searcher, asked, hits, took))
+        other = open_searcher(session, workspace, "backbone", backbone) if compare else None
+        _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, wish) if other else None)
+    if paths0:
+        console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))
+    elif as_json:
+        console.document(console.hits_document(searcher.model, asked, hits, took))
     else:
         console.result(_table(asked, hits, took))
+        if show:
+            _show(hits)
 
 
-def _search(searcher: "Searcher", text: str | None, image: Path | None, k: int, where: str | None) -> list[Hit]:
-    vector = searcher.encode_picture(image) if image is not None else searcher.encode([text or ""])[0]
-    return searcher.search(vector, k, where)
+def _hits(searcher: "Searcher", terms: Sequence["Term"], k: int, wish: "Wish") -> list[Hit]:
+    from vdistill.query.terms import wanted_text
+
+    return searcher.hits(searcher.vector(terms), k, wish, wanted_text(terms))
 
 
 def _warn(
-    session: Session, searcher: "Searcher", text: str | None, k: int, hits: Sequence[Hit], where: str | None
+    session: Session, searcher: "Searcher", terms: Sequence["Term"], k: int, hits: Sequence[Hit], wish: "Wish"
 ) -> None:
     if len(hits) < k:
-        session.say(f"only {len(hits)} items {'match --where' if where else 'are indexed'}, {k} were asked for")
-    if text is not None and searcher.truncated([text]):
+        why = "match" if wish.where or wish.min_score is not None else "are indexed"
+        session.say(f"only {len(hits)} items {why}, {k} were asked for")
+    texts = [term.what for term in terms if isinstance(term.what, str)]
+    if texts and searcher.truncated(texts):
         session.say("the query is longer than the model reads; its end was left out")
 
 
-def _batch(searcher: "Searcher", source: str, k: int, where: str | None, session: Session) -> None:
-    """One JSON document a line, as the lines come."""
-    for chunk in _chunks(source, 1 if source == "-" and sys.stdin.isatty() else 64):
-        started = time.perf_counter()
-        vectors = searcher.encode(chunk)
-        found = [searcher.search(vector, k, where) for vector in vectors]
-        took = round((time.perf_counter() - started) * 1000 / len(chunk), 2)
-        for asked, hits in zip(chunk, found, strict=True):
-            console.document(_document(searcher, asked, hits, took), line=True)
-
-
-def _chunks(source: str, size: int) -> Iterator[list[str]]:
-    """The queries of a file, some at a time; empty lines are passed over."""
-    try:
-        file = sys.stdin if source == "-" else Path(source).open(encoding="utf-8-sig")  # noqa: SIM115
-    except OSError as error:
-        raise VdistillError(
-            f"cannot read {source}: {error.strerror}", hint="give a file with one query a line"
-        ) from error
-    chunk: list[str] = []
-    with file:
-        try:
-            for line in file:
-                if line.strip():
-                    chunk.append(line.strip())
-                if len(chunk) == size:
-                    yield chunk
-                    chunk = []
-        except UnicodeDecodeError as error:
-            raise VdistillError(f"{source} is not UTF-8: {error}", hint="save it as UTF-8") from error
-    if chunk:
-        yield chunk
-
-
-def _document(searcher: "Searcher", asked: str, hits: Sequence[Hit], took: float) -> dict[str, Any]:
-    results = [
-        {
-            "rank": hit.rank,
-            "id": hit.id,
-            "path": str(hit.path),
-            "score": round(hit.score, 6),
-            "metadata": dict(hit.metadata),
-        }
-        for hit in hits
-    ]
-    return {"query": asked, "model": searcher.model, "results": results, "took_ms": took}
-
-
-def _gallery(session: Session, page: Path, asked: str, hits: Sequence[Hit], model: str) -> None:
+def _gallery(
+    session: Session, page: Path, asked: str, hits: Sequence[Hit], model: str, compare: Sequence[Hit] | None
+) -> None:
     from vdistill.query.gallery import render
     from vdistill.workspace import write_file
 
-    write_file(page, render(asked, hits, model=model))
+    write_file(page, render(asked, hits, model=model, compare=compare))
     session.say(f"gallery: {page.resolve()}")
+
+
+def _show(hits: Sequence[Hit]) -> None:
+    """The pictures below the table, in whatever way the terminal can: its own protocol, or coloured half blocks."""
+    if not sys.stdout.isatty():
+        raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.text import Text
+
+    from vdistill.errors import ImageError
+    from vdistill.images import load
+
+    try:
+        from textual_image.renderable import Image
+    except ImportError as error:
+        raise VdistillError("showing pictures needs one more package", hint="pip install 'vdistill[show]'") from error
+    cells: list[Any] = []
+    for hit in hits:
+        caption = Text(
+            f"{hit.rank}. {console.printable(str(hit.metadata.get('title') or hit.id))}", overflow="ellipsis"
+        )
+        try:
+            cells.append(Group(Image(load(hit.path, 240), width=24, height=12), caption))
+        except ImageError as error:
+            cells.append(Group(Text(f"[{error.message}]"), caption))
+    console.result(Columns(cells, width=26))
 
 
 def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:

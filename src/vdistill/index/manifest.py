@@ -13,7 +13,7 @@ from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
 from vdistill.workspace import read_json, write_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NAME = "manifest.json"
 REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affected"
 
@@ -54,8 +54,27 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """A file of `count` vectors, with a graph or for full scans, and the same in a higher precision beside i8."""
+
+    vectors: FileFacts
+    count: int
+    graph: bool
+    precise: FileFacts | None
+
+    @property
+    def files(self) -> tuple[FileFacts, ...]:
+        """Its files."""
+        return (self.vectors, self.precise) if self.precise else (self.vectors,)
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """The index of one model. `catalog` is the folder that item ids are relative to; `created` is in UNIX seconds."""
+    """The index of one model.
+
+    count: of items; shards may hold more.  next_key: the first that no vector ever had.  catalog: the folder that item
+    ids are relative to.  created: in UNIX seconds.
+    """
 
     generation: int
     made_from: str
@@ -69,7 +88,8 @@ class Entry:
     catalog: str
     created: float
     seed: int
-    vectors: FileFacts
+    next_key: int
+    shards: tuple[ShardFacts, ...]
     items: FileFacts
     text_encoder: tuple[FileFacts, ...]
     image_encoder: tuple[FileFacts, ...]
@@ -77,11 +97,12 @@ class Entry:
     @property
     def files(self) -> tuple[FileFacts, ...]:
         """Everything that the entry needs."""
-        return (self.vectors, self.items, *self.text_encoder, *self.image_encoder)
+        vectors = [file for shard in self.shards for file in shard.files]
+        return (*vectors, self.items, *self.text_encoder, *self.image_encoder)
 
 
 def read(folder: Path) -> dict[str, Entry]:
-    """The entries by model name, none where there is no index.
+    """The entries by model name, none where there is no index or one of an older version, which is made anew.
 
     Raises VdistillError where the manifest is damaged or of a newer version.
     """
@@ -92,6 +113,8 @@ def read(folder: Path) -> dict[str, Entry]:
     try:
         if document["schema_version"] > SCHEMA_VERSION:
             raise VdistillError(f"{path} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill")
+        if document["schema_version"] < SCHEMA_VERSION:
+            return {}
         return {name: _entry(facts) for name, facts in document["models"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise VdistillError(f"the index is damaged: {path} lacks {error}", hint=REMEDY) from error
@@ -122,9 +145,14 @@ def sweep(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def _entry(facts: dict[str, Any]) -> Entry:
-    one = {name: FileFacts(**facts[name]) for name in ("vectors", "items")}
     many = {name: tuple(FileFacts(**file) for file in facts[name]) for name in ("text_encoder", "image_encoder")}
-    return Entry(**{**facts, **one, **many})
+    shards = tuple(_shard(one) for one in facts["shards"])
+    return Entry(**{**facts, **many, "shards": shards, "items": FileFacts(**facts["items"])})
+
+
+def _shard(facts: dict[str, Any]) -> ShardFacts:
+    precise = FileFacts(**facts["precise"]) if facts["precise"] else None
+    return ShardFacts(FileFacts(**facts["vectors"]), facts["count"], facts["graph"], precise)
 
 
 def _edges_sha256(path: Path) -> str:

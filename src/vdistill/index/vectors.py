@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +20,9 @@ from vdistill.catalog import Skipped
 from vdistill.encoder import DualEncoder
 from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
-from vdistill.index.store import Row, usable
+from vdistill.index.items import Row
+from vdistill.index.pending import Pending
+from vdistill.index.shards import usable
 from vdistill.trunk_cache import TrunkCache
 
 BATCH = 64
@@ -26,68 +30,99 @@ _THREADS = min(16, os.cpu_count() or 1)
 
 Progress = Callable[[int, int], None]
 Inputs = Mapping[str, np.ndarray]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture that can be read, its row with the hash. inputs: None where its vector or its states are known."""
+
+    row: Row
+    inputs: Inputs | None
+
+
+# Rows, the vector of each (None where it is pending already), and what had to be left out.
+Embedded = tuple[list[Row], list[np.ndarray | None], list[Skipped]]
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """The encoder over the pictures below `root`; those that `trunk` keeps start behind its cut."""
+    """The encoder over the pictures below `root`; those that `trunk` keeps start behind its cut.
+
+    The encoder's accelerator is joined by the others of its kind.
+    """
 
     root: Path
     encoder: DualEncoder
     trunk: TrunkCache | None
+    pending: Pending
 
-    def embedded(
-        self, rows: Sequence[Row], progress: Progress | None
-    ) -> Iterator[tuple[list[Row], np.ndarray, list[Skipped]]]:
-        """Batches of rows with their vectors, and what had to be left out of each."""
-        executor = ThreadPoolExecutor(_THREADS)
-        done = 0
-        try:
-            with quiet():
-                ahead = _ahead(executor, self._decoded, rows)
-                while batch := list(itertools.islice(ahead, BATCH)):
-                    yield self._encoded(batch)
-                    done += len(batch)
-                    if progress:
-                        progress(done, len(rows))
-        finally:
-            executor.shutdown(cancel_futures=True)
+    def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
+        """Batches of rows, in order, with their vectors, and what had to be left out of each."""
+        with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self._encoders)) as encoding:
+            try:
+                decoded = ahead(decoding, self._decoded, rows, 2 * BATCH * len(self._encoders))
+                batches = iter(lambda: list(itertools.islice(decoded, BATCH)), [])
+                yield from ahead(encoding, self._encoded, batches, len(self._encoders))
+            finally:
+                decoding.shutdown(cancel_futures=True)
 
-    def _decoded(self, row: Row) -> tuple[Row, Inputs | None] | Skipped:
-        """The row with its hash, and the inputs of its picture; None where the trunk has its states."""
+    @cached_property
+    def _encoders(self) -> list[DualEncoder]:
+        return [one.lean() for one in self.encoder.on_all_devices()]
+
+    @cached_property
+    def _free(self) -> queue.SimpleQueue[DualEncoder]:
+        free: queue.SimpleQueue[DualEncoder] = queue.SimpleQueue()
+        for encoder in self._encoders:
+            free.put(encoder)
+        return free
+
+    def _decoded(self, row: Row) -> Decoded | Skipped:
         path, prepare = self.root / row.path, self.encoder.preprocessing
         try:
-            if self.trunk is not None:
-                row = replace(row, sha256=row.sha256 or file_sha256(path))
-                if self.trunk.has(row.sha256):
-                    return row, None
-            inputs = prepare(load(path, prepare.target))
-            return replace(row, sha256=row.sha256 or file_sha256(path)), inputs
+            row = replace(row, sha256=row.sha256 or file_sha256(path))
+            if self.pending.has(row.sha256) or (self.trunk and self.trunk.has(row.sha256)):
+                return Decoded(row, None)
+            return Decoded(row, prepare(load(path, prepare.target)))
         except ImageError as error:
             return Skipped(row.id, error.message)
         except OSError as error:
             return Skipped(row.id, (error.strerror or str(error)).lower())
 
-    def _encoded(
-        self, batch: Sequence[tuple[Row, Inputs | None] | Skipped]
-    ) -> tuple[list[Row], np.ndarray, list[Skipped]]:
+    def _encoded(self, batch: Sequence[Decoded | Skipped]) -> Embedded:
         skipped = [one for one in batch if isinstance(one, Skipped)]
-        pictures = [one for one in batch if not isinstance(one, Skipped)]
-        vectors = np.zeros((len(pictures), self.encoder.dim), np.float32)
-        whole = [place for place, (_, inputs) in enumerate(pictures) if inputs is not None]
-        kept = [place for place, (_, inputs) in enumerate(pictures) if inputs is None]
-        if whole:
-            stack = [inputs for _, inputs in pictures if inputs is not None]
-            vectors[whole] = self.encoder.encode_images(self.encoder.preprocessing.stack(stack))
-        if kept:
-            vectors[kept] = self._from_trunk([pictures[place][0].sha256 for place in kept])
-        good = usable(vectors)
+        pictures = [one for one in batch if isinstance(one, Decoded)]
+        vectors: list[np.ndarray | None] = [None] * len(pictures)
+        first = {one.row.sha256: place for place, one in reversed(list(enumerate(pictures)))}
+        for place, vector in self._new([place for place in first.values()], pictures):
+            vectors[place] = vector
+        good = [
+            vector is None or bool(usable(vector[None])[0])
+            for vector in (vectors[first[one.row.sha256]] for one in pictures)
+        ]
         skipped += [
-            Skipped(row.id, "the model gives no usable vector")
-            for (row, _), ok in zip(pictures, good, strict=True)
+            Skipped(one.row.id, "the model gives no usable vector")
+            for one, ok in zip(pictures, good, strict=True)
             if not ok
         ]
-        return [row for (row, _), ok in zip(pictures, good, strict=True) if ok], vectors[good], skipped
+        rows = [one.row for one, ok in zip(pictures, good, strict=True) if ok]
+        return rows, [vector for vector, ok in zip(vectors, good, strict=True) if ok], skipped
+
+    def _new(self, places: Sequence[int], pictures: Sequence[Decoded]) -> Iterator[tuple[int, np.ndarray]]:
+        """The vectors of these pictures that are not pending, by place."""
+        whole = {place: inputs for place in places if (inputs := pictures[place].inputs) is not None}
+        kept = [place for place in places if place not in whole and not self.pending.has(pictures[place].row.sha256)]
+        encoder = self._free.get()
+        try:
+            if whole:
+                stack = self.encoder.preprocessing.stack(list(whole.values()))
+                yield from zip(whole, encoder.encode_images(stack), strict=True)
+            if kept:
+                yield from zip(kept, self._from_trunk([pictures[place].row.sha256 for place in kept]), strict=True)
+        finally:
+            self._free.put(encoder)
 
     def _from_trunk(self, sha256: Sequence[str]) -> np.ndarray:
         assert self.trunk is not None
@@ -96,12 +131,12 @@ class Embedder:
             return self.trunk.trunk.features(states).cpu().numpy()
 
 
-def _ahead(executor: ThreadPoolExecutor, work: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
-    """Results in order, with no more than two batches in the making or waiting."""
-    waiting: deque[Future[Any]] = deque()
-    for row in rows:
-        waiting.append(executor.submit(work, row))
-        if len(waiting) >= 2 * BATCH:
+def ahead(executor: ThreadPoolExecutor, work: Callable[[T], R], given: Iterable[T], depth: int) -> Iterator[R]:
+    """Results in order, with no more than `depth` in the making or waiting."""
+    waiting: deque[Future[R]] = deque()
+    for one in given:
+        waiting.append(executor.submit(work, one))
+        if len(waiting) >= depth:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -9,6 +9,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+import numpy as np
+
 from vdistill.errors import VdistillError
 
 SECONDS = 20.0  # an expression that takes longer is broken off
@@ -16,8 +18,8 @@ _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "zeroblob", "randomblob"})
 
 
-def matching_ids(items: Path, expression: str) -> list[str]:
-    """The ids of the items for which `expression` is true; a metadata column that an item lacks is NULL there.
+def matching_keys(items: Path, expression: str) -> np.ndarray:
+    """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
     `items` is the database of items in the index, opened read-only. Every key of the metadata is a column, and so is
     `id`. Raises VdistillError for a syntax error, an unknown column (with close matches) and anything but reading.
@@ -25,20 +27,20 @@ def matching_ids(items: Path, expression: str) -> list[str]:
     with contextlib.closing(sqlite3.connect(f"{items.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         columns = _columns(connection)
         sources = ", ".join(f"json_extract(metadata, '$.\"{_escaped(name)}\"') AS {_quoted(name)}" for name in columns)
-        table = f"SELECT id{', ' if sources else ''}{sources} FROM items"
+        table = f"SELECT key AS _key, id{', ' if sources else ''}{sources} FROM items"
         connection.set_authorizer(_authorize)
         give_up = time.monotonic() + SECONDS
         connection.set_progress_handler(lambda: time.monotonic() > give_up, 100_000)
         # The line break ends a comment in the expression; the parentheses keep it one expression.
-        query = f"SELECT id FROM ({table}) AS item WHERE (\n{expression}\n) ORDER BY id"
+        query = f"SELECT _key FROM ({table}) AS item WHERE (\n{expression}\n) ORDER BY _key"
         try:
-            return [str(row[0]) for row in connection.execute(query)]
+            return np.array([row[0] for row in connection.execute(query)], np.uint64)
         except sqlite3.Error as error:
             raise _explained(error, expression, ["id", *columns]) from error
 
 
 def _columns(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute("SELECT DISTINCT json_each.key FROM items, json_each(items.metadata)")
+    rows = connection.execute("SELECT name FROM columns")
     return sorted(str(row[0]) for row in rows if '"' not in str(row[0]) and str(row[0]).lower() != "id")
 
 

@@ -1,0 +1,71 @@
+"""What a query is made of: texts and pictures with weights, wanted or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vdistill.catalog import IMAGE_SUFFIXES
+from vdistill.errors import VdistillError
+
+SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
+_WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a query: a text, or the path of a picture. What has a negative weight is to be avoided."""
+
+    what: str | Path
+    weight: float = 1.0
+
+
+def parse(words: Sequence[str]) -> tuple[Term, ...]:
+    """Terms from the words of a command line: `"2:cosy" + photo.jpg - plastic`.
+
+    A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weighs a term, and
+    a term named like a picture file is one. A sign within a word is text.
+    Raises VdistillError for an empty term, one of weight 0, and a picture that is not there.
+    """
+    groups: list[tuple[float, list[str]]] = [(1.0, [])]
+    for place, word in enumerate(words):
+        if word in SIGNS:
+            if groups[-1][1] or place:
+                groups.append((SIGNS[word], []))
+            else:
+                groups[-1] = (SIGNS[word], [])
+        else:
+            groups[-1][1].append(word)
+    return tuple(_term(sign, " ".join(group)) for sign, group in groups)
+
+
+def spoken(terms: Sequence[Term]) -> str:
+    """The terms as one would type them."""
+    parts = []
+    for place, term in enumerate(terms):
+        sign = "- " if term.weight < 0 else "+ " if place else ""
+        weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
+        parts.append(f"{sign}{weight}{term.what}")
+    return " ".join(parts)
+
+
+def wanted_text(terms: Sequence[Term]) -> str:
+    """The texts that are wanted, for searching words."""
+    return " ".join(term.what for term in terms if isinstance(term.what, str) and term.weight > 0)
+
+
+def _term(sign: float, text: str) -> Term:
+    weighted = _WEIGHTED.fullmatch(text.strip())
+    weight = sign * float(weighted[1]) if weighted else sign
+    what = (weighted[2] if weighted else text).strip()
+    if not what:
+        raise VdistillError("the query is empty", hint='say what you look for: vdistill query "gift for a gardener"')
+    if weight == 0:
+        raise VdistillError(f"{text.strip()!r} weighs nothing", hint="leave it out, or give another weight")
+    if Path(what).suffix.lower() not in IMAGE_SUFFIXES:
+        return Term(what, weight)
+    if not Path(what).is_file():
+        raise VdistillError(f"there is no picture {what}", hint="give the path of a picture file, or words")
+    return Term(Path(what), weight)
