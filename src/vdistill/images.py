@@ -221,12 +221,27 @@ class Preprocessing:
         """
         if self.patch_size:
             return self._as_patches(image, self.patch_size)
-        resized = self._squash(image) if self.shortest_edge is None else self._crop(image, self.shortest_edge)
-        return {"pixel_values": self._normalized(resized)}
+        return {"pixel_values": self._normalized(self._resized(image))}
+
+    def compact(self, image: Image.Image) -> dict[str, np.ndarray]:
+        """The same in a quarter of the memory: `pixels` (height, width, 3) uint8, not normalised yet.
+
+        For a kind with patches it is what `__call__` gives.
+        """
+        return self(image) if self.patch_size else {"pixels": np.asarray(self._resized(image))}
+
+    @property
+    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
+        """(factor, shift), float32 (3,): a pixel x becomes x · factor + shift."""
+        std = np.asarray(self.std)
+        return (self.rescale / std).astype(np.float32), (-np.asarray(self.mean) / std).astype(np.float32)
 
     def stack(self, inputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """One batch of what `__call__` gave for several pictures: a new first axis on each array."""
         return {name: np.stack([one[name] for one in inputs]) for name in inputs[0]}
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        return self._squash(image) if self.shortest_edge is None else self._crop(image, self.shortest_edge)
 
     def _squash(self, image: Image.Image) -> Image.Image:
         return image.resize((self.width, self.height), Image.Resampling(self.resample))
@@ -250,9 +265,8 @@ class Preprocessing:
 
     def _normalized(self, image: Image.Image) -> np.ndarray:
         """(3, height, width), float32, contiguous."""
-        factor = self.rescale / np.asarray(self.std)
-        shift = -np.asarray(self.mean) / np.asarray(self.std)
-        pixels = np.asarray(image, np.float32) * factor.astype(np.float32) + shift.astype(np.float32)
+        factor, shift = self.normalization
+        pixels = np.asarray(image, np.float32) * factor + shift
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def _as_patches(self, image: Image.Image, patch: int) -> dict[str, np.ndarray]:

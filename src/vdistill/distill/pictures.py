@@ -35,7 +35,7 @@ class Pictures:
     def _one(self, number: int) -> Arrays:
         if number in self._kept:
             return self._kept[number]
-        arrays = self._prepare(load(self._paths[number], self._prepare.target))
+        arrays = self._prepare.compact(load(self._paths[number], self._prepare.target))
         size = sum(array.nbytes for array in arrays.values())
         if size <= self._left:
             self._left -= size

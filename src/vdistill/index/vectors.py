@@ -62,6 +62,12 @@ class Embedder:
         """Batches of rows, in order, with their vectors, and what had to be left out of each."""
         with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self._encoders)) as encoding:
             try:
+                if self.encoder.device.type == "cpu":
+                    # By turns: one core that decodes while the model runs on all would keep the others waiting.
+                    given = iter(rows)
+                    while part := list(itertools.islice(given, BATCH)):
+                        yield self._encoded(list(decoding.map(self._decoded, part)))
+                    return
                 decoded = ahead(decoding, self._decoded, rows, 2 * BATCH * len(self._encoders))
                 batches = iter(lambda: list(itertools.islice(decoded, BATCH)), [])
                 yield from ahead(encoding, self._encoded, batches, len(self._encoders))
@@ -85,7 +91,7 @@ class Embedder:
             row = replace(row, sha256=row.sha256 or file_sha256(path))
             if self.pending.has(row.sha256) or (self.trunk and self.trunk.has(row.sha256)):
                 return Decoded(row, None)
-            return Decoded(row, prepare(load(path, prepare.target)))
+            return Decoded(row, prepare.compact(load(path, prepare.target)))
         except ImageError as error:
             return Skipped(row.id, error.message)
         except OSError as error:

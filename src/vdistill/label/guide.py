@@ -25,6 +25,6 @@ def scores(
     prepare = encoder.preprocessing
     parts = []
     for start in range(0, len(items), BATCH):
-        pictures = [prepare(load(item.path, prepare.target)) for item in items[start : start + BATCH]]
+        pictures = [prepare.compact(load(item.path, prepare.target)) for item in items[start : start + BATCH]]
         parts.append(encoder.encode_images(prepare.stack(pictures)))
     return np.asarray(encoder.encode_texts(queries) @ np.concatenate(parts).T, np.float32)
