@@ -35,7 +35,7 @@ class Counting(DualEncoder):
     seen = 0
 
     def encode_images(self, inputs):
-        self.seen += len(inputs["pixel_values"])
+        self.seen += len(next(iter(inputs.values())))
         return super().encode_images(inputs)
 
 

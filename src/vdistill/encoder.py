@@ -152,17 +152,24 @@ class DualEncoder:
             features = pooled(self.model.get_image_features(**inputs))
         return normalize(features.float(), dim=-1)
 
-    def on_all_devices(self) -> list[DualEncoder]:
-        """This encoder, and a copy on each other accelerator of its kind."""
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the model shares its cores with what prepares its inputs."""
+        return self.device.type == "cpu"
+
+    def copies(self) -> list[DualEncoder]:
+        """Encoders of pictures alone: one on each accelerator of this kind, or one on the CPU."""
+        return [one._lean() for one in self._on_all_devices()]
+
+    def _on_all_devices(self) -> list[DualEncoder]:
         count = torch.cuda.device_count() if self.device.type == "cuda" else 1
         others = [torch.device("cuda", number) for number in range(count) if number != (self.device.index or 0)]
         return [self, *(replace(self, model=copy.deepcopy(self.model).to(device), device=device) for device in others)]
 
-    def lean(self) -> DualEncoder:
-        """One for embedding pictures alone, faster on a CPU where the precision is bf16; see `vdistill.lean`."""
+    def _lean(self) -> DualEncoder:
         from vdistill.lean import Lean
 
-        if self.precision != "bf16" or self.device.type != "cpu":
+        if self.precision != "bf16" or not self.on_cpu:
             return self
         return Lean.of(self, (self.vision_name, *_VISION_HEADS))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from vdistill.trunk_cache import TrunkCache
 
 SCHEMA_VERSION = 1
+_STAMP = " files "  # between a local backbone and the hash of what its files look like
 REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
 
 
@@ -99,11 +102,29 @@ def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:
 def provenance(workspace: Workspace, model: str, backbone: str) -> str:
     """What an index of this model must have been made from, torch-free: another value means it is stale."""
     if model == "backbone":
-        return backbone
+        return _stamped(backbone)
     info = read_info(workspace)
     if info is None:
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
     return info.adapter_sha256
+
+
+def same_provenance(found: str, wanted: str) -> bool:
+    """Whether an index made from `found` is up to date; where a backbone's folder is gone, it is taken to be."""
+    return found == wanted or found.startswith(f"{wanted}{_STAMP}")
+
+
+def _stamped(backbone: str) -> str:
+    """A hub id as it is; a local folder with what tells, without reading it, that its files were replaced."""
+    if not Path(backbone).is_dir():
+        return backbone
+    files = [(path.name, *_stamp(path)) for path in sorted(Path(backbone).iterdir()) if path.is_file()]
+    return f"{backbone}{_STAMP}{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]}"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def adapter_file(folder: Path) -> Path:

@@ -57,6 +57,11 @@ class Trunk:
             handle.remove()
         return caught[0].to(self.dtype)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._encoder.device
+
     def features(self, states: Tensor) -> Tensor:
         """(n, dim) unit vectors of pictures from their states (n, tokens, width): what `image_features` gives."""
         first, *others = reversed(self._blocks)

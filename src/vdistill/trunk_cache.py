@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -71,6 +72,12 @@ class TrunkCache:
             part, place = self._at[key]
             found[row] = self._parts[part][place]
         return found
+
+    def vectors(self, sha256: Sequence[str]) -> np.ndarray:
+        """(n, dim) unit vectors, float32, of pictures that are kept."""
+        with torch.inference_mode():
+            states = self.read(sha256).to(self.trunk.device)
+            return self.trunk.features(states).cpu().numpy()
 
     def _open(self, path: Path) -> None:
         try:

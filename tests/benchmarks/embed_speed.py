@@ -50,9 +50,8 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     """As `vdistill index` embeds."""
     rows = [Row(number, str(path), str(path), "", 1, 1, "{}") for number, path in enumerate(paths)]
     with tempfile.TemporaryDirectory() as name:
-        pending = Pending(Path(name) / "pending.db", encoder.dim)
+        pending = Pending.of(Path(name), encoder)
         found = [vector for _, part, _ in Embedder(Path("/"), encoder, None, pending).embedded(rows) for vector in part]
-        pending.close()
     return np.stack([vector for vector in found if vector is not None])
 
 
@@ -85,7 +84,7 @@ def main() -> None:
         encoder = DualEncoder.load(source)
         theirs = SentenceTransformer(modules=[CLIPModel(source)], device="cpu")
         prepared = encoder.preprocessing.stack([encoder.preprocessing(load(path, 224)) for path in paths[:BATCH]])
-        lean, small = encoder.lean(), int8(encoder)
+        lean, small = encoder.copies()[0], int8(encoder)
         pixels = torch.from_numpy(prepared["pixel_values"])
 
         def bare(model: DualEncoder) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from vdistill.cli.session import Session, pick_backbone, remembered
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
-from vdistill.student import provenance
+from vdistill.student import provenance, same_provenance
 from vdistill.workspace import Workspace
 
 
@@ -26,13 +26,12 @@ def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str 
     """Why the index of this model has to be built before it can answer, or None."""
     from vdistill.index.store import made_from
 
-    wanted = provenance(workspace, model, "")
     found = made_from(workspace.index, model)
     if found is None:
+        provenance(workspace, model, "")  # says so where there is no student
         return f"no index of the {model} yet"
-    if model == "backbone":
-        wanted = pick_backbone(workspace, backbone)
-    return None if found == wanted else f"the index is of another {model}"
+    wanted = provenance(workspace, model, pick_backbone(workspace, backbone))
+    return None if same_provenance(found, wanted) else f"the index is of another {model}"
 
 
 def _index(session: Session, workspace: Workspace, model: str, backbone: str | None) -> None:

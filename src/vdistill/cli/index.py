@@ -51,20 +51,23 @@ def index(
     workspace = session.create()
     name = pick_model(workspace, model)
     source = pick_backbone(workspace, backbone)
-    from vdistill.index.embed import build
+    from vdistill.index.embed import build, refresh
     from vdistill.student import open_model, open_trunk, provenance
 
     made_from = provenance(workspace, name, source)
-    encoder = open_model(workspace, name, source)
-    trunk = open_trunk(workspace, encoder) if name == "student" else None
     started = time.monotonic()
     with console.progress(session.quiet) as update:
 
         def progress(done: int, total: int) -> None:
             update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} pictures/s")
 
-        report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
-                       progress=progress)  # fmt: skip
+        report = refresh(workspace, scanned, name, dtype=dtype.value, made_from=made_from, progress=progress)
+        if report is None:
+            encoder = open_model(workspace, name, source)
+            trunk = open_trunk(workspace, encoder) if name == "student" else None
+            started = time.monotonic()
+            report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
+                           progress=progress)  # fmt: skip
     remember(workspace, "catalog", str(folder.resolve()))
     if backbone:
         remember(workspace, "backbone", source)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vdistill.catalog import Catalog, Skipped
-from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 from vdistill.index import manifest
-from vdistill.index.compact import arrange
-from vdistill.index.draft import Counts, Draft
-from vdistill.index.export import export_image_encoder, export_text_encoder
-from vdistill.index.manifest import Entry, FileFacts, ShardFacts
+from vdistill.index.exported import Exported
+from vdistill.index.generation import Generation, Source, write
+from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.pending import Pending
 from vdistill.index.publish import exported, publish
-from vdistill.index.shards import METRIC, ShardWriter
+from vdistill.index.shards import METRIC
 from vdistill.index.store import Store
-from vdistill.index.vectors import Embedder, Progress
-from vdistill.trunk_cache import TrunkCache
-from vdistill.workspace import Workspace, writing
+from vdistill.index.vectors import PictureModel, Progress
+from vdistill.workspace import Workspace
+
+if TYPE_CHECKING:
+    from vdistill.encoder import DualEncoder
+    from vdistill.trunk_cache import TrunkCache
+
+FEW = 200  # pictures; loading torch and the model takes as long as embedding so many without them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +68,66 @@ def build(
     computed are kept for the next.
     Raises VdistillError when no picture is usable, the disk refuses, or another `index` is at work.
     """
+    from vdistill.index.export import export_image_encoder, export_text_encoder
+
     started = time.monotonic()
     folder = workspace.index
     with workspace.lock("index"), ExitStack() as stack:
-        entries, store = _old(folder, model)
-        if store:
-            stack.callback(store.close)
-        base = _blank(entries, model, catalog, encoder, dtype, made_from, seed)
-        reusable = store is not None and _reusable(store.entry, encoder, dtype)
-        name = f"{model}-{base.generation}"
-        first_key = store.entry.next_key if store and reusable else 0
-        draft = stack.enter_context(Draft(folder / f"items-{name}.db", store.items.path if store else None, first_key))
-        skipped = [*catalog.skipped, *draft.plan(catalog, reusable)]
-        pending = Pending(workspace.cache / f"vectors-{encoder.fingerprint}-{encoder.precision}.db", encoder.dim)
-        stack.callback(pending.close)
-        skipped += _embed(draft, Embedder(catalog.root, encoder, trunk, pending), pending, progress)
-        counts = draft.counts()
-        if not counts.items:
-            raise _nothing_usable(catalog.root, skipped)
-        if store and reusable and draft.unchanged():
-            entry = _as_it_was(base, store.entry)
-        else:
-            with writing(folder):
-                shards = _vectors(folder, name, base, draft, store if reusable else None, pending)
-                draft.finish()
-                items = FileFacts.of(folder, f"items-{name}.db")
-            entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=items)
+        entries, store = _old(folder, model, stack)
+        pending = stack.enter_context(Pending.of(workspace.cache, encoder))
+        base = _blank(entries, catalog, encoder, dtype, made_from, seed)
+        made = write(folder, model, base, store, Source(catalog, encoder, pending, trunk), progress)
+        assert made is not None
         texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder)
         known = entries.values()
         entry = replace(
-            entry,
+            made.entry,
             text_encoder=exported(folder, "text_encoder", encoder.text_fingerprint, known, texts),
             image_encoder=exported(folder, "image_encoder", encoder.fingerprint, known, pictures),
         )
         publish(folder, model, entries, entry)
-        pending.close(remove=True)
-    return _report(model, counts, tuple(skipped), entry, started)
+        pending.remove()
+    return _report(model, made, entry, started)
 
 
-def _old(folder: Path, model: str) -> tuple[dict[str, Entry], Store | None]:
+def refresh(
+    workspace: Workspace,
+    catalog: Catalog,
+    model: str,
+    *,
+    dtype: str = "bf16",
+    made_from: str = "",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> IndexReport | None:
+    """What `build` does, without torch, by the image encoder that the index has of the same model.
+
+    That starts in a blink but embeds at half the rate, so it is for FEW pictures: None, and nothing is changed, where
+    there are more, or the index is missing, damaged or of something else.
+    Raises VdistillError as `build` does.
+    """
+    started = time.monotonic()
+    folder = workspace.index
+    with workspace.lock("index"), ExitStack() as stack:
+        entries, store = _old(folder, model, stack)
+        if store is None or (store.entry.made_from, store.entry.dtype) != (made_from, dtype):
+            return None
+        encoder = Exported.of(folder, store.entry)
+        if encoder is None:
+            return None
+        pending = stack.enter_context(Pending.of(workspace.cache, encoder))
+        base = _blank(entries, catalog, encoder, dtype, made_from, seed)
+        made = write(folder, model, base, store, Source(catalog, encoder, pending, few=FEW), progress)
+        if made is None:
+            return None
+        old = store.entry
+        entry = replace(made.entry, text_encoder=old.text_encoder, image_encoder=old.image_encoder)
+        publish(folder, model, entries, entry)
+        pending.remove()
+    return _report(model, made, entry, started)
+
+
+def _old(folder: Path, model: str, stack: ExitStack) -> tuple[dict[str, Entry], Store | None]:
     """The index before this run. A damaged one counts as none: this run is its remedy."""
     try:
         entries = manifest.read(folder)
@@ -114,6 +135,8 @@ def _old(folder: Path, model: str) -> tuple[dict[str, Entry], Store | None]:
         return {}, None
     try:
         store = Store.open(folder, model) if model in entries else None
+        if store:
+            stack.callback(store.close)
         for file in (one for shard in store.entry.shards for one in shard.files) if store else ():
             file.check(folder, full=True)  # damage must not be carried over
     except VdistillError:
@@ -121,13 +144,8 @@ def _old(folder: Path, model: str) -> tuple[dict[str, Entry], Store | None]:
     return entries, store
 
 
-def _reusable(entry: Entry, encoder: DualEncoder, dtype: str) -> bool:
-    made = (entry.model_fingerprint, entry.preprocessing, entry.dtype)
-    return made == (encoder.fingerprint, encoder.preprocessing.to_json(), dtype)
-
-
 def _blank(
-    entries: dict[str, Entry], model: str, catalog: Catalog, encoder: DualEncoder, dtype: str, made_from: str, seed: int
+    entries: dict[str, Entry], catalog: Catalog, encoder: PictureModel, dtype: str, made_from: str, seed: int
 ) -> Entry:
     """The entry of this run, but for its files."""
     return Entry(
@@ -151,86 +169,16 @@ def _blank(
     )
 
 
-def _as_it_was(base: Entry, old: Entry) -> Entry:
-    """Nothing changed but perhaps where the catalog lies: the old files are taken over as they are."""
-    return replace(
-        base,
-        generation=old.generation,
-        count=old.count,
-        created=old.created,
-        next_key=old.next_key,
-        shards=old.shards,
-        items=old.items,
-    )
-
-
-def _embed(draft: Draft, embedder: Embedder, pending: Pending, progress: Progress | None) -> list[Skipped]:
-    """Compute the vectors of fresh items that are not pending; returns those that had to be left out."""
-    skipped: list[Skipped] = []
-    done, total = 0, draft.count_fresh()
-    for rows, vectors, left_out in embedder.embedded(draft.fresh()):
-        new = {row.sha256: vector for row, vector in zip(rows, vectors, strict=True) if vector is not None}
-        if new:
-            pending.add(list(new), np.stack(list(new.values())))
-        draft.embedded(rows)
-        draft.left_out(left_out)
-        skipped += left_out
-        done += len(rows) + len(left_out)
-        if progress:
-            progress(done, total)
-    return skipped
-
-
-def _vectors(
-    folder: Path, name: str, base: Entry, draft: Draft, store: Store | None, pending: Pending
-) -> tuple[ShardFacts, ...]:
-    """Write the vectors that are new, and those of old files that are put together; the other files stay."""
-    new = draft.count_new()
-    staying = draft.counts().items - new
-    plan = arrange(store.entry.shards if store else (), staying, new)
-    writer = ShardWriter(folder, f"vectors-{name}", base.dim, base.dtype, graph=plan.graph)
-    merged = [shard for shard in store.shards if shard.facts in plan.merged] if store else []
-    for part in draft.vectors_wanted(0 if merged else draft.first_key):
-        keys = np.array([key for key, _, _ in part], np.uint64)
-        old = keys < draft.first_key
-        wanted = ~old
-        for shard in merged:
-            wanted[old] |= shard.holds(keys[old])
-        chosen = [one for one, ours in zip(part, wanted, strict=True) if ours]
-        if chosen:
-            writer.add([key for key, _, _ in chosen], _found(chosen, store, pending, base.dim))
-    return (*plan.kept, *writer.finish())
-
-
-def _found(
-    wanted: Sequence[tuple[int, int | None, str]], store: Store | None, pending: Pending, dim: int
-) -> np.ndarray:
-    """The vectors (n, dim) of (key, key in the old index or None, hash)."""
-    vectors = np.empty((len(wanted), dim), np.float32)
-    taken = np.array([source is not None for _, source, _ in wanted])
-    if taken.any():
-        assert store is not None
-        sources = [source for _, source, _ in wanted if source is not None]
-        vectors[taken] = store.vectors(np.array(sources, np.uint64))
-    if not taken.all():
-        vectors[~taken] = pending.get([sha256 for _, source, sha256 in wanted if source is None])
-    return vectors
-
-
-def _report(model: str, counts: Counts, skipped: tuple[Skipped, ...], entry: Entry, started: float) -> IndexReport:
+def _report(model: str, made: Generation, entry: Entry, started: float) -> IndexReport:
+    counts = made.counts
     return IndexReport(
         model=model,
         items=counts.items,
         added=counts.added,
         updated=counts.updated,
         removed=counts.removed,
-        skipped=skipped,
+        skipped=made.skipped,
         dtype=entry.dtype,
         bytes=sum(file.bytes for file in entry.files),
         seconds=round(time.monotonic() - started, 3),
     )
-
-
-def _nothing_usable(root: Path, skipped: Sequence[Skipped]) -> VdistillError:
-    first = f"; the first: {skipped[0].id}: {skipped[0].reason}" if skipped else ""
-    return VdistillError(f"none of the pictures in {root} can be read{first}", hint="check the files")

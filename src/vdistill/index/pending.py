@@ -8,11 +8,15 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.workspace import writing
+
+if TYPE_CHECKING:
+    from vdistill.index.vectors import PictureModel
 
 
 class Pending:
@@ -28,6 +32,17 @@ class Pending:
             except sqlite3.Error:  # it is only a cache: make it again
                 _remove(path)
                 self._db = _opened(path)
+
+    @classmethod
+    def of(cls, cache: Path, encoder: PictureModel) -> Pending:
+        """The pending vectors of an encoder."""
+        return cls(cache / f"vectors-{encoder.fingerprint}-{encoder.precision}.db", encoder.dim)
+
+    def __enter__(self) -> Pending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
 
     def has(self, sha256: str) -> bool:
         """Whether the picture's vector is here."""
@@ -50,11 +65,10 @@ class Pending:
             found = dict(self._db.execute(sql, (json.dumps(list(sha256)),)).fetchall())
         return np.stack([np.frombuffer(found[key], "<f4", self._dim) for key in sha256])
 
-    def close(self, *, remove: bool = False) -> None:
-        """Close the file, and delete it once its vectors are published."""
+    def remove(self) -> None:
+        """Delete the file: its vectors are published."""
         self._db.close()
-        if remove:
-            _remove(self._path)
+        _remove(self._path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -11,19 +11,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
-import torch
 
 from vdistill.catalog import Skipped
-from vdistill.encoder import DualEncoder
 from vdistill.errors import ImageError
-from vdistill.images import file_sha256, load, quiet
+from vdistill.images import Preprocessing, file_sha256, load, quiet
 from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.shards import usable
-from vdistill.trunk_cache import TrunkCache
+
+if TYPE_CHECKING:
+    from vdistill.trunk_cache import TrunkCache
 
 BATCH = 64
 _THREADS = min(16, os.cpu_count() or 1)
@@ -32,6 +32,48 @@ Progress = Callable[[int, int], None]
 Inputs = Mapping[str, np.ndarray]
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class PictureModel(Protocol):
+    """What embeds pictures: the dual encoder itself, or what an index exported of it."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to a picture before it."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Names its way of computing."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that a vector depends on."""
+        ...
+
+    @property
+    def text_fingerprint(self) -> str:
+        """The same of a text's vector."""
+        ...
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it shares its cores with what prepares its inputs."""
+        ...
+
+    def copies(self) -> Sequence[PictureModel]:
+        """Those that may embed side by side."""
+        ...
+
+    def encode_images(self, inputs: Inputs) -> np.ndarray:
+        """Unit vectors (n, dim), float32, of one preprocessed batch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +96,7 @@ class Embedder:
     """
 
     root: Path
-    encoder: DualEncoder
+    encoder: PictureModel
     trunk: TrunkCache | None
     pending: Pending
 
@@ -62,7 +104,7 @@ class Embedder:
         """Batches of rows, in order, with their vectors, and what had to be left out of each."""
         with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self._encoders)) as encoding:
             try:
-                if self.encoder.device.type == "cpu":
+                if self.encoder.on_cpu:
                     # By turns: one core that decodes while the model runs on all would keep the others waiting.
                     given = iter(rows)
                     while part := list(itertools.islice(given, BATCH)):
@@ -75,12 +117,12 @@ class Embedder:
                 decoding.shutdown(cancel_futures=True)
 
     @cached_property
-    def _encoders(self) -> list[DualEncoder]:
-        return [one.lean() for one in self.encoder.on_all_devices()]
+    def _encoders(self) -> Sequence[PictureModel]:
+        return self.encoder.copies()
 
     @cached_property
-    def _free(self) -> queue.SimpleQueue[DualEncoder]:
-        free: queue.SimpleQueue[DualEncoder] = queue.SimpleQueue()
+    def _free(self) -> queue.SimpleQueue[PictureModel]:
+        free: queue.SimpleQueue[PictureModel] = queue.SimpleQueue()
         for encoder in self._encoders:
             free.put(encoder)
         return free
@@ -126,15 +168,11 @@ class Embedder:
                 stack = self.encoder.preprocessing.stack(list(whole.values()))
                 yield from zip(whole, encoder.encode_images(stack), strict=True)
             if kept:
-                yield from zip(kept, self._from_trunk([pictures[place].row.sha256 for place in kept]), strict=True)
+                assert self.trunk is not None
+                states = [pictures[place].row.sha256 for place in kept]
+                yield from zip(kept, self.trunk.vectors(states), strict=True)
         finally:
             self._free.put(encoder)
-
-    def _from_trunk(self, sha256: Sequence[str]) -> np.ndarray:
-        assert self.trunk is not None
-        with torch.inference_mode():
-            states = self.trunk.read(sha256).to(self.encoder.device)
-            return self.trunk.trunk.features(states).cpu().numpy()
 
 
 def ahead(executor: ThreadPoolExecutor, work: Callable[[T], R], given: Iterable[T], depth: int) -> Iterator[R]:

@@ -41,5 +41,9 @@ class PictureEncoder:
         return np.asarray(self.encode_arrays(self.preprocessing.stack([self.preprocessing(image)]))[0])
 
     def encode_arrays(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Unit vectors (n, dim), float32, of one preprocessed batch."""
+        """Unit vectors (n, dim), float32, of one preprocessed batch; pixels may still be bytes."""
+        if "pixels" in inputs:
+            factor, shift = self.preprocessing.normalization
+            pixels = inputs["pixels"].astype(np.float32) * factor + shift
+            inputs = {"pixel_values": np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))}
         return unit(self._session.run(None, inputs)[0])

@@ -1,0 +1,154 @@
+"""One generation of an index: its items and its files of vectors, from what the old one has and what is embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vdistill.catalog import Catalog, Skipped
+from vdistill.errors import VdistillError
+from vdistill.index.compact import arrange
+from vdistill.index.draft import Counts, Draft
+from vdistill.index.manifest import Entry, FileFacts, ShardFacts
+from vdistill.index.pending import Pending
+from vdistill.index.shards import ShardWriter
+from vdistill.index.store import Store
+from vdistill.index.vectors import Embedder, PictureModel, Progress
+from vdistill.workspace import writing
+
+if TYPE_CHECKING:
+    from vdistill.trunk_cache import TrunkCache
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the vectors come from.
+
+    few: more fresh pictures than this are left to another encoder; None for any number.
+    """
+
+    catalog: Catalog
+    encoder: PictureModel
+    pending: Pending
+    trunk: TrunkCache | None = None
+    few: int | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What was written, to be published; the encoders are not exported yet."""
+
+    entry: Entry
+    counts: Counts
+    skipped: tuple[Skipped, ...]
+
+
+def write(
+    folder: Path, model: str, base: Entry, store: Store | None, source: Source, progress: Progress | None
+) -> Generation | None:
+    """Write items and vectors into `folder`; None where there are too many pictures for this source.
+
+    base: the entry but for its files.  store: the old index, whole.
+    Raises VdistillError when no picture is usable, or the disk refuses.
+    """
+    catalog = source.catalog
+    reusable = store is not None and _reusable(store.entry, base)
+    name = f"{model}-{base.generation}"
+    first_key = store.entry.next_key if store and reusable else 0
+    with Draft(folder / f"items-{name}.db", store.items.path if store else None, first_key) as draft:
+        skipped = [*catalog.skipped, *draft.plan(catalog, reusable)]
+        if source.few is not None and draft.count_fresh() > source.few:
+            return None
+        skipped += _embed(draft, source, progress)
+        counts = draft.counts()
+        if not counts.items:
+            raise _nothing_usable(catalog.root, skipped)
+        if store and reusable and draft.unchanged():
+            return Generation(_as_it_was(base, store.entry), counts, tuple(skipped))
+        with writing(folder):
+            shards = _vectors(folder, name, base, draft, store if reusable else None, source.pending)
+            draft.finish()
+            items = FileFacts.of(folder, f"items-{name}.db")
+    entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=items)
+    return Generation(entry, counts, tuple(skipped))
+
+
+def _reusable(old: Entry, base: Entry) -> bool:
+    made = ("model_fingerprint", "preprocessing", "dtype")
+    return all(getattr(old, name) == getattr(base, name) for name in made)
+
+
+def _as_it_was(base: Entry, old: Entry) -> Entry:
+    """Nothing changed but perhaps where the catalog lies: the old files are taken over as they are."""
+    return replace(
+        base,
+        generation=old.generation,
+        count=old.count,
+        created=old.created,
+        next_key=old.next_key,
+        shards=old.shards,
+        items=old.items,
+    )
+
+
+def _embed(draft: Draft, source: Source, progress: Progress | None) -> list[Skipped]:
+    """Compute the vectors of fresh items that are not pending; returns those that had to be left out."""
+    embedder = Embedder(source.catalog.root, source.encoder, source.trunk, source.pending)
+    skipped: list[Skipped] = []
+    done, total = 0, draft.count_fresh()
+    for rows, vectors, left_out in embedder.embedded(draft.fresh()):
+        new = {row.sha256: vector for row, vector in zip(rows, vectors, strict=True) if vector is not None}
+        if new:
+            source.pending.add(list(new), np.stack(list(new.values())))
+        draft.embedded(rows)
+        draft.left_out(left_out)
+        skipped += left_out
+        done += len(rows) + len(left_out)
+        if progress:
+            progress(done, total)
+    return skipped
+
+
+def _vectors(
+    folder: Path, name: str, base: Entry, draft: Draft, store: Store | None, pending: Pending
+) -> tuple[ShardFacts, ...]:
+    """Write the vectors that are new, and those of old files that are put together; the other files stay."""
+    new = draft.count_new()
+    staying = draft.counts().items - new
+    plan = arrange(store.entry.shards if store else (), staying, new)
+    writer = ShardWriter(folder, f"vectors-{name}", base.dim, base.dtype, graph=plan.graph)
+    merged = [shard for shard in store.shards if shard.facts in plan.merged] if store else []
+    for part in draft.vectors_wanted(0 if merged else draft.first_key):
+        keys = np.array([key for key, _, _ in part], np.uint64)
+        old = keys < draft.first_key
+        wanted = ~old
+        for shard in merged:
+            wanted[old] |= shard.holds(keys[old])
+        chosen = [one for one, ours in zip(part, wanted, strict=True) if ours]
+        if chosen:
+            writer.add([key for key, _, _ in chosen], _found(chosen, store, pending, base.dim))
+    return (*plan.kept, *writer.finish())
+
+
+def _found(
+    wanted: Sequence[tuple[int, int | None, str]], store: Store | None, pending: Pending, dim: int
+) -> np.ndarray:
+    """The vectors (n, dim) of (key, key in the old index or None, hash)."""
+    vectors = np.empty((len(wanted), dim), np.float32)
+    taken = np.array([source is not None for _, source, _ in wanted])
+    if taken.any():
+        assert store is not None
+        sources = [source for _, source, _ in wanted if source is not None]
+        vectors[taken] = store.vectors(np.array(sources, np.uint64))
+    if not taken.all():
+        vectors[~taken] = pending.get([sha256 for _, source, sha256 in wanted if source is None])
+    return vectors
+
+
+def _nothing_usable(root: Path, skipped: Sequence[Skipped]) -> VdistillError:
+    first = f"; the first: {skipped[0].id}: {skipped[0].reason}" if skipped else ""
+    return VdistillError(f"none of the pictures in {root} can be read{first}", hint="check the files")

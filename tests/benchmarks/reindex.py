@@ -1,0 +1,83 @@
+"""What an index costs again when 1 % of its pictures changed, and how much memory large catalogs take.
+
+    python tests/benchmarks/reindex.py                         10,000 photographs, whole processes
+    python tests/benchmarks/reindex.py --memory 10000 100000   small pictures: the peak memory of indexing them
+
+ViT-B/32 size with random weights. The pictures of `--memory` are noise of 32 × 32 px, no two alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from speed_model import backbone, catalog
+
+
+def index(home: Path, model: Path) -> tuple[dict[str, object], float]:
+    """Run `vdistill index` in `home`; its report and the seconds of the whole process."""
+    command = [sys.executable, "-m", "vdistill", "index", "catalog", "--model", "backbone", "--backbone", str(model)]
+    started = time.perf_counter()
+    done = subprocess.run([*command, "--json"], cwd=home, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout), seconds
+
+
+def changes(home: Path, model: Path, count: int) -> None:
+    """Index everything, then nothing, then 1 % anew."""
+    pictures = sorted((catalog(home / "catalog", count)).rglob("*.jpg"))
+    _, full = index(home, model)
+    print(f"{count:,} pictures: {full:.1f} s, {count / full:.1f} a second with starting and exporting")
+    _, nothing = index(home, model)
+    print(f"nothing changed: {nothing:.2f} s, {nothing / full:.1%}")
+    for path in pictures[::100]:
+        with path.open("ab") as file:
+            file.write(b"changed")
+    report, again = index(home, model)
+    print(
+        f"{report['updated']} changed: {again:.2f} s, {again / full:.1%} ({report['seconds']} s of it after starting)"
+    )
+
+
+def memory(home: Path, model: Path, counts: list[int]) -> None:
+    """Peak memory of indexing so many small pictures."""
+    rng = np.random.default_rng(0)
+    for count in counts:
+        place = home / str(count)
+        for number in range(count):
+            path = place / "catalog" / f"{number // 1000:04}" / f"{number:07}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path, compress_level=0)
+        _, seconds = index(place, model)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest child so far
+        print(f"{count:,} small pictures: {seconds:.0f} s, peak memory {peak:,.0f} MiB", flush=True)
+        shutil.rmtree(place)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--memory", type=int, nargs="*")
+    parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
+    options = parser.parse_args()
+    model = backbone(options.model)
+    with tempfile.TemporaryDirectory() as name:
+        if options.memory:
+            memory(Path(name), model, options.memory)
+        else:
+            changes(Path(name), model, options.pictures)
+
+
+if __name__ == "__main__":
+    main()
