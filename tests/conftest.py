@@ -1,5 +1,6 @@
 """What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -39,6 +40,23 @@ def clip_encoder(clip_folder):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
     assert encoder.fingerprint
     return encoder
+
+
+class Counting(DualEncoder):
+    """A dual encoder that counts the pictures it is given."""
+
+    seen = 0
+
+    def encode_images(self, inputs):
+        self.seen += len(next(iter(inputs.values())))
+        return super().encode_images(inputs)
+
+
+@pytest.fixture
+def encoder(clip_encoder):
+    counting = Counting(**{field.name: getattr(clip_encoder, field.name) for field in dataclasses.fields(clip_encoder)})
+    vars(counting).update(vars(clip_encoder))  # with the fingerprints, which take a moment
+    return counting
 
 
 @pytest.fixture(scope="session")

@@ -29,23 +29,6 @@ from vdistill.query.search import Searcher
 from vdistill.query.text import TextEncoder
 
 
-class Counting(DualEncoder):
-    """A dual encoder that counts the pictures it is given."""
-
-    seen = 0
-
-    def encode_images(self, inputs):
-        self.seen += len(next(iter(inputs.values())))
-        return super().encode_images(inputs)
-
-
-@pytest.fixture
-def encoder(clip_encoder):
-    counting = Counting(**{field.name: getattr(clip_encoder, field.name) for field in dataclasses.fields(clip_encoder)})
-    vars(counting).update(vars(clip_encoder))  # with the fingerprints, which take a moment
-    return counting
-
-
 @pytest.fixture(scope="session")
 def _first_index(clip_encoder, tmp_path_factory):
     """An index of the untouched catalog, made once: its encoders are exported here and copied by `indexed`."""
