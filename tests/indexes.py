@@ -9,7 +9,7 @@ import numpy as np
 
 from vdistill.index import items, manifest
 from vdistill.index.items import Row
-from vdistill.index.shards import METRIC, ShardWriter
+from vdistill.index.shards import METRICS, ShardWriter
 from vdistill.query.search import Searcher
 
 
@@ -39,7 +39,7 @@ def write_index(folder, vectors, dtype="f32", *, graph=False, metadata=lambda n:
     shards = writer.finish()
     made = manifest.FileFacts.of(folder, "items.db")
     entry = manifest.Entry(
-        1, "", "", "", "", dim, dtype, METRIC, count, "/catalog", 0.0, 0, count + 1, shards, made, (), ()
+        1, "", "", "", "", dim, dtype, METRICS[dtype], count, "/catalog", 0.0, 0, count + 1, shards, made, (), ()
     )
     manifest.write(folder, {"student": entry})
     return entry

@@ -324,3 +324,46 @@ def test_damaged_settings_are_an_error_with_a_remedy(text):
     with pytest.raises(VdistillError) as error:
         Preprocessing.from_json(text)
     assert "vdistill index" in error.value.hint
+
+
+# Colours
+
+
+def profile_bytes(kind):
+    from PIL import ImageCms
+
+    if kind == "srgb":
+        return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+def swapped_profile():
+    """A display profile whose red and green primaries are exchanged: what it calls red is green."""
+    data = bytearray(profile_bytes("srgb"))
+    count = int.from_bytes(data[128:132], "big")
+    at = {bytes(data[132 + 12 * n : 136 + 12 * n]): 136 + 12 * n for n in range(count)}
+    red, green = at[b"rXYZ"], at[b"gXYZ"]
+    data[red : red + 4], data[green : green + 4] = data[green : green + 4], data[red : red + 4]
+    return bytes(data).replace(b"s\0R\0G\0B", b"o\0d\0d\0 ").replace(b"sRGB built-in", b"odd  built-in")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_an_embedded_profile_is_followed(tmp_path, mode):
+    image = Image.new("RGB", (40, 30), (250, 10, 10)).convert(mode)
+    image.save(tmp_path / "odd.png", icc_profile=swapped_profile())
+    red, green, _ = load(tmp_path / "odd.png").getpixel((5, 5))
+    assert green > 200 > 80 > red
+
+
+@pytest.mark.parametrize("profile", ["srgb", "lab", b"", b"no profile at all" * 20])
+def test_a_profile_that_says_nothing_of_use_changes_nothing(tmp_path, profile):
+    data = profile_bytes(profile) if isinstance(profile, str) else profile
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "same.png", icc_profile=data)
+    assert load(tmp_path / "same.png").getpixel((5, 5)) == (250, 10, 10)
+
+
+def test_a_profile_of_another_colour_space_is_not_followed(tmp_path):
+    Image.new("CMYK", (40, 30), (0, 200, 200, 0)).save(tmp_path / "print.jpg", icc_profile=swapped_profile())
+    red, green, blue = load(tmp_path / "print.jpg").getpixel((5, 5))
+    assert red > 200
+    assert max(green, blue) < 90

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vdistill.colour import to_srgb
 from vdistill.errors import ImageError, VdistillError
 
 # Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
@@ -117,8 +118,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             image = image.convert("LA" if image.mode == "La" else "RGBA")
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return _managed(Image.alpha_composite(white, layer).convert("RGB"), image)
+    return _managed(image.convert("RGB") if image.mode in ("P", "1") else image, image)
+
+
+def _managed(image: Image.Image, source: Image.Image) -> Image.Image:
+    """In RGB, the colours as the profile of `source` means them."""
+    profile = source.info.get("icc_profile")
+    found = to_srgb(image, profile) if isinstance(profile, bytes) and profile else None
+    return found or (image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:

@@ -74,14 +74,7 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Search the catalog."""
-    if sum(value not in (None, []) for value in (text, image, batch)) != 1:
-        raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
-    if batch is not None and (show or gallery or compare or paths0):
-        raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
-    if compare and not gallery:
-        raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
-    if paths0 and as_json:
-        raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
+    _check_usage(text, image, batch, show=show, gallery=gallery, compare=compare, paths0=paths0, as_json=as_json)
     from vdistill.query.terms import Term, parse, spoken
 
     terms = (Term(image),) if image is not None else parse(text) if text else ()
@@ -110,6 +103,22 @@ def query(
         console.result(_table(asked, hits, took))
         if show:
             _show(hits)
+
+
+def _check_usage(
+    text: list[str] | None, image: Path | None, batch: str | None, *, show: bool, gallery: Path | None, compare: bool,
+    paths0: bool, as_json: bool,
+) -> None:  # fmt: skip
+    if sum(value not in (None, []) for value in (text, image, batch)) != 1:
+        raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
+    if batch is not None and (show or gallery or compare or paths0):
+        raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
+    if compare and not gallery:
+        raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
+    if paths0 and as_json:
+        raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
+    if show and not sys.stdout.isatty():
+        raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
 
 def _hits(searcher: "Searcher", terms: Sequence["Term"], k: int, wish: "Wish") -> list[Hit]:
@@ -141,8 +150,6 @@ def _gallery(
 
 def _show(hits: Sequence[Hit]) -> None:
     """The pictures below the table, in whatever way the terminal can: its own protocol, or coloured half blocks."""
-    if not sys.stdout.isatty():
-        raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text

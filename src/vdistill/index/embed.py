@@ -17,7 +17,7 @@ from vdistill.index.generation import Generation, Source, write
 from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.pending import Pending
 from vdistill.index.publish import exported, publish
-from vdistill.index.shards import METRIC
+from vdistill.index.shards import METRICS
 from vdistill.index.store import Store
 from vdistill.index.vectors import PictureModel, Progress
 from vdistill.workspace import Workspace
@@ -156,7 +156,7 @@ def _blank(
         preprocessing=encoder.preprocessing.to_json(),
         dim=encoder.dim,
         dtype=dtype,
-        metric=METRIC,
+        metric=METRICS[dtype],
         count=0,
         catalog=str(catalog.root),
         created=time.time(),

@@ -17,7 +17,8 @@ from vdistill.index.manifest import REMEDY, FileFacts, ShardFacts
 if TYPE_CHECKING:
     from usearch.index import Index
 
-METRIC = "cos"  # on unit vectors equal to the inner product; `ip` forgets the scale of i8
+# Of unit vectors the inner product is the cosine, and a third faster; USearch's forgets the scale of i8.
+METRICS = {"bf16": "ip", "f16": "ip", "f32": "ip", "i8": "cos"}
 DTYPES = {"bf16": 2, "f16": 2, "i8": 1, "f32": 4}  # bytes a number
 
 FLAT = 20_000  # vectors; up to here a full scan takes a millisecond and misses nothing
@@ -152,7 +153,7 @@ def _usearch(dim: int, dtype: str, **options: int) -> Index:
     import onnxruntime  # noqa: F401
     from usearch.index import Index
 
-    return Index(ndim=dim, metric=METRIC, dtype=dtype, expansion_search=_EXPANSION_SEARCH, **options)
+    return Index(ndim=dim, metric=METRICS[dtype], dtype=dtype, expansion_search=_EXPANSION_SEARCH, **options)
 
 
 def _view(path: Path, count: int, dim: int, dtype: str) -> Index:

@@ -147,6 +147,8 @@ class Searcher:
         """
         if not terms or not all(str(term.what).strip() for term in terms):
             raise VdistillError("the query is empty", hint="say what you look for")
+        if len(terms) == 1 and terms[0].weight > 0:
+            return self._encoded(terms[0].what)
         parts = np.stack([self._encoded(term.what) for term in terms])
         weights = np.array([term.weight for term in terms])
         if len(terms) > 1:
