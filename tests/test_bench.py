@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from vdistill import metrics
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
 from vdistill.bench.report import render, write_report
@@ -23,7 +24,7 @@ from vdistill.records import Answer, Judgment, Query
 from vdistill.splits import split_of
 
 HOLDOUT = 0.5
-METRICS = {"ndcg@10", "recall@10", "mpr", "kendall_tau", "pairwise_accuracy", "literal_recall@1", "literal_recall@10"}
+METRICS = {metric for metric in metrics.METRICS if metric != "gap_closed"}
 RNG = np.random.default_rng(0)
 IDS = [f"img/{number:03d}.png" for number in range(120)]
 HELD = [key for key in IDS if split_of("item", key, HOLDOUT) == "heldout"]
@@ -108,13 +109,13 @@ def models():
 
 def test_the_document_has_the_keys_of_the_contract(judged, models):
     document = json.loads(json.dumps(bench(models, judged).to_json(), allow_nan=False))
-    assert list(document) == ["models", "ci95", "queries", "items", "gates"]
-    assert list(document["models"]) == ["backbone", "student", "teacher"]
+    assert list(document) == ["models", "ci95", "queries", "items", "gates", "p_values", "gained", "lost", "slices"]
+    assert list(document["models"]) == ["backbone", "bm25", "student", "teacher"]
     assert set(document["models"]["backbone"]) == METRICS
     assert set(document["models"]["student"]) == METRICS | {"gap_closed"}
     assert document["models"]["teacher"]["ndcg@10"] == 1
     assert (document["queries"], document["items"], document["gates"]) == (12, len(HELD), [])
-    assert set(document["ci95"]) == {"backbone", "student", "teacher", "student-backbone"}
+    assert set(document["ci95"]) == {"backbone", "bm25", "student", "teacher", "student-backbone"}
     for model, found in document["models"].items():
         for metric, (low, high) in document["ci95"][model].items():
             assert low <= found[metric] <= high

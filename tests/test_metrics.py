@@ -195,3 +195,39 @@ def test_a_hundred_thousand_candidates_take_milliseconds():
     assert 0 <= ndcg(scores, gains) <= 1
     assert 0 <= percentile_rank(scores, gains) <= 1
     assert -1 <= agreement(scores, gains).tau <= 1
+
+
+# Head figures
+
+
+def test_reciprocal_rank_is_that_of_trec_eval():
+    import pytrec_eval
+
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        count = int(rng.integers(2, 30))
+        gains, scores = rng.integers(0, 3, count), rng.integers(0, 6, count) / 4
+        if not gains.any():
+            assert np.isnan(metrics.reciprocal_rank(scores, gains))
+            continue
+        names = [f"{place:03}" for place in range(count)]
+        # trec_eval puts the later name first among equal scores; ours puts the earlier one
+        run = {name: float(score) for name, score in zip(reversed(names), scores, strict=True)}
+        qrels = {name: int(gain) for name, gain in zip(reversed(names), gains, strict=True)}
+        found = pytrec_eval.RelevanceEvaluator({"q": qrels}, {"recip_rank"}).evaluate({"q": run})
+        assert metrics.reciprocal_rank(scores, gains) == pytest.approx(found["q"]["recip_rank"], abs=1e-9)
+
+
+def test_the_winner_is_within_the_head_or_not():
+    scores, worth = np.array([5.0, 4, 3, 2, 1]), np.array([0.0, 0, 9, 0, 0])
+    assert [metrics.winner_at(scores, worth, k) for k in (1, 2, 3, 5)] == [0, 0, 1, 1]
+    assert metrics.winner_at(scores, np.array([9.0, 0, 0, 0, 9]), 2) == 0.5
+
+
+def test_p_values_tell_a_difference_from_chance():
+    rng = np.random.default_rng(0)
+    assert metrics.p_value(rng.normal(0.5, 1, 100)) < 0.01
+    assert metrics.p_value(np.zeros(10)) == 1.0
+    assert metrics.p_value(np.array([0.3, np.nan])) is None
+    found = [metrics.p_value(rng.normal(0, 1, 20), seed) for seed in range(60)]
+    assert 0.2 < np.mean(np.array(found) < 0.5) < 0.8

@@ -140,7 +140,8 @@ def grade(heldout: HeldOut, scores: Iterable[Floats | None]) -> dict[str, Floats
 
     Returns per metric the values (q,), NaN where there are no scores.
     """
-    names = ("ndcg@10", "recall@10", "mpr", "kendall_tau", "pairwise_accuracy")
+    heads = [f"winner@{k}" for k in metrics.HEADS]
+    names = ("ndcg@10", "recall@10", "mrr", "mpr", *heads, "kendall_tau", "pairwise_accuracy")
     values = np.full((len(heldout.verdicts), len(names)), np.nan)
     for row, (verdict, found) in enumerate(zip(heldout.verdicts, scores, strict=True)):
         if found is not None:
@@ -165,7 +166,9 @@ def _grades(scores: Floats, gains: Floats, worth: Floats) -> tuple[float, ...]:
     return (
         metrics.ndcg(scores, gains),
         metrics.recall(scores, gains),
+        metrics.reciprocal_rank(scores, gains),
         metrics.percentile_rank(scores, worth),
+        *(metrics.winner_at(scores, worth, k) for k in metrics.HEADS),
         alike.tau,
         alike.pairwise,
     )

@@ -19,11 +19,17 @@ Ints = NDArray[np.intp]
 DEPTH = 10  # how far down a shopper looks
 _ROUNDING = 1e-12
 
+HEADS = (5, 20, 100)  # of a ranking: is the winner among them?
+
 # Everything that is measured, in the order of tables. All are the better the higher.
 METRICS = (
     "ndcg@10",
     "recall@10",
+    "mrr",
     "mpr",
+    "winner@5",
+    "winner@20",
+    "winner@100",
     "kendall_tau",
     "pairwise_accuracy",
     "literal_recall@1",
@@ -89,6 +95,26 @@ def percentile_rank(scores: Floats, worth: Floats) -> float:
     return float(np.mean((len(scores) - _ranks(scores, winners)) / (len(scores) - 1)))
 
 
+def reciprocal_rank(scores: Floats, gains: Floats) -> float:
+    """1 / the rank of the first relevant candidate, as `recip_rank` in trec_eval.
+
+    scores: (n,). gains: (n,). Returns a value in (0, 1]; NaN where nothing is relevant.
+    """
+    relevant = np.flatnonzero(gains > 0)
+    if not len(relevant):
+        return np.nan
+    best = relevant[np.argmax(scores[relevant])]  # of equal ones the earlier
+    return float(1 / _ranks(scores, best[None])[0])
+
+
+def winner_at(scores: Floats, worth: Floats, k: int) -> float:
+    """Whether the teacher's winner lands among the first `k`: 1 or 0; of several winners the share that does.
+
+    scores: (n,) of the model. worth: (n,), highest is the winner.
+    """
+    return float(np.mean(_ranks(scores, np.flatnonzero(worth == worth.max())) <= k))
+
+
 def agreement(scores: Floats, worth: Floats) -> Agreement:
     """Kendall's τ-b, and the share of pairs that the teacher tells apart which the model orders alike (its ties: ½).
 
@@ -150,6 +176,30 @@ def interval(values: Floats, seed: int = 0) -> Interval | None:
     found = _bootstrap((there,), np.mean, seed, "BCa")
     # With a few nearly equal values BCa's acceleration can be undefined.
     return found if np.isfinite(found).all() else _bootstrap((there,), np.mean, seed, "percentile")
+
+
+def p_value(differences: Floats, seed: int = 0) -> float | None:
+    """Two-sided p-value that the mean of paired `differences` (q,) is 0, NaN left out; None for fewer than two.
+
+    By flipping their signs at random, 9,999 times (all ways where there are fewer). Source: scipy's permutation_test.
+    """
+    from scipy.stats import permutation_test
+
+    there = differences[np.isfinite(differences)].astype(np.float64)
+    if len(there) < 2:
+        return None
+    if not np.any(np.abs(there) > _ROUNDING):
+        return 1.0
+    found = permutation_test(
+        (there,),
+        lambda values, axis: values.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=9999,
+        batch=500,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
 
 
 def gap_interval(student: Floats, backbone: Floats, teacher: Floats, seed: int = 0) -> Interval | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from vdistill import metrics
+from vdistill.bench import baselines
 from vdistill.bench.gates import Gate, Outcome, check_gates
+from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.heldout_judgments import admissible
+from vdistill.index.items import words_of
 from vdistill.metrics import Floats, Interval
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
@@ -66,7 +69,9 @@ class BenchReport:
     values:  per model its values by metric, one a query.
     models:  their means; None for a model that is not there.
     ci95:    95 % intervals of the means, and under `student-backbone` of the paired difference.
+    p_values: of the paired difference, by metric.
     gates:   the outcome of each `--fail-under`.
+    metadata: of the held-out items, by id.
     heldout: what all of it was measured on.
     notes:   what was left out, one line each.
     """
@@ -78,6 +83,9 @@ class BenchReport:
     heldout: HeldOut
     seed: int
     notes: tuple[str, ...]
+    p_values: dict[str, float]
+    metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -100,7 +108,31 @@ class BenchReport:
             "queries": len(self.heldout.verdicts),
             "items": len(self.heldout.items),
             "gates": [gate.to_json() for gate in self.gates],
+            "p_values": dict(self.p_values),
+            "gained": [asdict(one) for one in movers(self, 10)],
+            "lost": [asdict(one) for one in movers(self, -10)],
+            "slices": [one.to_json() for one in self.slices],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A query, and its nDCG@10 by backbone and student."""
+
+    query: str
+    backbone: float
+    student: float
+
+
+def movers(report: BenchReport, count: int) -> list[Moved]:
+    """The `count` queries that gained most, or, with a negative count, that lost most; none without a student."""
+    if not {"backbone", "student"} <= report.values.keys():
+        return []
+    before, after = (report.values[model]["ndcg@10"] for model in ("backbone", "student"))
+    change = np.nan_to_num(after - before) * np.sign(count)
+    places = np.argsort(-change, kind="stable")[: abs(count)]
+    queries = report.heldout.queries
+    return [Moved(queries[p], float(before[p]), float(after[p])) for p in places if change[p] > 0]
 
 
 def bench(
@@ -110,11 +142,12 @@ def bench(
     *,
     gates: Sequence[Gate] = (),
     seed: int = 0,
+    columns: Sequence[str] = (),
 ) -> BenchReport:
-    """Measure the models on held-out queries and held-out items.
+    """Measure the models on held-out queries and held-out items, and text search beside them.
 
-    searchers: `backbone`, and `student` where there is one. qrels: a TREC file to judge by instead of the teacher.
-    seed: of the bootstrap.
+    searchers: `backbone`, and `student` where there is one; others stand in the table by their names.
+    qrels: a TREC file to judge by instead of the teacher.  seed: of the bootstrap.  columns: to slice the queries by.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
     items = _common_items(searchers)
@@ -127,27 +160,40 @@ def bench(
         heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, holdout)
     heldout = replace(heldout, notes=(*heldout.notes, *left_out))
     values = {model: _measure(heldout, searcher) for model, searcher in searchers.items()}
-    teacher = _teacher(heldout, judgments)
-    return summarise(heldout, values if teacher is None else values | {"teacher": teacher}, gates, seed)
+    known = {item.id: item.metadata for item in items}
+    metadata = {key: known[key] for key in heldout.items}
+    found = {
+        baselines.WORDS: baselines.words(heldout, [words_of(row) for row in metadata.values()]),
+        "teacher": _teacher(heldout, judgments),
+    }
+    values |= {name: row for name, row in found.items() if row is not None}
+    report = replace(summarise(heldout, values, gates, seed), metadata=metadata)
+    personas = {query.text: query.persona for query in database.queries() if query.persona}
+    return replace(report, slices=slices(report, columns, metadata, personas))
 
 
 def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate] = (), seed: int = 0) -> BenchReport:
     """From values per query to means, intervals, gap closed and gates."""
+    others = [model for model in values if model not in MODELS]
     models: dict[str, dict[str, float] | None] = {
-        model: means(values[model]) if model in values else None for model in MODELS
+        model: means(values[model]) if model in values else None for model in (MODELS[0], *others, *MODELS[1:])
     }
     ci95 = {model: _intervals(found, seed) for model, found in values.items()}
     _add_gap(models, ci95, values, seed)
     if {"backbone", "student"} <= values.keys():
         ci95[DIFFERENCE] = _intervals(differences(values), seed)
+        p_values = {metric: metrics.p_value(found, seed) for metric, found in differences(values).items()}
+    else:
+        p_values = {}
     return BenchReport(
         values=values,
         models=models,
         ci95=ci95,
-        gates=check_gates(gates, models["student"]),
+        gates=check_gates(gates, models),
         heldout=heldout,
         seed=seed,
         notes=(*heldout.notes, *_absent(models)),
+        p_values={metric: p for metric, p in p_values.items() if p is not None},
     )
 
 

@@ -6,15 +6,24 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vdistill import metrics
 from vdistill.errors import VdistillError
 from vdistill.metrics import METRICS
+
+if TYPE_CHECKING:
+    from vdistill.bench.evaluate import BenchReport
+    from vdistill.bench.runs import Run
+
+GAIN = "gain:"  # before a metric: student − backbone
+# What a new student may not have lost against an earlier one: the head, the bulk, and what was known before.
+GUARDED = ("ndcg@10", "mpr", "literal_recall@10")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A `--fail-under METRIC=VALUE`."""
+    """A `--fail-under METRIC=VALUE`; the metric may be a gain."""
 
     metric: str
     threshold: float
@@ -22,35 +31,68 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A gate and what the student reached; `value` is None where it could not be measured, which fails."""
+    """A gate and what the student reached; `value` is None where it could not be measured, which fails.
+
+    against: the run whose student it was held against; then `value` is the upper end of the interval of the difference.
+    """
 
     metric: str
     threshold: float
     value: float | None
     passed: bool
+    against: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The Contract's entry of `gates`."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "against" or value is not None}
 
     def __str__(self) -> str:
+        if self.against is not None:
+            verdict = "no worse than" if self.passed else "worse than"
+            return f"{self.metric} of the student is {verdict} in run {self.against} (at best {self.value:+.4f})"
         shown = "has no value" if self.value is None else f"is {self.value:.4f}"
-        return f"{self.metric} of the student {shown}, {'at least' if self.passed else 'below'} {self.threshold:g}"
+        what = f"{self.metric.removeprefix(GAIN)} gained over the backbone" if self.metric.startswith(GAIN) else None
+        return f"{what or f'{self.metric} of the student'} {shown}, {self._side} {self.threshold:g}"
+
+    @property
+    def _side(self) -> str:
+        return "at least" if self.passed else "below"
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
-    """Read `METRIC=VALUE` each.
+    """Read `METRIC=VALUE` or `gain:METRIC=VALUE` each.
 
     Raises VdistillError for anything else, with the close matches of a metric that does not exist.
     """
     return tuple(_parse(text) for text in texts)
 
 
-def check_gates(gates: Sequence[Gate], student: Mapping[str, float] | None) -> tuple[Outcome, ...]:
+def check_gates(gates: Sequence[Gate], models: Mapping[str, Mapping[str, float] | None]) -> tuple[Outcome, ...]:
     """Hold the student's metrics against the gates. Raises VdistillError where there is no student."""
+    student, backbone = models.get("student"), models.get("backbone") or {}
     if gates and student is None:
         raise VdistillError("there is no student to hold to --fail-under", hint="run `vdistill distill` first")
-    return tuple(_check(gate, (student or {}).get(gate.metric)) for gate in gates)
+    gains = {f"{GAIN}{name}": value - backbone[name] for name, value in (student or {}).items() if name in backbone}
+    found = {**(student or {}), **gains}
+    return tuple(_check(gate, found.get(gate.metric)) for gate in gates)
+
+
+def no_worse(report: BenchReport, run: Run) -> tuple[Outcome, ...]:
+    """Hold the student against that of an earlier run, query by query.
+
+    A metric fails where the 95 % interval of the paired difference lies below 0: chance alone fails one good student
+    in forty, and what is guarded moves together. Raises VdistillError where the runs cannot be compared.
+    """
+    outcomes = []
+    for metric in GUARDED:
+        if metric not in report.values.get("student", {}) or metric not in run.values:
+            continue
+        between = metrics.interval(run.paired(report, metric), report.seed)
+        if between is not None:
+            outcomes.append(Outcome(metric, 0.0, between.high, between.high >= 0, run.id))
+    if not outcomes:
+        raise VdistillError(f"nothing to hold against run {run.id}", hint="both runs need a student")
+    return tuple(outcomes)
 
 
 def _check(gate: Gate, value: float | None) -> Outcome:
@@ -61,8 +103,9 @@ def _parse(text: str) -> Gate:
     metric, equals, number = (part.strip() for part in text.rpartition("="))
     if not equals or not metric:
         raise VdistillError(f"--fail-under {text!r} is not METRIC=VALUE", hint="for example --fail-under ndcg@10=0.6")
-    if metric not in METRICS:
-        close = difflib.get_close_matches(metric.lower(), METRICS, n=2)
+    name = metric.removeprefix(GAIN)
+    if name not in METRICS or (name == "gap_closed" and name != metric):
+        close = difflib.get_close_matches(name.lower(), METRICS, n=2)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         raise VdistillError(f"--fail-under: no metric {metric!r}", hint=f"{meant}metrics: {', '.join(METRICS)}")
     return Gate(metric, _number(text, number))

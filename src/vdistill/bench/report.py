@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 MEANING = {
     "ndcg@10": "how well the first ten are ordered",
     "recall@10": "share of the relevant pictures among the first ten",
+    "mrr": "reciprocal rank of the first relevant picture",
+    "winner@5": "queries whose winner is among the first 5",
+    "winner@20": "… among the first 20",
+    "winner@100": "… among the first 100",
     "mpr": "mean percentile rank of the winner; 1 is first place",
     "kendall_tau": "agreement of the whole order, −1 to 1",
     "pairwise_accuracy": "share of pairs ordered as judged",
@@ -55,7 +59,8 @@ def render(report: BenchReport, facts: Mapping[str, Any] | None = None, speed: S
     return environment.get_template("report.html.j2").render(
         verdict=report.verdict,
         judged=judged(report),
-        models=[model for model in MODELS if report.models[model]],
+        models=[(model, model if model in MODELS else "other") for model, found in report.models.items() if found],
+        compared=bool(report.models["student"] and report.models["backbone"]),
         rows=_rows(report),
         gates=report.gates,
         notes=report.notes,
@@ -68,7 +73,7 @@ def render(report: BenchReport, facts: Mapping[str, Any] | None = None, speed: S
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:
     """One a metric: name, meaning, a cell a model, and the gain."""
-    models = [model for model in MODELS if report.models[model]]
+    models = [model for model, there in report.models.items() if there]
     found = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
     return [
         {

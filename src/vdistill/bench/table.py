@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from vdistill.bench.evaluate import BenchReport
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vdistill.bench.evaluate import MODELS, BenchReport, movers
+from vdistill.bench.slices import Slice
 from vdistill.metrics_table import MetricsTable, metrics_table
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 CAPTION = "95 % bootstrap intervals; gain: student − backbone, paired"
+_SHOWN = 3  # queries that gained most, and lost most
 
 
 def bench_table(report: BenchReport) -> MetricsTable:
@@ -19,3 +27,51 @@ def judged(report: BenchReport) -> str:
     return (
         f"held out: {len(heldout.verdicts):,} queries × {len(heldout.items):,} pictures, judged by {heldout.judged_by}"
     )
+
+
+def slice_table(one: Slice) -> Table:
+    """Groups of queries with their nDCG@10."""
+    table = _table(f"nDCG@10 by {one.by}", (one.by, "queries", "backbone", "student", "gain"))
+    for group in one.groups:
+        ends = "" if group.ci95 is None else f" {group.ci95.low:+.2f}…{group.ci95.high:+.2f}"
+        gain = "" if group.gain is None else f"{group.gain:+.3f}{ends}"
+        table.add_row(group.name, str(group.queries), _number(group.backbone), _number(group.student), gain)
+    return table
+
+
+def movers_table(report: BenchReport) -> Iterator[Table]:
+    """The queries whose nDCG@10 gained most, and lost most."""
+    for title, found in (("gained most", movers(report, _SHOWN)), ("lost most", movers(report, -_SHOWN))):
+        if found:
+            table = _table(title, ("query", "backbone", "student"))
+            for one in found:
+                table.add_row(one.query, f"{one.backbone:.3f}", f"{one.student:.3f}")
+            yield table
+
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Earlier runs, a row each, with a bar for the student's nDCG@10."""
+    others = sorted({name for row in rows for name in row} - {"id", "created", "judged_by", "queries", "adapter"})
+    models = [*[name for name in others if name not in MODELS], *[name for name in MODELS if name in others]]
+    table = _table("nDCG@10 by run", ("run", "student", "judged by", "queries", *models, ""))
+    for row in rows:
+        value = row.get("student", row.get("backbone")) or 0.0
+        figures = [_number(row.get(model)) for model in models]
+        bar = "█" * round(20 * max(0.0, value))
+        table.add_row(str(row["id"]), str(row["adapter"]), str(row["judged_by"]), str(row["queries"]), *figures, bar)
+    return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    for place, name in enumerate(columns):
+        table.add_column(Text(name), justify="left" if place == 0 or not name else "right", overflow="fold")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,5 +1,6 @@
 """`vdistill bench`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,13 @@ from vdistill.cli.session import BackboneOption, JsonOption, Session, command
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
+    from vdistill.bench.evaluate import BenchReport
     from vdistill.bench.gates import Gate
+    from vdistill.bench.speed import Speed
+    from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
+
+GATE, OUTPUT = "Gate", "Output"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,49 +28,154 @@ def register(app: typer.Typer) -> None:
 def bench(
     session: Session,
     qrels: Annotated[Path | None, typer.Option(help="Judge by this TREC qrels file instead of the teacher.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a self-contained page.")] = None,
-    fail_under: Annotated[
-        list[str] | None, typer.Option(help="METRIC=VALUE the student must reach, else exit 3. Repeatable.")
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
+    ] = None,
+    slice_: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
     ] = None,
     speed: Annotated[bool, typer.Option("--speed", help="Measure query latency and size on this machine too.")] = False,
     backbone: BackboneOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="METRIC=VALUE, or gain:METRIC=VALUE, that the student must reach, else exit 3. Repeatable.",
+            show_default=False,
+            rich_help_panel=GATE,
+        ),
+    ] = None,
+    no_worse_than: Annotated[
+        str | None,
+        typer.Option(
+            help="An earlier run (last, best, an id, a file) that the student must not fall behind, else exit 3.",
+            rich_help_panel=GATE,
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a self-contained page.", rich_help_panel=OUTPUT)] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the gates as JUnit XML.", rich_help_panel=OUTPUT)] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Add the outcome to this Markdown file, e.g. $GITHUB_STEP_SUMMARY.", rich_help_panel=OUTPUT),
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show the runs so far, and measure nothing.", rich_help_panel=OUTPUT)
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure backbone, student and teacher on held-out queries and pictures."""
     gates = _gates(fail_under or [])
     workspace = session.require()
+    if history:
+        _history(workspace, as_json)
+        return
+    from vdistill.bench import runs
+    from vdistill.bench.gates import no_worse
+
+    earlier = None if no_worse_than is None else runs.pick(workspace, no_worse_than)  # before any work is done
+    source = _source(workspace, backbone)
+    found, last = _measured(session, workspace, source, qrels, against or [], gates, seed, slice_ or [])
+    if earlier is not None:
+        found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
+    kept = runs.keep(workspace, found, _adapter(workspace))
+    speeds = _speeds(last, workspace, found) if speed else None
+    _write(session, workspace, source, found, speeds, report, junit, summary)
+    if as_json:
+        console.document(found.to_json() | {"run": kept.id} | ({} if speeds is None else {"speed": speeds.to_json()}))
+    else:
+        _show(found, speeds)
+        session.say(f"run {kept.id}")
+    if found.failed:
+        raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
+
+
+def _measured(
+    session: Session, workspace: "Workspace", source: str, qrels: Path | None, against: list[str],
+    gates: "tuple[Gate, ...]", seed: int, columns: list[str],
+) -> "tuple[BenchReport, Searcher]":  # fmt: skip
+    """The report, and the searcher of the student or, without one, the backbone."""
     from vdistill.bench import evaluate
-    from vdistill.bench.report import write_report
-    from vdistill.bench.speed import measure
-    from vdistill.bench.table import bench_table
+    from vdistill.bench.baselines import Against
     from vdistill.cli.fresh import open_searcher
-    from vdistill.cli.session import pick_backbone
     from vdistill.database import Database
 
-    source = pick_backbone(workspace, backbone)
     models = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
     with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
-        searchers = {model: open_searcher(session, workspace, model, source) for model in models}
-        found = evaluate.bench(searchers, database, qrels, gates=gates, seed=seed)
+        searchers: dict[str, Any] = {model: open_searcher(session, workspace, model, source) for model in models}
+        last = searchers[models[-1]]
+        for other in against:
+            searchers[Path(other).name or other] = Against.load(other, last, workspace.cache)
+        found = evaluate.bench(searchers, database, qrels, gates=gates, seed=seed, columns=columns)
     for note in found.notes:
         session.say(note)
-    speeds = measure(searchers[models[-1]], workspace.root, found.heldout.queries) if speed else None
+    return found, last
+
+
+def _speeds(searcher: "Searcher", workspace: "Workspace", found: "BenchReport") -> "Speed":
+    from vdistill.bench.speed import measure
+
+    return measure(searcher, workspace.root, found.heldout.queries)
+
+
+def _write(
+    session: Session, workspace: "Workspace", source: str, found: "BenchReport", speeds: "Speed | None",
+    report: Path | None, junit: Path | None, summary: Path | None,
+) -> None:  # fmt: skip
+    """The files that were asked for."""
+    from vdistill.bench import outputs
+    from vdistill.bench.report import write_report
+
     if report is not None:
         write_report(found, report, _facts(workspace, source), speeds)
         session.say(f"report: {report.resolve()}")
-    if as_json:
-        console.document(found.to_json() | ({} if speeds is None else {"speed": speeds.to_json()}))
-    else:
-        console.result(bench_table(found))
-        console.result(found.verdict)
-        if speeds is not None:
-            from vdistill.cli.tables import facts_table
+    if junit is not None:
+        outputs.write_junit(found, junit)
+    if summary is not None:
+        outputs.append_summary(found, summary)
 
-            console.result(facts_table("speed", speeds.to_json()))
-    if found.failed:
-        raise GateError("; ".join(map(str, found.failed)), hint="a gate of --fail-under was not met")
+
+def _show(found: "BenchReport", speeds: "Speed | None") -> None:
+    from vdistill.bench.table import bench_table, movers_table, slice_table
+    from vdistill.cli.tables import facts_table
+
+    console.result(bench_table(found))
+    for one in found.slices:
+        if len(one.groups) > 1:
+            console.result(slice_table(one))
+    for table in movers_table(found):
+        console.result(table)
+    console.result(found.verdict)
+    if speeds is not None:
+        console.result(facts_table("speed", speeds.to_json()))
+
+
+def _history(workspace: "Workspace", as_json: bool) -> None:
+    from vdistill.bench import runs
+    from vdistill.bench.table import history_table
+
+    found = runs.trend(runs.history(workspace))
+    if not found:
+        raise VdistillError("no run of bench is kept yet", hint="run `vdistill bench`")
+    if as_json:
+        console.document({"runs": found})
+    else:
+        console.result(history_table(found))
+
+
+def _source(workspace: "Workspace", backbone: str | None) -> str:
+    from vdistill.cli.session import pick_backbone
+
+    return pick_backbone(workspace, backbone)
+
+
+def _adapter(workspace: "Workspace") -> str:
+    from vdistill.student import read_info
+
+    info = read_info(workspace)
+    return info.adapter_sha256 if info else ""
 
 
 def _gates(texts: list[str]) -> "tuple[Gate, ...]":

@@ -1,0 +1,89 @@
+"""What else stands in the table: any other dual encoder, and text search over what the catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vdistill.errors import VdistillError
+from vdistill.heldout import HeldOut, grade
+from vdistill.metrics import Floats
+
+if TYPE_CHECKING:
+    from vdistill.encoder import DualEncoder
+    from vdistill.query.search import Searcher
+
+WORDS = "bm25"
+
+
+def words(heldout: HeldOut, texts: Sequence[str]) -> dict[str, Floats] | None:
+    """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where there are no words."""
+    import bm25s
+
+    index = bm25s.BM25()
+    tokens = bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
+    if not tokens.vocab or set(tokens.vocab) <= {""}:
+        return None
+    index.index(tokens, show_progress=False)
+
+    def scores(query: str) -> Floats:
+        asked = bm25s.tokenize(query, stopwords="en", show_progress=False, return_ids=False)[0]
+        return np.asarray(index.get_scores(asked) if asked else np.zeros(len(texts)), np.float64)
+
+    return grade(heldout, map(scores, heldout.queries))
+
+
+class Against:
+    """Another model over the same pictures: what `bench` asks of an index, computed as it is asked for."""
+
+    def __init__(self, encoder: DualEncoder, searcher: Searcher, cache: Path) -> None:
+        self._encoder, self._searcher, self._cache = encoder, searcher, cache
+
+    @classmethod
+    def load(cls, source: str, searcher: Searcher, cache: Path) -> Against:
+        """The dual encoder `source`. Raises VdistillError where it cannot be had."""
+        from vdistill.encoder import DualEncoder
+
+        return cls(DualEncoder.load(source), searcher, cache)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all items."""
+        return self._searcher.ids
+
+    @property
+    def catalog_root(self) -> Path:
+        """The folder that the ids are relative to."""
+        return self._searcher.catalog_root
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, d)."""
+        return self._encoder.encode_texts(texts)
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, d). Raises VdistillError for a picture that cannot be read any more."""
+        from vdistill.index.items import Row
+        from vdistill.index.pending import Pending
+        from vdistill.index.vectors import Embedder
+
+        hashes = self._searcher.hashes(ids)
+        rows = [Row(n, key, key, hashes[key], 0, 0, "{}") for n, key in enumerate(ids)]
+        with Pending.of(self._cache, self._encoder) as pending:
+            for done, vectors, skipped in Embedder(self.catalog_root, self._encoder, None, pending).embedded(rows):
+                if skipped:
+                    raise VdistillError(f"{skipped[0].id}: {skipped[0].reason}", hint="run `vdistill index` again")
+                new = {row.sha256: vector for row, vector in zip(done, vectors, strict=True) if vector is not None}
+                if new:
+                    pending.add(list(new), np.stack(list(new.values())))
+            return pending.get([hashes[key] for key in ids])
+
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What the catalog says of the items."""
+        return self._searcher.metadata(ids)
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The content hashes of the pictures."""
+        return self._searcher.hashes(ids)

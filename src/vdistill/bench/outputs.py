@@ -1,0 +1,85 @@
+"""The outcome for other programs: JUnit XML for CI servers, Markdown for a job's summary page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vdistill.bench.table import judged
+from vdistill.metrics import METRICS
+from vdistill.workspace import write_file, writing
+
+if TYPE_CHECKING:
+    from vdistill.bench.evaluate import BenchReport
+
+
+def write_junit(report: BenchReport, path: Path) -> None:
+    """A test suite with a case a gate. Raises VdistillError where `path` cannot be written."""
+    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+    suite = TestSuite("vdistill bench")
+    for gate in report.gates:
+        kind = f"no worse than {gate.against}" if gate.against else f"at least {gate.threshold:g}"
+        case = TestCase(f"{gate.metric} {kind}", classname="vdistill.bench")
+        if not gate.passed:
+            case.result = [Failure(str(gate))]
+        suite.add_testcase(case)
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    file = io.BytesIO()
+    document.write(file)
+    write_file(path, file.getvalue())
+
+
+def append_summary(report: BenchReport, path: Path) -> None:
+    """Add the outcome to a Markdown file, as CI servers collect them. Raises VdistillError where that fails."""
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(markdown(report))
+
+
+def markdown(report: BenchReport) -> str:
+    """The verdict, the gates and the table."""
+    lines = ["## vdistill bench", "", _escaped(report.verdict), ""]
+    lines += [f"- {'✅' if gate.passed else '❌'} {_escaped(str(gate))}" for gate in report.gates]
+    models = [model for model, found in report.models.items() if found]
+    names = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
+    head = ["metric", *models, *(["gain", "p"] if report.p_values else [])]
+    lines += ["", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
+    for name in names:
+        cells = [
+            _cell((report.models[model] or {}).get(name), report.ci95.get(model, {}).get(name)) for model in models
+        ]
+        if report.p_values:
+            cells += _gain(report, name)
+        lines.append(_row([name, *cells]))
+    return "\n".join([*lines, "", f"{_escaped(judged(report))}; 95 % bootstrap intervals.", ""])
+
+
+def _gain(report: BenchReport, name: str) -> list[str]:
+    student, backbone = ((report.models[model] or {}).get(name) for model in ("student", "backbone"))
+    if student is None or backbone is None:
+        return ["", ""]
+    p = report.p_values.get(name)
+    return [
+        _cell(student - backbone, report.ci95["student-backbone"].get(name), "+.3f"),
+        "" if p is None else f"{p:.4f}",
+    ]
+
+
+def _cell(value: float | None, interval: Sequence[float] | None, form: str = ".3f") -> str:
+    if value is None:
+        return ""
+    return format(value, form) + ("" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """Text that is neither markup nor the end of a table's cell."""
+    for mark in ("\\", "|", "<", "`", "["):
+        text = text.replace(mark, f"\\{mark}") if mark != "<" else text.replace("<", "&lt;")
+    return " ".join(text.split())

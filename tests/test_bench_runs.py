@@ -1,0 +1,208 @@
+"""What `bench` keeps, and what it says to other programs: runs, gates, slices, JUnit, Markdown."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from conftest import draw_catalog
+from shop import errors, vdistill, write_scores
+from test_bench import HELD, Vectors, database, judged  # noqa: F401
+from vdistill.bench import runs
+from vdistill.bench.evaluate import bench, movers
+from vdistill.bench.gates import no_worse, parse_gates
+from vdistill.bench.outputs import markdown
+from vdistill.errors import VdistillError
+from vdistill.workspace import create
+
+
+def report_of(judged, noise, **more):  # noqa: F811
+    return bench({"backbone": Vectors(0.5), "student": Vectors(noise)}, judged, **more)
+
+
+# Against an earlier run
+
+
+def test_the_same_student_is_no_worse(judged, workspace):  # noqa: F811
+    report = report_of(judged, 0.1)
+    outcomes = no_worse(report, runs.keep(workspace, report, "abc"))
+    assert {one.metric for one in outcomes} == {"ndcg@10", "mpr", "literal_recall@10"}
+    assert all(one.passed for one in outcomes)
+
+
+def test_a_worse_student_is_named(judged, workspace):  # noqa: F811
+    kept = runs.keep(workspace, report_of(judged, 0.1), "abc")
+    outcomes = {one.metric: one for one in no_worse(report_of(judged, 3.0), kept)}
+    assert not outcomes["ndcg@10"].passed
+    assert f"is worse than in run {kept.id}" in str(outcomes["ndcg@10"])
+    assert all(one.passed for one in no_worse(report_of(judged, 0.01), kept))
+
+
+def test_runs_are_found_by_name(judged, workspace, tmp_path):  # noqa: F811
+    with pytest.raises(VdistillError, match="no earlier run"):
+        runs.pick(workspace, "last")
+    worse, better = (runs.keep(workspace, report_of(judged, noise), "x") for noise in (1.0, 0.05))
+    again = runs.keep(workspace, report_of(judged, 0.5), "y")
+    assert {run.id for run in runs.history(workspace)} == {worse.id, better.id, again.id}
+    assert runs.pick(workspace, "best") == better
+    assert runs.pick(workspace, worse.id) == worse
+    assert runs.pick(workspace, str(workspace.reports / "runs" / f"{better.id}.json")) == better
+    with pytest.raises(VdistillError, match="there is no run 'nonsense'") as caught:
+        runs.pick(workspace, "nonsense")
+    assert better.id in caught.value.hint or worse.id in caught.value.hint
+    (workspace.reports / "runs" / "0.json").write_text("{")
+    assert len(runs.history(workspace)) == 3
+
+
+def test_runs_of_another_judge_are_not_compared(judged, workspace):  # noqa: F811
+    from dataclasses import replace
+
+    report = report_of(judged, 0.1)
+    kept = replace(runs.keep(workspace, report, "x"), judged_by="somebody else")
+    with pytest.raises(VdistillError, match="judged by somebody else"):
+        no_worse(report, kept)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema_version": 1, "id": 3}', '{"schema_version": 99}', "no json"])
+def test_a_file_that_is_no_run_is_an_error(workspace, tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(VdistillError):
+        runs.pick(workspace, str(tmp_path / "run.json"))
+
+
+def test_noise_on_the_student_fails_and_none_passes(judged, workspace):  # noqa: F811
+    kept = runs.keep(workspace, report_of(judged, 0.1), "abc")
+    rng = np.random.default_rng(0)
+    failed = 0
+    for _ in range(20):
+        worse = Vectors(0.1)
+        for key, vector in worse._vectors.items():
+            noisy = vector + 0.4 * rng.normal(size=vector.shape)
+            worse._vectors[key] = noisy / np.linalg.norm(noisy)
+        report = bench({"backbone": Vectors(0.5), "student": worse}, judged)
+        failed += not all(one.passed for one in no_worse(report, kept))
+    assert failed >= 19
+
+
+# Gates on gains
+
+
+def test_gains_are_gated_too(judged):  # noqa: F811
+    report = report_of(judged, 0.1, gates=parse_gates(["gain:ndcg@10=0.01", "gain:mpr=0.99"]))
+    met, missed = report.gates
+    assert met.passed
+    assert met.value == pytest.approx(report.models["student"]["ndcg@10"] - report.models["backbone"]["ndcg@10"])
+    assert not missed.passed
+    assert str(missed).startswith("mpr gained over the backbone is")
+    assert missed.to_json()["metric"] == "gain:mpr"
+
+
+@pytest.mark.parametrize("text", ["gain:ndgc@10=0.1", "gain:gap_closed=0.1", "gain:=1"])
+def test_gains_of_nothing_are_refused(text):
+    with pytest.raises(VdistillError):
+        parse_gates([text])
+
+
+# Where it fails
+
+
+def test_movers_are_the_queries_that_changed_most(judged):  # noqa: F811
+    report = report_of(judged, 0.1)
+    gained, lost = movers(report, 3), movers(report, -12)
+    assert all(one.student > one.backbone for one in gained)
+    assert [one.student - one.backbone for one in gained] == sorted(
+        (o.student - o.backbone for o in gained), reverse=True
+    )
+    assert all(one.student < one.backbone for one in lost)
+    assert not movers(bench({"backbone": Vectors(0.5)}, judged), 3)
+
+
+def test_slices_cover_all_queries(judged, monkeypatch):  # noqa: F811
+    colours = ["red", "blue", "green"]
+    monkeypatch.setattr(
+        Vectors, "metadata", lambda self, ids: [{"colour": colours[len(key) % 3 or int(key[-5]) % 3]} for key in ids]
+    )
+    report = report_of(judged, 0.1, columns=["colour"])
+    length, colour = report.slices
+    for one in (length, colour):
+        assert sum(group.queries for group in one.groups) == len(report.heldout.verdicts)
+    assert {group.name for group in colour.groups} <= set(colours)
+    with pytest.raises(VdistillError, match="no column 'color'") as caught:
+        report_of(judged, 0.1, columns=["color"])
+    assert "colour" in caught.value.hint
+
+
+def test_words_are_a_baseline(judged):  # noqa: F811
+    report = report_of(judged, 0.1)
+    assert 0 <= report.models["bm25"]["ndcg@10"] < report.models["student"]["ndcg@10"]
+
+
+def test_markdown_holds_no_markup_of_others(judged):  # noqa: F811
+    report = report_of(judged, 0.1, gates=parse_gates(["ndcg@10=0.1", "mpr=1"]))
+    text = markdown(report)
+    assert text.startswith("## vdistill bench\n\nThe student ranks better")
+    assert "| metric | backbone | bm25 | student | teacher | gain | p |" in text
+    assert text.count("✅") == text.count("❌") == 1
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, clip_folder):
+    home = tmp_path_factory.mktemp("bench")
+    (home / "catalog").mkdir()
+    draw_catalog(home / "catalog")
+    write_scores(home, sorted(path.name for path in (home / "catalog").glob("*.png")))
+    for command in (
+        ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--backbone", clip_folder,
+         "--images-per-call", 4, "--budget", 200, "--holdout", 0.4],
+        ["distill", "--epochs", 2, "--rank", 4, "--lr", 0.01],
+    ):  # fmt: skip
+        done = vdistill(*command, cwd=home)
+        assert done.code == 0, done.err
+    return home
+
+
+def test_a_run_is_kept_shown_and_held_against_the_next(home):
+    first = vdistill("bench", "--json", "--slice", "title", cwd=home)
+    assert first.code == 0, first.err
+    assert {"bm25", "student"} <= first.json["models"].keys()
+    gated = vdistill("bench", "--no-worse-than", "last", "--fail-under", "gain:ndcg@10=-1", "--junit", "gates.xml",
+                     "--summary", "summary.md", "--json", cwd=home)  # fmt: skip
+    assert gated.code == 0, gated.err
+    assert {gate.get("against") for gate in gated.json["gates"]} == {None, first.json["run"]}
+    suite = ET.parse(home / "gates.xml").getroot().find("testsuite")  # our own file
+    assert len(suite.findall("testcase")) == len(gated.json["gates"])
+    vdistill("bench", "--summary", "summary.md", cwd=home)
+    assert (home / "summary.md").read_text().count("## vdistill bench") == 2
+    trend = vdistill("bench", "--history", "--json", cwd=home).json["runs"]
+    assert [run["id"] for run in trend][:2] == [first.json["run"], gated.json["run"]]
+    table = vdistill("bench", "--history", cwd=home)
+    assert table.out.count("table:scores.csv") == 0 or first.json["run"] in table.out.replace("\n", "")
+
+
+def test_a_gate_that_is_not_met_is_exit_3_with_one_line(home):
+    done = vdistill("bench", "--fail-under", "gain:mpr=0.99", "--junit", "failed.xml", cwd=home)
+    assert done.code == 3
+    assert "mpr gained over the backbone" in done.err
+    assert "<failure" in (home / "failed.xml").read_text()
+
+
+def test_another_model_stands_in_the_table(home, siglip_folder):
+    done = vdistill("bench", "--against", siglip_folder, "--json", cwd=home)
+    assert done.code == 0, done.err
+    assert siglip_folder.name in done.json["models"]
+    error, _ = errors(vdistill("bench", "--against", home / "nothing", cwd=home))
+    assert "nothing" in error
+
+
+def test_history_of_nothing_is_an_error(home, tmp_path):
+    create(tmp_path / ".vdistill")
+    error, hint = errors(vdistill("bench", "--history", cwd=tmp_path))
+    assert "no run" in error
+    assert "vdistill bench" in hint
+    assert json.dumps(hint)
+    assert HELD
