@@ -37,8 +37,9 @@ fast: install  ## The tests that take seconds.
 slow: install
 	$(BIN)/python -m pytest -q -m slow
 
-docs: install  ## Write docs/cli.md anew from the commands.
+docs: install  ## Write docs/cli.md and docs/api.md anew from commands and docstrings.
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_api.py
 
 clean:  ## Remove what was made.
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from vdistill import metrics
+from vdistill.bench import runs
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
-from vdistill.bench.report import render, write_report
+from vdistill.bench.report import Around, render, write_report
 from vdistill.bench.speed import Speed, machine
 from vdistill.bench.table import bench_table
 from vdistill.database import Database
@@ -244,16 +245,19 @@ class Links(HTMLParser):
         self.outside += [value for name, value in attrs if name in fetched and not value.startswith("#")]
 
 
-def test_the_page_holds_everything_itself(judged, models, tmp_path):
+def test_the_page_holds_everything_itself(judged, models, workspace, tmp_path):
     path = tmp_path / "reports" / "bench.html"
     speed = Speed("student", 120, 3.0, 1.0, 0.4, 1_000_000, machine())
     report = bench(models, judged, gates=parse_gates(["mpr=0.5"]))
-    write_report(report, path, {"backbone": "<script>alert(1)</script>"}, speed)
+    epochs = [{"epoch": n, "loss": 2 - n / 10, "validation_ndcg@10": n / 10} for n in range(1, 5)]
+    kept = [runs.keep(workspace, report, "x", number) for number in (10, 20)]
+    around = Around({"backbone": "<script>alert(1)</script>"}, speed, epochs, kept)
+    write_report(report, path, around)
     page = path.read_text(encoding="utf-8")
     links = Links()
     links.feed(page)
     assert links.outside == []
-    assert links.tags.count("svg") == 2
+    assert links.tags.count("svg") == 5
     assert not {"script", "link", "img", "iframe", "image"} & set(links.tags)
     assert len(links.ids) == len(set(links.ids))
     assert "@import" not in page

@@ -9,7 +9,7 @@ import pytest
 from conftest import draw_catalog
 from shop import errors, vdistill, write_scores
 from test_bench import HELD, Vectors, database, judged  # noqa: F401
-from vdistill.bench import runs
+from vdistill.bench import robustness, runs
 from vdistill.bench.evaluate import bench, movers
 from vdistill.bench.gates import no_worse, parse_gates
 from vdistill.bench.outputs import markdown
@@ -206,3 +206,34 @@ def test_history_of_nothing_is_an_error(home, tmp_path):
     assert "vdistill bench" in hint
     assert json.dumps(hint)
     assert HELD
+
+
+# Robustness
+
+
+def test_queries_are_reworded_as_people_do():
+    query = "A gift for a mother who loves gardening!"
+    assert robustness.plain(query) == "a gift for a mother who loves gardening"
+    assert robustness.keywords(query) == "gift mother who loves gardening"
+    assert robustness.keywords("for the") == "for the"
+    assert query in robustness.chatty(query)
+    assert robustness.mistyped("tea") == "tea"
+    typo = robustness.mistyped(query)
+    assert typo != query
+    assert sorted(typo) == sorted(query)
+    assert robustness.mistyped(query) == typo
+
+
+def test_changes_are_measured_for_both_models(home):
+    done = vdistill("bench", "--robustness", "--json", "--report", "robust.html", cwd=home)
+    assert done.code == 0, done.err
+    rows = done.json["robustness"]
+    assert {row["model"] for row in rows} == {"backbone", "student"}
+    assert len(rows) == 2 * (len(robustness.WORDINGS) + len(robustness.SPOILED))
+    for row in rows:
+        assert row["difference"] == pytest.approx(row["after"] - row["before"], abs=1e-9)
+        assert row["before"] == pytest.approx(done.json["models"][row["model"]]["ndcg@10"])
+    page = (home / "robust.html").read_text()
+    assert "JPEG of quality 20" in page
+    assert page.count("data:image/jpeg;base64,") > 10
+    assert "a typing mistake" in vdistill("bench", "--robustness", cwd=home).out

@@ -1,11 +1,86 @@
 """What the documents say is what the program does."""
 
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
+import pytest
+import typer
+from PIL import Image
+
+from shop import vdistill
+from vdistill import api_reference
+from vdistill.cli.app import app
 from vdistill.cli.reference import render
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def test_the_reference_of_the_command_line_is_up_to_date():
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == render(), "run `make docs`"
+
+
+def test_the_reference_of_the_library_is_up_to_date():
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == api_reference.render(), "run `make docs`"
+
+
+def commands():
+    """Every line of code that begins with the program, without its comment; `>` joins and pipes are cut off."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in text.splitlines():
+            code = re.match(r"(?:    |\t)*(?:- run: |\$ )?(vdistill (?:label|distill|index|query|bench)\\b.*)", line)
+            if code and page.name != "cli.md":
+                words = shlex.split(code[1], comments=True)
+                cut = next((n for n, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
+                yield pytest.param(words[1:cut], id=f"{page.stem}: {code[1][:60]}")
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_every_command_in_the_documents_can_be_given(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    group = typer.main.get_command(app)
+    context = group.make_context("vdistill", [])
+    name, command, rest = group.resolve_command(context, words)
+    command.make_context(name, [word for word in rest if word not in ("…", "...")], parent=context)
+
+
+def python_blocks():
+    for page in PAGES:
+        for language, code in FENCED.findall(page.read_text(encoding="utf-8")):
+            if language == "python":
+                yield pytest.param(code, id=f"{page.stem}: {code.strip().splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, clip_folder):
+    """A folder with the things that the documents speak of: `shop` with an index, `photo.jpg`."""
+    import conftest
+
+    place = tmp_path_factory.mktemp("place")
+    (place / "shop" / "catalog").mkdir(parents=True)
+    conftest.draw_catalog(place / "shop" / "catalog")
+    Image.new("RGB", (50, 50), "green").save(place / "photo.jpg")
+    done = vdistill("index", "catalog", "--model", "backbone", "--backbone", clip_folder, cwd=place / "shop")
+    assert done.code == 0, done.err
+    return place
+
+
+@pytest.mark.parametrize("code", list(python_blocks()))
+def test_python_in_the_documents_runs(code, place, monkeypatch):
+    monkeypatch.chdir(place)
+    exec(compile(code, "document", "exec"), {"__name__": "document"})
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").rglob("*.sh")), ids=lambda path: path.name)
+def test_shell_scripts_can_be_read(script):
+    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,6 +1,6 @@
 """How long an answer takes: cold, as a process, beside the least that does the same with transformers; and in a batch.
 
-    python tests/benchmarks/query_speed.py                 10,000 and 1,000,000 random vectors
+    python tests/benchmarks/query_speed.py                 10,000 and 1,000,000 random vectors (clustered, as in search_scale.py)
 
 A text encoder of ViT-B/32 size with random weights and CLIP's tokenizer. Processes alternate; medians, lowest, highest.
 """
@@ -21,6 +21,7 @@ from statistics import median
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from search_scale import data
 from speed_model import backbone
 
 from vdistill.encoder import DualEncoder
@@ -94,7 +95,7 @@ def main() -> None:
         vectors = _random(rng, 10_000)
         few = workspace(Path(name) / "few", encoder, vectors)
         np.save(Path(name) / "vectors.npy", vectors)
-        many = workspace(Path(name) / "many", encoder, _random(rng, options.many))
+        many = workspace(Path(name) / "many", encoder, data(options.many)[0])
         query = [sys.executable, "-m", "vdistill", "query", "--model", "backbone", "--backbone", str(source), "--json"]
         arms = {
             "transformers + torch, 10,000": ([sys.executable, "-c", PLAIN, str(source), f"{name}/vectors.npy"], few),

@@ -11,7 +11,9 @@ import numpy as np
 
 from vdistill import metrics
 from vdistill.bench import baselines
+from vdistill.bench.examples import Example, examples
 from vdistill.bench.gates import Gate, Outcome, check_gates
+from vdistill.bench.robustness import Change
 from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
@@ -86,6 +88,9 @@ class BenchReport:
     p_values: dict[str, float]
     metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
+    examples: tuple[Example, ...] = ()
+    changes: tuple[Change, ...] = ()
+    catalog_root: Path = Path()
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -112,6 +117,7 @@ class BenchReport:
             "gained": [asdict(one) for one in movers(self, 10)],
             "lost": [asdict(one) for one in movers(self, -10)],
             "slices": [one.to_json() for one in self.slices],
+            **({"robustness": [one.to_json() for one in self.changes]} if self.changes else {}),
         }
 
 
@@ -169,7 +175,13 @@ def bench(
     values |= {name: row for name, row in found.items() if row is not None}
     report = replace(summarise(heldout, values, gates, seed), metadata=metadata)
     personas = {query.text: query.persona for query in database.queries() if query.persona}
-    return replace(report, slices=slices(report, columns, metadata, personas))
+    shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
+    return replace(
+        report,
+        slices=slices(report, columns, metadata, personas),
+        examples=examples(heldout, shown, movers(report, 2), movers(report, -2)),
+        catalog_root=searchers[MODELS[0]].catalog_root,
+    )
 
 
 def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate] = (), seed: int = 0) -> BenchReport:

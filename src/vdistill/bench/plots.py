@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from vdistill.bench.evaluate import MODELS, BenchReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from vdistill.bench.runs import Run
 
 # Drawn in these, and then replaced by what the page's style sheet says.
 _INK = "#010203"
@@ -69,6 +72,55 @@ def winner_curve(report: BenchReport) -> str:
         axes.legend(loc="lower right")
 
     return _svg("winner", "Share of queries whose winner is among the first r", (5.2, 3.6), draw)
+
+
+def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
+    """Losses and validation nDCG@10 over the epochs of the student's training; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        epochs = [figures["epoch"] for figures in history]
+        axes.plot(epochs, [figures["loss"] for figures in history], color=_COLOURS["backbone"], label="loss (nats)")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("preference loss (nats)")
+        if any("validation_ndcg@10" in figures for figures in history):
+            right = axes.twinx()
+            values = [figures.get("validation_ndcg@10", np.nan) for figures in history]
+            right.plot(epochs, values, color=_COLOURS["student"], label="validation nDCG@10")
+            right.set_ylabel("validation nDCG@10", color=_COLOURS["student"])
+            right.spines["right"].set_visible(True)
+
+    return _svg("learning", "Loss and validation nDCG@10 over the epochs", (5.2, 3.2), draw)
+
+
+def trend(runs: Sequence[Run]) -> str:
+    """The student's and the backbone's nDCG@10 in each run, oldest first; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        for model in ("backbone", "student"):
+            values = [run.models.get(model, {}).get("ndcg@10", np.nan) for run in runs]
+            axes.plot(range(1, len(runs) + 1), values, marker="o", color=_COLOURS[model], label=model)
+        axes.set(ylim=(0, 1), xlabel="run", ylabel="nDCG@10")
+        _whole(axes)
+        axes.legend(loc="lower right")
+
+    return _svg("trend", "nDCG@10 of each run", (5.2, 3.2), draw)
+
+
+def calls(runs: Sequence[Run]) -> str:
+    """The student's nDCG@10 over how many judgments it was made from; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        points = sorted((run.judgments, run.models["student"]["ndcg@10"]) for run in runs if "student" in run.models)
+        axes.plot(*zip(*points, strict=True), marker="o", color=_COLOURS["student"])
+        axes.set(ylim=(0, 1), xlabel="training judgments", ylabel="nDCG@10 of the student")
+
+    return _svg("calls", "nDCG@10 over training judgments", (5.2, 3.2), draw)
+
+
+def _whole(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _bars(axes: Axes, rows: np.ndarray, report: BenchReport, model: str, metrics: list[str], height: float) -> None:

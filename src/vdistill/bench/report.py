@@ -5,19 +5,24 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport
+from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
 from vdistill.bench.table import judged
 from vdistill.metrics import METRICS
 from vdistill.workspace import write_file
 
 if TYPE_CHECKING:
+    from vdistill.bench.runs import Run
     from vdistill.bench.speed import Speed
+
+_MOVED = 5  # queries that gained most, and lost most
+_SIDE = 150  # px, of a thumbnail
 
 MEANING = {
     "ndcg@10": "how well the first ten are ordered",
@@ -36,22 +41,30 @@ MEANING = {
 PACKAGES = ("vdistill", "numpy", "scipy", "torch", "transformers", "peft", "usearch", "onnxruntime")
 
 
-def write_report(
-    report: BenchReport, path: Path, facts: Mapping[str, Any] | None = None, speed: Speed | None = None
-) -> None:
-    """Write the page to `path` as a whole.
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the page shows beside the measurement.
 
-    facts: names and values to show among the settings. Raises VdistillError where `path` cannot be written.
+    facts: names and values among the settings.  history: figures of the epochs of the student's training.
+    runs: all that are kept, oldest first.
     """
-    write_file(path, render(report, facts, speed))
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    speed: Speed | None = None
+    history: Sequence[Mapping[str, float]] = ()
+    runs: Sequence[Run] = ()
 
 
-def render(report: BenchReport, facts: Mapping[str, Any] | None = None, speed: Speed | None = None) -> str:
+def write_report(report: BenchReport, path: Path, around: Around | None = None) -> None:
+    """Write the page to `path` as a whole. Raises VdistillError where it cannot be written."""
+    write_file(path, render(report, around))
+
+
+def render(report: BenchReport, around: Around | None = None) -> str:
     """The page as HTML. It asks for nothing from outside."""
+    around = around or Around()
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-
-    from vdistill.bench import plots
 
     environment = Environment(
         loader=PackageLoader("vdistill", "bench"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -64,11 +77,66 @@ def render(report: BenchReport, facts: Mapping[str, Any] | None = None, speed: S
         rows=_rows(report),
         gates=report.gates,
         notes=report.notes,
-        bars=Markup(plots.metric_bars(report)),
-        curve=Markup(plots.winner_curve(report)),
-        settings=_settings(report, facts or {}),
-        speed=speed.facts() if speed else {},
+        plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _plots(report, around)],
+        slices=[one for one in report.slices if len(one.groups) > 1],
+        changes=report.changes,
+        moved=[("gained most", movers(report, _MOVED)), ("lost most", movers(report, -_MOVED))],
+        examples=_examples(report),
+        settings=_settings(report, around.facts),
+        speed=around.speed.facts() if around.speed else {},
     )
+
+
+def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
+    from vdistill.bench import plots
+
+    yield plots.metric_bars(report), "Each metric's mean, with its 95 % interval."
+    yield (
+        plots.winner_curve(report),
+        "For how many queries the judge's winner is among a model's first so many pictures. "
+        "Higher and further left is better.",
+    )
+    if len(around.history) > 1:
+        yield plots.learning_curve(around.history), "The student's training: what it learned, and how well it held."
+    comparable = [run for run in around.runs if run.judged_by == report.heldout.judged_by]
+    if len(comparable) > 1:
+        yield plots.trend(comparable), "Runs with this judge, oldest first."
+    if len({run.judgments for run in comparable if "student" in run.models}) > 1:
+        yield plots.calls(comparable), "What more judgments gave."
+
+
+def _examples(report: BenchReport) -> list[dict[str, Any]]:
+    """The queries side by side, with thumbnails; a picture that cannot be read any more says why."""
+    from vdistill.images import quiet
+
+    with quiet():
+        return [
+            {
+                "query": one.query,
+                "kind": one.kind,
+                "columns": [
+                    {"model": model, "cards": [_card(report, key, key in one.winners) for key in keys]}
+                    for model, keys in one.top.items()
+                ],
+                "missed": [
+                    _card(report, key, True)
+                    for key in one.winners[:1]
+                    if not any(key in keys for keys in one.top.values())
+                ],
+            }
+            for one in report.examples
+        ]
+
+
+def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
+    from vdistill.errors import ImageError
+    from vdistill.thumbnails import thumbnail
+
+    title = str(report.metadata.get(key, {}).get("title") or key)
+    try:
+        return {"title": title, "picture": thumbnail(report.catalog_root / key, _SIDE), "chosen": chosen, "missing": ""}
+    except ImageError as error:
+        return {"title": title, "picture": None, "chosen": chosen, "missing": error.message}
 
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:

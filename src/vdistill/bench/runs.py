@@ -31,6 +31,7 @@ class Run:
     """One run. models: means by metric.  values: of the student, by metric and query or title; null where undefined.
 
     judged_by: the teacher, or the name of the qrels.  adapter: hash of the student's weights, empty for none.
+    judgments: how many the student was made from.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Run:
     queries: int
     items: int
     adapter: str
+    judgments: int
     models: dict[str, dict[str, float]]
     values: dict[str, dict[str, float | None]]
 
@@ -71,7 +73,7 @@ def values_of(report: BenchReport) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def keep(workspace: Workspace, report: BenchReport, adapter: str) -> Run:
+def keep(workspace: Workspace, report: BenchReport, adapter: str, judgments: int = 0) -> Run:
     """Write the run into the workspace's `reports/runs/`."""
     now = datetime.now(timezone.utc)
     run = Run(
@@ -81,6 +83,7 @@ def keep(workspace: Workspace, report: BenchReport, adapter: str) -> Run:
         queries=len(report.heldout.verdicts),
         items=len(report.heldout.items),
         adapter=adapter,
+        judgments=judgments,
         models={model: dict(found) for model, found in report.models.items() if found},
         values=values_of(report),
     )

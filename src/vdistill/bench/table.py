@@ -39,6 +39,15 @@ def slice_table(one: Slice) -> Table:
     return table
 
 
+def changes_table(report: BenchReport) -> Table:
+    """What rewording and spoiling do to the nDCG@10."""
+    table = _table("nDCG@10 after changes", ("change", "model", "before", "after", "difference"))
+    for one in report.changes:
+        ends = "" if one.ci95 is None else f" {one.ci95.low:+.2f}…{one.ci95.high:+.2f}"
+        table.add_row(one.change, one.model, _number(one.before), _number(one.after), f"{one.difference:+.3f}{ends}")
+    return table
+
+
 def movers_table(report: BenchReport) -> Iterator[Table]:
     """The queries whose nDCG@10 gained most, and lost most."""
     for title, found in (("gained most", movers(report, _SHOWN)), ("lost most", movers(report, -_SHOWN))):

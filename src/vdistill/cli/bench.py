@@ -36,6 +36,9 @@ def bench(
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Reword the queries and spoil the pictures, and measure again.")
+    ] = False,
     speed: Annotated[bool, typer.Option("--speed", help="Measure query latency and size on this machine too.")] = False,
     backbone: BackboneOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
@@ -76,11 +79,13 @@ def bench(
 
     earlier = None if no_worse_than is None else runs.pick(workspace, no_worse_than)  # before any work is done
     source = _source(workspace, backbone)
-    found, last = _measured(session, workspace, source, qrels, against or [], gates, seed, slice_ or [])
+    found, searchers = _measured(session, workspace, source, qrels, against or [], gates, seed, slice_ or [])
+    if robustness:
+        found = _with_changes(found, searchers)
     if earlier is not None:
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
-    kept = runs.keep(workspace, found, _adapter(workspace))
-    speeds = _speeds(last, workspace, found) if speed else None
+    kept = runs.keep(workspace, found, *_made_from(workspace))
+    speeds = _speeds(list(searchers.values())[-1], workspace, found) if speed else None
     _write(session, workspace, source, found, speeds, report, junit, summary)
     if as_json:
         console.document(found.to_json() | {"run": kept.id} | ({} if speeds is None else {"speed": speeds.to_json()}))
@@ -94,8 +99,8 @@ def bench(
 def _measured(
     session: Session, workspace: "Workspace", source: str, qrels: Path | None, against: list[str],
     gates: "tuple[Gate, ...]", seed: int, columns: list[str],
-) -> "tuple[BenchReport, Searcher]":  # fmt: skip
-    """The report, and the searcher of the student or, without one, the backbone."""
+) -> "tuple[BenchReport, dict[str, Searcher]]":  # fmt: skip
+    """The report, and the searchers of the backbone and, where there is one, the student."""
     from vdistill.bench import evaluate
     from vdistill.bench.baselines import Against
     from vdistill.cli.fresh import open_searcher
@@ -104,14 +109,18 @@ def _measured(
     models = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
     with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
-        searchers: dict[str, Any] = {model: open_searcher(session, workspace, model, source) for model in models}
-        last = searchers[models[-1]]
-        for other in against:
-            searchers[Path(other).name or other] = Against.load(other, last, workspace.cache)
-        found = evaluate.bench(searchers, database, qrels, gates=gates, seed=seed, columns=columns)
+        searchers = {model: open_searcher(session, workspace, model, source) for model in models}
+        others = {Path(name).name: Against.load(name, searchers["backbone"], workspace.cache) for name in against}
+        found = evaluate.bench({**searchers, **others}, database, qrels, gates=gates, seed=seed, columns=columns)
     for note in found.notes:
         session.say(note)
-    return found, last
+    return found, searchers
+
+
+def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "BenchReport":
+    from vdistill.bench.robustness import robustness
+
+    return replace(found, changes=tuple(robustness(found.heldout, searchers, found.values, found.seed)))
 
 
 def _speeds(searcher: "Searcher", workspace: "Workspace", found: "BenchReport") -> "Speed":
@@ -125,11 +134,14 @@ def _write(
     report: Path | None, junit: Path | None, summary: Path | None,
 ) -> None:  # fmt: skip
     """The files that were asked for."""
-    from vdistill.bench import outputs
-    from vdistill.bench.report import write_report
+    from vdistill.bench import outputs, runs
+    from vdistill.bench.report import Around, write_report
+    from vdistill.student import read_info
 
     if report is not None:
-        write_report(found, report, _facts(workspace, source), speeds)
+        info = read_info(workspace)
+        epochs = info.facts.get("history", []) if info else []
+        write_report(found, report, Around(_facts(workspace, source), speeds, epochs, runs.history(workspace)))
         session.say(f"report: {report.resolve()}")
     if junit is not None:
         outputs.write_junit(found, junit)
@@ -138,13 +150,15 @@ def _write(
 
 
 def _show(found: "BenchReport", speeds: "Speed | None") -> None:
-    from vdistill.bench.table import bench_table, movers_table, slice_table
+    from vdistill.bench.table import bench_table, changes_table, movers_table, slice_table
     from vdistill.cli.tables import facts_table
 
     console.result(bench_table(found))
     for one in found.slices:
         if len(one.groups) > 1:
             console.result(slice_table(one))
+    if found.changes:
+        console.result(changes_table(found))
     for table in movers_table(found):
         console.result(table)
     console.result(found.verdict)
@@ -171,11 +185,12 @@ def _source(workspace: "Workspace", backbone: str | None) -> str:
     return pick_backbone(workspace, backbone)
 
 
-def _adapter(workspace: "Workspace") -> str:
+def _made_from(workspace: "Workspace") -> tuple[str, int]:
+    """The hash of the student's weights, and how many judgments it was made from."""
     from vdistill.student import read_info
 
     info = read_info(workspace)
-    return info.adapter_sha256 if info else ""
+    return (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
 
 
 def _gates(texts: list[str]) -> "tuple[Gate, ...]":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,20 @@ _NO_GRAPH = {"connectivity": 2, "expansion_add": 1}
 
 @dataclass(frozen=True)
 class Shard:
-    """An open file of vectors. precise: rows of (key, vector) by key in a higher precision, beside i8."""
+    """An open file of vectors.
+
+    index: for searching. It finds no vector by its key: for that USearch reads all of the file when it is opened.
+    precise: rows of (key, vector) by key in a higher precision, beside i8.
+    """
 
     facts: ShardFacts
     index: Index
     precise: np.ndarray | None
+    reopened: Callable[[], Index]
+
+    @cached_property
+    def _by_key(self) -> Index:
+        return self.reopened()
 
     @classmethod
     def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> Shard:
@@ -46,7 +56,9 @@ class Shard:
                 precise = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
-        return cls(facts, _view(facts.vectors.check(folder), facts.count, dim, dtype), precise)
+        path = facts.vectors.check(folder)
+        reopened = partial(_view, path, facts.count, dim, dtype, lookups=True)
+        return cls(facts, _view(path, facts.count, dim, dtype, lookups=False), precise, reopened)
 
     def search(self, vectors: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities (n, ≤ count) of the nearest to (n, dim), best first.
@@ -60,17 +72,22 @@ class Shard:
 
     def holds(self, keys: np.ndarray) -> np.ndarray:
         """Which of these keys have their vector here."""
-        return np.asarray(self.index.contains(keys))
+        if self.precise is not None:
+            known = self.precise["key"]
+            return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
+        return np.asarray(self._by_key.contains(keys))
 
     def vectors(self, keys: np.ndarray) -> np.ndarray:
         """(n, dim) float32, of keys that are all here."""
         if self.precise is not None:
             return np.asarray(self.precise["vector"][np.searchsorted(self.precise["key"], keys)], np.float32)
-        return np.stack(self.index.get(keys, dtype="f32")).astype(np.float32)
+        return np.stack(self._by_key.get(keys, dtype="f32")).astype(np.float32)
 
     def close(self) -> None:
         """Let go of the file."""
         self.index.reset()
+        if "_by_key" in vars(self):
+            self._by_key.reset()
 
 
 class ShardWriter:
@@ -144,7 +161,7 @@ def usable(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(vectors).all(axis=1) & (np.abs(vectors).max(axis=1) > 0))
 
 
-def _usearch(dim: int, dtype: str, **options: int) -> Index:
+def _usearch(dim: int, dtype: str, **options: Any) -> Index:
     """A USearch index; the one place that imports it.
 
     Its Linux wheel (2.26) brings a C++ runtime of its own, in which ONNX Runtime (1.31) crashes when it is imported
@@ -156,7 +173,7 @@ def _usearch(dim: int, dtype: str, **options: int) -> Index:
     return Index(ndim=dim, metric=METRICS[dtype], dtype=dtype, expansion_search=_EXPANSION_SEARCH, **options)
 
 
-def _view(path: Path, count: int, dim: int, dtype: str) -> Index:
+def _view(path: Path, count: int, dim: int, dtype: str, *, lookups: bool) -> Index:
     """Map the file, after making sure that USearch will find in it what it trusts to be there."""
     with path.open("rb") as file:
         found = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
@@ -164,7 +181,7 @@ def _view(path: Path, count: int, dim: int, dtype: str) -> Index:
         whole = file.read(7) == b"usearch"
     if not whole or found != (count, dim * DTYPES[dtype]):
         raise VdistillError(f"{path} is damaged: no USearch index of {count} vectors", hint=REMEDY)
-    index = _usearch(dim, dtype)
+    index = _usearch(dim, dtype, enable_key_lookups=lookups)
     try:
         index.view(str(path))
     except RuntimeError as error:

@@ -55,6 +55,21 @@ class Store:
         best = np.argsort(-scores, kind="stable")[:count]
         return keys[best], scores[best]
 
+    def scores(self, keys: np.ndarray, found: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        """(n,) cosines, float32, of what `nearest` found.
+
+        Beside a graph of bf16, f16 or f32 they stay as they were found, exact to 1e-3 or better: the vectors themselves
+        would have to be looked up by key, and for that USearch reads the whole file.
+        """
+        scores = np.asarray(found, np.float32).copy()
+        for shard in self.shards:
+            if shard.facts.graph and shard.precise is None:
+                continue
+            here = np.ones(len(keys), bool) if len(self.shards) == 1 else shard.holds(keys)
+            if here.any():
+                scores[here] = (self.vectors(keys[here]) * vector).sum(axis=1)
+        return scores
+
     def vectors(self, keys: np.ndarray) -> np.ndarray:
         """Stored vectors (n, dim), float32, scaled to unit length again after rounding to the stored precision."""
         keys = np.asarray(keys, np.uint64)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from vdistill.errors import ImageError
-from vdistill.images import load, quiet
+from vdistill.images import quiet
 from vdistill.records import Hit
-
-SIDE = 240  # px, of a thumbnail
+from vdistill.thumbnails import thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +44,6 @@ def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = N
     pages = Environment(loader=PackageLoader("vdistill.query", "."), autoescape=True, trim_blocks=True,
                         lstrip_blocks=True)  # fmt: skip
     return pages.get_template("gallery.html.j2").render(query=query, columns=columns)
-
-
-def thumbnail(path: Path, side: int = SIDE) -> str:
-    """A JPEG of at most `side` × `side` pixels as a data: URI. Raises ImageError."""
-    image = load(path, side)
-    image.thumbnail((side, side))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _cards(hits: Sequence[Hit]) -> tuple[Card, ...]:

@@ -171,16 +171,16 @@ class Searcher:
 
     def encode_picture(self, path: Path) -> np.ndarray:
         """The unit vector (dim,), float32, of a picture file. Raises VdistillError where it cannot be read."""
-        return self._picture.encode(path)
+        return self.picture_encoder.encode(path)
 
     def hits(self, vector: np.ndarray, k: int, wish: Wish, words: str = "") -> list[Hit]:
         """The `k` best for a unit vector (dim,); `words` are what a hybrid search looks for in the items' texts."""
         vector = self._checked(vector, k)
         allowed = None if wish.where is None else self._allowed(wish.where)
         if not wish.hybrid and not wish.diverse:
-            return self._ranked(self._nearest(vector, k, allowed, wish.exact), vector, k, wish.min_score)
+            return self._ranked(*self._nearest(vector, k, allowed, wish.exact), k, wish.min_score)
         pool = max(_POOL * k, _LEAST)
-        found = self._ranked(self._nearest(vector, pool, allowed, wish.exact), vector, pool, wish.min_score)
+        found = self._ranked(*self._nearest(vector, pool, allowed, wish.exact), pool, wish.min_score)
         if wish.hybrid:
             found = self._with_words(found, vector, words, pool, allowed, wish.min_score)
         if wish.diverse:
@@ -233,7 +233,8 @@ class Searcher:
         return TextEncoder.open(self._folder(self.manifest.text_encoder))
 
     @cached_property
-    def _picture(self) -> PictureEncoder:
+    def picture_encoder(self) -> PictureEncoder:
+        """The exported image encoder. Raises VdistillError for a backbone that has none."""
         from vdistill.query.picture import PictureEncoder
 
         if not self.manifest.image_encoder:
@@ -264,10 +265,12 @@ class Searcher:
 
         return matching_keys(self._store.items.path, where)
 
-    def _nearest(self, vector: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool) -> np.ndarray:
-        """Keys of at least the `k` nearest items (among the allowed ones), with all that tie with the last of them."""
+    def _nearest(
+        self, vector: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and scores of at least the `k` nearest (allowed) items, with all that tie with the last of them."""
         if allowed is not None and len(allowed) <= max(shards.FLAT, k):
-            return allowed
+            return allowed, self._cosines(allowed, vector)
         rough = _ROUGH if self.manifest.dtype == "i8" else 1
         wanted = rough * (k + _SPARE)
         while True:
@@ -278,7 +281,8 @@ class Searcher:
             best = scores[passed]
             enough = len(best) > rough * k and best[k - 1] > best[-1]
             if enough or wanted >= self._store.stored:
-                return np.asarray(keys[passed])
+                keys = keys[passed]
+                return keys, self._cosines(keys, vector) if exact else self._store.scores(keys, best, vector)
             wanted *= 4
 
     def _alive(self, keys: np.ndarray) -> np.ndarray:
@@ -291,15 +295,18 @@ class Searcher:
         min_score: float | None,
     ) -> list[Hit]:  # fmt: skip
         keys = self._store.items.worded(words, pool, allowed)
-        worded = {hit.id: hit for hit in self._ranked(keys, vector, len(keys), min_score)}
+        worded = {hit.id: hit for hit in self._ranked(keys, self._cosines(keys, vector), len(keys), min_score)}
         rows = self._store.items.rows_of(keys)
         by_words = [rows[int(key)].id for key in keys if rows[int(key)].id in worded]
         hits = {**worded, **{hit.id: hit for hit in near}}
         return [hits[id_] for id_ in fused([[hit.id for hit in near], by_words])]
 
-    def _ranked(self, keys: np.ndarray, vector: np.ndarray, k: int, min_score: float | None) -> list[Hit]:
-        """The `k` best of these keys, scored in float32 against the vectors as stored."""
-        scores = (self._store.vectors(keys) * vector).sum(axis=1).round(6)
+    def _cosines(self, keys: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        return np.asarray((self._store.vectors(keys) * vector).sum(axis=1))
+
+    def _ranked(self, keys: np.ndarray, scores: np.ndarray, k: int, min_score: float | None) -> list[Hit]:
+        """The `k` best of these keys, by their scores to six digits."""
+        scores = scores.round(6)
         if min_score is not None:
             keys, scores = keys[scores >= min_score], scores[scores >= min_score]
         if len(keys) > k:

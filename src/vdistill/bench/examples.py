@@ -1,0 +1,54 @@
+"""Some queries side by side, as backbone and student answer them: what figures cannot show."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vdistill import metrics
+from vdistill.heldout import HeldOut
+
+if TYPE_CHECKING:
+    from vdistill.bench.evaluate import Embedded, Moved
+
+SHOWN = 5  # pictures of a model
+EACH = 2  # queries that gained most, that lost most, and at random
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A query. kind: why it is shown.  winners: what the judge liked best.  top: the first items of each model."""
+
+    query: str
+    kind: str
+    winners: tuple[str, ...]
+    top: dict[str, tuple[str, ...]]
+
+
+def examples(
+    heldout: HeldOut, searchers: Mapping[str, Embedded], gained: list[Moved], lost: list[Moved]
+) -> tuple[Example, ...]:
+    """The queries that moved most and, by their hash, some of the others; all items are candidates."""
+    chosen = {one.query: "gained most" for one in gained[:EACH]} | {one.query: "lost most" for one in lost[:EACH]}
+    rest = sorted((q for q in heldout.queries if q not in chosen), key=lambda q: hashlib.sha256(q.encode()).digest())
+    chosen |= {query: "any other" for query in rest[:EACH]}
+    verdicts = {verdict.query: verdict for verdict in heldout.verdicts}
+    tops = {model: _tops(heldout, searcher, list(chosen)) for model, searcher in searchers.items()}
+    found = []
+    for place, (query, kind) in enumerate(chosen.items()):
+        verdict = verdicts[query]
+        best = verdict.rows[verdict.worth == verdict.worth.max()]
+        winners = tuple(heldout.items[row] for row in best)
+        found.append(Example(query, kind, winners, {model: top[place] for model, top in tops.items()}))
+    return tuple(found)
+
+
+def _tops(heldout: HeldOut, searcher: Embedded, queries: list[str]) -> list[tuple[str, ...]]:
+    if not queries:
+        return []
+    scores = np.asarray(searcher.encode(queries)) @ np.asarray(searcher.vectors(heldout.items)).T
+    return [tuple(heldout.items[row] for row in metrics.top(row_scores, SHOWN)) for row_scores in scores]

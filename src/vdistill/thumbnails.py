@@ -1,0 +1,20 @@
+"""Small pictures that a page carries in itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from vdistill.images import load
+
+SIDE = 240  # px
+
+
+def thumbnail(path: Path, side: int = SIDE) -> str:
+    """A JPEG of at most `side` × `side` pixels as a data: URI. Raises ImageError."""
+    image = load(path, side)
+    image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
