@@ -32,7 +32,7 @@ def commands():
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in text.splitlines():
-            code = re.match(r"(?:    |\t)*(?:- run: |\$ )?(vdistill (?:label|distill|index|query|bench)\\b.*)", line)
+            code = re.match(r"(?:    |\t)*(?:- run: |\$ )?(vdistill (?:label|distill|index|query|bench)\b.*)", line)
             if code and page.name != "cli.md":
                 words = shlex.split(code[1], comments=True)
                 cut = next((n for n, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))

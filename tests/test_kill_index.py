@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 from PIL import Image, ImageDraw
 
 from shop import vdistill_process
-from vdistill.errors import VdistillError
 from vdistill.index import manifest
 from vdistill.query.search import Searcher
 from vdistill.workspace import at
@@ -52,33 +52,26 @@ class Reader(threading.Thread):
         while not self.over:
             try:
                 with Searcher.at(self.index, "backbone") as searcher:
-                    self.ask(searcher, rng)
-            except VdistillError as error:
-                self.wrong.append(str(error))
+                    self.ask(searcher, rng.randrange(ITEMS))
+            except Exception as error:  # whatever it is, no reader may see it
+                self.wrong.append("".join(traceback.format_exception(error)))
 
-    def ask(self, searcher, rng):
-        item = rng.randrange(ITEMS)
-        hits = searcher.search(searcher.vectors([f"{item:02}.png"])[0], ITEMS)
+    def ask(self, searcher, item):
+        """All items are of one version of the catalog, and a picture's vector is that of this version's picture."""
+        name = f"{item:02}.png"
+        hits = searcher.search(searcher.vectors([name])[0], ITEMS)
         versions = {hit.metadata["version"] for hit in hits}
+        own = next(hit for hit in hits if hit.id == name)
+        picture = self.wanted / f"{item:02}_{own.metadata['painted']}.png"
+        score = float(searcher.encode_picture(picture) @ searcher.vectors([name])[0])
         self.answers += 1
-        if len(hits) != ITEMS or len(versions) != 1 or hits[0].score < 0.999:
-            self.wrong.append((len(hits), versions, hits[0].score))
-            return
-        # The vector is that of the picture which this version of the catalog has.
-        picture = self.wanted / f"{item:02}_{hits[0].metadata['painted']}.png"
-        own = next(hit for hit in hits if hit.id == f"{item:02}.png")
-        if own.metadata["painted"] in self.known.get(item, ()):
-            picture = self.wanted / f"{item:02}_{own.metadata['painted']}.png"
-            score = float(searcher.encode_picture(picture) @ searcher.vectors([own.id])[0])
-            if score < 0.999:
-                self.wrong.append((item, own.metadata, score))
-
-    known: dict[int, set[int]]
+        if len(hits) != ITEMS or len(versions) != 1 or score < 0.999:
+            self.wrong.append((len(hits), versions, item, score))
 
 
 @pytest.mark.slow
 def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tmp_path, clip_folder):
-    rng, painted, known = random.Random(0), {}, {}
+    rng, painted = random.Random(0), {}
     catalog, wanted = tmp_path / "catalog", tmp_path / "wanted"
     catalog.mkdir()
     wanted.mkdir()
@@ -88,7 +81,6 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
         for item, made in painted.items():
             if made == version:
                 paint(wanted / f"{item:02}_{made}.png", item, made)
-                known.setdefault(item, set()).add(made)
 
     def command(dtype):
         return ["index", "catalog", "--model", "backbone", "--backbone", str(clip_folder), "--dtype", dtype, "--json"]
@@ -105,7 +97,6 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
     slow = time.monotonic() - started
     index = at(tmp_path / ".vdistill").index
     reader = Reader(index, wanted)
-    reader.known = known
     reader.start()
     finished, turn = 0, 1
     for kill in range(KILLS):

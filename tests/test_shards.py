@@ -84,6 +84,16 @@ def test_a_thread_disturbs_no_other(tmp_path):
             assert all(hits == alone[n % 64] for n, hits in enumerate(found))
 
 
+def test_an_open_index_answers_after_its_files_are_gone(tmp_path):
+    vectors = unit(1000, 32)
+    for dtype in shards.DTYPES:
+        with index_of(tmp_path / dtype, vectors, dtype, graph=True) as searcher:
+            for path in (tmp_path / dtype).iterdir():
+                path.unlink()
+            assert searcher.search(vectors[3], 1)[0].id == "00003"
+            assert float(searcher.vectors(["00003"])[0] @ vectors[3]) > 0.99
+
+
 def test_metadata_finds_its_item(tmp_path):
     with index_of(tmp_path, unit(300, 16), metadata=lambda n: {"n": n, "even": n % 2 == 0}) as searcher:
         for hit in searcher.search(unit(1, 16)[0], 300, where="even"):

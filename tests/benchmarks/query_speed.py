@@ -1,6 +1,6 @@
 """How long an answer takes: cold, as a process, beside the least that does the same with transformers; and in a batch.
 
-    python tests/benchmarks/query_speed.py                 10,000 and 1,000,000 random vectors (clustered, as in search_scale.py)
+    python tests/benchmarks/query_speed.py                 10,000 random vectors, and a million clustered ones
 
 A text encoder of ViT-B/32 size with random weights and CLIP's tokenizer. Processes alternate; medians, lowest, highest.
 """

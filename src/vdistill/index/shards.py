@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +36,21 @@ class Shard:
     """An open file of vectors.
 
     index: for searching. It finds no vector by its key: for that USearch reads all of the file when it is opened.
-    precise: rows of (key, vector) by key in a higher precision, beside i8.
+    precise: rows of (key, vector) by key in a higher precision, beside i8.  mapped: the file.
     """
 
     facts: ShardFacts
     index: Index
     precise: np.ndarray | None
-    reopened: Callable[[], Index]
+    mapped: mmap.mmap
+    dtype: str
 
     @cached_property
     def _by_key(self) -> Index:
-        return self.reopened()
+        """From the same mapping: the file itself may be gone, when a newer index was published."""
+        index = _usearch(self.index.ndim, self.dtype)
+        index.view(self.mapped)
+        return index
 
     @classmethod
     def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> Shard:
@@ -56,9 +62,13 @@ class Shard:
                 precise = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
-        path = facts.vectors.check(folder)
-        reopened = partial(_view, path, facts.count, dim, dtype, lookups=True)
-        return cls(facts, _view(path, facts.count, dim, dtype, lookups=False), precise, reopened)
+        mapped = _mapped(facts.vectors.check(folder), facts.count, dim, dtype)
+        index = _usearch(dim, dtype, enable_key_lookups=False)
+        try:
+            index.view(mapped)
+        except RuntimeError as error:
+            raise VdistillError(f"{folder / facts.vectors.name} is damaged: {error}", hint=REMEDY) from error
+        return cls(facts, index, precise, mapped, dtype)
 
     def search(self, vectors: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities (n, ≤ count) of the nearest to (n, dim), best first.
@@ -88,6 +98,8 @@ class Shard:
         self.index.reset()
         if "_by_key" in vars(self):
             self._by_key.reset()
+        with contextlib.suppress(BufferError):  # somebody still searches: the mapping goes when that is over
+            self.mapped.close()
 
 
 class ShardWriter:
@@ -173,20 +185,14 @@ def _usearch(dim: int, dtype: str, **options: Any) -> Index:
     return Index(ndim=dim, metric=METRICS[dtype], dtype=dtype, expansion_search=_EXPANSION_SEARCH, **options)
 
 
-def _view(path: Path, count: int, dim: int, dtype: str, *, lookups: bool) -> Index:
+def _mapped(path: Path, count: int, dim: int, dtype: str) -> mmap.mmap:
     """Map the file, after making sure that USearch will find in it what it trusts to be there."""
     with path.open("rb") as file:
         found = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
         file.seek(8 + found[0] * found[1])
-        whole = file.read(7) == b"usearch"
-    if not whole or found != (count, dim * DTYPES[dtype]):
-        raise VdistillError(f"{path} is damaged: no USearch index of {count} vectors", hint=REMEDY)
-    index = _usearch(dim, dtype, enable_key_lookups=lookups)
-    try:
-        index.view(str(path))
-    except RuntimeError as error:
-        raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
-    return index
+        if file.read(7) != b"usearch" or found != (count, dim * DTYPES[dtype]):
+            raise VdistillError(f"{path} is damaged: no USearch index of {count} vectors", hint=REMEDY)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _sync(path: Path) -> None:

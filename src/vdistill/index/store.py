@@ -9,7 +9,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.index.items import Items
-from vdistill.index.manifest import Entry, read
+from vdistill.index.manifest import REMEDY, Entry, read
 from vdistill.index.shards import Shard
 
 
@@ -30,10 +30,12 @@ class Store:
         while True:
             try:
                 return cls._open(folder, entry)
-            except VdistillError:
+            except (VdistillError, OSError) as error:
                 newer = entry_of(folder, model)
                 if newer == entry:
-                    raise
+                    if isinstance(error, VdistillError):
+                        raise
+                    raise VdistillError(f"the index is damaged: {error}", hint=REMEDY) from error
                 entry = newer  # it was replaced between reading the manifest and opening the files
 
     @classmethod
