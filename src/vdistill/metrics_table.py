@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -104,5 +105,7 @@ def _cell(
     cell = Text(f"{value:+.3f}" if signed else f"{value:.3f}", style="bold" if bold else "")
     if interval is not None and interval[0] != interval[1]:
         ends = [f"{end:+.2f}" if signed else f"{end:.2f}" for end in interval]
+        if between == "\n":  # little room
+            ends = [re.sub(r"^([+-]?)0\.", r"\1.", end) for end in ends]
         cell.append(f"{between}{ends[0]}…{ends[1]}", style="dim not bold")
     return cell

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -77,7 +76,7 @@ def keep(workspace: Workspace, report: BenchReport, adapter: str, judgments: int
     """Write the run into the workspace's `reports/runs/`."""
     now = datetime.now(timezone.utc)
     run = Run(
-        id=f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}",
+        id=f"{now:%Y%m%d-%H%M%S-%f}",
         created=now.isoformat(timespec="seconds"),
         judged_by=report.heldout.judged_by,
         queries=len(report.heldout.verdicts),

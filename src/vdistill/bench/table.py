@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench.evaluate import MODELS, BenchReport, movers
+from vdistill.bench.evaluate import BenchReport, movers
 from vdistill.bench.slices import Slice
 from vdistill.metrics_table import MetricsTable, metrics_table
 
@@ -58,17 +58,20 @@ def movers_table(report: BenchReport) -> Iterator[Table]:
             yield table
 
 
-def history_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Earlier runs, a row each, with a bar for the student's nDCG@10."""
-    others = sorted({name for row in rows for name in row} - {"id", "created", "judged_by", "queries", "adapter"})
-    models = [*[name for name in others if name not in MODELS], *[name for name in MODELS if name in others]]
-    table = _table("nDCG@10 by run", ("run", "student", "judged by", "queries", *models, ""))
-    for row in rows:
-        value = row.get("student", row.get("backbone")) or 0.0
-        figures = [_number(row.get(model)) for model in models]
-        bar = "█" * round(20 * max(0.0, value))
-        table.add_row(str(row["id"]), str(row["adapter"]), str(row["judged_by"]), str(row["queries"]), *figures, bar)
-    return table
+def history_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Earlier runs, a table a judge and a row a run, with a bar for the student's nDCG@10."""
+    for judge in dict.fromkeys(row["judged_by"] for row in rows):
+        table = _table(f"nDCG@10 by run, judged by {judge}", ("run", "weights", "queries", "backbone", "student", ""))
+        for row in rows:
+            if row["judged_by"] == judge:
+                value = row.get("student", row.get("backbone")) or 0.0
+                figures = [_number(row.get(model)) for model in ("backbone", "student")]
+                table.add_row(str(row["id"]), str(row["adapter"]), str(row["queries"]), *figures, _bar(value))
+        yield table
+
+
+def _bar(value: float) -> str:
+    return "█" * round(10 * max(0.0, value))
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
@@ -78,7 +81,8 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
     table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for place, name in enumerate(columns):
-        table.add_column(Text(name), justify="left" if place == 0 or not name else "right", overflow="fold")
+        left = place == 0 or not name
+        table.add_column(Text(name), justify="left" if left else "right", overflow="fold", no_wrap=name == "run")
     return table
 
 

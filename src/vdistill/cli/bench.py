@@ -163,12 +163,12 @@ def _show(found: "BenchReport", speeds: "Speed | None") -> None:
         console.result(table)
     console.result(found.verdict)
     if speeds is not None:
-        console.result(facts_table("speed", speeds.to_json()))
+        console.result(facts_table(f"speed of the {speeds.model}", speeds.facts()))
 
 
 def _history(workspace: "Workspace", as_json: bool) -> None:
     from vdistill.bench import runs
-    from vdistill.bench.table import history_table
+    from vdistill.bench.table import history_tables
 
     found = runs.trend(runs.history(workspace))
     if not found:
@@ -176,7 +176,8 @@ def _history(workspace: "Workspace", as_json: bool) -> None:
     if as_json:
         console.document({"runs": found})
     else:
-        console.result(history_table(found))
+        for table in history_tables(found):
+            console.result(table)
 
 
 def _source(workspace: "Workspace", backbone: str | None) -> str:
