@@ -1,0 +1,88 @@
+"""Does `--no-worse-than` find a student that was made worse, and let the same one pass?
+
+    python tests/benchmarks/gate_noise.py WORKSPACE QRELS     a workspace with a student, e.g. that of the gift shop
+
+Twenty times noise is added to the adapter (normal, a share of each tensor's own root mean square), and the student is
+held against the one without; twenty times the same student is, with other seeds of the bootstrap.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from vdistill import catalog
+from vdistill.bench import runs
+from vdistill.bench.evaluate import summarise
+from vdistill.bench.gates import no_worse
+from vdistill.database import Database
+from vdistill.distill.pictures import Pictures
+from vdistill.distill.towers import WholeTower, embed
+from vdistill.encoder import DualEncoder
+from vdistill.heldout import HeldOut, evaluate
+from vdistill.metrics import Floats
+from vdistill.qrels import from_qrels, read_qrels
+from vdistill.student import adapter_file, read_info
+from vdistill.workspace import Workspace, at
+
+
+def graded(workspace: Workspace, heldout: HeldOut, root: Path, share: float, seed: int) -> dict[str, Floats]:
+    """The student's values with so much noise on its adapter."""
+    info = read_info(workspace)
+    assert info is not None
+    path = adapter_file(workspace.student)
+    exact = load_file(path)
+    rng = torch.Generator().manual_seed(seed)
+    noisy = {
+        name: tensor + share * tensor.square().mean().sqrt() * torch.randn(tensor.shape, generator=rng)
+        for name, tensor in exact.items()
+    }
+    save_file(noisy, path)
+    try:
+        encoder = DualEncoder.load(info.backbone, adapter=workspace.student)
+    finally:
+        save_file(exact, path)
+    images = embed(WholeTower(encoder, Pictures([root / key for key in heldout.items], encoder.preprocessing)))
+    texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
+    return evaluate(heldout, images.cpu().numpy(), texts, titles)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("qrels", type=Path)
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.25, 0.5, 1.0])
+    options = parser.parse_args()
+    workspace = at(options.workspace)
+    if workspace is None:
+        raise SystemExit(f"no workspace {options.workspace}")
+    with Database.open(workspace.database, write=False) as database:
+        root = Path(database.setting("catalog") or "")
+        queries, holdout = database.queries(), float(database.setting("holdout") or 0)
+    heldout = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, catalog.scan(root).items, holdout)
+    plain = graded(workspace, heldout, root, 0.0, 0)
+    report = summarise(heldout, {"backbone": plain, "student": plain})
+    kept = runs.keep(workspace, report, "", 0)
+    same = sum(
+        all(one.passed for one in no_worse(summarise(heldout, {"backbone": plain, "student": plain}, seed=seed), kept))
+        for seed in range(20)
+    )
+    print(f"the same student: passes {same} of 20")
+    for share in options.shares:
+        failed, lost = 0, []
+        for seed in range(20):
+            values = graded(workspace, heldout, root, share, seed)
+            lost.append(float(np.nanmean(values["ndcg@10"] - plain["ndcg@10"])))
+            worse = summarise(heldout, {"backbone": plain, "student": values})
+            failed += not all(one.passed for one in no_worse(worse, kept))
+        print(
+            f"noise of {share:g}: nDCG@10 {np.mean(lost):+.3f} ± {np.std(lost):.3f}, fails {failed} of 20", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
