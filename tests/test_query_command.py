@@ -215,6 +215,33 @@ def test_pictures_need_a_terminal(home):
     assert "--gallery" in hint
 
 
+def test_pictures_are_shown_in_a_terminal(home):
+    import fcntl
+    import os
+    import pty
+    import struct
+    import subprocess
+    import sys
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 800, 800))
+    command = [sys.executable, "-m", "vdistill", "query", "red mug", "-k", "2", "--show"]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen(command, cwd=home, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            said += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait() == 0, said.decode()
+    text = said.decode()
+    assert "1. " in text
+    assert "▀" in text or "▄" in text or "█" in text
+
+
 # The library
 
 

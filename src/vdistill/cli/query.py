@@ -1,5 +1,6 @@
 """`vdistill query`: nothing here may import torch."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -117,7 +118,7 @@ def _check_usage(
         raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
     if paths0 and as_json:
         raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
-    if show and not sys.stdout.isatty():
+    if show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
         raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
 
