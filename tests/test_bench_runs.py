@@ -238,3 +238,12 @@ def test_changes_are_measured_for_both_models(home):
     assert "JPEG of quality 20" in page
     assert page.count("data:image/jpeg;base64,") > 10
     assert "a typing mistake" in vdistill("bench", "--robustness", cwd=home).out
+
+
+def test_an_audit_stands_on_the_page(home):
+    done = vdistill("label", "--teacher", "table:scores.csv", "--audit", 60, "--json", cwd=home)
+    assert done.code == 0, done.err
+    assert vdistill("bench", "--report", "audited.html", cwd=home).code == 0
+    page = (home / "audited.html").read_text()
+    assert "Audits of teachers" in page
+    assert done.json["reason"].split()[0] in page

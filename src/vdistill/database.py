@@ -89,6 +89,13 @@ class Database:
         rows = self._all("SELECT value FROM settings WHERE name = ?", (name,))
         return json.loads(rows[0][0]) if rows else None
 
+    def settings(self, prefix: str) -> dict[str, Any]:
+        """The settings whose names begin with `prefix`."""
+        rows = self._all(
+            "SELECT name, value FROM settings WHERE substr(name, 1, ?) = ? ORDER BY name", (len(prefix), prefix)
+        )
+        return {name: json.loads(value) for name, value in rows}
+
     def remember(self, name: str, value: Any) -> None:
         """Remember a JSON-able value under `name`."""
         self._run("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))

@@ -46,13 +46,14 @@ class Around:
     """What the page shows beside the measurement.
 
     facts: names and values among the settings.  history: figures of the epochs of the student's training.
-    runs: all that are kept, oldest first.
+    runs: all that are kept, oldest first.  audits: findings of `label --audit`.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     speed: Speed | None = None
     history: Sequence[Mapping[str, float]] = ()
     runs: Sequence[Run] = ()
+    audits: Sequence[Mapping[str, Any]] = ()
 
 
 def write_report(report: BenchReport, path: Path, around: Around | None = None) -> None:
@@ -82,6 +83,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         changes=report.changes,
         moved=[("gained most", movers(report, _MOVED)), ("lost most", movers(report, -_MOVED))],
         examples=_examples(report),
+        audits=around.audits,
         settings=_settings(report, around.facts),
         speed=around.speed.facts() if around.speed else {},
     )

@@ -136,12 +136,16 @@ def _write(
     """The files that were asked for."""
     from vdistill.bench import outputs, runs
     from vdistill.bench.report import Around, write_report
+    from vdistill.database import Database
     from vdistill.student import read_info
 
     if report is not None:
         info = read_info(workspace)
         epochs = info.facts.get("history", []) if info else []
-        write_report(found, report, Around(_facts(workspace, source), speeds, epochs, runs.history(workspace)))
+        with Database.open(workspace.database, write=False) as database:
+            audits = list(database.settings("audit/").values())
+        facts = _facts(workspace, source)
+        write_report(found, report, Around(facts, speeds, epochs, runs.history(workspace), audits))
         session.say(f"report: {report.resolve()}")
     if junit is not None:
         outputs.write_junit(found, junit)
