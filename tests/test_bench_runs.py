@@ -241,7 +241,9 @@ def test_changes_are_measured_for_both_models(home):
 
 
 def test_an_audit_stands_on_the_page(home):
-    done = vdistill("label", "--teacher", "table:scores.csv", "--audit", 60, "--json", cwd=home)
+    done = vdistill(
+        "label", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--audit", 60, "--json", cwd=home
+    )
     assert done.code == 0, done.err
     assert vdistill("bench", "--report", "audited.html", cwd=home).code == 0
     page = (home / "audited.html").read_text()
