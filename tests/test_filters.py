@@ -21,7 +21,8 @@ def items(tmp_path):
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE secrets (word TEXT)")
         connection.execute("INSERT INTO secrets VALUES ('x')")
-    return path
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_syntax_error_is_one_clear_line(items, expression):
     ],
 )
 def test_nothing_but_the_items_can_be_read_and_nothing_written(items, expression):
-    before = items.read_bytes()
+    before = "".join(items.iterdump())
     with pytest.raises(VdistillError, match="--where"):
         matching_keys(items, expression)
-    assert items.read_bytes() == before
+    assert "".join(items.iterdump()) == before

@@ -45,7 +45,8 @@ def ask(home, *arguments):
         (["red mug"], [("red mug", 1)]),
         (["red", "mug"], [("red mug", 1)]),
         (["2:cosy", "+", "lamp", "-", "plastic"], [("cosy", 2), ("lamp", 1), ("plastic", -1)]),
-        (["-", "0.5:plastic"], [("plastic", -0.5)]),
+        (["-", "0.5:plastic", "+", "x"], [("plastic", -0.5), ("x", 1)]),
+        (["3:10 to Yuma"], [("3:10 to Yuma", 1)]),
         (["gift + card"], [("gift + card", 1)]),
         (["T-shirt", "16:9", "x"], [("T-shirt 16:9 x", 1)]),
         (["it costs 3: much"], [("it costs 3: much", 1)]),
@@ -65,7 +66,7 @@ def test_terms_are_spoken_as_they_are_typed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [([""], "empty"), (["a", "+"], "empty"), (["a", "+", "-", "b"], "empty"), (["0:a"], "weighs nothing"),
+    [([""], "empty"), (["a", "+"], "empty"), (["a", "+", "-", "b"], "empty"), (["0:a", "+", "b"], "weighs nothing"),
      (["gone.jpg"], "no picture gone.jpg")],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_named(words, why):

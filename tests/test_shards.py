@@ -87,10 +87,11 @@ def test_a_thread_disturbs_no_other(tmp_path):
 def test_an_open_index_answers_after_its_files_are_gone(tmp_path):
     vectors = unit(1000, 32)
     for dtype in shards.DTYPES:
-        with index_of(tmp_path / dtype, vectors, dtype, graph=True) as searcher:
+        with index_of(tmp_path / dtype, vectors, dtype, graph=True, metadata=lambda n: {"n": n}) as searcher:
             for path in (tmp_path / dtype).iterdir():
                 path.unlink()
             assert searcher.search(vectors[3], 1)[0].id == "00003"
+            assert searcher.search(vectors[3], 1, where="n > 3")[0].id != "00003"
             assert float(searcher.vectors(["00003"])[0] @ vectors[3]) > 0.99
 
 

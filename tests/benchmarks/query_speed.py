@@ -24,6 +24,7 @@ from rich.table import Table
 from search_scale import data
 from speed_model import backbone
 
+from vdistill.database import Database
 from vdistill.encoder import DualEncoder
 from vdistill.index import manifest
 from vdistill.index.export import export_text_encoder
@@ -61,6 +62,8 @@ def workspace(home: Path, encoder: DualEncoder, vectors: np.ndarray) -> Path:
     )
     source = provenance(made, "backbone", encoder.source)
     manifest.write(made.index, {"backbone": replace(entry, text_encoder=files, made_from=source)})
+    with Database.open(made.database) as database:
+        database.remember("backbone", encoder.source)
     return home
 
 
@@ -96,7 +99,7 @@ def main() -> None:
         few = workspace(Path(name) / "few", encoder, vectors)
         np.save(Path(name) / "vectors.npy", vectors)
         many = workspace(Path(name) / "many", encoder, data(options.many)[0])
-        query = [sys.executable, "-m", "vdistill", "query", "--model", "backbone", "--backbone", str(source), "--json"]
+        query = [sys.executable, "-m", "vdistill", "query", "--model", "backbone", "--json"]
         arms = {
             "transformers + torch, 10,000": ([sys.executable, "-c", PLAIN, str(source), f"{name}/vectors.npy"], few),
             "vdistill query, 10,000": (query, few),

@@ -11,7 +11,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.query_batch import answer
-from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_model
+from vdistill.cli.session import JsonOption, Session, command, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
@@ -59,7 +59,6 @@ def query(
         str | None, typer.Option(help="File with one query a line, or - for stdin; prints JSON Lines.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
-    backbone: BackboneOption = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures in the terminal.", rich_help_panel=OUTPUT)
     ] = False,
@@ -84,7 +83,7 @@ def query(
     from vdistill.query.search import Wish
 
     wish = Wish(where, exact, hybrid, min_score, diverse)
-    searcher = open_searcher(session, workspace, pick_model(workspace, model), backbone)
+    searcher = open_searcher(session, workspace, pick_model(workspace, model))
     if batch is not None:
         answer(searcher, batch, k, wish, session)
         return
@@ -94,7 +93,7 @@ def query(
     _warn(session, searcher, terms, k, hits, wish)
     asked = spoken(terms)
     if gallery is not None:
-        other = open_searcher(session, workspace, "backbone", backbone) if compare else None
+        other = open_searcher(session, workspace, "backbone") if compare else None
         _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, wish) if other else None)
     if paths0:
         console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))

@@ -6,15 +6,17 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.index.manifest import REMEDY
+
+T = TypeVar("T")
 
 COLUMNS = "key, id, path, sha256, size, mtime_ns, metadata"
 SCHEMA = """
@@ -92,6 +94,11 @@ class Items:
         sql = f"SELECT rowid FROM words WHERE words MATCH ? {only} ORDER BY rank, rowid LIMIT ?"
         values = (terms, limit) if allowed is None else (terms, _json(allowed), limit)
         return np.array([row[0] for row in self._all(sql, *values)], np.uint64)
+
+    def use(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` finds by the connection, which nobody else uses meanwhile. The file itself may be gone."""
+        with self._lock:
+            return read(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -64,12 +64,13 @@ class Store:
         would have to be looked up by key, and for that USearch reads the whole file.
         """
         scores = np.asarray(found, np.float32).copy()
-        for shard in self.shards:
-            if shard.facts.graph and shard.precise is None:
-                continue
-            here = np.ones(len(keys), bool) if len(self.shards) == 1 else shard.holds(keys)
-            if here.any():
-                scores[here] = (self.vectors(keys[here]) * vector).sum(axis=1)
+        with self._lock:
+            for shard in self.shards:
+                if shard.facts.graph and shard.precise is None:
+                    continue
+                here = np.ones(len(keys), bool) if len(self.shards) == 1 else shard.holds(keys)
+                if here.any():
+                    scores[here] = (_unit(shard.vectors(keys[here])) * vector).sum(axis=1)
         return scores
 
     def vectors(self, keys: np.ndarray) -> np.ndarray:
@@ -81,13 +82,17 @@ class Store:
                 here = np.ones(len(keys), bool) if len(self.shards) == 1 else shard.holds(keys)
                 if here.any():
                     vectors[here] = shard.vectors(keys[here])
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+        return _unit(vectors)
 
     def close(self) -> None:
         """Let go of the files."""
         self.items.close()
         for shard in self.shards:
             shard.close()
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def entry_of(folder: Path, model: str) -> Entry:

@@ -118,7 +118,8 @@ class Embedder:
 
     @cached_property
     def _encoders(self) -> Sequence[PictureModel]:
-        return self.encoder.copies()
+        # The trunk borrows the model's own blocks while it computes, so nothing may run beside it.
+        return self.encoder.copies()[:1] if self.trunk else self.encoder.copies()
 
     @cached_property
     def _free(self) -> queue.SimpleQueue[PictureModel]:
@@ -142,37 +143,29 @@ class Embedder:
     def _encoded(self, batch: Sequence[Decoded | Skipped]) -> Embedded:
         skipped = [one for one in batch if isinstance(one, Skipped)]
         pictures = [one for one in batch if isinstance(one, Decoded)]
-        vectors: list[np.ndarray | None] = [None] * len(pictures)
-        first = {one.row.sha256: place for place, one in reversed(list(enumerate(pictures)))}
-        for place, vector in self._new([place for place in first.values()], pictures):
-            vectors[place] = vector
-        good = [
-            vector is None or bool(usable(vector[None])[0])
-            for vector in (vectors[first[one.row.sha256]] for one in pictures)
-        ]
+        vectors = self._new({one.row.sha256: one.inputs for one in pictures})
+        bad = {sha256 for sha256, vector in vectors.items() if not usable(vector[None])[0]}
         skipped += [
-            Skipped(one.row.id, "the model gives no usable vector")
-            for one, ok in zip(pictures, good, strict=True)
-            if not ok
+            Skipped(one.row.id, "the model gives no usable vector") for one in pictures if one.row.sha256 in bad
         ]
-        rows = [one.row for one, ok in zip(pictures, good, strict=True) if ok]
-        return rows, [vector for vector, ok in zip(vectors, good, strict=True) if ok], skipped
+        rows = [one.row for one in pictures if one.row.sha256 not in bad]
+        return rows, [vectors.get(row.sha256) for row in rows], skipped
 
-    def _new(self, places: Sequence[int], pictures: Sequence[Decoded]) -> Iterator[tuple[int, np.ndarray]]:
-        """The vectors of these pictures that are not pending, by place."""
-        whole = {place: inputs for place in places if (inputs := pictures[place].inputs) is not None}
-        kept = [place for place in places if place not in whole and not self.pending.has(pictures[place].row.sha256)]
+    def _new(self, pictures: Mapping[str, Inputs | None]) -> dict[str, np.ndarray]:
+        """The vectors of pictures that are not pending, by hash."""
+        whole = {sha256: inputs for sha256, inputs in pictures.items() if inputs is not None}
+        kept = [sha256 for sha256 in pictures if sha256 not in whole and not self.pending.has(sha256)]
+        found: dict[str, np.ndarray] = {}
         encoder = self._free.get()
         try:
             if whole:
                 stack = self.encoder.preprocessing.stack(list(whole.values()))
-                yield from zip(whole, encoder.encode_images(stack), strict=True)
-            if kept:
-                assert self.trunk is not None
-                states = [pictures[place].row.sha256 for place in kept]
-                yield from zip(kept, self.trunk.vectors(states), strict=True)
+                found |= zip(whole, encoder.encode_images(stack), strict=True)
+            if kept and self.trunk:
+                found |= zip(kept, self.trunk.vectors(kept), strict=True)
         finally:
             self._free.put(encoder)
+        return found
 
 
 def ahead(executor: ThreadPoolExecutor, work: Callable[[T], R], given: Iterable[T], depth: int) -> Iterator[R]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 import sqlite3
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -18,25 +16,27 @@ _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "zeroblob", "randomblob"})
 
 
-def matching_keys(items: Path, expression: str) -> np.ndarray:
+def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray:
     """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
-    `items` is the database of items in the index, opened read-only. Every key of the metadata is a column, and so is
-    `id`. Raises VdistillError for a syntax error, an unknown column (with close matches) and anything but reading.
+    `connection` is to the items of an index, opened read-only. Every key of the metadata is a column, and so is `id`.
+    Raises VdistillError for a syntax error, an unknown column (with close matches) and anything but reading.
     """
-    with contextlib.closing(sqlite3.connect(f"{items.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        columns = _columns(connection)
-        sources = ", ".join(f"json_extract(metadata, '$.\"{_escaped(name)}\"') AS {_quoted(name)}" for name in columns)
-        table = f"SELECT key AS _key, id{', ' if sources else ''}{sources} FROM items"
-        connection.set_authorizer(_authorize)
-        give_up = time.monotonic() + SECONDS
-        connection.set_progress_handler(lambda: time.monotonic() > give_up, 100_000)
-        # The line break ends a comment in the expression; the parentheses keep it one expression.
-        query = f"SELECT _key FROM ({table}) AS item WHERE (\n{expression}\n) ORDER BY _key"
-        try:
-            return np.array([row[0] for row in connection.execute(query)], np.uint64)
-        except sqlite3.Error as error:
-            raise _explained(error, expression, ["id", *columns]) from error
+    columns = _columns(connection)
+    sources = ", ".join(f"json_extract(metadata, '$.\"{_escaped(name)}\"') AS {_quoted(name)}" for name in columns)
+    table = f"SELECT key AS _key, id{', ' if sources else ''}{sources} FROM items"
+    # The line break ends a comment in the expression; the parentheses keep it one expression.
+    query = f"SELECT _key FROM ({table}) AS item WHERE (\n{expression}\n) ORDER BY _key"
+    give_up = time.monotonic() + SECONDS
+    connection.set_authorizer(_authorize)
+    connection.set_progress_handler(lambda: time.monotonic() > give_up, 100_000)
+    try:
+        return np.array([row[0] for row in connection.execute(query)], np.uint64)
+    except sqlite3.Error as error:
+        raise _explained(error, expression, ["id", *columns]) from error
+    finally:
+        connection.set_progress_handler(None, 0)
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # None takes it off from Python 3.11 on
 
 
 def _columns(connection: sqlite3.Connection) -> list[str]:

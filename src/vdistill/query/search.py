@@ -32,7 +32,7 @@ _POOL = 5  # times as many candidates where the order is decided later, and at l
 _LEAST = 100
 _SAMPLE = 1000  # pictures that tell how widely the scores of a term spread
 
-Asked = str | Path | Sequence[Term] | np.ndarray
+Asked = str | Path | Term | Sequence[Term] | np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Searcher:
     def __init__(self, store: Store, model: str) -> None:
         self.model = model
         self._store = store
+        self._filtered: tuple[str, np.ndarray] | None = None  # the last expression, and the keys that fulfil it
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -136,7 +137,9 @@ class Searcher:
         wish = Wish(where, exact, hybrid, min_score, diverse)
         if isinstance(query, np.ndarray):
             return self.hits(query, k, wish)
-        terms = query if isinstance(query, Sequence) and not isinstance(query, str) else (Term(query),)
+        if isinstance(query, str | Path):
+            query = Term(query)
+        terms = (query,) if isinstance(query, Term) else query
         return self.hits(self.vector(terms), k, wish, wanted_text(terms))
 
     def vector(self, terms: Sequence[Term]) -> np.ndarray:
@@ -175,7 +178,7 @@ class Searcher:
 
     def hits(self, vector: np.ndarray, k: int, wish: Wish, words: str = "") -> list[Hit]:
         """The `k` best for a unit vector (dim,); `words` are what a hybrid search looks for in the items' texts."""
-        vector = self._checked(vector, k)
+        vector = self._checked(vector, k, wish.diverse)
         allowed = None if wish.where is None else self._allowed(wish.where)
         if not wish.hybrid and not wish.diverse:
             return self._ranked(*self._nearest(vector, k, allowed, wish.exact), k, wish.min_score)
@@ -249,9 +252,11 @@ class Searcher:
         paths = [file.check(self._store.folder) for file in files]
         return paths[0].parent
 
-    def _checked(self, vector: np.ndarray, k: int) -> np.ndarray:
+    def _checked(self, vector: np.ndarray, k: int, diverse: float) -> np.ndarray:
         if k < 1:
             raise VdistillError(f"cannot find {k} items", hint="ask for at least one: -k 10")
+        if not 0 <= diverse <= 1:
+            raise VdistillError(f"diverse={diverse:g} is not between 0 and 1", hint="try 0.3")
         if vector.shape != (self.manifest.dim,):
             raise VdistillError(f"a vector of shape {vector.shape} in an index of dimension {self.manifest.dim}",
                                 hint="encode queries with this index's own encoder")  # fmt: skip
@@ -260,10 +265,13 @@ class Searcher:
         return np.ascontiguousarray(vector, np.float32)
 
     def _allowed(self, where: str) -> np.ndarray:
-        """Keys of the items that fulfil the expression, ascending."""
+        """Keys of the items that fulfil the expression, ascending; asked once for a batch of queries."""
         from vdistill.query.filters import matching_keys
 
-        return matching_keys(self._store.items.path, where)
+        known = self._filtered
+        if known is None or known[0] != where:
+            known = self._filtered = (where, self._store.items.use(lambda items: matching_keys(items, where)))
+        return known[1]
 
     def _nearest(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool

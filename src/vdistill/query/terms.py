@@ -25,8 +25,8 @@ class Term:
 def parse(words: Sequence[str]) -> tuple[Term, ...]:
     """Terms from the words of a command line: `"2:cosy" + photo.jpg - plastic`.
 
-    A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weighs a term, and
-    a term named like a picture file is one. A sign within a word is text.
+    A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weighs a term among
+    several ("16:9 screen" alone is text), and a term named like a picture file is one. A sign within a word is text.
     Raises VdistillError for an empty term, one of weight 0, and a picture that is not there.
     """
     groups: list[tuple[float, list[str]]] = [(1.0, [])]
@@ -38,7 +38,7 @@ def parse(words: Sequence[str]) -> tuple[Term, ...]:
                 groups[-1] = (SIGNS[word], [])
         else:
             groups[-1][1].append(word)
-    return tuple(_term(sign, " ".join(group)) for sign, group in groups)
+    return tuple(_term(sign, " ".join(group), weighted=len(groups) > 1) for sign, group in groups)
 
 
 def spoken(terms: Sequence[Term]) -> str:
@@ -56,10 +56,10 @@ def wanted_text(terms: Sequence[Term]) -> str:
     return " ".join(term.what for term in terms if isinstance(term.what, str) and term.weight > 0)
 
 
-def _term(sign: float, text: str) -> Term:
-    weighted = _WEIGHTED.fullmatch(text.strip())
-    weight = sign * float(weighted[1]) if weighted else sign
-    what = (weighted[2] if weighted else text).strip()
+def _term(sign: float, text: str, *, weighted: bool) -> Term:
+    found = _WEIGHTED.fullmatch(text.strip()) if weighted else None
+    weight = sign * float(found[1]) if found else sign
+    what = (found[2] if found else text).strip()
     if not what:
         raise VdistillError("the query is empty", hint='say what you look for: vdistill query "gift for a gardener"')
     if weight == 0:
