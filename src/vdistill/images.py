@@ -21,6 +21,7 @@ from vdistill.errors import ImageError, VdistillError
 # Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
 MAX_PIXELS = 178_000_000
 
+_EDGE = 64 * 1024
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,6 +59,15 @@ def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def edges_sha256(path: Path) -> str:
+    """Hash of a file's first and last 64 KiB, in hex. Raises OSError as reading does."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_EDGE))
+        file.seek(max(0, path.stat().st_size - _EDGE))
+        digest.update(file.read(_EDGE))
     return digest.hexdigest()
 
 

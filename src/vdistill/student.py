@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdistill.errors import VdistillError
+from vdistill.images import edges_sha256
 from vdistill.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
@@ -115,16 +116,15 @@ def same_provenance(found: str, wanted: str) -> bool:
 
 
 def _stamped(backbone: str) -> str:
-    """A hub id as it is; a local folder with what tells, without reading it, that its files were replaced."""
+    """A hub id as it is; a local folder with a hash of its files' sizes and ends, which copies share."""
     if not Path(backbone).is_dir():
         return backbone
-    files = [(path.name, *_stamp(path)) for path in sorted(Path(backbone).iterdir()) if path.is_file()]
+    files = [
+        (path.name, path.stat().st_size, edges_sha256(path))
+        for path in sorted(Path(backbone).iterdir())
+        if path.is_file()
+    ]
     return f"{backbone}{_STAMP}{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]}"
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def adapter_file(folder: Path) -> Path:

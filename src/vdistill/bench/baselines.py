@@ -36,6 +36,13 @@ def words(heldout: HeldOut, texts: Sequence[str]) -> dict[str, Floats] | None:
     return grade(heldout, map(scores, heldout.queries))
 
 
+def labels(sources: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """What the models are called in the table: the last part of their names where that is nobody else's."""
+    short = [Path(source).name or source for source in sources]
+    plain = [name not in taken and short.count(name) == 1 for name in short]
+    return [name if ok else f"{source} (against)" for name, ok, source in zip(short, plain, sources, strict=True)]
+
+
 class Against:
     """Another model over the same pictures: what `bench` asks of an index, computed as it is asked for."""
 
@@ -70,11 +77,12 @@ class Against:
         from vdistill.index.vectors import Embedder
 
         hashes = self._searcher.hashes(ids)
-        rows = [Row(n, key, key, hashes[key], 0, 0, "{}") for n, key in enumerate(ids)]
-        with Pending.of(self._cache, self._encoder) as pending:
+        rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
+        with Pending.of(self._cache / "against", self._encoder) as pending:
             for done, vectors, skipped in Embedder(self.catalog_root, self._encoder, None, pending).embedded(rows):
-                if skipped:
-                    raise VdistillError(f"{skipped[0].id}: {skipped[0].reason}", hint="run `vdistill index` again")
+                changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
+                for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
+                    raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")
                 new = {row.sha256: vector for row, vector in zip(done, vectors, strict=True) if vector is not None}
                 if new:
                     pending.add(list(new), np.stack(list(new.values())))

@@ -49,7 +49,8 @@ class Outcome:
     def __str__(self) -> str:
         if self.against is not None:
             verdict = "no worse than" if self.passed else "worse than"
-            return f"{self.metric} of the student is {verdict} in run {self.against} (at best {self.value:+.4f})"
+            best = "it has no value now" if self.value is None else f"at best {self.value:+.4f}"
+            return f"{self.metric} of the student is {verdict} in run {self.against} ({best})"
         shown = "has no value" if self.value is None else f"is {self.value:.4f}"
         what = f"{self.metric.removeprefix(GAIN)} gained over the backbone" if self.metric.startswith(GAIN) else None
         return f"{what or f'{self.metric} of the student'} {shown}, {self._side} {self.threshold:g}"
@@ -81,18 +82,20 @@ def no_worse(report: BenchReport, run: Run) -> tuple[Outcome, ...]:
     """Hold the student against that of an earlier run, query by query.
 
     A metric fails where the 95 % interval of the paired difference lies below 0: chance alone fails one good student
-    in forty, and what is guarded moves together. Raises VdistillError where the runs cannot be compared.
+    in forty, and what is guarded moves together. A metric that only the earlier run has fails too.
+    Raises VdistillError where the runs cannot be compared.
     """
-    outcomes = []
-    for metric in GUARDED:
-        if metric not in report.values.get("student", {}) or metric not in run.values:
-            continue
-        between = metrics.interval(run.paired(report, metric), report.seed)
-        if between is not None:
-            outcomes.append(Outcome(metric, 0.0, between.high, between.high >= 0, run.id))
-    if not outcomes:
+    if "student" not in report.values or "student" not in run.models:
         raise VdistillError(f"nothing to hold against run {run.id}", hint="both runs need a student")
-    return tuple(outcomes)
+    return tuple(_held(report, run, metric) for metric in GUARDED if metric in run.values)
+
+
+def _held(report: BenchReport, run: Run, metric: str) -> Outcome:
+    if metric not in report.values["student"]:
+        return Outcome(metric, 0.0, None, False, run.id)
+    between = metrics.interval(run.paired(report, metric), report.seed)
+    high = None if between is None else between.high
+    return Outcome(metric, 0.0, high, high is not None and high >= 0, run.id)
 
 
 def _check(gate: Gate, value: float | None) -> Outcome:

@@ -109,11 +109,12 @@ def pick(workspace: Workspace, name: str) -> Run:
     """
     if Path(name).is_file():
         return read(Path(name))
-    runs = history(workspace)
-    if not runs:
+    paths = sorted((workspace.reports / FOLDER).glob("*.json"))
+    if not paths:
         raise VdistillError("there is no earlier run to compare with", hint="run `vdistill bench` once, or give a file")
     if name == "last":
-        return runs[-1]
+        return read(paths[-1])  # a damaged one is an error: a gate must not silently take an older one
+    runs = [read(path) for path in paths]
     if name == "best":
         return max(runs, key=lambda run: run.models.get("student", {}).get("ndcg@10", -1.0))
     fitting = [run for run in runs if run.id.startswith(name)]

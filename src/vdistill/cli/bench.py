@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import BackboneOption, JsonOption, Session, command
+from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def bench(
     from vdistill.bench.gates import no_worse
 
     earlier = None if no_worse_than is None else runs.pick(workspace, no_worse_than)  # before any work is done
-    source = _source(workspace, backbone)
+    source = pick_backbone(workspace, backbone)
     found, searchers = _measured(session, workspace, source, qrels, against or [], gates, seed, slice_ or [])
     if robustness:
         found = _with_changes(found, searchers)
@@ -102,7 +102,7 @@ def _measured(
 ) -> "tuple[BenchReport, dict[str, Searcher]]":  # fmt: skip
     """The report, and the searchers of the backbone and, where there is one, the student."""
     from vdistill.bench import evaluate
-    from vdistill.bench.baselines import Against
+    from vdistill.bench.baselines import WORDS, Against, labels
     from vdistill.cli.fresh import open_searcher
     from vdistill.database import Database
 
@@ -110,7 +110,9 @@ def _measured(
     with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
         searchers = {model: open_searcher(session, workspace, model, source) for model in models}
-        others = {Path(name).name: Against.load(name, searchers["backbone"], workspace.cache) for name in against}
+        names = labels(against, (*evaluate.MODELS, WORDS))
+        loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
+        others = dict(zip(names, loaded, strict=True))
         found = evaluate.bench({**searchers, **others}, database, qrels, gates=gates, seed=seed, columns=columns)
     for note in found.notes:
         session.say(note)
@@ -182,12 +184,6 @@ def _history(workspace: "Workspace", as_json: bool) -> None:
     else:
         for table in history_tables(found):
             console.result(table)
-
-
-def _source(workspace: "Workspace", backbone: str | None) -> str:
-    from vdistill.cli.session import pick_backbone
-
-    return pick_backbone(workspace, backbone)
 
 
 def _made_from(workspace: "Workspace") -> tuple[str, int]:

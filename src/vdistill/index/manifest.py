@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.images import file_sha256
+from vdistill.images import edges_sha256, file_sha256
 from vdistill.workspace import read_json, write_file
 
 SCHEMA_VERSION = 2
@@ -19,7 +18,6 @@ REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affe
 
 # Larger files are checked by size and by their first and last bytes when they are opened, in full by `verify`.
 _SMALL = 4 * 1024**2
-_EDGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class FileFacts:
     def of(cls, folder: Path, name: str) -> FileFacts:
         """Measure `folder / name`."""
         path = folder / name
-        return cls(name, path.stat().st_size, file_sha256(path), _edges_sha256(path))
+        return cls(name, path.stat().st_size, file_sha256(path), edges_sha256(path))
 
     def check(self, folder: Path, full: bool = False) -> Path:
         """The file's path, when it is what was written; else VdistillError. `full` reads large files whole too."""
@@ -45,7 +43,7 @@ class FileFacts:
             if actual != self.bytes:
                 raise VdistillError(f"{path} is damaged: {actual} bytes, the manifest says {self.bytes}", hint=REMEDY)
             whole = full or self.bytes <= _SMALL
-            same = file_sha256(path) == self.sha256 if whole else _edges_sha256(path) == self.edges_sha256
+            same = file_sha256(path) == self.sha256 if whole else edges_sha256(path) == self.edges_sha256
         except OSError as error:
             raise VdistillError(f"the index is damaged: {path}: {error.strerror}", hint=REMEDY) from error
         if not same:
@@ -153,12 +151,3 @@ def _entry(facts: dict[str, Any]) -> Entry:
 def _shard(facts: dict[str, Any]) -> ShardFacts:
     precise = FileFacts(**facts["precise"]) if facts["precise"] else None
     return ShardFacts(FileFacts(**facts["vectors"]), facts["count"], facts["graph"], precise)
-
-
-def _edges_sha256(path: Path) -> str:
-    """Hash of the first and the last bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(_EDGE))
-        file.seek(max(0, path.stat().st_size - _EDGE))
-        digest.update(file.read(_EDGE))
-    return digest.hexdigest()
