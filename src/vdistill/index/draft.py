@@ -39,7 +39,8 @@ class Counts:
 class Draft:
     """A new file of items beside that of the old index, which may be missing. Use it as a context manager.
 
-    Everything lies in the file, so a catalog of any size is planned in the same memory.
+    Everything lies in the file, so a catalog of any size is planned in the same memory. How SQLite reports a full disk,
+    sqlite3.OperationalError, is left to the caller.
     """
 
     def __init__(self, path: Path, old: Path | None, first_key: int) -> None:
@@ -141,12 +142,9 @@ class Draft:
         return Counts(total, total - known, self._one(sql), removed)
 
     def finish(self) -> None:
-        """Complete the file and sync it. Raises OSError where the disk refuses."""
-        try:
-            items.describe(self._db)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:  # how SQLite reports a full disk
-            raise OSError(str(error)) from error
+        """Complete the file and sync it."""
+        items.describe(self._db)
+        self._db.execute("COMMIT")
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -157,7 +155,7 @@ class Draft:
     def _enter(self, item: Item, catalog: Catalog, known: Row | None, reusable: bool) -> None:
         status = item.path.stat()
         same = known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        sha256 = known.sha256 if same and known else file_sha256(item.path) if reusable and self._has_old else ""
+        sha256 = known.sha256 if same and known else file_sha256(item.path) if reusable else ""
         key, source = None, None
         if reusable and known is not None and known.sha256 == sha256:
             key = known.key
@@ -173,10 +171,6 @@ class Draft:
         path = item.path.relative_to(catalog.root).as_posix()
         row = Row(key, item.id, path, sha256, status.st_size, status.st_mtime_ns, metadata)
         self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
-
-    @property
-    def _has_old(self) -> bool:
-        return self.first_key > 0
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._db.execute(sql, values).fetchone()[0])

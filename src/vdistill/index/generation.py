@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +61,8 @@ def write(
     reusable = store is not None and _reusable(store.entry, base)
     name = f"{model}-{base.generation}"
     first_key = store.entry.next_key if store and reusable else 0
-    with Draft(folder / f"items-{name}.db", store.items.path if store else None, first_key) as draft:
+    items = f"items-{name}.db"
+    with _disk(folder), Draft(folder / items, store.items.path if store else None, first_key) as draft:
         skipped = [*catalog.skipped, *draft.plan(catalog, reusable)]
         if source.few is not None and draft.count_fresh() > source.few:
             return None
@@ -69,12 +72,21 @@ def write(
             raise _nothing_usable(catalog.root, skipped)
         if store and reusable and draft.unchanged():
             return Generation(_as_it_was(base, store.entry), counts, tuple(skipped))
-        with writing(folder):
-            shards = _vectors(folder, name, base, draft, store if reusable else None, source.pending)
-            draft.finish()
-            items = FileFacts.of(folder, f"items-{name}.db")
-    entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=items)
+        shards = _vectors(folder, name, base, draft, store if reusable else None, source.pending, counts.items)
+        draft.finish()
+        facts = FileFacts.of(folder, items)
+    entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=facts)
     return Generation(entry, counts, tuple(skipped))
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Turn what a full or failing disk makes of files and of SQLite into one clear line."""
+    with writing(folder):
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OSError(str(error)) from error
 
 
 def _reusable(old: Entry, base: Entry) -> bool:
@@ -114,11 +126,11 @@ def _embed(draft: Draft, source: Source, progress: Progress | None) -> list[Skip
 
 
 def _vectors(
-    folder: Path, name: str, base: Entry, draft: Draft, store: Store | None, pending: Pending
+    folder: Path, name: str, base: Entry, draft: Draft, store: Store | None, pending: Pending, items: int
 ) -> tuple[ShardFacts, ...]:
     """Write the vectors that are new, and those of old files that are put together; the other files stay."""
     new = draft.count_new()
-    staying = draft.counts().items - new
+    staying = items - new
     plan = arrange(store.entry.shards if store else (), staying, new)
     writer = ShardWriter(folder, f"vectors-{name}", base.dim, base.dtype, graph=plan.graph)
     merged = [shard for shard in store.shards if shard.facts in plan.merged] if store else []

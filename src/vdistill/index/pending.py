@@ -66,14 +66,18 @@ class Pending:
         return np.stack([np.frombuffer(found[key], "<f4", self._dim) for key in sha256])
 
     def remove(self) -> None:
-        """Delete the file: its vectors are published."""
+        """Delete the file, whose vectors are published, and what killed builds of other encoders left beside it."""
         self._db.close()
-        _remove(self._path)
+        for path in self._path.parent.glob("vectors-*.db"):
+            _remove(path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        db.close()
+        raise sqlite3.DatabaseError("damaged")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("CREATE TABLE IF NOT EXISTS vectors (sha256 TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
     return db
