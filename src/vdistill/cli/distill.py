@@ -96,6 +96,15 @@ def distill(
     patience: Annotated[
         int, typer.Option(min=0, help="Epochs without a better validation; 0: all epochs.", rich_help_panel=TRAINING)
     ] = 10,
+    refit: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Epochs on all judgments after that, those of validation too, as a share of those before.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0.25,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=TRAINING)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=TRAINING)] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=TRAINING)] = 0,
@@ -168,6 +177,7 @@ def distill(
         retention=retention,
         validation=validation,
         patience=patience,
+        refit=refit,
         seed=seed,
     )
     ours, place = crew.join(device)

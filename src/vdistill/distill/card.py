@@ -22,7 +22,7 @@ tags: [vdistill, lora, image-retrieval]
 
 A LoRA adapter on the image tower of `{facts["backbone"]}`, made from {facts["judgments"]:,} judgments of
 {", ".join(f"`{name}`" for name in facts["teachers"])}. {data["queries"]:,} queries and {data["items"]:,} pictures
-trained it; what else was judged served validation. The text tower is the backbone's own.
+trained it. The text tower is the backbone's own.
 
 ## Use
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from vdistill.workspace import replacing, writing
 
-VERSION = 3  # of the file's layout: another one is not read, and the training starts over
+VERSION = 4  # of the file's layout: another one is not read, and the training starts over
 
 
 @dataclass
@@ -48,6 +50,17 @@ class Checkpoint:
     path: Path
     key: str
 
+    def of(self, part: str) -> Checkpoint:
+        """The checkpoint of a later part of the training, in the same file."""
+        return replace(self, key=training_key(self.key, part))
+
+    def epochs_before(self) -> int | None:
+        """How many epochs the earlier parts of the training took; None where this part is not begun."""
+        with contextlib.suppress(OSError, SafetensorError), safe_open(self.path, "pt") as file:
+            state = self._state(file.metadata())
+            return None if state is None else len(state["history"]) - int(state["epoch"])
+        return None
+
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
         """Replace the checkpoint by the state as it is now."""
         tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in trained(model).items()}
@@ -63,8 +76,8 @@ class Checkpoint:
         """Put the saved state back into all three; nothing changes where none is saved that fits this training."""
         try:
             with safe_open(self.path, "pt") as file:
-                facts = file.metadata() or {}
-                if (facts.get("version"), facts.get("key")) != (str(VERSION), self.key):
+                facts = self._state(file.metadata())
+                if facts is None:
                     return
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):  # none yet, or damaged: the training starts over, nothing else is lost
@@ -78,7 +91,7 @@ class Checkpoint:
             for name, tensor in tensors.items()
             if name.startswith("best/")
         }
-        for name, value in json.loads(facts["state"]).items():
+        for name, value in facts.items():
             setattr(state, name, value)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -90,6 +103,13 @@ class Checkpoint:
     def remove(self) -> None:
         """The training is done."""
         self.path.unlink(missing_ok=True)
+
+    def _state(self, facts: dict[str, str] | None) -> dict[str, Any] | None:
+        """The saved state but for its tensors; None where it is another training's."""
+        if facts is None or (facts.get("version"), facts.get("key")) != (str(VERSION), self.key):
+            return None
+        state: dict[str, Any] = json.loads(facts["state"])
+        return state
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:

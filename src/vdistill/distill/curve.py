@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 FILE = "learning_curve.png"
+
+
+def refit(history: Sequence[Mapping[str, float]]) -> float | None:
+    """The last validated epoch, after which all judgments trained; None where nothing of that kind happened."""
+    validated = [figures["epoch"] for figures in history if "validation_ndcg@10" in figures]
+    return validated[-1] if 0 < len(validated) < len(history) else None
 
 
 def picture(history: Sequence[dict[str, float]]) -> bytes:
@@ -14,6 +20,7 @@ def picture(history: Sequence[dict[str, float]]) -> bytes:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [figures["epoch"] for figures in history]
+    begins = refit(history)
     panels = [("preference loss (nats)", "loss", "tab:blue"), ("retention loss (nats)", "retention_loss", "tab:orange")]
     if any("validation_ndcg@10" in figures for figures in history):
         panels.append(("validation nDCG@10", "validation_ndcg@10", "tab:green"))
@@ -21,6 +28,10 @@ def picture(history: Sequence[dict[str, float]]) -> bytes:
     for place, (title, key, colour) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
         axes.plot(epochs, [figures.get(key, float("nan")) for figures in history], color=colour, marker=".")
+        if begins is not None:
+            axes.axvspan(begins, epochs[-1], color="0.93", zorder=0)
+            axes.annotate("on all", (begins, 1.0), (2, -2), xycoords=("data", "axes fraction"), va="top",
+                          textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vdistill import catalog as catalogs
@@ -15,9 +16,10 @@ from vdistill.catalog import Catalog
 from vdistill.database import Database
 from vdistill.distill import calls as lessons
 from vdistill.distill import validation as validations
+from vdistill.distill.calls import Calls
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.towers import Tower, embed, tower_of
+from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.train import Lesson
 from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
@@ -79,36 +81,51 @@ def read(database: Database, say: Say) -> Sources:
 
 def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say) -> Lesson:
     """What is taught, with validation as far as the settings ask for it and the judgments allow it."""
-    encoder, items = trunked.encoder, sources.items
-    calls = lessons.read(sources.judgments, settings.head)
-    chosen = validations.parts(calls, settings.validation)
-    validation = _validation(sources, trunked, chosen)
-    if validation:
-        calls = chosen.training
-    elif settings.validation:
-        say("too few judgments to set some aside for validation: the last epoch is taken")
+    calls, encoder, items = lessons.read(sources.judgments, settings.head), trunked.encoder, sources.items
     pictured = [items[key] for key in calls.items]
     tower = trunked.tower(pictured, sources.hashes)
     before = embed(tower)
     names = [item.title or "" for item in pictured]
     titles = titles_of(_vectors(encoder, names), names, before, encoder.logit_scale) if all(names) else None
+    everything = Lesson(calls, tower, _vectors(encoder, calls.queries), before, titles)
+    chosen = validations.parts(calls, settings.validation)
+    validation = _validation(sources, encoder, everything, chosen)
+    if validation:
+        return _without(everything, chosen.training, validation, refit=settings.refit > 0)
+    if settings.validation:
+        say("too few judgments to set some aside for validation: the last epoch is taken")
+    return everything
+
+
+def _without(everything: Lesson, training: Calls, validation: Validation, *, refit: bool) -> Lesson:
+    """The part of a lesson that these calls are about; with `refit`, the whole comes after it."""
+    images = _places(everything.calls.items, training.items)
+    queries = torch.from_numpy(_places(everything.calls.queries, training.queries))
+    rows, titles = torch.from_numpy(images), everything.titles
     return Lesson(
-        calls=calls,
-        tower=tower,
-        texts=_vectors(encoder, calls.queries),
-        before=before,
-        titles=titles,
-        validation=validation,
+        training,
+        PartTower(everything.tower, images),
+        everything.texts[queries.to(everything.texts.device)],
+        everything.before[rows.to(everything.before.device)],
+        titles and titles.part(rows.to(everything.before.device)),
+        validation,
+        everything if refit else None,
     )
 
 
-def _validation(sources: Sources, trunked: Trunked, chosen: validations.Parts) -> Validation | None:
+def _places(of: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+    place = {name: number for number, name in enumerate(of)}
+    return np.array([place[name] for name in wanted], np.int64)
+
+
+def _validation(
+    sources: Sources, encoder: DualEncoder, everything: Lesson, chosen: validations.Parts
+) -> Validation | None:
     items = sources.items
     exam = validations.exam_of(sources.judgments, chosen, [items[key] for key in sorted(chosen.items)])
     if exam is None:
         return None
-    encoder = trunked.encoder
-    tower = trunked.tower([items[key] for key in exam.items], sources.hashes)
+    tower = PartTower(everything.tower, _places(everything.calls.items, exam.items))
     queries, titles = encoder.encode_texts(exam.queries), encoder.encode_texts(exam.titles)
     return Validation(exam, tower, queries, titles, encoder.logit_scale, None).with_known()
 

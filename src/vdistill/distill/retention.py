@@ -55,6 +55,11 @@ class Titles:
         by_title = _kl(before, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True))
         return 0.5 * (by_picture + by_title)
 
+    def part(self, images: Tensor) -> Titles:
+        """Of some pictures (k,) alone, with their own titles."""
+        used, of = torch.unique(self.of[images], return_inverse=True)
+        return Titles(self.texts[used], of, self.before[images], self.scale)
+
 
 def titles_of(vectors: Tensor, names: list[str], before: Tensor, scale: float) -> Titles:
     """Titles from the vectors (n, dim) of each picture's own, and their names."""

@@ -83,6 +83,7 @@ def distill(
         trunked = Trunked(encoder, cache, where.trunk_bytes)
         exam = lesson.exam_of(database, sources, trunked, say) if leads else None
         taught = lesson.lesson_of(sources, trunked, settings, say)
+        final = taught.everything or taught
         before = exam.grade() if exam else None
         trainable = attach(encoder, settings)
         checkpoint = Checkpoint(
@@ -92,7 +93,7 @@ def distill(
                 fingerprint,
                 f"{encoder.precision} {type(taught.tower).__name__}",  # crops move only what is encoded from pixels
                 [asdict(one) for one in sources.judgments],
-                [sources.items[key].title for key in taught.calls.items],
+                [sources.items[key].title for key in final.calls.items],
             ),
         )
         if fresh and leads:
@@ -111,7 +112,7 @@ def distill(
                 "trunk": trunk.key if trunk else None,
                 "judgments": len(sources.judgments),
                 "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
-                "data": {"queries": len(taught.calls.queries), "items": len(taught.calls.items)},
+                "data": {"queries": len(final.calls.queries), "items": len(final.calls.items)},
                 "heldout": heldout,
                 "ci95": _intervals(before, after) if before and after else {},
                 "history": done.history,

@@ -23,6 +23,7 @@ class DistillSettings:
     retention: weight of the term that holds what the backbone knew; None to choose it while training.
     validation: share of the training queries and of the training items that only validate, in [0, 1).
     patience: epochs without a better validation nDCG after which training stops; 0 to never stop early.
+    refit: epochs after that on all judgments, those set aside too, as a share of those before; 0 for none.
     """
 
     loss: Literal["bradley-terry", "listwise"] = "listwise"
@@ -41,5 +42,6 @@ class DistillSettings:
     retention: float | None = None
     validation: float = 0.1
     patience: int = 10
+    refit: float = 0.25
     augment: bool = True
     seed: int = 0

@@ -65,6 +65,21 @@ class UpperTower:
         return self._cache.trunk.features(states.to(self._encoder.device))
 
 
+class PartTower:
+    """Some of the pictures of another tower, by their numbers (n,) there."""
+
+    def __init__(self, whole: Tower, numbers: Ints) -> None:
+        self._whole = whole
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
+        """As in `Tower`."""
+        return self._whole.features(self._numbers[numbers], crops)
+
+
 def tower_of(
     encoder: DualEncoder, paths: Sequence[Path], sha256: Sequence[str], cache: TrunkCache | None, limit: float
 ) -> Tower:
@@ -95,4 +110,4 @@ def embed(tower: Tower) -> Tensor:
         parts = [
             tower.features(np.arange(start, min(start + BATCH, len(tower)))) for start in range(0, len(tower), BATCH)
         ]
-        return torch.cat(parts).clone()
+    return torch.cat(parts)  # outside inference mode, so that it can be written to

@@ -1,10 +1,14 @@
-"""The training loop: the teacher's preferences as the loss, what the backbone knew held, the best epoch kept."""
+"""The training loop: the teacher's preferences as the loss, what the backbone knew held, the best epoch kept.
+
+What validation set aside is learned too: at the end all judgments train, for a share of the epochs taken before, held
+as strongly as validation found right.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,12 +24,14 @@ from vdistill.distill.machine import attention, memory_errors
 from vdistill.distill.progress import Progress, Trained, Watch
 from vdistill.distill.retention import START, Titles, drift, steered
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.towers import Tower
+from vdistill.distill.towers import Tower, embed
 from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
+
+REFIT_LR = 1 / 3  # of the peak, since the weights are good already
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Lesson:
     """What is taught: calls, the tower over their pictures, and what the backbone knew of those pictures.
 
     texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.  titles: None where some have none.
+    everything: the same with what validation sets aside, to train on at the end; None to leave it out.
     """
 
     calls: Calls
@@ -41,6 +48,7 @@ class Lesson:
     before: Tensor
     titles: Titles | None
     validation: Validation | None = None
+    everything: Lesson | None = None
 
 
 def train(
@@ -50,26 +58,58 @@ def train(
 
     Raises VdistillError when the loss is no longer a number; the checkpoint then holds the last good epoch.
     """
-    loop = _Loop(encoder, lesson, settings, crew, watch)
-    checkpoint.load(encoder.model, loop.optimizer, loop.state)
+    whole = lesson.everything
+    first = _Loop(encoder, lesson, settings, crew, watch)
+    if whole is None:
+        _run(first, checkpoint)
+        return Trained(first.per_epoch * first.state.epoch, first.state.history)
+    later = checkpoint.of("everything")
+    taken = later.epochs_before()
+    if taken is None:
+        _run(first, checkpoint)
+        taken = first.state.epoch
+    softer = replace(settings, epochs=math.ceil(settings.refit * taken), lr=settings.lr * REFIT_LR, patience=0)
+    refit = _Loop(encoder, whole, softer, crew, watch, _Earlier(taken, first.per_epoch * taken))
+    refit.state = State(embed(whole.tower), retention=first.state.retention, history=first.state.history)
+    _run(refit, later)
+    return Trained(refit.earlier.steps + refit.total, refit.state.history)
+
+
+def _run(loop: _Loop, checkpoint: Checkpoint) -> None:
+    """Train to the end, from where the checkpoint is; the model then has the weights that are kept."""
+    checkpoint.load(loop.encoder.model, loop.optimizer, loop.state)
     while not loop.finished:
-        with memory_errors(settings):
+        with memory_errors(loop.settings):
             loop.epoch()
-        if crew.leads:
-            checkpoint.save(encoder.model, loop.optimizer, loop.state)
-        crew.wait()
+        if loop.crew.leads:
+            checkpoint.save(loop.encoder.model, loop.optimizer, loop.state)
+        loop.crew.wait()
     loop.take_best()
-    encoder.model.eval()
-    return Trained(loop.per_epoch * loop.state.epoch, loop.state.history)
+    loop.encoder.model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What was trained before."""
+
+    epochs: int = 0
+    steps: int = 0
 
 
 class _Loop:
     """One training under way."""
 
     def __init__(
-        self, encoder: DualEncoder, lesson: Lesson, settings: DistillSettings, crew: Crew, watch: Watch
+        self,
+        encoder: DualEncoder,
+        lesson: Lesson,
+        settings: DistillSettings,
+        crew: Crew,
+        watch: Watch,
+        earlier: _Earlier = _Earlier(),
     ) -> None:
         self.encoder, self.lesson, self.settings, self.crew, self.watch = encoder, lesson, settings, crew, watch
+        self.earlier = earlier
         self.parameters = list(trained(encoder.model).values())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
         retention = START if settings.retention is None else settings.retention
@@ -86,7 +126,7 @@ class _Loop:
 
     def epoch(self) -> None:
         """Train one, and validate."""
-        number, settings = self.state.epoch, self.settings
+        number, settings = self.earlier.epochs + self.state.epoch, self.settings
         self.encoder.model.train()
         rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)  # all chance hangs on the epoch alone,
         torch.manual_seed(settings.seed * 100_003 + number)  # so a resumed training is the same training
@@ -100,9 +140,9 @@ class _Loop:
             self._check(total, number, place)
             torch.autograd.backward(total / settings.accumulate)
             if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
-                self._update(number * self.per_epoch + place)
+                self._update(self.state.epoch * self.per_epoch + place)
             sums += (1, loss.item(), retention.item(), len(step.images))
-            self.watch.advance(self._progress(number, place, sums, time.monotonic() - started))
+            self.watch.advance(self._progress(place, sums, time.monotonic() - started))
         self.state.epoch += 1
         self._record(sums)
 
@@ -164,7 +204,7 @@ class _Loop:
         """The figures of the epoch; with validation, whether its weights are kept and how strongly to retain."""
         state, validation = self.state, self.lesson.validation
         figures = {
-            "epoch": float(state.epoch),
+            "epoch": float(self.earlier.epochs + state.epoch),
             "loss": float(sums[1] / sums[0]),
             "retention_loss": float(sums[2] / sums[0]),
             "retention": state.retention,
@@ -196,12 +236,13 @@ class _Loop:
         else:
             state.stale += 1
 
-    def _progress(self, epoch: int, place: int, sums: np.ndarray, seconds: float) -> Progress:
-        history = self.state.history
+    def _progress(self, place: int, sums: np.ndarray, seconds: float) -> Progress:
+        history, earlier, epoch = self.state.history, self.earlier, self.state.epoch
+        follows = self.lesson.everything is not None
         return Progress(
-            step=epoch * self.per_epoch + place + 1,
-            steps=self.total,
-            epoch=epoch + 1,
+            step=earlier.steps + epoch * self.per_epoch + place + 1,
+            steps=earlier.steps + self.total + follows * math.ceil(self.settings.refit * self.total),
+            epoch=earlier.epochs + epoch + 1,
             loss=float(sums[1] / sums[0]),
             retention=float(sums[2] / sums[0]),
             images_per_second=float(sums[3] / max(seconds, 1e-9)),
