@@ -6,6 +6,7 @@ import base64
 import io
 from pathlib import Path
 
+from vdistill.errors import ImageError
 from vdistill.images import load
 
 SIDE = 240  # px
@@ -18,3 +19,11 @@ def thumbnail(path: Path, side: int = SIDE) -> str:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def shown(path: Path, side: int = SIDE) -> tuple[str | None, str]:
+    """The thumbnail, or None and why there is none."""
+    try:
+        return thumbnail(path, side), ""
+    except ImageError as error:
+        return None, error.message

@@ -11,6 +11,7 @@ import numpy as np
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, grade
 from vdistill.metrics import Floats
+from vdistill.words import Bm25
 
 if TYPE_CHECKING:
     from vdistill.encoder import DualEncoder
@@ -21,19 +22,8 @@ WORDS = "bm25"
 
 def words(heldout: HeldOut, texts: Sequence[str]) -> dict[str, Floats] | None:
     """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where there are no words."""
-    import bm25s
-
-    index = bm25s.BM25()
-    tokens = bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
-    if not tokens.vocab or set(tokens.vocab) <= {""}:
-        return None
-    index.index(tokens, show_progress=False)
-
-    def scores(query: str) -> Floats:
-        asked = bm25s.tokenize(query, stopwords="en", show_progress=False, return_ids=False)[0]
-        return np.asarray(index.get_scores(asked) if asked else np.zeros(len(texts)), np.float64)
-
-    return grade(heldout, map(scores, heldout.queries))
+    search = Bm25(texts)
+    return None if search.empty else grade(heldout, map(search.scores, heldout.queries))
 
 
 def labels(sources: Sequence[str], taken: Sequence[str]) -> list[str]:

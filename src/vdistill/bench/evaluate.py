@@ -18,11 +18,11 @@ from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.heldout_judgments import admissible
-from vdistill.index.items import words_of
 from vdistill.metrics import Floats, Interval
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
 from vdistill.splits import split_of
+from vdistill.words import words_of
 
 if TYPE_CHECKING:
     from vdistill.database import Database
@@ -91,6 +91,21 @@ class BenchReport:
     examples: tuple[Example, ...] = ()
     changes: tuple[Change, ...] = ()
     catalog_root: Path = Path()
+
+    @property
+    def present(self) -> dict[str, dict[str, float]]:
+        """The means of the models that are there."""
+        return {model: found for model, found in self.models.items() if found}
+
+    @property
+    def metrics(self) -> list[str]:
+        """What any of them was measured by, in the usual order."""
+        return [name for name in metrics.METRICS if any(name in found for found in self.present.values())]
+
+    def gain(self, metric: str) -> float | None:
+        """Student minus backbone; None where one has no such figure."""
+        student, backbone = (self.present.get(model, {}).get(metric) for model in ("student", "backbone"))
+        return None if student is None or backbone is None else student - backbone
 
     @property
     def failed(self) -> tuple[Outcome, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdistill.bench.table import judged
-from vdistill.metrics import METRICS
 from vdistill.workspace import write_file, writing
 
 if TYPE_CHECKING:
@@ -43,13 +42,11 @@ def markdown(report: BenchReport) -> str:
     """The verdict, the gates and the table."""
     lines = ["## vdistill bench", "", _escaped(report.verdict), ""]
     lines += [f"- {'✅' if gate.passed else '❌'} {_escaped(str(gate))}" for gate in report.gates]
-    models = [model for model, found in report.models.items() if found]
-    names = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
-    head = ["metric", *models, *(["gain", "p"] if report.p_values else [])]
+    head = ["metric", *report.present, *(["gain", "p"] if report.p_values else [])]
     lines += ["", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
-    for name in names:
+    for name in report.metrics:
         cells = [
-            _cell((report.models[model] or {}).get(name), report.ci95.get(model, {}).get(name)) for model in models
+            _cell(found.get(name), report.ci95.get(model, {}).get(name)) for model, found in report.present.items()
         ]
         if report.p_values:
             cells += _gain(report, name)
@@ -58,12 +55,12 @@ def markdown(report: BenchReport) -> str:
 
 
 def _gain(report: BenchReport, name: str) -> list[str]:
-    student, backbone = ((report.models[model] or {}).get(name) for model in ("student", "backbone"))
-    if student is None or backbone is None:
+    gain = report.gain(name)
+    if gain is None:
         return ["", ""]
     p = report.p_values.get(name)
     return [
-        _cell(student - backbone, report.ci95["student-backbone"].get(name), "+.3f"),
+        _cell(gain, report.ci95["student-backbone"].get(name), "+.3f"),
         "" if p is None else f"{p:.4f}",
     ]
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
 from vdistill.bench.table import judged
-from vdistill.metrics import METRICS
 from vdistill.workspace import write_file
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
     return environment.get_template("report.html.j2").render(
         verdict=report.verdict,
         judged=judged(report),
-        models=[(model, model if model in MODELS else "other") for model, found in report.models.items() if found],
+        models=[(model, model if model in MODELS else "other") for model in report.present],
         compared=bool(report.models["student"] and report.models["backbone"]),
         rows=_rows(report),
         gates=report.gates,
@@ -131,39 +130,34 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 
 
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
-    from vdistill.errors import ImageError
-    from vdistill.thumbnails import thumbnail
+    from vdistill.thumbnails import shown
 
+    picture, missing = shown(report.catalog_root / key, _SIDE)
     title = str(report.metadata.get(key, {}).get("title") or key)
-    try:
-        return {"title": title, "picture": thumbnail(report.catalog_root / key, _SIDE), "chosen": chosen, "missing": ""}
-    except ImageError as error:
-        return {"title": title, "picture": None, "chosen": chosen, "missing": error.message}
+    return {"title": title, "picture": picture, "chosen": chosen, "missing": missing}
 
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:
     """One a metric: name, meaning, a cell a model, and the gain."""
-    models = [model for model, there in report.models.items() if there]
-    found = [name for name in METRICS if any(name in (report.models[model] or {}) for model in models)]
     return [
         {
             "parts": re.split(r"(?<=_)|(?=@)", name),  # a phone may break the name here
             "meaning": MEANING[name],
             "cells": [
-                _cell((report.models[model] or {}).get(name), report.ci95.get(model, {}).get(name)) for model in models
+                _cell(found.get(name), report.ci95.get(model, {}).get(name)) for model, found in report.present.items()
             ],
             "gain": _gain(report, name),
         }
-        for name in found
+        for name in report.metrics
     ]
 
 
 def _gain(report: BenchReport, name: str) -> dict[str, Any] | None:
-    student, backbone = (report.models[model] or {} for model in ("student", "backbone"))
-    if name not in student or name not in backbone:
+    gain = report.gain(name)
+    if gain is None:
         return None
     interval = report.ci95[DIFFERENCE].get(name)
-    cell = _cell(student[name] - backbone[name], interval, "+.3f")
+    cell = _cell(gain, interval, "+.3f")
     if interval is not None and not interval[0] <= 0 <= interval[1]:
         cell["tone"] = "up" if interval[0] > 0 else "down"
     return cell

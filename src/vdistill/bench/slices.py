@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport
 
 METRIC = "ndcg@10"
-MOST = 12  # groups of a slice; the smallest go together as "others"
+MOST = 12  # groups of a slice; the smallest go together
+OTHERS, NONE = "(others)", "(none)"
 LENGTHS = ((4, "up to 4 words"), (9, "5 to 9 words"), (10**9, "10 words and more"))
 
 
@@ -53,26 +54,27 @@ def slices(
     What a query seeks is its winner. Raises VdistillError for a column that no item has.
     """
     queries = report.heldout.queries
-    found = [_slice(report, "query length", [_length(query) for query in queries])]
+    order = [label for _, label in LENGTHS]
+    found = [_slice(report, "query length", [_length(query) for query in queries], order)]
     if personas and any(personas.get(query) for query in queries):
-        found.append(_slice(report, "persona", [personas.get(query) or "none" for query in queries]))
+        found.append(_slice(report, "persona", [personas.get(query) or NONE for query in queries]))
     for column in columns:
         if not any(column in row for row in metadata.values()):
             known = sorted({name for row in metadata.values() for name in row})
             raise VdistillError(f"--slice: no column {column!r} in the metadata", hint=f"columns: {', '.join(known)}")
         winners = [report.heldout.items[_winner(verdict)] for verdict in report.heldout.verdicts]
-        found.append(_slice(report, column, [str(metadata.get(key, {}).get(column, "none")) for key in winners]))
+        found.append(_slice(report, column, [str(metadata.get(key, {}).get(column, NONE)) for key in winners]))
     return tuple(found)
 
 
-def _slice(report: BenchReport, by: str, names: Sequence[str]) -> Slice:
+def _slice(report: BenchReport, by: str, names: Sequence[str], order: Sequence[str] = ()) -> Slice:
+    """Queries grouped by `names` (q,), in the `order` given, else the largest group first."""
     sizes = {name: names.count(name) for name in dict.fromkeys(names)}
     kept = sorted(sizes, key=lambda name: (-sizes[name], name))
     if len(kept) > MOST:
         kept = kept[: MOST - 1]
-    order = [label for _, label in LENGTHS] if by == "query length" else kept
-    named = np.array([name if name in kept else "others" for name in names])
-    groups = [*(name for name in order if name in kept), *(["others"] if "others" in named else [])]
+    named = np.array([name if name in kept else OTHERS for name in names])
+    groups = [*(name for name in order or kept if name in kept), *([OTHERS] if len(kept) < len(sizes) else [])]
     return Slice(by, tuple(_group(report, name, named == name) for name in groups))
 
 

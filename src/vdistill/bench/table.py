@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import BenchReport, movers
 from vdistill.bench.slices import Slice
+from vdistill.metrics import Interval
 from vdistill.metrics_table import MetricsTable, metrics_table
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def slice_table(one: Slice) -> Table:
     """Groups of queries with their nDCG@10."""
     table = _table(f"nDCG@10 by {one.by}", (one.by, "queries", "backbone", "student", "gain"))
     for group in one.groups:
-        ends = "" if group.ci95 is None else f" {group.ci95.low:+.2f}…{group.ci95.high:+.2f}"
-        gain = "" if group.gain is None else f"{group.gain:+.3f}{ends}"
+        gain = _difference(group.gain, group.ci95)
         table.add_row(group.name, str(group.queries), _number(group.backbone), _number(group.student), gain)
     return table
 
@@ -43,8 +43,8 @@ def changes_table(report: BenchReport) -> Table:
     """What rewording and spoiling do to the nDCG@10."""
     table = _table("nDCG@10 after changes", ("change", "model", "before", "after", "difference"))
     for one in report.changes:
-        ends = "" if one.ci95 is None else f" {one.ci95.low:+.2f}…{one.ci95.high:+.2f}"
-        table.add_row(one.change, one.model, _number(one.before), _number(one.after), f"{one.difference:+.3f}{ends}")
+        difference = _difference(one.difference, one.ci95)
+        table.add_row(one.change, one.model, _number(one.before), _number(one.after), difference)
     return table
 
 
@@ -88,3 +88,9 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _difference(value: float | None, ci95: Interval | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:+.3f}" + ("" if ci95 is None else f" {ci95.low:+.2f}…{ci95.high:+.2f}")

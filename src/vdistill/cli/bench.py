@@ -76,6 +76,7 @@ def bench(
         return
     from vdistill.bench import runs
     from vdistill.bench.gates import no_worse
+    from vdistill.student import read_info
 
     earlier = None if no_worse_than is None else runs.pick(workspace, no_worse_than)  # before any work is done
     source = pick_backbone(workspace, backbone)
@@ -84,9 +85,12 @@ def bench(
         found = _with_changes(found, searchers)
     if earlier is not None:
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
-    kept = runs.keep(workspace, found, *_made_from(workspace))
+    info = read_info(workspace)
+    made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
+    kept = runs.keep(workspace, found, *made_from)
     speeds = _speeds(list(searchers.values())[-1], workspace, found) if speed else None
-    _write(session, workspace, source, found, speeds, report, junit, summary)
+    facts = {"backbone": source} | (info.facts if info else {})
+    _write(session, workspace, facts, found, speeds, report, junit, summary)
     if as_json:
         console.document(found.to_json() | {"run": kept.id} | ({} if speeds is None else {"speed": speeds.to_json()}))
     else:
@@ -132,22 +136,19 @@ def _speeds(searcher: "Searcher", workspace: "Workspace", found: "BenchReport") 
 
 
 def _write(
-    session: Session, workspace: "Workspace", source: str, found: "BenchReport", speeds: "Speed | None",
+    session: Session, workspace: "Workspace", made: dict[str, Any], found: "BenchReport", speeds: "Speed | None",
     report: Path | None, junit: Path | None, summary: Path | None,
 ) -> None:  # fmt: skip
-    """The files that were asked for."""
+    """The files that were asked for; `made` is what is known of how the student was made."""
     from vdistill.bench import outputs, runs
     from vdistill.bench.report import Around, write_report
     from vdistill.database import Database
-    from vdistill.student import read_info
 
     if report is not None:
-        info = read_info(workspace)
-        epochs = info.facts.get("history", []) if info else []
         with Database.open(workspace.database, write=False) as database:
             audits = list(database.settings("audit/").values())
-        facts = _facts(workspace, source)
-        write_report(found, report, Around(facts, speeds, epochs, runs.history(workspace), audits))
+        facts = {name: made[name] for name in ("backbone", "judgments") if name in made} | made.get("settings", {})
+        write_report(found, report, Around(facts, speeds, made.get("history", []), runs.history(workspace), audits))
         session.say(f"report: {report.resolve()}")
     if junit is not None:
         outputs.write_junit(found, junit)
@@ -186,14 +187,6 @@ def _history(workspace: "Workspace", as_json: bool) -> None:
             console.result(table)
 
 
-def _made_from(workspace: "Workspace") -> tuple[str, int]:
-    """The hash of the student's weights, and how many judgments it was made from."""
-    from vdistill.student import read_info
-
-    info = read_info(workspace)
-    return (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
-
-
 def _gates(texts: list[str]) -> "tuple[Gate, ...]":
     """The gates, before any work is done; a mistake in one is wrong usage."""
     from vdistill.bench.gates import parse_gates
@@ -211,14 +204,3 @@ def _check_judgments(database: Any, qrels: Path | None) -> None:
             "no held-out judgments to measure by",
             hint="`vdistill label` judges held-out queries too; or judge by a TREC file: --qrels FILE",
         )
-
-
-def _facts(workspace: "Workspace", backbone: str) -> dict[str, Any]:
-    """What the page says of how the student was made."""
-    from vdistill.student import read_info
-
-    info = read_info(workspace)
-    facts: dict[str, Any] = {"backbone": backbone}
-    if info is not None:
-        facts |= {"judgments": info.facts.get("judgments"), **info.facts.get("settings", {})}
-    return facts

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from vdistill.workspace import Workspace
 if TYPE_CHECKING:
     from vdistill.encoder import DualEncoder
     from vdistill.trunk_cache import TrunkCache
+
+Encoders = tuple[tuple[FileFacts, ...], tuple[FileFacts, ...]]  # the files of the text's and of the pictures'
 
 FEW = 200  # pictures; loading torch and the model takes as long as embedding so many without them
 
@@ -70,24 +73,19 @@ def build(
     """
     from vdistill.index.export import export_image_encoder, export_text_encoder
 
-    started = time.monotonic()
-    folder = workspace.index
-    with workspace.lock("index"), ExitStack() as stack:
-        entries, store = _old(folder, model, stack)
-        pending = stack.enter_context(Pending.of(workspace.cache, encoder))
-        base = _blank(entries, catalog, encoder, dtype, made_from, seed)
-        made = write(folder, model, base, store, Source(catalog, encoder, pending, trunk), progress)
-        assert made is not None
+    def exports() -> Encoders:
         texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder)
-        known = entries.values()
-        entry = replace(
-            made.entry,
-            text_encoder=exported(folder, "text_encoder", encoder.text_fingerprint, known, texts),
-            image_encoder=exported(folder, "image_encoder", encoder.fingerprint, known, pictures),
+        known = run.entries.values()
+        return (
+            exported(run.folder, "text_encoder", encoder.text_fingerprint, known, texts),
+            exported(run.folder, "image_encoder", encoder.fingerprint, known, pictures),
         )
-        publish(folder, model, entries, entry)
-        pending.remove()
-    return _report(model, made, entry, started)
+
+    with _Run.of(workspace, model) as run, Pending.of(workspace.cache, encoder) as pending:
+        base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
+        report = run.publish(base, Source(catalog, encoder, pending, trunk), exports, progress)
+    assert report is not None
+    return report
 
 
 def refresh(
@@ -106,25 +104,50 @@ def refresh(
     there are more, or the index is missing, damaged or of something else.
     Raises VdistillError as `build` does.
     """
-    started = time.monotonic()
-    folder = workspace.index
-    with workspace.lock("index"), ExitStack() as stack:
-        entries, store = _old(folder, model, stack)
-        if store is None or (store.entry.made_from, store.entry.dtype) != (made_from, dtype):
+    with _Run.of(workspace, model) as run:
+        old = run.store.entry if run.store else None
+        if old is None or (old.made_from, old.dtype) != (made_from, dtype):
             return None
-        encoder = Exported.of(folder, store.entry)
+        encoder = Exported.of(run.folder, old)
         if encoder is None:
             return None
-        pending = stack.enter_context(Pending.of(workspace.cache, encoder))
-        base = _blank(entries, catalog, encoder, dtype, made_from, seed)
-        made = write(folder, model, base, store, Source(catalog, encoder, pending, few=FEW), progress)
+        base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
+        with Pending.of(workspace.cache, encoder) as pending:
+            source = Source(catalog, encoder, pending, few=FEW)
+            return run.publish(base, source, lambda: (old.text_encoder, old.image_encoder), progress)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One build under way, and the index before it."""
+
+    folder: Path
+    model: str
+    entries: dict[str, Entry]
+    store: Store | None
+    started: float
+
+    @classmethod
+    @contextmanager
+    def of(cls, workspace: Workspace, model: str) -> Iterator[_Run]:
+        """Nobody else builds meanwhile. Raises VdistillError where somebody does."""
+        started = time.monotonic()
+        with workspace.lock("index"), ExitStack() as stack:
+            entries, store = _old(workspace.index, model, stack)
+            yield cls(workspace.index, model, entries, store, started)
+
+    def publish(
+        self, base: Entry, source: Source, exports: Callable[[], Encoders], progress: Progress | None
+    ) -> IndexReport | None:
+        """Write what is new and put it in place of the old; None where `source` allows only a few new pictures."""
+        made = write(self.folder, self.model, base, self.store, source, progress)
         if made is None:
             return None
-        old = store.entry
-        entry = replace(made.entry, text_encoder=old.text_encoder, image_encoder=old.image_encoder)
-        publish(folder, model, entries, entry)
-        pending.remove()
-    return _report(model, made, entry, started)
+        texts, pictures = exports()
+        entry = replace(made.entry, text_encoder=texts, image_encoder=pictures)
+        publish(self.folder, self.model, self.entries, entry)
+        source.pending.remove()
+        return _report(self.model, made, entry, self.started)
 
 
 def _old(folder: Path, model: str, stack: ExitStack) -> tuple[dict[str, Entry], Store | None]:

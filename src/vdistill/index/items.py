@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.index.manifest import REMEDY
+from vdistill.words import words_of
 
 T = TypeVar("T")
 
@@ -107,14 +108,6 @@ class Items:
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
-
-
-def words_of(metadata: Mapping[str, Any]) -> str:
-    """What text search reads of an item: the texts among its metadata, also those in lists."""
-    found: list[str] = []
-    for value in metadata.values():
-        found += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-    return "\n".join(found)
 
 
 def describe(connection: sqlite3.Connection) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from vdistill.errors import ImageError
 from vdistill.images import quiet
 from vdistill.records import Hit
-from vdistill.thumbnails import thumbnail
+from vdistill.thumbnails import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,7 @@ def _cards(hits: Sequence[Hit]) -> tuple[Card, ...]:
 
 
 def _card(hit: Hit) -> Card:
-    picture, missing = None, ""
-    try:
-        picture = thumbnail(hit.path)
-    except ImageError as error:
-        missing = error.message
+    picture, missing = shown(hit.path)
     title = str(hit.metadata.get("title") or hit.metadata.get("name") or hit.id)
     details = tuple(
         f"{name}: {value}"

