@@ -29,6 +29,18 @@ def test_a_small_budget_uses_few_pools():
     assert len(pools(ITEMS, Plan(4, 8, 64, 0))) == 4
 
 
+def test_many_queries_use_more_pools_than_one_has_calls():
+    few, plenty = Plan(3, 8, 64, 0, queries=50), Plan(3, 8, 64, 0, queries=300)
+    assert len(pools(ITEMS, few)) == 50 * 3 * 8 // (4 * 64) == 4
+    shared = pools(ITEMS, plenty)
+    assert len(shared) == 10
+    seen = Counter(
+        item for n in range(300) for group in training_groups(f"q{n}", shared, plenty) for item in group.items
+    )
+    assert len(seen) == 640, "each query has three pools, and all queries together have all"
+    assert min(seen.values()) >= 3
+
+
 def test_calls_of_a_query_are_spread_over_all_pools_and_repeat_no_image():
     groups = training_groups("q", pools(ITEMS, PLAN), PLAN)
     assert len(groups) == 40

@@ -124,7 +124,7 @@ def _plan(settings: LabelSettings, query_count: int) -> Plan:
     if settings.images_per_call < 2:
         raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
     calls = CALLS_PER_QUERY if settings.budget is None else max(1, settings.budget // max(query_count, 1))
-    return Plan(calls, settings.images_per_call, settings.pool, settings.seed)
+    return Plan(calls, settings.images_per_call, settings.pool, settings.seed, query_count)
 
 
 def _affordable(asked: Sequence[Query], settings: LabelSettings, plan: Plan) -> list[Query]:

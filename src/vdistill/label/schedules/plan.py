@@ -14,12 +14,13 @@ from vdistill.records import Judgment
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a budget is laid out."""
+    """How a budget is laid out. `queries` is how many share it."""
 
     calls_per_query: int
     images_per_call: int
     pool_size: int
     seed: int
+    queries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,19 @@ from vdistill.label.schedules.plan import Group, Plan, generator
 # the mass of what does not fit, a student has to learn more than among what fits about equally well.
 GUIDED_IMAGES, GUIDED_SHARE = 1, 0.05
 
+SHOWN = 4  # times an image is shown, at least, before more images are worth more
+
 
 def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
-    """Cut the training items into shuffled pools; no more pools than a query has calls, so that each can be used."""
+    """Cut the training items into shuffled pools; no more of them than all queries together show each image SHOWN times.
+
+    A query may have fewer calls than there are pools: others fill the rest.
+    """
     rng = generator(plan.seed, "pools")
     shuffled = [items[i] for i in rng.permutation(len(items))]
     size = max(plan.pool_size, plan.images_per_call)
-    count = max(1, min(round(len(items) / size) or 1, plan.calls_per_query))
+    slots = plan.queries * plan.calls_per_query * plan.images_per_call
+    count = max(1, min(round(len(items) / size), max(plan.calls_per_query, slots // (SHOWN * size))))
     used = shuffled[: count * size] if len(items) > count * size * 1.5 else shuffled
     return [list(part) for part in np.array_split(np.array(used, dtype=object), count)]
 
