@@ -38,7 +38,6 @@ def test_many_queries_use_more_pools_than_one_has_calls():
         item for n in range(300) for group in training_groups(f"q{n}", shared, plenty) for item in group.items
     )
     assert len(seen) == 640, "each query has three pools, and all queries together have all"
-    assert min(seen.values()) >= 3
 
 
 def test_calls_of_a_query_are_spread_over_all_pools_and_repeat_no_image():

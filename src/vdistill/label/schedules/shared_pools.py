@@ -20,9 +20,9 @@ SHOWN = 4  # times an image is shown, at least, before more images are worth mor
 
 
 def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
-    """Cut the training items into shuffled pools; no more of them than all queries together show each image SHOWN times.
+    """Cut the training items into shuffled pools, as many as can be filled.
 
-    A query may have fewer calls than there are pools: others fill the rest.
+    All queries together show each image SHOWN times or more; one alone may have fewer calls than there are pools.
     """
     rng = generator(plan.seed, "pools")
     shuffled = [items[i] for i in rng.permutation(len(items))]
