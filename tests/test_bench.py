@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from indexes import index_of
 from vdistill import metrics
 from vdistill.bench import runs
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
+from vdistill.bench.machine import machine
+from vdistill.bench.recall_speed import Build, Point, recall_speed
 from vdistill.bench.report import Around, render, write_report
-from vdistill.bench.speed import Speed, machine
+from vdistill.bench.speed import Speed
 from vdistill.bench.table import bench_table
 from vdistill.database import Database
 from vdistill.errors import VdistillError
@@ -247,7 +250,10 @@ class Links(HTMLParser):
 
 def test_the_page_holds_everything_itself(judged, models, workspace, tmp_path):
     path = tmp_path / "reports" / "bench.html"
-    speed = Speed("student", 120, 3.0, 1.0, 0.4, 1_000_000, machine())
+    points = (Point(None, 1.0, 900.0, True), Point(16, 0.93, 2000.0, False), Point(64, 0.99, 1500.0, False))
+    speed = Speed(
+        "student", 120, 3.0, 1.0, 0.4, None, 80.0, Build(120, 5e3), points, 10**6, {"vectors": 10**5}, machine()
+    )
     report = bench(models, judged, gates=parse_gates(["mpr=0.5"]))
     epochs = [{"epoch": n, "loss": 2 - n / 10, "validation_ndcg@10": n / 10} for n in range(1, 5)]
     kept = [runs.keep(workspace, report, "x", number) for number in (10, 20)]
@@ -257,13 +263,29 @@ def test_the_page_holds_everything_itself(judged, models, workspace, tmp_path):
     links = Links()
     links.feed(page)
     assert links.outside == []
-    assert links.tags.count("svg") == 5
+    assert links.tags.count("svg") == 6
     assert not {"script", "link", "img", "iframe", "image"} & set(links.tags)
     assert len(links.ids) == len(set(links.ids))
     assert "@import" not in page
     assert "url(http" not in page
     assert report.verdict.replace("+", "&#43;") in page or report.verdict in page
     assert len(page) < 500_000
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_ways_to_search_are_held_against_the_exact_answer(tmp_path, monkeypatch, graph):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(600, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with index_of(tmp_path, vectors, graph=graph) as searcher:
+        points, build = recall_speed(searcher.store, vectors[:20])
+        assert [point.width for point in points] == [None, 16, 32, 64, 128, 256]
+        assert [point.width for point in points if point.used] == [64 if graph else None]
+        assert points[0].recall == 1
+        assert points[-1].recall > 0.95
+        assert min(point.queries_per_second for point in points) > 0
+        assert build.vectors == 600
+        assert all(shard.index.expansion_search == 64 for shard in searcher.store.shards), "as it was before"
 
 
 def test_an_unwritable_page_is_an_error(judged, models, tmp_path):

@@ -222,6 +222,19 @@ def test_another_model_stands_in_the_table(home, siglip_folder):
     assert "nothing" in error
 
 
+def test_speed_is_measured_with_the_parts_of_a_search(home):
+    done = vdistill("bench", "--speed", "--json", "--report", "speed.html", cwd=home)
+    assert done.code == 0, done.err
+    speed = done.json["speed"]
+    assert speed["images_per_second"] > 0
+    assert 10**7 < speed["cold_query_bytes"] < 5 * 10**8, "of the query alone, not of this process"
+    assert sum(speed["disk_bytes"].values()) == speed["index_bytes"]
+    assert speed["recall"][0]["width"] is None
+    page = (home / "speed.html").read_text()
+    assert "Recall and speed of ways to search" in page
+    assert "pictures a second" in page
+
+
 def test_history_of_nothing_is_an_error(home, tmp_path):
     create(tmp_path / ".vdistill")
     error, hint = errors(vdistill("bench", "--history", cwd=tmp_path))

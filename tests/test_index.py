@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shop import errors, vdistill_process
 from vdistill.catalog import scan
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
@@ -443,3 +444,15 @@ def test_a_tokenizer_that_cannot_be_exported_is_named(clip_encoder, tmp_path):
     odd = dataclasses.replace(clip_encoder, tokenizer=HomemadeTokenizer())
     with pytest.raises(VdistillError, match="HomemadeTokenizer"):
         export_text_encoder(odd, tmp_path / "text")
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit")
+@pytest.mark.parametrize("most", [1_000, 10_000])
+def test_a_disk_that_refuses_is_one_line_and_the_old_index_answers(indexed, tmp_path, catalog, clip_folder, most):
+    index = ("index", catalog, "--backbone", clip_folder, "--model", "backbone", "--workspace", indexed.root)
+    refused = vdistill_process(*index, "--dtype", "f32", cwd=tmp_path, prefix=["prlimit", f"--fsize={most}"])
+    message, hint = errors(refused)
+    assert message.startswith("error: cannot write")
+    assert "free space" in hint
+    assert len(vectors_by_id(indexed)) == 24
+    assert not list(indexed.index.glob(".*")), "nothing half written stays"

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shop import vdistill
@@ -11,6 +12,7 @@ from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import metadata, open_teacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Item, Question, ShownImage
+from vdistill.words import Bm25
 
 ITEMS = [
     Item("can.jpg", Path("can.jpg"), {"title": "watering can", "description": "for beds and pots", "price": 9}),
@@ -98,3 +100,11 @@ def test_minilm_understands_what_words_do_not_say():
     ])  # fmt: skip
     assert garden.probabilities[1] > 0.6
     assert kitchen.probabilities[0] > 0.6
+
+
+def test_text_search_over_nothing_finds_nothing():
+    assert Bm25(["", "the of and"]).empty
+    assert Bm25(["", ""]).scores("red mug").tolist() == [0, 0]
+    search = Bm25(["red mug", "blue mug", "garden chair"])
+    assert np.argmax(search.scores("something red")) == 0
+    assert search.scores("the").tolist() == [0, 0, 0]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,12 +96,12 @@ def create(root: Path) -> Workspace:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into one clear line."""
+    """Turn the refusals of the operating system, and of SQLite on a full disk, into one clear line."""
     try:
         yield
-    except OSError as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise VdistillError(
-            f"cannot write {target}: {error.strerror or error}",
+            f"cannot write {target}: {getattr(error, 'strerror', None) or error}",
             hint="check the permissions and the free space; what was written before is intact",
         ) from error
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from vdistill.bench.recall_speed import Point
     from vdistill.bench.runs import Run
 
 # Drawn in these, and then replaced by what the page's style sheet says.
@@ -74,6 +75,34 @@ def winner_curve(report: BenchReport) -> str:
     return _svg("winner", "Share of queries whose winner is among the first r", (5.2, 3.6), draw)
 
 
+def recall_speed(points: Sequence[Point]) -> str:
+    """Recall@10 and queries a second of a full scan and of the widths of a graph; one SVG element."""
+
+    def draw(axes: Axes) -> None:
+        for name, colour, some in (
+            ("graph, by width", "backbone", [point for point in points if point.width]),
+            ("every vector", "student", [point for point in points if point.width is None]),
+        ):
+            axes.plot([], [], "o-" if len(some) > 1 else "o", color=_COLOURS[colour], label=name)
+            axes.plot([point.recall for point in some], [point.queries_per_second for point in some],
+                      color=_COLOURS[colour])  # fmt: skip
+            for point in some:
+                axes.plot(point.recall, point.queries_per_second, "o", color=_COLOURS[colour], markersize=8,
+                          fillstyle="full" if point.used else "none")  # fmt: skip
+                if point.width:
+                    axes.annotate(str(point.width), (point.recall, point.queries_per_second), (-9, -4), ha="right",
+                                  textcoords="offset points")  # fmt: skip
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_minor_formatter("{x:,.0f}")
+        axes.set_xlim(min(min(point.recall for point in points) - 0.02, 0.9), 1.005)
+        axes.set_xlabel("recall@10")
+        axes.set_ylabel("queries a second")
+        axes.legend(loc="lower left")
+
+    return _svg("recall", "Recall and speed of ways to search", (5.2, 3.2), draw)
+
+
 def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
     """Losses and validation nDCG@10 over the epochs of the student's training; one SVG element."""
 
@@ -82,9 +111,11 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
         axes.plot(epochs, [figures["loss"] for figures in history], color=_COLOURS["backbone"], label="loss (nats)")
         axes.set_xlabel("epoch")
         axes.set_ylabel("preference loss (nats)")
-        if any("validation_ndcg@10" in figures for figures in history):
+        values = np.array([figures.get("validation_ndcg@10", np.nan) for figures in history])
+        if np.isfinite(values).any():
             right = axes.twinx()
-            values = [figures.get("validation_ndcg@10", np.nan) for figures in history]
+            if np.isnan(values[-1]):  # training ended on all judgments
+                axes.axvspan(epochs[np.isfinite(values).nonzero()[0][-1]], epochs[-1], color=_INK, alpha=0.08, lw=0)
             right.plot(epochs, values, color=_COLOURS["student"], label="validation nDCG@10")
             right.set_ylabel("validation nDCG@10", color=_COLOURS["student"])
             right.spines["right"].set_visible(True)

@@ -97,8 +97,16 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
         "For how many queries the judge's winner is among a model's first so many pictures. "
         "Higher and further left is better.",
     )
+    if around.speed:
+        yield (
+            plots.recall_speed(around.speed.recall),
+            "What searches find of the exact ten nearest, and how fast. Filled: what vdistill query does.",
+        )
     if len(around.history) > 1:
-        yield plots.learning_curve(around.history), "The student's training: what it learned, and how well it held."
+        yield (
+            plots.learning_curve(around.history),
+            "The student's training. Shaded: at the end all judgments train, those that validated before too.",
+        )
     comparable = [run for run in around.runs if run.judged_by == report.heldout.judged_by]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."

@@ -1,11 +1,11 @@
-"""`bench --speed`: how long a search takes here, and on what kind of machine."""
+"""`bench --speed`: how long everything takes here, and on what kind of machine."""
 
 from __future__ import annotations
 
-import os
-import platform
+import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,34 +13,43 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from vdistill.bench import watched
+from vdistill.bench.machine import Machine, machine
+from vdistill.bench.recall_speed import Build, Point, recall_speed
 from vdistill.errors import VdistillError
+from vdistill.index.items import Row
+from vdistill.index.pending import Pending
+from vdistill.index.vectors import BATCH, Embedder
 
 if TYPE_CHECKING:
+    from vdistill.index.vectors import PictureModel
     from vdistill.query.search import Searcher
 
 WARM_QUERIES = 100
 COLD_STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where it was measured. `memory_bytes` is None where the system does not tell."""
-
-    cpu: str
-    cores: int
-    memory_bytes: int | None
+EMBEDDED = 3 * BATCH  # pictures
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Medians of a warm query's parts (`…_ms`) and of a whole process (`cold_query_s`); the index with its encoders."""
+    """What was measured.
+
+    encode_ms, search_ms: medians of a warm query.  cold_query_s, cold_query_bytes: of a whole process, its most memory;
+    None where the system does not tell.  images_per_second: from file to vector; None where no picture can be read.
+    build: of a graph.  recall: ways to search.  index_bytes: on disk with its encoders; disk_bytes: of each part.
+    """
 
     model: str
     items: int
     encode_ms: float
     search_ms: float
     cold_query_s: float
+    cold_query_bytes: int | None
+    images_per_second: float | None
+    build: Build
+    recall: tuple[Point, ...]
     index_bytes: int
+    disk_bytes: dict[str, int]
     machine: Machine
 
     def to_json(self) -> dict[str, Any]:
@@ -49,41 +58,52 @@ class Speed:
 
     def facts(self) -> dict[str, str]:
         """The same for people."""
-        memory = self.machine.memory_bytes
+        memory = f", {self.cold_query_bytes / 2**20:,.0f} MiB of memory" if self.cold_query_bytes else ""
+        parts = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.disk_bytes.items())
+        embedding = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f} pictures a second"
         return {
+            "embedding": embedding,
+            "building a graph": f"{self.build.adds_per_second:,.0f} vectors a second (of {self.build.vectors:,})",
             "a query": f"{self.encode_ms + self.search_ms:.1f} ms ({self.encode_ms:.1f} to encode the text, "
             f"{self.search_ms:.1f} to search {self.items:,} pictures)",
-            "a cold query": f"{self.cold_query_s:.2f} s, the whole process",
-            "index": f"{self.index_bytes / 1e6:,.1f} MB with its encoders",
-            "machine": f"{self.machine.cpu}, {self.machine.cores} cores"
-            + (f", {memory / 2**30:.0f} GiB" if memory else ""),
+            "a cold query": f"{self.cold_query_s:.2f} s, the whole process{memory}",
+            "recall@10": _recall(self.recall),
+            "index": f"{self.index_bytes / 1e6:,.1f} MB on disk ({parts})",
+            "machine": self.machine.describe(),
         }
 
 
-def measure(searcher: Searcher, workspace: Path, queries: Sequence[str]) -> Speed:
-    """Search for `queries` (at least one, up to WARM_QUERIES are used) in the open index, and once more from cold.
+def measure(searcher: Searcher, encoder: PictureModel, workspace: Path, queries: Sequence[str]) -> Speed:
+    """Search for `queries` (at least one, up to WARM_QUERIES are used), warm and from cold; embed; build a graph.
 
-    workspace: the folder that a fresh `vdistill query` is to use. Raises VdistillError where that fails.
+    encoder: what embeds the pictures.  workspace: the folder that a fresh `vdistill query` is to use.
+    Raises VdistillError where that fails.
     """
     texts = list(queries[:WARM_QUERIES])
     _warm(searcher, texts[0])  # the first call loads the encoder
     warm = [_warm(searcher, text) for text in texts]
     cold = [_cold(workspace, searcher.model, texts[0]) for _ in range(COLD_STARTS)]
+    points, build = recall_speed(searcher.store, searcher.encode(texts))
+    entry = searcher.manifest
+    parts = {
+        "vectors": [file for shard in entry.shards for file in shard.files],
+        "items": [entry.items],
+        "encoders": [*entry.text_encoder, *entry.image_encoder],
+    }
     return Speed(
         model=searcher.model,
         items=len(searcher),
         encode_ms=round(1e3 * median(encode for encode, _ in warm), 3),
         search_ms=round(1e3 * median(search for _, search in warm), 3),
-        cold_query_s=round(median(cold), 3),
-        index_bytes=sum(file.bytes for file in searcher.manifest.files),
+        cold_query_s=round(median(seconds for seconds, _ in cold), 3),
+        cold_query_bytes=max((peak for _, peak in cold if peak is not None), default=None),
+        images_per_second=_embedding(searcher, encoder),
+        build=build,
+        recall=tuple(points),
+        index_bytes=sum(file.bytes for file in entry.files),
+        disk_bytes={name: sum(file.bytes for file in files) for name, files in parts.items()},
         machine=machine(),
     )
-
-
-def machine() -> Machine:
-    """This machine: the CPU's name, the cores this process may use, the memory."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(_cpu_name(), usable, _memory())
 
 
 def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
@@ -95,30 +115,39 @@ def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
     return encoded - started, time.perf_counter() - encoded
 
 
-def _cold(workspace: Path, model: str, text: str) -> float:
-    """Seconds of a whole `vdistill query`."""
-    command = [sys.executable, "-m", "vdistill", "query", "--model", model, "--json", "--quiet"]
-    started = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--workspace", str(workspace), "--", text], capture_output=True, text=True, check=False
-    )
+def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
+    """Seconds of a whole `vdistill query`, and the most memory that it took in bytes."""
+    command = [sys.executable, watched.__file__, sys.executable, "-m", "vdistill", "query", "--model", model, "--json"]
+    command += ["--quiet", "--workspace", str(workspace), "--", text]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[0]
         raise VdistillError(f"a cold query failed: {reason}", hint="run `vdistill query` by hand to see why")
-    return time.perf_counter() - started
+    found = json.loads(done.stdout)
+    return found["seconds"], found["peak"]
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+def _embedding(searcher: Searcher, encoder: PictureModel) -> float | None:
+    """Pictures a second from file to vector, after a first batch that warms up; None where none can be read."""
+    wanted = EMBEDDED + BATCH
+    names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
+    rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
+    with tempfile.TemporaryDirectory() as folder, Pending.of(Path(folder), encoder) as pending:
+        batches = Embedder(searcher.catalog_root, encoder, None, pending).embedded(rows)
+        next(batches)
+        started = time.perf_counter()
+        done = sum(len(found) for found, _, _ in batches)
+        seconds = time.perf_counter() - started
+    return round(done / seconds, 1) if done else None
 
 
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+def _recall(points: Sequence[Point]) -> str:
+    """What the search that is used finds, and what the others would."""
+
+    def one(point: Point) -> str:
+        how = "comparing with every vector" if point.width is None else f"a graph of width {point.width}"
+        return f"{point.recall:.3f} at {point.queries_per_second:,.0f} a second, {how}"
+
+    used = next(point for point in points if point.used)
+    other = next((point for point in points if point.width and point.recall >= 0.95 and not point.used), None)
+    return one(used) + (f"; {one(other)}" if other and used.width is None else "")

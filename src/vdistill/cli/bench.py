@@ -39,7 +39,9 @@ def bench(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Reword the queries and spoil the pictures, and measure again.")
     ] = False,
-    speed: Annotated[bool, typer.Option("--speed", help="Measure query latency and size on this machine too.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Measure embedding, indexing, search, memory and disk on this machine too.")
+    ] = False,
     backbone: BackboneOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     fail_under: Annotated[
@@ -88,7 +90,7 @@ def bench(
     info = read_info(workspace)
     made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
     kept = runs.keep(workspace, found, *made_from)
-    speeds = _speeds(list(searchers.values())[-1], workspace, found) if speed else None
+    speeds = _speeds(list(searchers.values())[-1], workspace, source, found) if speed else None
     facts = {"backbone": source} | (info.facts if info else {})
     _write(session, workspace, facts, found, speeds, report, junit, summary)
     if as_json:
@@ -129,10 +131,12 @@ def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "Be
     return replace(found, changes=tuple(robustness(found.heldout, searchers, found.values, found.seed)))
 
 
-def _speeds(searcher: "Searcher", workspace: "Workspace", found: "BenchReport") -> "Speed":
+def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":
     from vdistill.bench.speed import measure
+    from vdistill.student import open_model
 
-    return measure(searcher, workspace.root, found.heldout.queries)
+    encoder = open_model(workspace, searcher.model, backbone)
+    return measure(searcher, encoder, workspace.root, found.heldout.queries)
 
 
 def _write(

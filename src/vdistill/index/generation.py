@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +60,7 @@ def write(
     name = f"{model}-{base.generation}"
     first_key = store.entry.next_key if store and reusable else 0
     items = f"items-{name}.db"
-    with _disk(folder), Draft(folder / items, store.items.path if store else None, first_key) as draft:
+    with writing(folder), Draft(folder / items, store.items.path if store else None, first_key) as draft:
         skipped = [*catalog.skipped, *draft.plan(catalog, reusable)]
         if source.few is not None and draft.count_fresh() > source.few:
             return None
@@ -77,16 +75,6 @@ def write(
         facts = FileFacts.of(folder, items)
     entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=facts)
     return Generation(entry, counts, tuple(skipped))
-
-
-@contextlib.contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """Turn what a full or failing disk makes of files and of SQLite into one clear line."""
-    with writing(folder):
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise OSError(str(error)) from error
 
 
 def _reusable(old: Entry, base: Entry) -> bool:

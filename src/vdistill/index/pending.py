@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill.errors import VdistillError
 from vdistill.workspace import writing
 
 if TYPE_CHECKING:
@@ -52,11 +51,8 @@ class Pending:
     def add(self, sha256: Sequence[str], vectors: np.ndarray) -> None:
         """Keep (n, dim) float32. Raises VdistillError where the disk refuses."""
         rows = [(key, vector.astype("<f4").tobytes()) for key, vector in zip(sha256, vectors, strict=True)]
-        try:
-            with self._lock, self._db:
-                self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-        except sqlite3.Error as error:
-            raise VdistillError(f"cannot write {self._path}: {error}", hint="check the free space") from error
+        with writing(self._path), self._lock, self._db:
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def get(self, sha256: Sequence[str]) -> np.ndarray:
         """(n, dim) float32, of pictures that are all here."""

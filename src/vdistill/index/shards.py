@@ -26,7 +26,8 @@ DTYPES = {"bf16": 2, "f16": 2, "i8": 1, "f32": 4}  # bytes a number
 
 FLAT = 20_000  # vectors; up to here a full scan takes a millisecond and misses nothing
 LIMIT = 1_000_000  # vectors in a file: what a build holds in memory
-_CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 16, 128, 64
+WIDTH = 64  # candidates kept while a graph is walked
+_CONNECTIVITY, _EXPANSION_ADD = 16, 128
 # A file that is only ever scanned needs no graph: with the least that USearch takes adding costs a fiftieth.
 _NO_GRAPH = {"connectivity": 2, "expansion_add": 1}
 
@@ -182,7 +183,7 @@ def _usearch(dim: int, dtype: str, **options: Any) -> Index:
     import onnxruntime  # noqa: F401
     from usearch.index import Index
 
-    return Index(ndim=dim, metric=METRICS[dtype], dtype=dtype, expansion_search=_EXPANSION_SEARCH, **options)
+    return Index(ndim=dim, metric=METRICS[dtype], dtype=dtype, expansion_search=WIDTH, **options)
 
 
 def _mapped(path: Path, count: int, dim: int, dtype: str) -> mmap.mmap:

@@ -57,6 +57,12 @@ class Store:
         best = np.argsort(-scores, kind="stable")[:count]
         return keys[best], scores[best]
 
+    def widen(self, width: int) -> None:
+        """Keep so many candidates while graphs are walked: more are slower and miss less."""
+        with self._lock:
+            for shard in self.shards:
+                shard.index.expansion_search = width
+
     def scores(self, keys: np.ndarray, found: np.ndarray, vector: np.ndarray) -> np.ndarray:
         """(n,) cosines, float32, of what `nearest` found.
 

@@ -99,6 +99,11 @@ class Searcher:
         self._store.close()
 
     @property
+    def store(self) -> Store:
+        """The open index itself."""
+        return self._store
+
+    @property
     def manifest(self) -> Entry:
         """The facts of this index: fingerprints, catalog, count, precision and more."""
         return self._store.entry

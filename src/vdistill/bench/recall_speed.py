@@ -1,0 +1,96 @@
+"""How much of the exact answer a search finds, and how fast: the index as it is, and its graph at several widths."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from vdistill.index.shards import FLAT, WIDTH, Shard, ShardWriter
+from vdistill.index.store import Store
+
+K = 10
+WIDTHS = (16, 32, WIDTH, 128, 256)  # candidates kept while a graph is walked
+MOST_QUERIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A way to search. `width` is None for a full scan; `used` marks what `vdistill query` does."""
+
+    width: int | None
+    recall: float
+    queries_per_second: float
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How fast vectors are put into a graph, and of how many that was measured."""
+
+    vectors: int
+    adds_per_second: float
+
+
+def recall_speed(store: Store, queries: np.ndarray) -> tuple[list[Point], Build]:
+    """Searches for unit vectors (q, dim), one after the other, with the recall@10 of each way to search.
+
+    Up to FLAT vectors an index has no graph: one is built aside, to show what it would be like. Of a larger index FLAT
+    vectors are built again, to time that.
+    """
+    asked = queries[:MOST_QUERIES]
+    flat = not any(shard.facts.graph for shard in store.shards)
+    keys = np.array([row.key for row in store.items.rows()], np.uint64) if flat else store.items.some_keys(FLAT)
+    with tempfile.TemporaryDirectory() as folder:
+        shard, build = _built(store, keys, Path(folder))
+        try:
+            graph = Store(Path(folder), store.entry, (shard,), store.items) if flat else store
+            return _points(store, graph, asked), build
+        finally:
+            shard.close()
+
+
+def _built(store: Store, keys: np.ndarray, folder: Path) -> tuple[Shard, Build]:
+    vectors, entry = store.vectors(keys), store.entry
+    writer = ShardWriter(folder, "trial", entry.dim, entry.dtype, graph=True)
+    started = time.perf_counter()
+    writer.add(keys, vectors)
+    seconds = time.perf_counter() - started
+    (facts,) = writer.finish()
+    return Shard.open(folder, facts, entry.dim, entry.dtype), Build(len(keys), round(len(keys) / max(seconds, 1e-9), 1))
+
+
+def _points(store: Store, graph: Store, queries: np.ndarray) -> list[Point]:
+    """The scan of `store`, and the widths of `graph`, which may be the same."""
+    truth = [graph.nearest(vector, K, exact=True)[0] for vector in queries]
+    _, scan = _timed(lambda vector: store.nearest(vector, K, exact=True)[0], queries)
+    points = [Point(None, 1.0, scan, used=graph is not store)]
+    try:
+        for width in WIDTHS:
+            graph.widen(width)
+            found, rate = _timed(lambda vector: graph.nearest(vector, K, exact=False)[0], queries)
+            points.append(Point(width, _recall(found, truth), rate, used=graph is store and width == WIDTH))
+    finally:
+        graph.widen(WIDTH)
+    return points
+
+
+def _timed(search: Callable[[np.ndarray], np.ndarray], queries: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """What is found for each query, and how many a second by the median."""
+    search(queries[0])  # what is read from disk for the first time is another question
+    found, seconds = [], []
+    for vector in queries:
+        started = time.perf_counter()
+        found.append(search(vector))
+        seconds.append(time.perf_counter() - started)
+    return found, round(1 / max(median(seconds), 1e-9), 1)
+
+
+def _recall(found: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
+    pairs = zip(found, truth, strict=True)
+    return float(np.mean([len(np.intersect1d(one, whole)) / len(whole) for one, whole in pairs]))

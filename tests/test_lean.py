@@ -1,0 +1,85 @@
+"""Embedding in bf16 on a CPU: near to float32 for each kind of model; several devices keep the order."""
+
+import copy
+import dataclasses
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vdistill.encoder import DualEncoder
+from vdistill.index.items import Row
+from vdistill.index.pending import Pending
+from vdistill.index.vectors import BATCH, Embedder
+from vdistill.lean import Lean
+
+PARTS = ("vision_model", "visual_projection")
+
+
+def noise(encoder, count=20):
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(count)]
+    return encoder.preprocessing.stack([encoder.preprocessing.compact(one) for one in pictures])
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "siglip2", "vision_text", "chinese_clip", "altclip"])
+def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, request):
+    encoder = DualEncoder.load(str(request.getfixturevalue(f"{name}_folder")), device="cpu", precision="bf16")
+    exact = dataclasses.replace(encoder, precision="fp32")
+    before = copy.deepcopy(encoder.model.state_dict())
+    inputs = noise(encoder)
+    (lean,) = encoder.copies()
+    assert isinstance(lean, Lean)
+    found, wanted = lean.encode_images(inputs), exact.encode_images(inputs)
+    assert found.dtype == np.float32
+    assert (found * wanted).sum(axis=1).min() > 0.999
+    assert not np.array_equal(found, wanted), "it was bf16"
+    assert all(torch.equal(before[key], value) for key, value in encoder.model.state_dict().items())
+    assert lean.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
+
+
+def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
+    encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
+    inputs = noise(encoder)
+    packed = Lean.of(encoder, PARTS).encode_images(inputs)
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    plain = Lean.of(encoder, PARTS).encode_images(inputs)
+    assert (packed * plain).sum(axis=1).min() > 0.9999
+
+
+class Slow:
+    """A picture model on one of three devices, slower on some; a vector tells the picture's own brightness."""
+
+    precision, dim, fingerprint, text_fingerprint, on_cpu = "fp32", 2, "slow", "text", False
+
+    def __init__(self, preprocessing, used, number=0):
+        self.preprocessing, self.used, self.number = preprocessing, used, number
+
+    def copies(self):
+        return [Slow(self.preprocessing, self.used, number) for number in range(3)]
+
+    def encode_images(self, inputs):
+        self.used.append((self.number, threading.get_ident()))
+        time.sleep(0.02 * (3 - self.number))
+        light = next(iter(inputs.values())).reshape(len(next(iter(inputs.values()))), -1).astype(float).mean(axis=1)
+        return np.stack([np.cos(light), np.sin(light)], axis=1).astype(np.float32)
+
+
+def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_encoder):
+    count = 5 * BATCH + 7
+    for number in range(count):
+        Image.new("L", (32, 32), number % 256).save(tmp_path / f"{number:04}.png")
+    used = []
+    model = Slow(clip_encoder.preprocessing, used)
+    rows = [Row(number, f"{number:04}.png", f"{number:04}.png", f"{number:064}", 0, 0, "{}") for number in range(count)]
+    with Pending.of(tmp_path / "cache", model) as pending:
+        batches = list(Embedder(tmp_path, model, None, pending).embedded(rows))
+    assert [row.key for found, _, _ in batches for row in found] == list(range(count))
+    vectors = np.stack([vector for _, found, _ in batches for vector in found])
+    assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each picture has its own vector"
+    assert np.array_equal(vectors[256:], vectors[: count - 256]), "equal pictures the same, wherever they were embedded"
+    assert {number for number, _ in used} == {0, 1, 2}
+    assert len({thread for _, thread in used}) == 3
