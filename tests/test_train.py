@@ -243,6 +243,17 @@ def test_only_the_layers_asked_for_are_trained(home, clip_folder, layers):
     assert all(name.startswith(allowed) for name in changed)
 
 
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit")
+def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home):
+    trained(home)
+    before = weights(home)
+    done = vdistill_process(*TRAIN, "--rank", 64, cwd=home, prefix=["prlimit", "--fsize=60000"])
+    message, hint = errors(done)
+    assert message.startswith("error: cannot write")
+    assert "free space" in hint
+    assert weights(home) == before
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
     trained(home, "--epochs", 1)
     before = weights(home)

@@ -96,10 +96,14 @@ def create(root: Path) -> Workspace:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn the refusals of the operating system, and of SQLite on a full disk, into one clear line."""
+    """Turn the refusals of the operating system, as they are or as SQLite and safetensors word them, into one line."""
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as error:
+    except Exception as error:
+        from safetensors import SafetensorError  # few processes write tensors
+
+        if not isinstance(error, OSError | sqlite3.OperationalError | SafetensorError):
+            raise
         raise VdistillError(
             f"cannot write {target}: {getattr(error, 'strerror', None) or error}",
             hint="check the permissions and the free space; what was written before is intact",
