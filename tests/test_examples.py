@@ -1,15 +1,26 @@
 """The gift shop is what its README says; the whole pipeline runs on real photographs."""
 
+import importlib
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from shop import vdistill
+from vdistill.label.teachers import open_teacher
+from vdistill.label.teachers.options import TeacherOptions
+from vdistill.records import Question, ShownImage
 
 ROOT = Path(__file__).parent.parent
 SHOP = ROOT / "examples" / "gift_shop"
@@ -76,3 +87,69 @@ def test_every_command_finishes_on_real_photographs(tmp_path, vision_text_folder
     assert (done["index"].json["added"], done["index"].json["skipped"]) == (1296, [])
     assert done["bench"].json["ci95"]["student-backbone"]["ndcg@10"]
     assert len(done["query"].json["results"]) == 5
+
+
+PLUG_IN, SERVER = ROOT / "examples" / "custom_teacher", ROOT / "examples" / "openai_teacher"
+
+
+def test_the_plug_in_is_the_one_of_the_documents():
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    below = page[page.index("## A teacher of your own") :]
+    assert f"```python\n{(PLUG_IN / 'colour_teacher.py').read_text(encoding='utf-8')}```" in below
+    entry = below.split("```toml\n")[1].split("```")[0]
+    assert entry in (PLUG_IN / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def served(monkeypatch):
+    """The server's module."""
+    monkeypatch.syspath_prepend(SERVER)
+    monkeypatch.delitem(sys.modules, "server", raising=False)
+    return importlib.import_module("server")
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    module = served(monkeypatch)
+    with ThreadingHTTPServer(("127.0.0.1", 0), module.Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_the_server_is_a_teacher(endpoint, tmp_path):
+    shown = []
+    for light in (20, 240, 130):
+        Image.new("L", (40, 40), light).save(tmp_path / f"{light}.png")
+        shown.append(ShownImage(str(light), tmp_path / f"{light}.png", str(light)))
+    teacher = open_teacher("light", TeacherOptions(endpoint=endpoint), [], print)
+    dark, light = teacher.ask([Question("a black present", tuple(shown)), Question("for her birthday", tuple(shown))])
+    teacher.close()
+    assert np.argmax(dark.probabilities) == 0
+    assert np.argmax(light.probabilities) == 1
+    assert sum(light.probabilities) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"messages": [{"content": [{"type": "image_url"}]}]}'])
+def test_the_server_survives_what_is_no_question(endpoint, content):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{endpoint}/v1/chat/completions", content, timeout=10)
+    with caught.value:
+        assert caught.value.code == 400
+
+
+@pytest.mark.slow
+def test_the_script_makes_a_student_of_the_server(tmp_path, drawn_catalog, clip_folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "vdistill.toml").write_text(
+        f'backbone = "{clip_folder}"\n[label]\nholdout = 0.4\n[distill]\nepochs = 3\n'
+    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", str(SERVER / "label.sh"), str(drawn_catalog), str(port)], cwd=tmp_path, capture_output=True, text=True,
+        timeout=300, check=False, env={**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "openai:light" in done.stdout
+    assert "nDCG@10" in done.stdout
