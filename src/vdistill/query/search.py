@@ -54,8 +54,8 @@ class Wish:
 class Searcher:
     """An open index of one model with its encoders. Close it, or use it as a context manager.
 
-    May be shared between threads. It goes on answering from the index that it opened when a newer is published. Encoders
-    are opened when they are first used: ask once before a re-index with another student, or open anew after it.
+    May be shared between threads. It goes on answering from the index that it opened when a newer is published.
+    Encoders are opened when first used: ask once before a re-index with another student, or open anew after it.
     """
 
     def __init__(self, store: Store, model: str) -> None:
