@@ -17,6 +17,14 @@ done = True
 """
 
 
+@pytest.fixture(autouse=True)
+def handled():
+    """As in a terminal, also where the tests themselves run in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_comes_after_the_import(tmp_path, monkeypatch):
     (tmp_path / "slow_to_load.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -32,3 +40,11 @@ def test_elsewhere_it_comes_at_once():
     with pytest.raises(KeyboardInterrupt), after_imports():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
+
+
+def test_a_background_job_goes_on_ignoring_it():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with after_imports():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
