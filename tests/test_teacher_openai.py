@@ -121,6 +121,33 @@ def test_the_chosen_letter_counts_though_it_is_not_among_the_likeliest_that_are_
         assert ask(server, question).probabilities == pytest.approx((0.2, 0.1, 0.7))
 
 
+def test_a_letter_that_the_model_hardly_meant_is_a_failure_and_never_a_preference(question):
+    tokens = {"So": -0.58, "Got": -0.82, "Okay": -10.0, "A": -14.0, "C": -14.4}
+    with ChatServer(completion("A", tokens)) as server:
+        answer = ask(server, question)
+    assert isinstance(answer, Failure)
+    assert "of the model's probability" in answer.reason
+
+
+def test_letters_with_less_than_half_of_the_probability_are_used_and_said_once(question):
+    said = []
+    with ChatServer(completion("A", {"So": math.log(0.7), "A": math.log(0.2), "B": math.log(0.1)})) as server:
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
+        answers = teacher.ask([question, question])
+        teacher.close()
+    assert [answer.probabilities for answer in answers] == [pytest.approx((2 / 3, 1 / 3, 0.0))] * 2
+    assert len(said) == 1
+    assert "30%" in said[0]
+
+
+def test_a_token_listed_twice_counts_once_and_other_spellings_add(question):
+    document = completion("B", {"A": math.log(0.4), " B": math.log(0.1), "B": math.log(0.3)})
+    options = document["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    options.append(dict(options[-1]))
+    with ChatServer(document) as server:
+        assert ask(server, question).probabilities == pytest.approx((0.5, 0.5, 0.0))
+
+
 @pytest.mark.parametrize(
     "fault",
     [(429, {"error": {"message": "slow down"}}, {}), (500, "oops", {}), (503, "", {}), "hang", "reset"],

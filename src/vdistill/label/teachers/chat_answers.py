@@ -5,29 +5,41 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vdistill.label.prompts import letters
+from vdistill.label.teachers.letter_mass import LEAST, LetterMass, listed_mass, spelt
 from vdistill.records import Answer, Failure, Question
 
 
-def read_answer(document: Any, question: Question) -> tuple[Answer | Failure, bool]:
-    """The answer in a chat completion, and whether it came with probabilities.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a completion answers, and the probability of its letters where the server told it."""
 
-    Whatever is not one of the letters asked for is a Failure: never a guess.
+    answer: Answer | Failure
+    mass: LetterMass | None = None
+
+
+def read_answer(document: Any, question: Question) -> Reading:
+    """The answer in a chat completion.
+
+    Whatever is not one of the letters asked for is a Failure, and so is a letter that the model hardly meant: never a
+    guess.
     """
     text = read_text(document)
     if isinstance(text, Failure):
-        return text, False
+        return Reading(text)
     known = letters(len(question.images))
     if question.ask == "rank":
-        return _order(text, known), False
+        return Reading(_order(text, known))
     letter = _letter(text, known)
     if letter is None:
-        return Failure(f"not one of the letters {known}: {_short(text)!r}"), False
-    soft = _probabilities(document["choices"][0].get("logprobs"), letter, known)
-    hard = tuple(float(each == letter) for each in known)
-    return Answer(probabilities=soft or hard), soft is not None
+        return Reading(Failure(f"not one of the letters {known}: {_short(text)!r}"))
+    mass = _probabilities(document["choices"][0].get("logprobs"), letter, known)
+    if mass is None:
+        return Reading(Answer(probabilities=tuple(float(each == letter) for each in known)))
+    return Reading(mass.failure() or Answer(probabilities=mass.shares), mass)
 
 
 def read_text(document: Any) -> str | Failure:
@@ -76,29 +88,31 @@ def _order(text: str, known: str) -> Answer | Failure:
     return Answer(order=tuple(known.index(letter) for letter in found))
 
 
-def _probabilities(logprobs: Any, letter: str, known: str) -> tuple[float, ...] | None:
-    """The mass of each letter where the model chose `letter`, summing to 1; None without log-probabilities.
+def _probabilities(logprobs: Any, letter: str, known: str) -> LetterMass | None:
+    """The mass of each letter where the model chose `letter`; None where there are no log-probabilities to read.
 
-    " A", "a" and "A" are one letter. One that is not listed, or whose log-probability is −∞, has no mass; where that
-    is the chosen one, the log-probabilities contradict the answer and are not used.
+    One that is not listed, or whose log-probability is −∞, has no mass. Where that is the chosen one though other
+    letters have some, the log-probabilities contradict the answer and are not used.
     """
-    token = next((token for token in _tokens(logprobs) if _bare(token) == letter), None)
-    if token is None:
+    places = [token for token in _tokens(logprobs) if spelt(str(token.get("token", ""))) == letter]
+    if not places:
         return None
-    mass = dict.fromkeys(known, 0.0)
-    for option in _alternatives(token):
-        each, value = _bare(option), option.get("logprob")
-        if each in mass and isinstance(value, int | float) and not math.isnan(value):
-            mass[each] += math.exp(min(value, 0.0))
-    total = sum(mass.values())
-    return tuple(value / total for value in mass.values()) if mass[letter] > 0 else None
+    # The last: what came before may be thoughts, which name letters too.
+    options = list(_alternatives(places[-1]))
+    if not any(value > -math.inf and math.exp(min(value, 0.0)) > 0 for _, value in options):
+        return None
+    mass = listed_mass(options, known)
+    return mass if mass.total < LEAST or mass.of[known.index(letter)] > 0 else None
 
 
-def _alternatives(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _alternatives(token: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """What could have stood at a token's place; a server need not list the chosen one among its likeliest."""
     listed = list(_maps(token, "top_logprobs"))
     missing = listed and all(option.get("token") != token.get("token") for option in listed)
-    return [*listed, token] if missing else listed
+    for option in [*listed, token] if missing else listed:
+        value = option.get("logprob")
+        if isinstance(value, int | float) and not math.isnan(value):
+            yield str(option.get("token", "")), float(value)
 
 
 def _tokens(logprobs: Any) -> Iterator[Mapping[str, Any]]:
@@ -109,10 +123,6 @@ def _maps(holder: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     """The mappings in a list, which may be absent or hold anything."""
     values = holder.get(name)
     return (value for value in values if isinstance(value, Mapping)) if isinstance(values, list) else iter(())
-
-
-def _bare(token: Mapping[str, Any]) -> str:
-    return str(token.get("token", "")).strip().strip("*(\"'.):").upper()
 
 
 def _short(text: Any) -> str:

@@ -13,6 +13,7 @@ from vdistill.label.prompts import Part, letters
 from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.chat_answers import read_answer, read_text, used_tokens
 from vdistill.label.teachers.chat_http import ChatClient, Patience
+from vdistill.label.teachers.notices import Notices
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.pictures import shown
 from vdistill.records import Answer, Failure, Question, ShownImage
@@ -38,7 +39,8 @@ class OpenAITeacher:
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
         self.name = f"openai:{model}"
         self.concurrency = options.concurrency
-        self._model, self._say, self._prices = model, say, options.price_of(model)
+        self._model, self._prices = model, options.price_of(model)
+        self._say_once = Notices(say).once
         self._wording, self._most_pixels = options.wording, options.max_pixels
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
         self.prompt = f"{options.wording.version}/{bounds}"
@@ -49,7 +51,6 @@ class OpenAITeacher:
             calls_per_minute=options.calls_per_minute,
         )
         self.bare: bool | None = None  # whether it answers without probabilities; not known before the first answer
-        self._hard_said = False
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order. Raises TeacherError where going on is useless."""
@@ -90,13 +91,17 @@ class OpenAITeacher:
         document = self._client.complete(body)
         if isinstance(document, Failure):
             return document
-        answer, soft = read_answer(document, question)
+        reading = read_answer(document, question)
+        answer = reading.answer
         if isinstance(answer, Failure):
             return answer
         if question.ask == "best":
-            self.bare = not soft
-            if not soft:
-                self._say_hard()
+            self.bare = reading.mass is None
+            if reading.mass is None:
+                self._say_once("bare", f"{self.name} gives no log-probabilities: its bare answers are used, which say "
+                               "less a call; --ask rank says more")  # fmt: skip
+            elif doubt := reading.mass.doubt(self.name):
+                self._say_once("mass", doubt)
         read, written = used_tokens(document)
         return Answer(answer.probabilities, answer.order, read + written, self._cost(read, written))
 
@@ -108,12 +113,6 @@ class OpenAITeacher:
             except ImageError as error:
                 return Failure(f"{image.item_id} cannot be read: {error.message}")
         return found
-
-    def _say_hard(self) -> None:
-        if not self._hard_said:
-            self._hard_said = True
-            self._say(f"{self.name} gives no log-probabilities: its bare answers are used, which say less a call; "
-                      "--ask rank says more")  # fmt: skip
 
     def _cost(self, read: int, written: int) -> float:
         return (read * self._prices[0] + written * self._prices[1]) / 1e6
