@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from vdistill.encoders.weights import load_whole
 from vdistill.errors import VdistillError
 
 DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
@@ -33,7 +34,7 @@ def load_parts(source: str) -> tuple[Any, Any, dict[str, Any]]:
     name, revision = hub_name(source)
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        model = AutoModel.from_pretrained(name, revision=revision, trust_remote_code=False, dtype=torch.float32)
+        model = load_whole(AutoModel, name, revision=revision, dtype=torch.float32)
     return model, tokenizer, image_processor_config(source)
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vdistill.encoder import pick_device, pick_precision
+from vdistill.encoders.weights import load_whole
 from vdistill.errors import ImageError, TeacherError, VdistillError
 from vdistill.label.prompts import Wording, letters
 from vdistill.label.teacher import Price, Written
@@ -107,9 +108,7 @@ class LocalVLM:
 
         self._say(f"loading {self.name} on {self._device}, {str(self._dtype).removeprefix('torch.')}")
         with _loading(self._source), quiet_transformers():
-            model = AutoModelForImageTextToText.from_pretrained(
-                self._source, dtype=self._dtype, trust_remote_code=False
-            )
+            model = load_whole(AutoModelForImageTextToText, self._source, dtype=self._dtype)
         return model.eval().to(self._device)
 
     @cached_property

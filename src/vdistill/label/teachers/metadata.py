@@ -133,12 +133,13 @@ class SentenceReader:
     def __init__(self, texts: Sequence[str], source: str) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+        from vdistill.encoders.weights import load_whole
         from vdistill.pretrained import quiet_transformers
 
         with quiet_transformers():
             AutoConfig.from_pretrained(source, trust_remote_code=False)  # without network the tokenizer waits twice
             self._tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            self._model = AutoModel.from_pretrained(source, trust_remote_code=False).eval()
+            self._model = load_whole(AutoModel, source, unused=("pooler.",)).eval()  # tokens are pooled here
         default = source == ENCODER or PACKAGED in Path(source).parts
         self.name = "all-MiniLM-L6-v2" if default else model_name(source)
         unique = list(dict.fromkeys(texts))  # variants of a product often share their words

@@ -1,0 +1,1 @@
+"""Dual encoders and their checkpoints, with torch."""

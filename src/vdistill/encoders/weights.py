@@ -1,0 +1,70 @@
+"""Weights as the checkpoint has them, all of them: what a checkpoint lacks transformers fills with noise, silently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vdistill.errors import VdistillError
+
+OWN_CODE = "this checkpoint brings code of its own (auto_map in its config.json), which vdistill does not run"
+_SHOWN = 3  # names in a message
+# Buffers that are made anew and never learnt; whether a file has them depends on the version that wrote it.
+_NEVER_LEARNT = ("position_ids", "token_type_ids")
+
+
+def load_whole(auto: Any, source: str, *, unused: tuple[str, ...] = (), **options: Any) -> Any:
+    """The model of a hub id or folder by `auto.from_pretrained`, where every one of its parameters was in the files.
+
+    auto: a model class of transformers, or one of its auto classes.
+    unused: beginnings of names that the caller never computes with, so that they may be missing.
+    Raises VdistillError, naming the parameters, for a checkpoint that lacks some or has them in other shapes; and
+    whatever transformers raises. Code that comes with a checkpoint is never run.
+    """
+    model, found = auto.from_pretrained(
+        source, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    require_whole(source, model, found, unused)
+    return model
+
+
+def require_whole(source: str, model: Any, found: Mapping[str, Any], unused: tuple[str, ...] = ()) -> None:
+    """Raise VdistillError where parameters of `model` did not come from the files of `source`.
+
+    found: what `from_pretrained(…, output_loading_info=True)` tells.
+    """
+    kind, count = type(model).__name__, len(model.state_dict())
+    noise = _of_interest([*found.get("missing_keys", ()), *map(_resized, found.get("mismatched_keys", ()))], unused)
+    if noise:
+        raise VdistillError(
+            f"{source} lacks {len(noise)} of the {count} weights of a {kind}: {_listed(noise)}", hint=_remedy(model)
+        )
+    extra = _of_interest(found.get("unexpected_keys", ()))
+    if extra and _has_own_code(model):
+        raise VdistillError(
+            f"{source} holds weights that a {kind} does not know: {_listed(extra)}", hint=_remedy(model)
+        )
+
+
+def _of_interest(names: Iterable[str], unused: tuple[str, ...] = ()) -> list[str]:
+    return sorted(name for name in names if not name.endswith(_NEVER_LEARNT) and not name.startswith(unused or ("\0",)))
+
+
+def _resized(entry: Sequence[Any]) -> str:
+    name, theirs, ours = entry[:3]
+    return f"{name} {tuple(theirs)} instead of {tuple(ours)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _has_own_code(model: Any) -> bool:
+    return bool(getattr(model.config, "auto_map", None))
+
+
+def _remedy(model: Any) -> str:
+    if _has_own_code(model):
+        return f"{OWN_CODE}: take a model that transformers knows (docs/distill.md has a list)"
+    return "the files are incomplete or belong to another architecture: download them again, or take another model"
