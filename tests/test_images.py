@@ -183,7 +183,7 @@ def _encoded(format_):
 ENCODED = {name: _encoded(name) for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(sorted(ENCODED)),
     cuts=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8)), max_size=6),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vdistill.device import cpu_multiplies_bf16
 from vdistill.encoder import DualEncoder
 from vdistill.index.items import Row
 from vdistill.index.pending import Pending
@@ -17,6 +18,7 @@ from vdistill.index.vectors import BATCH, Embedder
 from vdistill.lean import Lean
 
 PARTS = ("vision_model", "visual_projection")
+needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")
 
 
 def noise(encoder, count=20):
@@ -25,6 +27,7 @@ def noise(encoder, count=20):
     return encoder.preprocessing.stack([encoder.preprocessing.compact(one) for one in pictures])
 
 
+@needs_bf16
 @pytest.mark.parametrize("name", ["clip", "siglip", "siglip2", "vision_text", "chinese_clip", "altclip"])
 def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, request):
     encoder = DualEncoder.load(str(request.getfixturevalue(f"{name}_folder")), device="cpu", precision="bf16")
@@ -41,6 +44,7 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
     assert lean.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
 
 
+@needs_bf16
 def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)

@@ -36,7 +36,7 @@ def trec_eval(scores, gains):
     return found["ndcg_cut_10"], found["recall_10"]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(rankings)
 def test_ndcg_and_recall_are_those_of_trec_eval_ties_included(pairs):
     scores, gains = np.array(pairs, float).T
@@ -57,7 +57,7 @@ def test_a_thousand_random_rankings_agree_with_trec_eval():
             assert (ndcg(scores, gains), recall(scores, gains)) == pytest.approx(trec_eval(scores, gains), abs=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=50), st.integers(1, 60))
 def test_top_is_the_beginning_of_a_stable_sort(values, k):
     scores = np.array(values, float)
@@ -103,7 +103,7 @@ def test_pairwise_accuracy_by_hand(scores, worth, expected):
     assert agreement(np.array(scores, float), np.array(worth, float)).pairwise == pytest.approx(expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30))
 def test_agreement_is_a_count_over_pairs(pairs):
     scores, worth = np.array(pairs, float).T
@@ -122,7 +122,7 @@ def test_agreement_is_a_count_over_pairs(pairs):
         assert found.tau == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=40, unique=True))
 def test_a_perfect_ranking_is_one_everywhere_and_a_reversed_one_the_opposite(utilities):
     worth = np.array(utilities)

@@ -138,7 +138,7 @@ def test_vectors_come_in_the_order_asked_for(tmp_path):
             searcher.vectors(["nothing"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(1, 60), k=st.integers(1, 80), distinct=st.integers(1, 10), seed=st.integers(0, 99))
 def test_exact_search_equals_sorting_everything(tmp_path_factory, count, k, distinct, seed):
     vectors = unit(distinct, 8, seed)[np.random.default_rng(seed).integers(0, distinct, count)]

@@ -18,11 +18,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from vdistill.device import Precision, pick_device, pick_precision
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
 from vdistill.pretrained import load_errors, load_parts, text_limit, with_adapter
-
-Precision = Literal["fp32", "bf16"]
 
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
 _VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
@@ -246,32 +245,6 @@ class DualEncoder:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()[:32]
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the accelerator where there is one."""
-    if name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise VdistillError(f"unknown device {name!r}", hint="try auto, cpu, cuda, cuda:1 or mps") from error
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
-
-
-def pick_precision(name: str, device: torch.device) -> Precision:
-    """`auto` is bf16 where the machine multiplies it fast."""
-    if name in ("fp32", "bf16"):
-        return name  # type: ignore[return-value]
-    if name != "auto":
-        raise VdistillError(f"unknown precision {name!r}", hint="use auto, fp32 or bf16")
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
-
-
-def _cpu_multiplies_bf16() -> bool:
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def pooled(features: Any) -> Tensor:

@@ -106,7 +106,9 @@ def distill(
         ),
     ] = 0.25,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=TRAINING)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=TRAINING)] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, or bf16 where the machine has it.", rich_help_panel=TRAINING)
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=TRAINING)] = 0,
     track: Annotated[
         str | None,

@@ -77,6 +77,8 @@ def distill(
     ):
         sources = lesson.read(database, say)
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
+        if where.precision == "bf16" and encoder.precision != "bf16":
+            say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
         fingerprint = encoder.fingerprint
         trunk = trunk_of(encoder, settings.train_layers)
         cache = TrunkCache(workspace.cache / FOLDER, trunk) if trunk else None

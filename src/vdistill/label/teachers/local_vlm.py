@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vdistill.encoder import pick_device, pick_precision
+from vdistill.device import pick_device, pick_precision
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import ImageError, TeacherError, VdistillError
 from vdistill.label.prompts import Wording, letters
