@@ -99,10 +99,12 @@ def test_a_ranking_is_an_order_of_all_pictures(teacher, pictures):
 def test_a_price_is_known_before_the_weights_are_loaded(folder, pictures):
     said = []
     teacher = open_teacher(str(folder), TeacherOptions(), [], said.append)
-    assert teacher.price(Question("red", tuple(pictures))).tokens > 1000
+    price = teacher.price(Question("red", tuple(pictures)))
+    assert price.seconds > 0
     assert said == []
-    teacher.ask([Question("red", tuple(pictures[:2]))])
-    assert len(said) == 1
+    (answer,) = teacher.ask([Question("red", tuple(pictures))])
+    assert price.tokens == answer.tokens
+    assert said[0].startswith("loading")
 
 
 def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, pictures, monkeypatch):
@@ -143,7 +145,7 @@ def test_a_model_of_another_kind_is_refused_before_anything_is_asked(tmp_path):
     from transformers import BertConfig
 
     BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(VdistillError, match="does not answer questions about pictures"):
+    with pytest.raises(VdistillError, match="does not answer questions about images"):
         LocalVLM(str(tmp_path), TeacherOptions(), say=print)
 
 
@@ -153,11 +155,11 @@ def test_a_folder_without_weights_is_refused_before_anything_is_asked(folder, tm
         LocalVLM(str(tmp_path), TeacherOptions(), say=print)
 
 
-def test_a_folder_without_a_processor_says_so(folder, pictures, tmp_path):
+def test_a_folder_without_a_processor_says_so_before_anything_is_asked(folder, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, tmp_path)
     with pytest.raises(VdistillError, match=r"cannot (load|get) the teacher"):
-        LocalVLM(str(tmp_path), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(tmp_path), TeacherOptions(), say=print)
 
 
 def test_damaged_weights_say_so(folder, pictures, tmp_path):
@@ -170,7 +172,7 @@ def test_damaged_weights_say_so(folder, pictures, tmp_path):
     assert "damaged" in caught.value.hint
 
 
-def test_a_model_without_a_chat_template_is_refused(folder, pictures, tmp_path):
+def test_a_model_without_a_chat_template_is_refused_before_anything_is_asked(folder, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(folder, base)
     for name in ("chat_template.json", "chat_template.jinja"):
@@ -179,7 +181,7 @@ def test_a_model_without_a_chat_template_is_refused(folder, pictures, tmp_path):
     settings.pop("chat_template", None)
     (base / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(VdistillError, match="no chat template") as caught:
-        LocalVLM(str(base), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(base), TeacherOptions(), say=print)
     assert "Instruct" in caught.value.hint
 
 

@@ -37,6 +37,21 @@ class Writer(Protocol):
 
 
 @runtime_checkable
+class Local(Protocol):
+    """A teacher that works on this machine, and takes its time.
+
+    Attributes:
+        machine: what does the work, in words: "this CPU".
+    """
+
+    machine: str
+
+    def needs(self) -> list[str]:
+        """What has to come before the first answer, one line each: a download, for example."""
+        ...
+
+
+@runtime_checkable
 class Teacher(Protocol):
     """Someone who can say which of a few images fits a query best.
 

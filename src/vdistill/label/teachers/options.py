@@ -21,7 +21,7 @@ class TeacherOptions:
     """Most of it concerns models alone.
 
     max_pixels: of a picture as it is shown; None leaves it to the teacher. calls_per_minute: None is no limit.
-    prices: by model name.
+    prices: by model name. plan: nothing will be asked, so a model in this process need not be there.
     """
 
     endpoint: str | None = None
@@ -30,6 +30,7 @@ class TeacherOptions:
     wording: Wording = field(default_factory=Wording)
     max_pixels: int | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
+    plan: bool = False
 
     def price_of(self, model: str) -> Prices:
         """What the environment says, else the price table; nothing where nobody says.

@@ -1,60 +1,83 @@
-"""The processor of a vision-language model, for pictures alone: no video, and no torchvision for its sake."""
+"""The processor of a vision-language model, for images alone: no video, no tiles, and no torchvision for its sake."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import jinja2
 from PIL import Image
 
 from vdistill.errors import VdistillError
+from vdistill.label.prompts import LETTERS, Part
+from vdistill.label.teachers.vlm_template import ChatTemplate
+
+# What makes one view of an image, where a class knows the setting: tiles cost several times the tokens.
+ONE_VIEW: Mapping[str, Any] = {
+    "do_image_splitting": False, "crop_to_patches": False, "do_pan_and_scan": False, "max_image_tiles": 1,
+    "max_num_tiles": 1, "max_crops": 1, "dynamic_hd": 1, "vision_input_type": "vanilla",
+}  # fmt: skip
+PINPOINTS = "image_grid_pinpoints"
+OF_OLD = ("do_image_splitting",)  # set ever since answers were stored, so no part of their key
 
 
-def load_processor(source: str) -> Any:
-    """The model's own processor; where its video part cannot be had, the same class without that part.
+@dataclass(frozen=True)
+class Processor:
+    """Makes prompts and tensors.
 
-    Batches are padded on the left, so that the last position is the answer's in every row. Raises OSError, ValueError
-    or ImportError as transformers does, and VdistillError for a model that cannot be talked to.
+    views: settings of the image processor that keep it from cutting tiles; cuts: whether it would have cut them.
     """
-    from transformers import AutoProcessor
 
-    try:
-        processor = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
-    except (ImportError, ValueError):  # the video processors of transformers 5 need torchvision
-        processor = _for_pictures(source)
-    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-        raise ValueError(f"it has a {type(processor).__name__}, where pictures and text are wanted")
-    processor.tokenizer.padding_side = "left"
-    if getattr(processor, "chat_template", None) is None:
-        processor.chat_template = processor.tokenizer.chat_template
-    if processor.chat_template is None:
-        raise VdistillError(
-            f"{source} has no chat template: it completes texts, and answers no questions",
-            hint="take the instruction-tuned variant of the model (its name often ends in -Instruct or -it)",
+    own: Any
+    template: ChatTemplate
+    views: Mapping[str, Any]
+    cuts: bool
+
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """How questions differ from what the model's own settings make of them, for the key of an answer."""
+        return (*self.template.marks, *(("whole",) if self.cuts else ()))
+
+    def prompt(self, system: str, content: Sequence[Part[Any]]) -> str:
+        """The text of a chat. Raises VdistillError for user text that would be taken for an image."""
+        token = self.template.image_token
+        if token and any(kind == "text" and token in str(part) for kind, part in content):
+            raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
+        return self.template.prompt(system, content)
+
+    def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
+        """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""
+        start = self.own.tokenizer.bos_token
+        twice = bool(start) and prompts[0].startswith(start)  # some templates write it, and the tokenizer would again
+        options: dict[str, Any] = {"add_special_tokens": False} if twice else {}
+        if self.views:
+            options["images_kwargs"] = dict(self.views)
+        return self.own(
+            text=list(prompts), images=[list(shown) for shown in images], padding=True, return_tensors="pt", **options
         )
-    if getattr(processor.image_processor, "do_image_splitting", False):  # a dozen tiles a picture would be too many
-        processor.image_processor.do_image_splitting = False
-    return processor
+
+    def try_out(self) -> None:
+        """Ask about two blank images, so that what a model lacks shows at once. Raises what its processor raises."""
+        blank = [Image.new("RGB", (64, 64), "white")] * 2
+        self.inputs([self.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank])
+        self.letter_ids  # noqa: B018 - raises for letters that are no tokens
+
+    def fit(self, model: Any) -> None:
+        """Tell the model what it has to know of changed settings."""
+        if PINPOINTS in self.views:
+            model.config.image_grid_pinpoints = self.views[PINPOINTS]
+
+    @cached_property
+    def letter_ids(self) -> dict[str, list[int]]:
+        """For each letter the tokens that say it at the start of an answer: with and without a blank before it.
+
+        Raises VdistillError for a vocabulary that has no token for one of them.
+        """
+        return {letter: _ids(self.own.tokenizer, letter) for letter in LETTERS}
 
 
-def model_inputs(processor: Any, chats: Sequence[Any], pictures: Sequence[Sequence[Image.Image]]) -> Any:
-    """One batch of tensors, the prompt of each chat ending where the model's answer begins."""
-    texts = [_prompt(processor, chat) for chat in chats]
-    start = processor.tokenizer.bos_token
-    twice = bool(start) and texts[0].startswith(start)  # some templates write it, and the tokenizer would again
-    options = {"add_special_tokens": False} if twice else {}
-    return processor(text=texts, images=[list(shown) for shown in pictures], padding=True, return_tensors="pt",
-                     **options)  # fmt: skip
-
-
-def letter_ids(processor: Any, letter: str) -> list[int]:
-    """The tokens that say this letter at the start of an answer: with and without a blank before it.
-
-    Raises VdistillError for a vocabulary that has no token for it.
-    """
-    tokenizer = processor.tokenizer
+def _ids(tokenizer: Any, letter: str) -> list[int]:
     encoded = [tokenizer.encode(text, add_special_tokens=False) for text in (letter, f" {letter}")]
     bare = tokenizer.convert_tokens_to_ids(letter)  # sentence pieces encode "A" as " A"
     found = {ids[0] for ids in [*encoded, [bare]] if len(ids) == 1 and ids[0] is not None}
@@ -64,41 +87,114 @@ def letter_ids(processor: Any, letter: str) -> list[int]:
     return sorted(found)
 
 
-def _prompt(processor: Any, chat: Sequence[Any]) -> str:
-    """The chat in the model's own template; one that knows no system role gets those words with the user's."""
-    # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
-    render = partial(
-        processor.tokenizer.apply_chat_template,
-        chat_template=processor.chat_template,
-        add_generation_prompt=True,
-        tokenize=False,
-    )
+def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
+    """The processor of the class that the model's files name; where its video part cannot be had, without that part.
+
+    where: revision and the like, for `from_pretrained`. Batches are padded on the left, so that the last position is
+    the answer's in every row. Raises OSError, ValueError or ImportError as transformers does, and VdistillError for a
+    model that cannot be talked to.
+    """
+    from transformers import AutoProcessor
+
     try:
-        return str(render(chat))
-    except jinja2.TemplateError:
-        system, user = chat
-        return str(render([{"role": "user", "content": [*system["content"], *user["content"]]}]))
+        own = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False, **where)
+    except (ImportError, ValueError, OSError):  # the video part needs torchvision, or a file that is not there
+        own = _for_images(source, where)
+    if not hasattr(own, "tokenizer") or not hasattr(own, "image_processor"):
+        raise ValueError(f"it has a {type(own).__name__}, where images and text are wanted")
+    own.tokenizer.padding_side = "left"
+    template = ChatTemplate(own.tokenizer, _template(own, source), _image_token(own))
+    views = _views(own.image_processor)
+    usual = _settings(own)
+    cuts = any(usual.get(name) != value for name, value in views.items() if name not in OF_OLD)
+    for name, value in views.items():  # some processors count tokens by them, whatever they are called with
+        setattr(own.image_processor, name, value)
+    return Processor(own, template, views, cuts)
 
 
-def _for_pictures(source: str) -> Any:
+def _template(own: Any, source: str) -> str:
+    template = getattr(own, "chat_template", None) or own.tokenizer.chat_template
+    if isinstance(template, Mapping):  # several, by name
+        template = template.get("default") or next(iter(template.values()))
+    if not template:
+        raise VdistillError(
+            f"{source} has no chat template: it completes texts, and answers no questions",
+            hint="take the instruction-tuned variant of the model (its name often ends in -Instruct or -it)",
+        )
+    return str(template)
+
+
+def _views(image_processor: Any) -> dict[str, Any]:
+    """The settings, of those that this class knows, that make one view of an image."""
+    views = {name: value for name, value in ONE_VIEW.items() if hasattr(image_processor, name)}
+    if hasattr(image_processor, "resize_to_max_canvas"):  # Llama 4; elsewhere max_patches is another thing
+        views["max_patches"] = 1
+    if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and its tiles: one of them
+        size = image_processor.size
+        side = size.get("shortest_edge") or size.get("height")
+        views[PINPOINTS] = [[side, side]]
+    return views
+
+
+def _image_token(own: Any) -> str | None:
+    token = getattr(own, "image_token", None) or getattr(own.tokenizer, "image_token", None)
+    return str(token) if token else None
+
+
+def _settings(own: Any) -> dict[str, Any]:
+    """What the image processor would do: a processor's class may have defaults of its own."""
+    typed = getattr(getattr(own, "valid_processor_kwargs", None), "_defaults", {})
+    defaults = {**getattr(own, "images_kwargs", {}), **typed.get("images_kwargs", {})}
+    names = (*ONE_VIEW, PINPOINTS, "max_patches")
+    return {**{name: getattr(own.image_processor, name, None) for name in names}, **defaults}
+
+
+def _for_images(source: str, where: Mapping[str, Any]) -> Any:
     """The model's processor, of a subclass that knows of no video processor."""
-    from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers import AutoImageProcessor, AutoTokenizer
 
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    if type(config) not in PROCESSOR_MAPPING:
-        raise ValueError(f"no processor is known for {config.model_type}")
-    base: Any = PROCESSOR_MAPPING[type(config)]
+    base = _processor_class(source, where)
 
     def attributes(cls: Any) -> list[str]:
         return [name for name in base.get_attributes() if name != "video_processor"]
 
-    pictures_alone: Any = type(base.__name__, (base,), {"get_attributes": classmethod(attributes)})
-    settings, _ = base.get_processor_dict(source)
-    return pictures_alone.from_args_and_dict(
+    images_alone: Any = type(base.__name__, (base,), {"get_attributes": classmethod(attributes)})
+    settings, _ = base.get_processor_dict(source, **where)
+    return images_alone.from_args_and_dict(
         [],
         {name: value for name, value in settings.items() if name != "video_processor"},
-        image_processor=AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False),
-        tokenizer=AutoTokenizer.from_pretrained(source, trust_remote_code=False),
+        image_processor=AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False, **where),
+        tokenizer=AutoTokenizer.from_pretrained(source, trust_remote_code=False, **where),
         video_processor=None,
     )
+
+
+def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
+    """The class that the files name, else that of the model's kind. Raises ImportError for a package that it needs."""
+    import transformers
+    from transformers import AutoConfig
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    named = getattr(transformers, _named_class(source, where) or "", None)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **where)
+    if named is None and type(config) not in PROCESSOR_MAPPING:
+        raise ValueError(f"no processor is known for {config.model_type}")
+    found: Any = named or PROCESSOR_MAPPING[type(config)]
+    found.get_attributes()  # transformers' stand-in for a class whose packages are not there raises here
+    return found
+
+
+def _named_class(source: str, where: Mapping[str, Any]) -> str | None:
+    from transformers import ProcessorMixin
+    from transformers.image_processing_base import ImageProcessingMixin
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    for read in (ProcessorMixin.get_processor_dict, ImageProcessingMixin.get_image_processor_dict):
+        try:
+            settings, _ = read(source, **where)
+        except OSError:  # this file is one of several that may be there
+            continue
+        if settings.get("processor_class"):
+            return str(settings["processor_class"])
+    name = get_tokenizer_config(source, **where).get("processor_class")
+    return str(name) if name else None

@@ -1,0 +1,148 @@
+"""A question in a model's own chat template, mended where that parts letters from images or begins to think.
+
+Templates are written for one image and a talk. Some write all images before all text, so that the letters stand beside
+no image; some end in an open `<think>`, so that the next token is a thought and no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal
+
+import jinja2
+
+from vdistill.errors import VdistillError
+from vdistill.label.prompts import Part, letters
+
+# How thoughts are opened and closed; a prompt that ends in an open one is closed at once.
+THOUGHTS = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]", "◁think▷": "◁/think▷",
+            "<seed:think>": "</seed:think>"}  # fmt: skip
+SWITCHES = ("enable_thinking", "thinking")  # variables of templates, by which thoughts are asked for
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+
+Layout = Literal["parts", "inline", "named"]  # images as parts, as words of the text, or all before it and named
+Content = Sequence[Part[None]]
+
+
+class ChatTemplate:
+    """Writes prompts that end where the model's answer begins. `image_token` is None where the processor names none."""
+
+    def __init__(self, tokenizer: Any, template: str, image_token: str | None) -> None:
+        """Nothing is written yet."""
+        self._tokenizer, self._template, self.image_token = tokenizer, template, image_token
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What was mended, for the key of an answer: nothing for most models."""
+        thoughts = ("no-think",) if self._thinks else ()
+        return thoughts if self.layout == "parts" else (self.layout, *thoughts)
+
+    def prompt(self, system: str, content: Content) -> str:
+        """The chat of a system's words and a user's texts and images."""
+        return _close_thoughts(self._render(system, _arranged(content, self.layout, self.image_token)))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How images have to be given so that each stands behind its letter, or is named by its place.
+
+        Raises VdistillError for a template that takes no images.
+        """
+        if self._stands_between("parts"):
+            return "parts"
+        if self.image_token is not None and self._stands_between("inline"):
+            return "inline"
+        if self._takes_images():
+            return "named"
+        raise VdistillError(
+            "its chat template leaves images out", hint="take another model, or ask a server with --endpoint URL"
+        )
+
+    def _stands_between(self, layout: Layout) -> bool:
+        """Whether something stands between two texts with an image between that does not stand there without it."""
+        marks = ["(1st):", "(2nd):", "(3rd)"]
+        shown, bare = (
+            self._try(_arranged(_probe(marks, images=images), layout, self.image_token)) for images in (True, False)
+        )
+        pairs = list(pairwise(marks))
+        return all(_between(shown, *pair) and _between(shown, *pair) != _between(bare, *pair) for pair in pairs)
+
+    def _takes_images(self) -> bool:
+        marks = ["(1st):", "(2nd)"]
+        text = self._try(_probe(marks, images=True))
+        if self.image_token is not None:
+            return self.image_token in text
+        return len(text) > len(self._try(_probe(marks, images=False)))
+
+    def _try(self, content: Content) -> str:
+        """The prompt, or nothing where the template takes no lists of parts."""
+        try:
+            text = self._render("", content)
+        except (TypeError, jinja2.TemplateError):
+            return ""
+        return "" if "{'type':" in text else text
+
+    @cached_property
+    def _thinks(self) -> bool:
+        """Whether the bare template lets the model think first."""
+        bare = self._render("", [("text", "?")], think=True)
+        return bare != _close_thoughts(self._render("", [("text", "?")]))
+
+    def _render(self, system: str, content: Content, *, think: bool = False) -> str:
+        """In the template's own words; one that knows no system role gets those words with the user's."""
+        parts = [{"type": "text", "text": part} if kind == "text" else {"type": "image"} for kind, part in content]
+        words = [{"type": "text", "text": system}]
+        chat = [{"role": "system", "content": words}, {"role": "user", "content": parts}]
+        try:
+            return self._apply(chat, think)
+        except jinja2.TemplateError:
+            return self._apply([{"role": "user", "content": [*words, *parts]}], think)
+
+    def _apply(self, chat: Sequence[Any], think: bool) -> str:
+        # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
+        switches = {} if think else {name: False for name in SWITCHES if name in self._template}
+        return str(
+            self._tokenizer.apply_chat_template(
+                chat, chat_template=self._template, add_generation_prompt=True, tokenize=False, **switches
+            )
+        )
+
+
+def _between(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0].strip() if end in text else ""
+
+
+def _close_thoughts(prompt: str) -> str:
+    """The prompt with a thought that it leaves open closed, in the form of Qwen's templates."""
+    for start, end in THOUGHTS.items():
+        if prompt.rstrip().endswith(start):
+            return f"{prompt}\n{end}\n\n" if prompt.endswith("\n") else prompt + end
+    return prompt
+
+
+def _arranged(content: Content, layout: Layout, token: str | None) -> Content:
+    if layout == "parts":
+        return content
+    if layout == "inline":
+        texts = (part if kind == "text" else f"{token}\n" for kind, part in content)
+        return [("text", "".join(str(text) for text in texts))]
+    return _named(content)
+
+
+def _named(content: Content) -> Content:
+    """All images, then one text in which their places take the letters' stead: "The first image is A"."""
+    images: list[Part[None]] = [("image", None) for kind, _ in content if kind == "image"]
+    behind = {f"{letter}:" for letter in letters(len(images))}
+    said = [str(part) for kind, part in content if kind == "text"]
+    rest = [text for text in said if text not in behind]
+    places = [f"the {place} is {letter}" for place, letter in zip(ORDINALS, letters(len(images)), strict=False)]
+    names = [f"Of the images above, {', '.join(places)}."] if len(rest) < len(said) else []
+    return [*images, ("text", "\n".join([*names, *rest]))]
+
+
+def _probe(marks: Sequence[str], *, images: bool) -> list[Part[None]]:
+    content: list[Part[None]] = []
+    for mark in marks:
+        content += [("text", mark), ("image", None)] if images else [("text", mark)]
+    return content
