@@ -8,6 +8,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+def refusal(words, status=400, **more):
+    """An error in the words of a server."""
+    return status, {"error": {"message": words, **more}}, {}
+
+
 def completion(text="B", logprobs=None, **message):
     """A well-formed answer; `logprobs` maps tokens to log-probabilities."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
@@ -20,7 +25,8 @@ def completion(text="B", logprobs=None, **message):
 class ChatServer:
     """Answers each request with the next of `script` (the last one again and again): a document, or a fault.
 
-    A fault is (status, body, headers), "hang" or "reset". Each answer comes after `delay` seconds.
+    A fault is (status, body, headers), "hang" or "reset"; a function makes one of these from the request's body. Each
+    answer comes after `delay` seconds.
     """
 
     def __init__(self, *script, delay=0.0):
@@ -37,7 +43,7 @@ class ChatServer:
                     server.bodies.append((self.path, body))
                     server.headers.append(dict(self.headers))
                 time.sleep(delay)
-                self._answer(step)
+                self._answer(step(body) if callable(step) else step)
 
             def _answer(self, step):
                 if step == "hang":

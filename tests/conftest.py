@@ -14,6 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the 
 
 import models
 from vdistill.encoder import DualEncoder
+from vdistill.records import Question, ShownImage
 from vdistill.workspace import create
 
 # How fast the machine is decides nothing: Hypothesis's 200 ms are too few on an old laptop, or beside other work.
@@ -102,3 +103,13 @@ def draw(colour: str, sides: int, width: int, height: int) -> Image.Image:
     else:
         pen.circle(centre[:2], centre[2], fill=colour, outline="black")
     return image
+
+
+@pytest.fixture
+def question(tmp_path):
+    """A teacher call of three images, one of them large and one tiny."""
+    shown = []
+    for number, size in enumerate([(60, 60), (2000, 500), (10, 10)]):
+        Image.new("RGB", size, "red").save(tmp_path / f"{number}.png")
+        shown.append(ShownImage(f"{number}.png", tmp_path / f"{number}.png", str(number)))
+    return Question("a gift", tuple(shown))

@@ -16,10 +16,11 @@ from shop import errors, vdistill
 from vdistill.errors import TeacherError
 from vdistill.label.prompts import Wording
 from vdistill.label.teacher import Teacher
-from vdistill.label.teachers import chat_http
+from vdistill.label.teachers import chat_endpoint
+from vdistill.label.teachers.image_cache import ImageCache
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.label.teachers.options import TeacherOptions
-from vdistill.records import Failure, Question, ShownImage
+from vdistill.records import Failure, Question
 
 QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
 SECRET = "sk-very-secret"
@@ -27,17 +28,8 @@ SECRET = "sk-very-secret"
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch):
-    for name in (*chat_http.KEYS, "VDISTILL_USD_PER_MILLION"):
+    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def question(tmp_path):
-    shown = []
-    for number, size in enumerate([(60, 60), (2000, 500), (10, 10)]):
-        Image.new("RGB", size, "red").save(tmp_path / f"{number}.png")
-        shown.append(ShownImage(f"{number}.png", tmp_path / f"{number}.png", str(number)))
-    return Question("a gift", tuple(shown))
 
 
 def ask(server, question, said=None, patience=QUICK, **options):
@@ -167,11 +159,66 @@ def test_what_does_not_pass_is_a_failure_after_the_last_try(question, fault):
         assert server.calls == 3
 
 
-@pytest.mark.parametrize("how", ["seconds", "date"])
-def test_retry_after_is_honoured(question, how):
-    value = "0.25" if how == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "Rate limit exceeded", "code": 429}},
+        {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
+        {"error": {"message": "The model is overloaded", "type": "overloaded_error"}},
+        {"object": "error", "message": "busy", "code": 503},
+        {"choices": [{"error": {"message": "upstream failed", "code": 502}, "message": {"content": ""}}]},
+    ],
+)
+def test_an_error_within_an_answer_is_treated_by_its_own_status(question, error):
+    with ChatServer(error, completion("B", {"B": -0.1})) as server:
+        assert ask(server, question).probabilities == (0.0, 1.0, 0.0)
+        assert server.calls == 2
+
+
+@pytest.mark.parametrize(
+    "error", [{"message": "Insufficient credits", "code": 402}, {"message": "no key", "code": "401"}]
+)
+def test_an_error_within_an_answer_that_no_call_can_change_stops_at_once(question, error):
+    with ChatServer({"error": error}) as server:
+        with pytest.raises(TeacherError, match=error["message"]):
+            ask(server, question)
+        assert server.calls == 1
+
+
+def test_an_error_within_an_answer_without_a_known_code_is_a_failure_with_its_words(question):
+    with ChatServer({"error": {"message": "bad image"}}) as server:
+        assert "bad image" in ask(server, question).reason
+        assert server.calls == 1
+
+
+def test_no_error_is_no_error(question):
+    with ChatServer({**completion("B", {"B": -0.1}), "error": None}) as server:
+        assert ask(server, question).probabilities == (0.0, 1.0, 0.0)
+
+
+def test_a_server_that_says_0_and_goes_on_refusing_is_waited_for(question):
+    patience = Patience(timeout=1, attempts=5, backoff=0.1)
     started = time.monotonic()
-    with ChatServer((429, "slow down", {"Retry-After": value}), completion("B", {"B": -0.1})) as server:
+
+    def answer(_):
+        busy = time.monotonic() - started < 0.4
+        return (429, {"error": {"message": "busy"}}, {"Retry-After": "0"}) if busy else completion("B", {"B": -0.1})
+
+    with ChatServer(answer) as server:
+        assert ask(server, question, patience=patience).probabilities == (0.0, 1.0, 0.0)
+        assert server.calls <= 5
+
+
+@pytest.mark.parametrize("how", ["seconds", "date", "milliseconds"])
+def test_retry_after_is_honoured(question, how):
+    date = email.utils.formatdate(time.time() + 2, usegmt=True)
+    headers = {
+        "seconds": {"Retry-After": "0.25"},
+        "date": {"Retry-After": date},
+        "milliseconds": {"Retry-After-Ms": "250"},
+    }
+    started = time.monotonic()
+    with ChatServer((429, "slow down", headers[how]), completion("B", {"B": -0.1})) as server:
         ask(server, question)
     assert 0.2 < time.monotonic() - started < 1.5, "honoured, and never longer than the longest wait"
 
@@ -240,19 +287,9 @@ def test_more_pictures_than_letters_stop_at_once(question):
     assert "--images-per-call 9" in caught.value.hint
 
 
-def test_a_field_that_the_server_refuses_is_left_out_from_then_on(question):
-    words = "Unsupported parameter: 'max_tokens' is not supported with this model."
-    with ChatServer((400, {"error": {"message": words}}, {}), completion("B", {"B": -0.1})) as server:
-        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=print, patience=QUICK)
-        assert teacher.ask([question, question])[1].probabilities == (0.0, 1.0, 0.0)
-        teacher.close()
-        assert server.calls == 3
-        assert ["max_tokens" in body for _, body in server.bodies] == [True, False, False]
-
-
 def test_the_public_service_is_not_sent_the_fields_that_it_refuses(question, monkeypatch):
     with ChatServer() as server:
-        monkeypatch.setattr(chat_http, "PUBLIC", f"{server.url}/v1")
+        monkeypatch.setattr(chat_endpoint, "PUBLIC", f"{server.url}/v1")
         OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print, patience=QUICK).ask([question])
     path, body = server.bodies[0]
     assert path == "/v1/chat/completions"
@@ -410,6 +447,17 @@ def test_no_more_calls_a_minute_than_allowed(question):
             assert not limit.try_acquire("calls", blocking=False), "the fourth would have to wait"
         finally:
             teacher.close()
+
+
+def test_images_are_kept_as_they_are_sent_within_a_bound_of_bytes(question):
+    roomy, tight = ImageCache(768, None), ImageCache(768, None, most_bytes=3_000)
+    uris = [[cache.data_uri(image) for image in question.images * 2] for cache in (roomy, tight)]
+    assert uris[0] == uris[1]
+    assert 3_000 < roomy.nbytes < 50_000
+    assert 0 < tight.nbytes <= 3_000
+    for image in question.images:
+        image.path.unlink()
+    assert [roomy.data_uri(image) for image in question.images] == uris[0][:3], "each was read once"
 
 
 def test_max_pixels_bounds_what_is_sent_and_is_part_of_the_prompt(question):

@@ -55,6 +55,22 @@ def label(
     endpoint: Annotated[
         str | None, typer.Option(help="Ask an OpenAI-compatible server at this URL.", rich_help_panel=TEACHER)
     ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Environment variable with the server's key.",
+            show_default="VDISTILL_API_KEY; OPENAI_API_KEY for OpenAI alone",
+            metavar="NAME",
+            rich_help_panel=TEACHER,
+        ),
+    ] = None,
+    think: Annotated[
+        str,
+        typer.Option(
+            help="off, low, or tokens that a model may think for before it answers, over HTTP.",
+            rich_help_panel=TEACHER,
+        ),
+    ] = "off",
     queries: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +156,7 @@ def label(
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
     from vdistill.cli import label_files, label_teacher
     from vdistill.label.prepare import LabelSettings
+    from vdistill.label.teachers.options import TeacherOptions
 
     if export is not None:
         label_files.export_file(session, export, as_json=as_json)
@@ -163,7 +180,8 @@ def label(
         label_files.import_file(session, import_file, settings, as_json=as_json)
         return
     asking = label_teacher.Asking(session, teacher, settings, generate_queries, ask_given=ask is not None)
-    asking.open(endpoint, calls_per_minute, prompt, max_pixels)
+    options = TeacherOptions(endpoint, calls_per_minute=calls_per_minute, max_pixels=max_pixels, key_name=api_key_env)
+    asking.open(options, prompt, think)
     try:
         if audit is not None:
             _show(label_teacher.audit_table, asking.audit(audit), as_json)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import Session, pick_backbone, price_table, remembered
+from vdistill.cli.session import Session, pick_backbone, price_table, remember, remembered
 from vdistill.errors import VdistillError
 from vdistill.label import generate, run
 from vdistill.label.asking import Tally
@@ -22,11 +22,27 @@ from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.options import price_table as checked
+from vdistill.label.teachers.thinking import read_thinking
 from vdistill.records import Item, Query, ShownImage
 from vdistill.workspace import FOLDER
 
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
 WRITTEN = "written_queries.jsonl"
+
+
+@dataclass(frozen=True)
+class WorkspaceMemory:
+    """What a teacher wants to know again in the next run, in the workspace's settings."""
+
+    session: Session
+
+    def recall(self, name: str) -> Any | None:
+        """The value kept last under `name`, or None."""
+        return remembered(self.session.find(), name)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value."""
+        remember(self.session.create(), name, value)
 
 
 @dataclass
@@ -43,17 +59,15 @@ class Asking:
     _teacher: Teacher | None = None
     _options: TeacherOptions = field(default_factory=TeacherOptions)
 
-    def open(
-        self, endpoint: str | None, calls_per_minute: int | None, prompt: Path | None, max_pixels: int | None
-    ) -> None:
+    def open(self, options: TeacherOptions, prompt: Path | None, think: str) -> None:
         """Note how the teacher is asked; it is opened when its catalog is known."""
-        self._options = TeacherOptions(
-            endpoint=endpoint,
+        self._options = replace(
+            options,
             concurrency=self.settings.concurrency,
-            calls_per_minute=calls_per_minute,
             wording=read_wording(prompt) if prompt else Wording(),
-            max_pixels=max_pixels,
+            thinking=read_thinking(think),
             prices=checked(*price_table()),
+            memory=WorkspaceMemory(self.session),
         )
 
     def close(self) -> None:

@@ -58,23 +58,42 @@ class Asker:
     concurrency: int
     advance: Callable[[Tally], None]
     tally: Tally = field(default_factory=Tally)
+    _alone: bool = False  # whether a question was asked before all others
 
     def ask(self, asked: Sequence[Asked]) -> dict[str, Answer]:
         """The answers by key, stored ones included; failed questions are absent.
 
         Raises TeacherError when going on is useless. On an interrupt the answers that arrived are committed.
         """
-        return self.ask_keyed({self.key(one.question): one for one in asked})
+        keyed = {self.key(one.question): one for one in asked}
+        answers = self.ask_keyed(keyed)
+        return {self.key(keyed[key].question): answer for key, answer in answers.items()}
 
     def ask_keyed(self, keyed: Mapping[str, Asked]) -> dict[str, Answer]:
-        """The same for questions whose keys are known."""
-        known = self.database.answered(list(keyed))
-        self.tally.reused += len(known)
-        fresh = [(key, one) for key, one in keyed.items() if key not in known]
+        """The same for questions whose keys are known; the answers by these, though the first call may change them."""
+        alone = self._ask_alone(keyed)
+        now = {key: self.key(one.question) if alone else key for key, one in keyed.items()}
+        known = self.database.answered(list(now.values()))
+        self.tally.reused += sum(now[key] in known for key in keyed if key not in alone)
+        fresh = [(now[key], one) for key, one in keyed.items() if now[key] not in known and key not in alone]
         self.advance(self.tally)
         self._ask_new(fresh[: max(self.budget - self.tally.calls, 0)])
         # As they are stored, not as they came: a run that is taken up again must see the same.
-        return self.database.answers(list(keyed))
+        answers = self.database.answers(list(now.values()))
+        return {key: answers[now[key]] for key in keyed if now[key] in answers}
+
+    def _ask_alone(self, keyed: Mapping[str, Asked]) -> frozenset[str]:
+        """The key of a question that was asked before all others, where the teacher is not settled yet.
+
+        Which sampling its server takes is part of the keys, and it is known with the first answer only.
+        """
+        if self._alone or getattr(self.teacher, "settled", True):
+            return frozenset()
+        known = self.database.answered(list(keyed))
+        first = [(key, one) for key, one in keyed.items() if key not in known][:1]
+        self._alone = bool(first)
+        self._ask_new(first[: max(self.budget - self.tally.calls, 0)])
+        return frozenset(key for key, _ in first)
 
     def key(self, question: Question) -> str:
         """What makes an answer the same answer: teacher, prompt, query, ordered image hashes, way of asking."""
@@ -123,7 +142,8 @@ class Asker:
     def _store(self, batch: Batch, answers: Sequence[Answer | Failure]) -> None:
         rows = []
         tally = self.tally
-        for (key, one), answer in zip(batch, answers, strict=True):
+        for (_, one), answer in zip(batch, answers, strict=True):
+            key = self.key(one.question)  # as it is now: this answer may have settled what is part of it
             tally.calls += 1
             tally.images_shown += len(one.question.images)
             if isinstance(answer, Failure):

@@ -57,17 +57,23 @@ class Teacher(Protocol):
 
     Attributes:
         name: part of the key under which each answer is stored, so it must change when the answers would.
-        prompt: version of the wording (and sampling) that the answers depend on; "" where there is none.
+        prompt: version of the wording (and sampling) that the answers depend on; "" where there is none. A teacher
+            that knows it only with its first answer has an attribute `settled`, False until then: it is asked one
+            question alone first.
         batch_size: how many questions one `ask` likes to have (in-process models batch; an API takes one).
         concurrency: how many `ask` calls may run at once, from different threads.
         looks: whether the pictures are opened. One that only reads text or a table is never told of broken pictures.
     """
 
     name: str
-    prompt: str
     batch_size: int
     concurrency: int
     looks: bool
+
+    @property
+    def prompt(self) -> str:
+        """See above; an attribute does."""
+        ...
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; one that brings no readable answer is a Failure, never a guess.

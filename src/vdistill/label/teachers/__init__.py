@@ -40,6 +40,10 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
         return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)
     if spec not in ALIASES and not Path(spec).is_dir():
         _check_hub_id(spec, plugins)
+    if options.thinking.tokens:
+        raise VdistillError(
+            "--think is for teachers that are asked over HTTP", hint="give --endpoint URL, or leave --think out"
+        )
     from vdistill.label.teachers.local_vlm import LocalVLM
 
     return LocalVLM(resolve(spec), options, say=say)

@@ -5,20 +5,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vdistill.label.prompts import letters
 from vdistill.label.teachers.letter_mass import LEAST, LetterMass, listed_mass, spelt
 from vdistill.records import Answer, Failure, Question
 
+# Where thoughts end: Qwen, GLM and DeepSeek; Magistral; Kimi-VL.
+_THOUGHTS_END = re.compile(r"</think(?:ing)?>|\[/THINK\]|◁/think▷")
+_THOUGHTS_BEGIN = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\]|◁think▷)")
+_MARKS = re.compile(r"<\|[^|<>]{1,40}\|>")  # GLM puts its answer between <|begin_of_box|> and <|end_of_box|>
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a completion answers, and the probability of its letters where the server told it."""
+    """What a completion answers, and the probability of its letters where the server told it.
+
+    cut: the answer is none, as it came to its cap on tokens. thinking: what there is of it are thoughts.
+    """
 
     answer: Answer | Failure
     mass: LetterMass | None = None
+    cut: bool = False
+    thinking: bool = False
 
 
 def read_answer(document: Any, question: Question) -> Reading:
@@ -27,6 +37,14 @@ def read_answer(document: Any, question: Question) -> Reading:
     Whatever is not one of the letters asked for is a Failure, and so is a letter that the model hardly meant: never a
     guess.
     """
+    reading = _read_answer(document, question)
+    if not isinstance(reading.answer, Failure):
+        return reading
+    cut = (_first_choice(document) or {}).get("finish_reason") == "length"
+    return replace(reading, cut=cut, thinking=_only_thinks(document))
+
+
+def _read_answer(document: Any, question: Question) -> Reading:
     text = read_text(document)
     if isinstance(text, Failure):
         return Reading(text)
@@ -43,17 +61,34 @@ def read_answer(document: Any, question: Question) -> Reading:
 
 
 def read_text(document: Any) -> str | Failure:
-    """The text of a chat completion."""
+    """The text of a chat completion, after the thoughts that some servers leave in it."""
     choice = _first_choice(document)
     if choice is None:
         return Failure("the server's answer has no choices")
     message = choice["message"]
     if message.get("refusal"):
         return Failure(f"the model refused: {_short(message['refusal'])}")
+    if _only_thinks(document):
+        return Failure(f"the model thought and did not answer (finish_reason {choice.get('finish_reason')})")
     text = message.get("content")
     if not isinstance(text, str):
         return Failure(f"the server's answer has no text (finish_reason {choice.get('finish_reason')})")
-    return text
+    return _MARKS.sub("", _THOUGHTS_END.split(text)[-1]).strip()
+
+
+def _only_thinks(document: Any) -> bool:
+    """Whether a completion holds thoughts and no answer: in fields of their own, counted alone, or without an end."""
+    choice = _first_choice(document)
+    if choice is None:
+        return False
+    message = choice["message"]
+    text = message.get("content")
+    if isinstance(text, str) and text.strip():
+        return bool(_THOUGHTS_BEGIN.match(text)) and not _THOUGHTS_END.search(text)
+    usage = document.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
+    counted = isinstance(details, Mapping) and bool(details.get("reasoning_tokens"))
+    return counted or any(message.get(name) for name in ("reasoning_content", "reasoning"))
 
 
 def used_tokens(document: Mapping[str, Any]) -> tuple[int, int]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from vdistill.errors import ImageError, TeacherError
 from vdistill.label.prompts import Part, letters
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers.chat_answers import read_answer, read_text, used_tokens
+from vdistill.label.teachers.agreement import Agreement
+from vdistill.label.teachers.chat_answers import Reading, read_answer, read_text, used_tokens
+from vdistill.label.teachers.chat_endpoint import read_endpoint
 from vdistill.label.teachers.chat_http import ChatClient, Patience
+from vdistill.label.teachers.image_cache import ImageCache
 from vdistill.label.teachers.notices import Notices
 from vdistill.label.teachers.options import TeacherOptions
-from vdistill.label.teachers.pictures import shown
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE = 768
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # a guess, for prices
+LONGER = 2  # by how much the cap on tokens is raised, once, where answers are cut by it
+_CUT = "output limit was reached"  # OpenAI's words, with a 400, for a thinking model that came to its cap
 
 
 class OpenAITeacher:
@@ -33,7 +34,8 @@ class OpenAITeacher:
     ) -> None:
         """Nothing is sent yet.
 
-        Raises TeacherError for no model's name, an endpoint that is no URL, and prices that are no numbers.
+        Raises TeacherError for no model's name, an endpoint that is no URL, a proxy or certificates that cannot be
+        used, and prices that are no numbers.
         """
         if not model.strip():
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
@@ -41,36 +43,51 @@ class OpenAITeacher:
         self.concurrency = options.concurrency
         self._model, self._prices = model, options.price_of(model)
         self._say_once = Notices(say).once
-        self._wording, self._most_pixels = options.wording, options.max_pixels
+        self._wording, self._thinking = options.wording, options.thinking
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
-        self.prompt = f"{options.wording.version}/{bounds}"
+        self._asked_as = f"{options.wording.version}/{bounds}{options.thinking.version}"
+        self._images = ImageCache(MOST_SIDE, options.max_pixels)
+        endpoint = read_endpoint(options.endpoint, options.key_name)
+        self._strict = endpoint.strict
+        self._agreement = Agreement(f"server/{endpoint.place}/{model}", options.memory, say)
         self._client = ChatClient(
-            options.endpoint,
+            endpoint,
+            self._agreement,
             concurrency=options.concurrency,
             patience=patience or Patience(),
             calls_per_minute=options.calls_per_minute,
         )
         self.bare: bool | None = None  # whether it answers without probabilities; not known before the first answer
+        self._answered = False  # whether any answer could be read
+        self._longer = False  # whether the cap on tokens was raised
+
+    @property
+    def prompt(self) -> str:
+        """Wording, bounds of the images, thinking, and the sampling fields that the server does not take."""
+        left_out = ",".join(sorted(self._agreement.sampling))
+        return f"{self._asked_as}/without {left_out}" if left_out else self._asked_as
+
+    @property
+    def settled(self) -> bool:
+        """Whether `prompt` stays as it is: only with the first answer it is known what the server takes."""
+        return self._agreement.settled
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order. Raises TeacherError where going on is useless."""
         return [self._ask(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """What a question would cost by the price table; tokens are estimated."""
-        tokens = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images)
-        return Price(tokens=tokens, usd=self._cost(tokens, 1), seconds=1.0)
+        """What a question would cost by the price table; tokens are estimated, thoughts at most."""
+        tokens, written = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images), 1 + self._thinking.tokens
+        return Price(tokens=tokens + written - 1, usd=self._cost(tokens, written), seconds=1.0)
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
         """About `count` searches of shoppers whom these pictures suit."""
         uris = self._uris(images)
         if isinstance(uris, Failure):
             return uris
-        parts = _parts(self._wording.request(uris, count))
-        messages = [{"role": "system", "content": self._wording.system}, {"role": "user", "content": parts}]
-        document = self._client.complete(
-            {"model": self._model, "messages": messages, "temperature": 1, "max_tokens": 40 * count}
-        )
+        body = self._body(_parts(self._wording.request(uris, count)), 40 * count)
+        document = self._client.complete(body | {"temperature": 1})
         if isinstance(document, Failure):
             return document
         text = read_text(document)
@@ -87,14 +104,11 @@ class OpenAITeacher:
         uris = self._uris(question.images)
         if isinstance(uris, Failure):
             return uris
-        body = self._body(question, uris)
-        document = self._client.complete(body)
-        if isinstance(document, Failure):
-            return document
-        reading = read_answer(document, question)
+        reading, read, written = self._read(question, uris, longer=self._longer)
         answer = reading.answer
         if isinstance(answer, Failure):
             return answer
+        self._answered = True
         if question.ask == "best":
             self.bare = reading.mass is None
             if reading.mass is None:
@@ -102,14 +116,43 @@ class OpenAITeacher:
                                "less a call; --ask rank says more")  # fmt: skip
             elif doubt := reading.mass.doubt(self.name):
                 self._say_once("mass", doubt)
-        read, written = used_tokens(document)
         return Answer(answer.probabilities, answer.order, read + written, self._cost(read, written))
+
+    def _read(self, question: Question, uris: Sequence[str], *, longer: bool) -> tuple[Reading, int, int]:
+        """What the model answers, and the tokens read and written for it.
+
+        An answer that is cut is asked for again with a longer cap, and so are all others from then on.
+        """
+        document = self._client.complete(self._question_body(question, uris, LONGER if longer else 1))
+        if isinstance(document, Failure):
+            reading = Reading(document, cut=_CUT in document.reason, thinking=_CUT in document.reason)
+        else:
+            self._agreement.accepted(settles=True)
+            reading = read_answer(document, question)
+        read, written = used_tokens(document) if isinstance(document, dict) else (0, 0)
+        if reading.cut and not longer:
+            self._longer = True
+            again, *used = self._read(question, uris, longer=True)
+            return again, read + used[0], written + used[1]
+        if reading.thinking and reading.cut:
+            return Reading(self._only_thinks(reading)), read, written
+        return reading, read, written
+
+    def _only_thinks(self, reading: Reading) -> Failure:
+        """A failure; where no answer is known to have come, an end of the run, as each call would cost as much."""
+        remedy = "give --think low, or --think N for N tokens of thoughts"
+        if self._thinking.tokens:
+            remedy = f"give more than {self._thinking.tokens} tokens with --think N, or a model that thinks less"
+        assert isinstance(reading.answer, Failure)
+        if not self._answered:
+            raise TeacherError(f"{self.name} spends its tokens on thoughts and gives no answer", hint=remedy)
+        return Failure(f"{reading.answer.reason}: {remedy}")
 
     def _uris(self, images: Sequence[ShownImage]) -> list[str] | Failure:
         found = []
         for image in images:
             try:
-                found.append(_data_uri(image, self._most_pixels))
+                found.append(self._images.data_uri(image))
             except ImageError as error:
                 return Failure(f"{image.item_id} cannot be read: {error.message}")
         return found
@@ -117,23 +160,34 @@ class OpenAITeacher:
     def _cost(self, read: int, written: int) -> float:
         return (read * self._prices[0] + written * self._prices[1]) / 1e6
 
-    def _body(self, question: Question, uris: Sequence[str]) -> dict[str, Any]:
-        parts = _parts(self._wording.content(question.query, uris, question.ask))
+    def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
         known = letters(len(question.images))
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": [{"role": "system", "content": self._wording.system}, {"role": "user", "content": parts}],
-            "temperature": 0,
-            "top_p": 1,
-        }
-        if question.ask == "rank":
-            return body | {"max_tokens": 4 * len(known)}
         # More than one token, so that "I'm sorry" is not read as the letter I.
-        body |= {"max_tokens": 4, "logprobs": True, "top_logprobs": 20}
-        if not self._client.is_public:
+        cap = 4 * len(known) if question.ask == "rank" else 4
+        body = self._body(_parts(self._wording.content(question.query, uris, question.ask)), cap, times)
+        body |= {"temperature": 0, "top_p": 1}
+        if question.ask == "rank":
+            return body
+        body |= {"logprobs": True, "top_logprobs": 20}
+        if not self._strict:
             # A model's shipped top_k of 1 would hide all letters but one. Who does not know these fields ignores them.
-            body |= {"top_k": -1, "structured_outputs": {"choice": list(known)}}
+            body["top_k"] = -1
+            if not self._thinking.tokens:  # thoughts are no letters
+                body["structured_outputs"] = {"choice": list(known)}
         return body
+
+    def _body(self, parts: Sequence[Any], cap: int, times: int = 1) -> dict[str, Any]:
+        """What all requests have; `times` the cap on tokens, thoughts included."""
+        thinking = self._thinking.fields()
+        if self._strict:
+            thinking.pop("chat_template_kwargs")
+        messages = [{"role": "system", "content": self._wording.system}, {"role": "user", "content": parts}]
+        return {
+            "model": self._model,
+            "messages": messages,
+            "max_tokens": times * (cap + self._thinking.tokens),
+            **thinking,
+        }
 
 
 def _parts(content: Sequence[Part[str]]) -> list[dict[str, Any]]:
@@ -141,11 +195,3 @@ def _parts(content: Sequence[Part[str]]) -> list[dict[str, Any]]:
         {"type": "text", "text": part} if kind == "text" else {"type": "image_url", "image_url": {"url": part}}
         for kind, part in content
     ]
-
-
-@lru_cache(maxsize=256)
-def _data_uri(image: ShownImage, most_pixels: int | None) -> str:
-    """The picture as an inline JPEG; pools are shared by queries, so the same ones come again and again."""
-    data = io.BytesIO()
-    shown(image.path, most_side=MOST_SIDE, most_pixels=most_pixels).save(data, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

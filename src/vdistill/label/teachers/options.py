@@ -10,6 +10,8 @@ from typing import Any
 
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.prompts import Wording
+from vdistill.label.teachers.memory import Memory, NoMemory
+from vdistill.label.teachers.thinking import Thinking
 
 PRICES = "VDISTILL_USD_PER_MILLION"
 
@@ -22,6 +24,8 @@ class TeacherOptions:
 
     max_pixels: of a picture as it is shown; None leaves it to the teacher. calls_per_minute: None is no limit.
     prices: by model name. plan: nothing will be asked, so a model in this process need not be there.
+    key_name: the environment variable with the server's key; None is VDISTILL_API_KEY or OPENAI_API_KEY.
+    memory: what a server was found to take, for later runs.
     """
 
     endpoint: str | None = None
@@ -31,6 +35,9 @@ class TeacherOptions:
     max_pixels: int | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
     plan: bool = False
+    key_name: str | None = None
+    thinking: Thinking = field(default_factory=Thinking)
+    memory: Memory = field(default_factory=NoMemory)
 
     def price_of(self, model: str) -> Prices:
         """What the environment says, else the price table; nothing where nobody says.

@@ -1,0 +1,152 @@
+"""What a server was found to take: fields it refuses, and what it calls and allows the others.
+
+Servers say it with an error that names the field. It is learnt from words that refuse *this* field alone: an error that
+merely mentions one ("the prompt is too long: reduce max_tokens") teaches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+CAP, NEWER_CAP = "max_tokens", "max_completion_tokens"
+# The answer can be read without these. Where two are named together, the earlier one is left out.
+DISPENSABLE = (
+    "structured_outputs",
+    "chat_template_kwargs",
+    "reasoning_effort",
+    "top_k",
+    "top_p",
+    "top_logprobs",
+    "logprobs",
+    "temperature",
+)
+SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are drawn in another way
+FEWER = (5, 2)  # alternatives asked for, where the server does not say how many it gives
+MOST_OF_A_FLOOR = 64  # tokens that an answer may have at least; more is no rule about caps
+
+_REFUSES = re.compile(
+    r"unsupported|not (?:be )?support|n't support|no support|unrecogni[sz]ed|unavailable|deprecated|forbidden"
+    r"|un(?:known|expected) (?:\w+ )?(?:name|param|field|arg|propert|key|option)|cannot find"
+    r"|extra(?: inputs| fields)|not (?:permitted|allowed|enabled|available|accepted)"
+    r"|(?:cannot|can't|can not) (?:both )?be (?:used|set|specified)",
+    re.IGNORECASE,
+)
+_REFUSES_VALUE = re.compile(r"must be|should be|only .{0,40}(?:allowed|supported)|invalid", re.IGNORECASE)
+_OF_ALTERNATIVES = re.compile(r"\b(?:top_?logprobs|logprobs|top_n_tokens)\b", re.IGNORECASE)
+_AT_MOST = re.compile(
+    r"(?:<=|≤|>|at most|(?:less|greater|more|larger) than(?: or equal to)?|up to|above|exceeds?"
+    r"|between \d+ and|\[\d+, ?|\bmax(?:imum)?\b[\w\s]{0,20}?(?:of|is|:))\s*(\d+)",
+    re.IGNORECASE,
+)
+_TOO_MANY = re.compile(r"too (?:large|high|big|many)|exceed|greater|above|maximum|must be|should be", re.IGNORECASE)
+_AT_LEAST = re.compile(r"max_\w*tokens\b.{0,80}?(?:>=|≥|at least)\D{0,20}(\d+)", re.IGNORECASE | re.DOTALL)
+_THINKING_FLAG = re.compile(r"\benable_thinking\b.{0,20}must be set to false", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is left out of requests or put in another way.
+
+    cap: what it calls the cap on tokens. top_logprobs: the most alternatives that it gives. least_tokens: the lowest
+    cap that it takes. thinking_flag: it wants `enable_thinking` in the request itself (DashScope).
+    """
+
+    dropped: frozenset[str] = frozenset()
+    cap: str = CAP
+    top_logprobs: int | None = None
+    least_tokens: int = 0
+    thinking_flag: bool = False
+
+    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as this server takes it."""
+        sent = {name: value for name, value in body.items() if name not in self.dropped}
+        if CAP in sent:
+            sent[self.cap] = max(sent.pop(CAP), self.least_tokens)
+        if self.top_logprobs is not None and "top_logprobs" in sent:
+            sent["top_logprobs"] = min(sent["top_logprobs"], self.top_logprobs)
+        if self.thinking_flag and "chat_template_kwargs" in body:
+            sent |= body["chat_template_kwargs"]
+        return sent
+
+    def learnt(self, words: str, sent: Mapping[str, Any]) -> Terms:
+        """The terms after the server refused the request `sent` with these words; the same where they teach nothing."""
+        if _THINKING_FLAG.search(words):
+            return replace(self, thinking_flag=True)
+        for said in _sentences(words):
+            found = (
+                self._of_cap(said, words, sent)
+                or self._of_alternatives(said, words, sent)
+                or self._of_fields(said, sent)
+            )
+            if found is not None:
+                return found
+        return self
+
+    def differences(self, before: Terms) -> str:
+        """What became known since `before`, for the user; "" for nothing."""
+        parts = [f"without {name}" for name in sorted(self.dropped - before.dropped)]
+        if self.cap != before.cap:
+            parts.append(f"with {self.cap} for {before.cap}")
+        if self.top_logprobs != before.top_logprobs and "top_logprobs" not in self.dropped:
+            parts.append(f"for {self.top_logprobs} alternatives of a token")
+        if self.least_tokens != before.least_tokens:
+            parts.append(f"for {self.least_tokens} tokens at least")
+        if self.thinking_flag != before.thinking_flag:
+            parts.append("with enable_thinking")
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the workspace to remember."""
+        return {**asdict(self), "dropped": sorted(self.dropped)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Terms:
+        """What `to_json` gave; what another version wrote beside it is left out."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**{**known, "dropped": frozenset(known.get("dropped", ()))})
+
+    def _of_cap(self, said: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
+        named = next((name for name in (CAP, NEWER_CAP) if name in sent and _names(said, name)), None)
+        floor = _AT_LEAST.search(words) if named else None
+        if named and floor and sent[named] < int(floor[1]) <= MOST_OF_A_FLOOR:
+            return replace(self, least_tokens=int(floor[1]))
+        if named is None or not _REFUSES.search(said):
+            return None
+        if named == CAP:  # a server that does not say so may know the other name too
+            return replace(self, cap=NEWER_CAP)
+        return replace(self, dropped=self.dropped | {CAP})
+
+    def _of_alternatives(self, said: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
+        asked = sent.get("top_logprobs")
+        if asked is None or not _OF_ALTERNATIVES.search(said):
+            return None
+        named = _AT_MOST.search(said) or (_AT_MOST.search(words) if _TOO_MANY.search(said) else None)
+        fewer = int(named[1]) if named and 2 <= int(named[1]) < asked else None
+        if fewer is None:
+            if _REFUSES.search(said) or not _TOO_MANY.search(said):
+                return None
+            fewer = next((number for number in FEWER if number < asked), None)
+        if fewer is None:
+            return replace(self, dropped=self.dropped | {"top_logprobs"})
+        return replace(self, top_logprobs=min(fewer, self.top_logprobs or fewer))
+
+    def _of_fields(self, said: str, sent: Mapping[str, Any]) -> Terms | None:
+        if not (_REFUSES.search(said) or _REFUSES_VALUE.search(said)):
+            return None
+        refused = next((name for name in DISPENSABLE if name in sent and _names(said, name)), None)
+        if refused is None:
+            return None
+        with_it = {"top_logprobs"} if refused == "logprobs" else set()  # means nothing without the other
+        return replace(self, dropped=self.dropped | {refused} | with_it)
+
+
+def _names(said: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", said, re.IGNORECASE) is not None
+
+
+def _sentences(words: str) -> Iterator[str]:
+    """The parts of an error that stand for themselves."""
+    return (part for part in re.split(r"[.!;]\s+|\n", words) if part)
