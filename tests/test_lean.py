@@ -48,9 +48,13 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
 def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)
-    packed = Lean.of(encoder, PARTS).encode_images(inputs)
+    lean = Lean.of(encoder, PARTS)
+    assert lean.model.visual_projection._packed is not False
+    packed = lean.encode_images(inputs)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
-    plain = Lean.of(encoder, PARTS).encode_images(inputs)
+    lean = Lean.of(encoder, PARTS)
+    assert lean.model.visual_projection._packed is False
+    plain = lean.encode_images(inputs)
     assert (packed * plain).sum(axis=1).min() > 0.9999
 
 

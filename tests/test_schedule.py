@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vdistill import preferences
 from vdistill.errors import VdistillError
-from vdistill.label.schedules import Group, Narrowing, Plan, coverable, training
+from vdistill.label.schedules import Group, Narrowing, Plan, coverable, shared_pools, training
 from vdistill.label.schedules.narrowing import active_sizes
 from vdistill.label.schedules.shared_pools import pools, training_groups
 from vdistill.records import Answer, Judgment
@@ -38,6 +38,16 @@ def test_many_queries_use_more_pools_than_one_has_calls():
         item for n in range(300) for group in training_groups(f"q{n}", shared, plenty) for item in group.items
     )
     assert len(seen) == 640, "each query has three pools, and all queries together have all"
+
+
+def test_a_query_makes_no_deck_of_pools_that_it_does_not_use(monkeypatch):
+    made = []
+    deck = shared_pools._deck
+    monkeypatch.setattr(shared_pools, "_deck", lambda pool, *more: (made.append(pool), deck(pool, *more))[1])
+    groups = training_groups("q", [ITEMS[start : start + 16] for start in range(0, 640, 16)], Plan(3, 8, 16, 0))
+    assert len(groups) == len(made) == 3
+    for group in groups:
+        assert set(group.items) <= set(ITEMS[16 * group.pool : 16 * group.pool + 16])
 
 
 def test_calls_of_a_query_are_spread_over_all_pools_and_repeat_no_image():

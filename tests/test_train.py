@@ -129,6 +129,30 @@ def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, m
     assert facts(home)["history"] == facts(uninterrupted)["history"]
 
 
+def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatch):
+    trained(home, "--refit", 0.5)
+    whole = weights(home), facts(home)["history"]
+    seen, stop = [], [True]
+    advance = loop.Watch.__init__
+
+    def watch(self, told, *others):
+        def counted(progress):
+            seen.append(progress.epoch)
+            if progress.epoch == 6 and stop:
+                stop.clear()
+                raise KeyboardInterrupt
+            told(progress)
+
+        advance(self, counted, *others)
+
+    monkeypatch.setattr(loop.Watch, "__init__", watch)
+    trained(home, "--refit", 0.5, code=130)
+    seen.clear()
+    trained(home, "--refit", 0.5)
+    assert set(seen) == {6}, "epoch 5 was kept"
+    assert (weights(home), facts(home)["history"]) == whole
+
+
 def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, uninterrupted, monkeypatch):
     monkeypatch.setattr("vdistill.distill.checkpoint.Checkpoint.remove", lambda _: None)
     trained(home, "--seed", 3)

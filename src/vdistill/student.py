@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,12 @@ def _stamped(backbone: str) -> str:
         if path.is_file()
     ]
     return f"{backbone}{_STAMP}{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]}"
+
+
+def last_validated(history: Sequence[Mapping[str, float]]) -> float | None:
+    """The epoch after which a training went on with all judgments; None where it did not."""
+    validated = [figures["epoch"] for figures in history if "validation_ndcg@10" in figures]
+    return validated[-1] if 0 < len(validated) < len(history) else None
 
 
 def adapter_file(folder: Path) -> Path:

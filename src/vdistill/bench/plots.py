@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.bench.evaluate import MODELS, BenchReport
+from vdistill.student import last_validated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,8 +115,8 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
         values = np.array([figures.get("validation_ndcg@10", np.nan) for figures in history])
         if np.isfinite(values).any():
             right = axes.twinx()
-            if np.isnan(values[-1]):  # training ended on all judgments
-                axes.axvspan(epochs[np.isfinite(values).nonzero()[0][-1]], epochs[-1], color=_INK, alpha=0.08, lw=0)
+            if (begins := last_validated(history)) is not None:
+                axes.axvspan(begins, epochs[-1], color=_INK, alpha=0.08, lw=0)
             right.plot(epochs, values, color=_COLOURS["student"], label="validation nDCG@10")
             right.set_ylabel("validation nDCG@10", color=_COLOURS["student"])
             right.spines["right"].set_visible(True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
 from vdistill.bench.table import judged
+from vdistill.student import last_validated
 from vdistill.workspace import write_file
 
 if TYPE_CHECKING:
@@ -103,10 +104,8 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
             "What searches find of the exact ten nearest, and how fast. Filled: what vdistill query does.",
         )
     if len(around.history) > 1:
-        yield (
-            plots.learning_curve(around.history),
-            "The student's training. Shaded: at the end all judgments train, those that validated before too.",
-        )
+        shaded = "" if last_validated(around.history) is None else " Shaded: on all judgments, those of validation too."
+        yield plots.learning_curve(around.history), f"The student's training.{shaded}"
     comparable = [run for run in around.runs if run.judged_by == report.heldout.judged_by]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."

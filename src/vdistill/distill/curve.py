@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from vdistill.student import last_validated
 
 FILE = "learning_curve.png"
-
-
-def refit(history: Sequence[Mapping[str, float]]) -> float | None:
-    """The last validated epoch, after which all judgments trained; None where nothing of that kind happened."""
-    validated = [figures["epoch"] for figures in history if "validation_ndcg@10" in figures]
-    return validated[-1] if 0 < len(validated) < len(history) else None
 
 
 def picture(history: Sequence[dict[str, float]]) -> bytes:
@@ -20,7 +16,7 @@ def picture(history: Sequence[dict[str, float]]) -> bytes:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [figures["epoch"] for figures in history]
-    begins = refit(history)
+    begins = last_validated(history)
     panels = [("preference loss (nats)", "loss", "tab:blue"), ("retention loss (nats)", "retention_loss", "tab:orange")]
     if any("validation_ndcg@10" in figures for figures in history):
         panels.append(("validation nDCG@10", "validation_ndcg@10", "tab:green"))

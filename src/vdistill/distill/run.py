@@ -93,7 +93,7 @@ def distill(
             training_key(
                 asdict(settings),
                 fingerprint,
-                f"{encoder.precision} {type(taught.tower).__name__}",  # crops move only what is encoded from pixels
+                f"{encoder.precision} {taught.tower.crops}",
                 [asdict(one) for one in sources.judgments],
                 [sources.items[key].title for key in final.calls.items],
             ),

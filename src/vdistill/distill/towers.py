@@ -25,6 +25,11 @@ Ints = NDArray[np.int64]
 class Tower(Protocol):
     """Gives the vectors of numbered pictures as the model is now."""
 
+    @property
+    def crops(self) -> bool:
+        """Whether crops change anything."""
+        ...
+
     def __len__(self) -> int: ...
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
@@ -34,6 +39,8 @@ class Tower(Protocol):
 
 class WholeTower:
     """From pixels."""
+
+    crops = True
 
     def __init__(self, encoder: DualEncoder, pictures: Pictures) -> None:
         self._encoder = encoder
@@ -50,6 +57,8 @@ class WholeTower:
 
 class UpperTower:
     """From the states that the trunk gave once. There are no pixels, so crops change nothing."""
+
+    crops = False
 
     def __init__(self, encoder: DualEncoder, cache: TrunkCache, sha256: Sequence[str]) -> None:
         self._encoder = encoder
@@ -69,6 +78,7 @@ class PartTower:
     """Some of the pictures of another tower, by their numbers (n,) there."""
 
     def __init__(self, whole: Tower, numbers: Ints) -> None:
+        self.crops = whole.crops
         self._whole = whole
         self._numbers = numbers
 

@@ -113,18 +113,20 @@ def prepare(
         some = _check_pictures([catalog.items[row] for row in rows], looks=True, say=say)
         asked = queries.unique([*asked, *write_queries(teacher, list(some.values()))])
     items, asked = _known(teacher, {item.id: item for item in catalog.items}, asked, say)
-    plan = _plan(settings, len(asked))
+    plan = _plan(settings, asked)
     chosen = tuple(_affordable(asked, settings, plan))
     sample = _sample(sorted(items), plan, settings)
     shown = _check_pictures([items[key] for key in sample], teacher.looks, say)
     return Stage(settings, plan, {key: items[key] for key in shown}, chosen, shown), teacher
 
 
-def _plan(settings: LabelSettings, query_count: int) -> Plan:
+def _plan(settings: LabelSettings, asked: Sequence[Query]) -> Plan:
     if settings.images_per_call < 2:
         raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
-    calls = CALLS_PER_QUERY if settings.budget is None else max(1, settings.budget // max(query_count, 1))
-    return Plan(calls, settings.images_per_call, settings.pool, settings.seed, query_count)
+    calls = CALLS_PER_QUERY if settings.budget is None else max(1, settings.budget // max(len(asked), 1))
+    train = sum(query.split == "train" for query in asked)
+    train = train if settings.budget is None else min(train, settings.budget)
+    return Plan(calls, settings.images_per_call, settings.pool, settings.seed, train)
 
 
 def _affordable(asked: Sequence[Query], settings: LabelSettings, plan: Plan) -> list[Query]:

@@ -14,7 +14,7 @@ from vdistill.records import Judgment
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a budget is laid out. `queries` is how many share it."""
+    """How a budget is laid out. `queries`: those that train, of which each has `calls_per_query`."""
 
     calls_per_query: int
     images_per_call: int

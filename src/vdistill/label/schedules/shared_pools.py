@@ -44,12 +44,14 @@ def training_groups(
     `guide` gives a score per item; with it each call has one of those that it likes best.
     """
     rng = generator(plan.seed, "train", query, repr(sorted((guide or {}).items())))
-    decks = [_deck(pool, plan, rng, guide) for pool in pools]
-    order = rng.permutation(len(pools))
+    # Of many pools a query has but a few: no deck is made of the others.
+    drawn = generator(plan.seed, "which pools", query).permutation(len(pools))[: plan.calls_per_query]
+    decks = {int(number): _deck(pools[number], plan, rng, guide) for number in np.sort(drawn)}
+    order = rng.permutation(list(decks))
     return [
-        Group(query, tuple(decks[number].pop(0)), pool=int(number))
+        Group(query, tuple(decks[number].pop(0)), pool=number)
         for turn in range(plan.calls_per_query)
-        if decks[number := order[turn % len(pools)]]
+        if decks[number := int(order[turn % len(order)])]
     ]
 
 
