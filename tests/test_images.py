@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageCms
 
-from vdistill.errors import ImageError, VdistillError
-from vdistill.images import MAX_PIXELS, Preprocessing, file_sha256, load, quiet
+from odd_images import DISPLAY_P3, chunk, linear, png, profile, scene, tiff
+from vdistill.errors import ImageError
+from vdistill.images import MAX_PIXELS, file_sha256, load, quiet
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -24,6 +25,16 @@ def near(pixel, colour, tolerance=12):
 def saved(path, image, **options):
     image.save(path, **options)
     return path
+
+
+def written(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def far(image, other):
+    """The largest difference of a channel."""
+    return max(high for _, high in ImageChops.difference(image, other.convert("RGB")).getextrema())
 
 
 def png_header(path, width, height):
@@ -73,6 +84,39 @@ def test_palette_with_alpha_is_laid_on_white(tmp_path):
     assert load(path).getpixel((1, 1)) == WHITE
 
 
+def test_a_grey_of_few_bits_may_be_transparent(tmp_path):
+    steps = np.array([[0x0F], [0xFF]], np.uint8)  # 4 bits: black beside white, white beside white
+    path = written(tmp_path / "a.png", png(steps, 4, 0, chunk(b"tRNS", b"\0\0")))
+    assert np.asarray(load(path))[..., 0].tolist() == [[255, 255], [255, 255]]
+    path = written(tmp_path / "b.png", png(steps // 3, 4, 0, chunk(b"tRNS", b"\0\5")))
+    assert np.asarray(load(path))[..., 0].tolist() == [[0, 255], [255, 255]]
+
+
+def test_one_value_of_sixteen_bits_is_transparent_and_its_neighbours_are_not(tmp_path):
+    grey = np.array([[0, 1, 30000]], ">u2")
+    path = written(tmp_path / "a.png", png(grey, 16, 0, chunk(b"tRNS", struct.pack(">H", 0))))
+    assert np.asarray(load(path))[..., 0].tolist() == [[255, 0, 117]]
+    rgb = np.array([[[1, 2, 3], [1, 2, 4], [25700, 0, 65535]]], ">u2")
+    path = written(tmp_path / "b.png", png(rgb, 16, 2, chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
+    assert np.asarray(load(path)).tolist() == [[[255, 255, 255], [0, 0, 0], [100, 0, 255]]]
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_deep_tiffs_use_their_range_whichever_end_is_white(tmp_path, bits):
+    top = 2**bits - 1
+    values = np.array([[0, top // 2, top, top // 2]], "<u2")
+    path = written(tmp_path / "a.tif", tiff(values, 1, bits))
+    assert np.asarray(load(path))[0, :, 0].tolist() == [0, 127, 255, 127]
+    if bits == 16:  # Pillow reads no others of this kind
+        path = written(tmp_path / "b.tif", tiff(values, 0, bits))
+        assert np.asarray(load(path))[0, :, 0].tolist() == [255, 128, 0, 128]
+
+
+def test_a_float_tiff_with_white_at_zero_is_no_negative(tmp_path):
+    path = written(tmp_path / "a.tif", tiff(np.array([[0, 0.4, 1]], "<f4"), 0, 32, kind=3))
+    assert np.asarray(load(path))[0, :, 0].tolist() == [255, 153, 0]
+
+
 def test_one_bit_pictures_are_black_and_white(tmp_path):
     assert load(saved(tmp_path / "a.png", Image.new("1", (3, 3), 1))).getpixel((1, 1)) == WHITE
 
@@ -96,6 +140,37 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     x = 2 if corner[1] == "l" else image.width - 3
     y = 2 if corner[0] == "t" else image.height - 3
     assert near(image.getpixel((x, y)), RED, 40)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp", "avif"])
+def test_every_format_is_turned_once(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    T = Image.Transpose
+    back = {2: T.FLIP_LEFT_RIGHT, 3: T.ROTATE_180, 4: T.FLIP_TOP_BOTTOM, 5: T.TRANSPOSE, 6: T.ROTATE_90,
+            7: T.TRANSVERSE, 8: T.ROTATE_270}  # fmt: skip
+    as_stored = scene().transpose(back[orientation]) if orientation > 1 else scene()
+    options = {"webp": {"lossless": True}, "avif": {"quality": 100, "subsampling": "4:4:4"}}.get(suffix, {})
+    options |= {"tiffinfo": {0x0112: orientation}} if suffix == "tif" else {"exif": exif}
+    image = load(saved(tmp_path / f"a.{suffix}", as_stored, **options))
+    assert far(image, scene()) < 12
+
+
+def test_a_compressed_tiff_is_turned_once(tmp_path):
+    path = tmp_path / "a.tif"
+    scene().transpose(Image.Transpose.ROTATE_90).save(path, compression="tiff_lzw", tiffinfo={0x0112: 6})
+    assert far(load(path), scene()) == 0
+
+
+def test_what_was_done_to_an_image_is_not_passed_on_with_it(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.jpg", scene(), exif=exif, icc_profile=profile("odd", primaries=DISPLAY_P3))
+    load(path).save(tmp_path / "again.png")
+    with Image.open(tmp_path / "again.png") as again:
+        assert again.getexif() == {}
+        assert "icc_profile" not in again.info
 
 
 def test_damaged_exif_does_not_lose_the_picture(tmp_path):
@@ -209,161 +284,74 @@ def test_file_hash_is_that_of_the_bytes(tmp_path):
     assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-# Preprocessing is what the Hugging Face processors do
-
-
-def processors():
-    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
-    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
-
-    return {
-        "clip": CLIPImageProcessorPil(),
-        "clip, crop larger than the picture": CLIPImageProcessorPil(
-            size={"shortest_edge": 60}, crop_size={"height": 64, "width": 81}
-        ),
-        "clip, odd sizes": CLIPImageProcessorPil(size={"shortest_edge": 47}, crop_size={"height": 33, "width": 40}),
-        "clip, not normalized": CLIPImageProcessorPil(do_normalize=False),
-        "chinese_clip": ChineseCLIPImageProcessorPil(),
-        "siglip": SiglipImageProcessorPil(),
-        "siglip, oblong": SiglipImageProcessorPil(size={"height": 48, "width": 96}),
-        "vit": ViTImageProcessorPil(),
-        "siglip2": Siglip2ImageProcessorPil(),
-        "siglip2, small": Siglip2ImageProcessorPil(patch_size=8, max_num_patches=31),
-    }
-
-
-PROCESSORS = processors()
-SIZES = [(1, 1), (7, 5), (224, 224), (225, 223), (301, 517), (640, 427), (100, 800), (3, 20)]
-
-
-def picture(size):
-    """Something with edges and gradients, the same each time."""
-    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    layers = [127 + 120 * np.sin(x / 9 + y / 17), (x * y) % 256, np.where((x // 16 + y // 16) % 2, 250, 20)]
-    return Image.fromarray(np.stack(layers, axis=-1).astype(np.uint8))
-
-
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_preprocessing_equals_the_hugging_face_processor(name, size):
-    theirs = PROCESSORS[name](picture(size), return_tensors="np")
-    ours = Preprocessing.from_processor_config(PROCESSORS[name].to_dict())(picture(size))
-    assert set(ours) == set(theirs)
-    for key, array in ours.items():
-        assert array.dtype == theirs[key][0].dtype
-        np.testing.assert_allclose(array, theirs[key][0], atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(10, 700), (900, 8), (60, 2000)], ids=str)
-def test_beyond_an_aspect_of_eight_the_crop_is_nearly_the_same(size):
-    """There only what stays is computed, and Pillow may then scale rows before columns, which rounds otherwise."""
-    processor = PROCESSORS["clip"]
-    theirs = processor(picture(size), return_tensors="np")["pixel_values"][0]
-    ours = Preprocessing.from_processor_config(processor.to_dict())(picture(size))["pixel_values"]
-    assert np.abs(ours - theirs).mean() < 0.003
-    assert np.quantile(np.abs(ours - theirs), 0.95) <= 1.01 / 255 / 0.26
-
-
-def test_an_extreme_aspect_stays_small():
-    prepare = Preprocessing.from_processor_config(PROCESSORS["clip"].to_dict())
-    assert prepare(Image.new("RGB", (1, 60_000)))["pixel_values"].shape == (3, 224, 224)
-
-
-def test_decoding_a_fraction_changes_little(tmp_path):
-    prepare = Preprocessing.from_processor_config(PROCESSORS["clip"].to_dict())
-    path = saved(tmp_path / "a.jpg", picture((2000, 1500)).resize((4000, 3000)), quality=92)
-    whole, part = (prepare(load(path, target))["pixel_values"] for target in (None, prepare.target))
-    assert np.abs(whole - part).mean() < 0.03
-
-
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_settings_survive_json(name):
-    prepare = Preprocessing.from_processor_config(PROCESSORS[name].to_dict())
-    assert Preprocessing.from_json(prepare.to_json()) == prepare
-
-
-def test_stacking_adds_the_batch_axis():
-    prepare = Preprocessing.from_processor_config(PROCESSORS["siglip2, small"].to_dict())
-    batch = prepare.stack([prepare(picture((30, 40))), prepare(picture((90, 20)))])
-    assert {name: array.shape for name, array in batch.items()} == {
-        "pixel_values": (2, 31, 192),
-        "pixel_attention_mask": (2, 31),
-        "spatial_shapes": (2, 2),
-    }
-
-
-def test_configurations_of_old_transformers_are_understood():
-    old = {
-        **{"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "resample": 3},
-        **{"do_resize": True, "do_center_crop": True, "do_normalize": True},
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-    }
-    assert Preprocessing.from_processor_config(old) == Preprocessing.from_processor_config(PROCESSORS["clip"].to_dict())
-
-
-@pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        ({"image_processor_type": "Sam3ImageProcessor"}, "Sam3ImageProcessor"),
-        ({}, "none named"),
-        ({"image_processor_type": "CLIPImageProcessor", "do_resize": False}, "do_resize"),
-        ({"image_processor_type": "CLIPImageProcessor", "do_center_crop": False}, "shortest_edge"),
-    ],
-)
-def test_what_cannot_be_followed_is_named(config, named):
-    with pytest.raises(VdistillError, match=named):
-        Preprocessing.from_processor_config(config)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mean": 1}', '{"mean": [], "std": [], "what": 1}'])
-def test_damaged_settings_are_an_error_with_a_remedy(text):
-    with pytest.raises(VdistillError) as error:
-        Preprocessing.from_json(text)
-    assert "vdistill index" in error.value.hint
-
-
 # Colours
 
 
 def profile_bytes(kind):
-    from PIL import ImageCms
-
-    if kind == "srgb":
-        return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB" if kind == "srgb" else "LAB")).tobytes()
 
 
-def swapped_profile():
-    """A display profile whose red and green primaries are exchanged: what it calls red is green."""
-    data = bytearray(profile_bytes("srgb"))
-    count = int.from_bytes(data[128:132], "big")
-    at = {bytes(data[132 + 12 * n : 136 + 12 * n]): 136 + 12 * n for n in range(count)}
-    red, green = at[b"rXYZ"], at[b"gXYZ"]
-    data[red : red + 4], data[green : green + 4] = data[green : green + 4], data[red : red + 4]
-    return bytes(data).replace(b"s\0R\0G\0B", b"o\0d\0d\0 ").replace(b"sRGB built-in", b"odd  built-in")
+@pytest.mark.parametrize("name", ["linear", "GIMP built-in Linear sRGB", "sRGB IEC61966-2.1"])
+def test_a_profile_is_followed_whatever_its_name(tmp_path, name):
+    path = saved(tmp_path / "a.png", linear(scene()), icc_profile=profile(name, 1.0))
+    assert far(load(path), scene()) <= 6
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_an_embedded_profile_is_followed(tmp_path, mode):
-    image = Image.new("RGB", (40, 30), (250, 10, 10)).convert(mode)
-    image.save(tmp_path / "odd.png", icc_profile=swapped_profile())
-    red, green, _ = load(tmp_path / "odd.png").getpixel((5, 5))
-    assert green > 200 > 80 > red
+def test_a_wide_gamut_is_brought_to_srgb(tmp_path, mode):
+    image = Image.new("RGB", (40, 30), (200, 60, 60)).convert(mode)
+    red, green, _ = load(
+        saved(tmp_path / "a.png", image, icc_profile=profile("sRGB or so", primaries=DISPLAY_P3))
+    ).getpixel((5, 5))
+    assert red > 210
+    assert green < 50
 
 
-@pytest.mark.parametrize("profile", ["srgb", "lab", b"", b"no profile at all" * 20])
-def test_a_profile_that_says_nothing_of_use_changes_nothing(tmp_path, profile):
-    data = profile_bytes(profile) if isinstance(profile, str) else profile
-    Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "same.png", icc_profile=data)
-    assert load(tmp_path / "same.png").getpixel((5, 5)) == (250, 10, 10)
+@pytest.mark.parametrize("mode", ["L", "LA"])
+@pytest.mark.parametrize("space", [b"GRAY", b"RGB "])
+def test_grey_follows_its_profile_with_or_without_transparency(tmp_path, mode, space):
+    image = linear(scene().convert("L")).convert(mode)
+    path = saved(tmp_path / "a.png", image, icc_profile=profile("linear", 1.0, space))
+    assert far(load(path), scene().convert("L")) <= 6
+
+
+def test_deep_grey_follows_its_profile(tmp_path):
+    values = np.asarray(linear(scene().convert("L"))).astype(">u2") * 257
+    iccp = b"linear\0\0" + zlib.compress(profile("linear", 1.0, b"GRAY"))
+    path = written(tmp_path / "a.png", png(values.astype(">u2"), 16, 0, chunk(b"iCCP", iccp)))
+    assert far(load(path), scene().convert("L")) <= 6
+
+
+def test_colours_are_converted_before_they_are_laid_on_white(tmp_path):
+    image = linear(scene()).convert("RGBA")
+    image.putalpha(128)
+    half = Image.blend(Image.new("RGB", scene().size, "white"), scene(), 128 / 255)
+    assert far(load(saved(tmp_path / "a.png", image, icc_profile=profile("linear", 1.0))), half) <= 6
+
+
+def test_lab_tiffs_are_read(tmp_path):
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    path = saved(tmp_path / "a.tif", ImageCms.applyTransform(scene(), to_lab))
+    assert far(load(path), scene()) <= 8
+
+
+def test_a_jpeg_decoded_at_a_fraction_follows_its_profile(tmp_path):
+    image = Image.new("RGB", (2000, 1500), (200, 60, 60))
+    path = saved(tmp_path / "a.jpg", image, quality=95, icc_profile=profile("wide", primaries=DISPLAY_P3))
+    assert load(path, target=64).getpixel((9, 9)) == pytest.approx(load(path).getpixel((9, 9)), abs=2)
+    assert load(path, target=64).getpixel((9, 9))[1] < 50
+
+
+@pytest.mark.parametrize("data", [profile_bytes("srgb"), profile_bytes("lab"), b"", b"no profile at all" * 20])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_profile_that_says_nothing_of_use_changes_nothing(tmp_path, data, mode):
+    path = saved(tmp_path / "same.png", Image.new("RGB", (40, 30), (250, 10, 10)).convert(mode), icc_profile=data)
+    assert load(path).getpixel((5, 5)) == (250, 10, 10)
 
 
 def test_a_profile_of_another_colour_space_is_not_followed(tmp_path):
-    Image.new("CMYK", (40, 30), (0, 200, 200, 0)).save(tmp_path / "print.jpg", icc_profile=swapped_profile())
-    red, green, blue = load(tmp_path / "print.jpg").getpixel((5, 5))
+    image = Image.new("CMYK", (40, 30), (0, 200, 200, 0))
+    path = saved(tmp_path / "print.jpg", image, icc_profile=profile("wide", primaries=DISPLAY_P3))
+    red, green, blue = load(path).getpixel((5, 5))
     assert red > 200
     assert max(green, blue) < 90

@@ -137,7 +137,7 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 
 
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
-    from vdistill.thumbnails import shown
+    from vdistill.images.thumbnails import shown
 
     picture, missing = shown(report.catalog_root / key, _SIDE)
     title = str(report.metadata.get(key, {}).get("title") or key)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vdistill.images import quiet
+from vdistill.images.thumbnails import shown
 from vdistill.records import Hit
-from vdistill.thumbnails import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from vdistill.errors import ImageError
-from vdistill.images import load
+from vdistill.images.decode import load
 
 SIDE = 240  # px
 

@@ -1,38 +1,17 @@
-"""From a file to the numbers an image tower takes: decoding and preprocessing with Pillow and numpy, without torch."""
+"""From an image to the numbers that an image tower takes, with Pillow and numpy, without torch."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from vdistill.colour import to_srgb
-from vdistill.errors import ImageError, VdistillError
-
-# Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
-MAX_PIXELS = 178_000_000
-
-_EDGE = 64 * 1024
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_DEEP_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+from vdistill.errors import VdistillError
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5)
@@ -51,120 +30,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         **{"patch_size": 16, "max_num_patches": 256},
     },
 }
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hex. Raises OSError as reading does."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def edges_sha256(path: Path) -> str:
-    """Hash of a file's first and last 64 KiB, in hex. Raises OSError as reading does."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(_EDGE))
-        file.seek(max(0, path.stat().st_size - _EDGE))
-        digest.update(file.read(_EDGE))
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Pillow's remarks about odd files off the terminal, on every thread that loads within."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def load(path: Path, target: int | None = None) -> Image.Image:
-    """Decode a picture to upright 8-bit RGB; of an animation the first frame; transparency laid on white.
-
-    `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
-    decoded at a fraction of its size, never below twice `target`.
-    Raises ImageError, whose message is the reason alone, and nothing else.
-    """
-    try:
-        return _load(path, target)
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's readers raise whatever the damage led them into
-        raise ImageError(_reason(error)) from error
-
-
-def _load(path: Path, target: int | None) -> Image.Image:
-    if path.exists() and not path.is_file():
-        raise ImageError("not a regular file")
-    if path.stat().st_size == 0:
-        raise ImageError("the file is empty")
-    with Image.open(path) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"declares {width} × {height} pixels, more than {MAX_PIXELS // 10**6} million")
-        orientation = _orientation(image)
-        if target is not None and image.format in ("JPEG", "MPO") and min(width, height) > 4 * target:
-            factor = 2 * target / min(width, height)
-            image.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
-        image.load()
-        rgb = _to_rgb(image)
-    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none or the EXIF block is damaged."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to lose the picture
-        return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _DEEP_GREY:
-        return _deep_grey(image)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        if image.mode in ("PA", "La"):  # these have no direct way to RGBA
-            image = image.convert("LA" if image.mode == "La" else "RGBA")
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return _managed(Image.alpha_composite(white, layer).convert("RGB"), image)
-    return _managed(image.convert("RGB") if image.mode in ("P", "1") else image, image)
-
-
-def _managed(image: Image.Image, source: Image.Image) -> Image.Image:
-    """In RGB, the colours as the profile of `source` means them."""
-    profile = source.info.get("icc_profile")
-    found = to_srgb(image, profile) if isinstance(profile, bytes) and profile else None
-    return found or (image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, scaled to 8 where Pillow would clip.
-
-    16-bit formats use their full range; wider integers and floats the range they show.
-    """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
-    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
-    if image.mode.startswith("I;16") or (image.mode == "I" and low == 0 and 255 < high <= 65535):
-        high = 65535.0
-    elif low == 0 and high <= 255:
-        high = 1.0 if image.mode == "F" and high <= 1 else 255.0
-    grey = np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _reason(error: Exception) -> str:
-    """Why a picture could not be read, short enough for a list."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image in a known format"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"declares more than {MAX_PIXELS // 10**6} million pixels"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return f"damaged: {' '.join(str(error).split())[:120] or type(error).__name__}"
 
 
 @dataclass(frozen=True, slots=True)

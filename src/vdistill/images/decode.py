@@ -1,0 +1,136 @@
+"""From a file to an upright 8-bit RGB image in sRGB, or the reason why there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from vdistill.errors import ImageError
+from vdistill.images import heif
+from vdistill.images.icc import to_srgb
+from vdistill.images.layers import layers, stored
+from vdistill.images.repair import repaired
+
+# Raised whenever some files come out differently than before: vectors of an older decoder are computed again.
+DECODER = 2
+
+# Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
+MAX_PIXELS = 178_000_000
+
+# By content, whatever the suffix says. Not all that Pillow knows: some of it starts other programs.
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM"),  # which Pillow has at hand before those that follow
+    *("WEBP", "TIFF", "AVIF", "JPEG2000", "ICO"),
+)
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's remarks about odd files off the terminal, on every thread that loads within."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def load(path: Path, target: int | None = None) -> Image.Image:
+    """Decode an image to upright 8-bit RGB in sRGB; of an animation the first frame; transparency laid on white.
+
+    `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
+    decoded at a fraction of its size, never below twice `target`.
+    Raises ImageError, whose message is the reason alone, and nothing else.
+    """
+    try:
+        return _load(path, target)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever the damage led them into
+        raise ImageError(_reason(error)) from error
+
+
+def _load(path: Path, target: int | None) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise ImageError("not a regular file")
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise ImageError("the file is empty")
+        try:
+            return _decoded(file, target)
+        except (ImageError, MemoryError):
+            raise
+        except Exception:
+            file.seek(0)
+            whole = repaired(file.read())
+            if whole is None:
+                raise
+    return _decoded(io.BytesIO(whole), target)
+
+
+def _decoded(file: BinaryIO, target: int | None) -> Image.Image:
+    with _opened(file) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"declares {width} × {height} pixels, more than {MAX_PIXELS // 10**6} million")
+        if target is not None and image.format in ("JPEG", "MPO") and min(width, height) > 4 * target:
+            factor = 2 * target / min(width, height)
+            image.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
+        as_stored = stored(image)
+        image.load()
+        colours, alpha = layers(image, as_stored, file)
+        rgb = _on_white(to_srgb(colours, image.info.get("icc_profile")), alpha)
+        orientation = _orientation(image)  # asked last: Pillow turns some formats itself, and takes the tag off
+    upright = rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    upright.info.clear()  # its profile and orientation are dealt with: whoever saves it must not pass them on
+    return upright
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    file.seek(0)
+    start = file.read(64)
+    return heif.opened(file) if heif.is_heif(start) else Image.open(file, formats=FORMATS)
+
+
+def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    if alpha is None:
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=alpha)
+    return white
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or the EXIF block is damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block is no reason to lose the image
+        return 1
+
+
+def _reason(error: Exception) -> str:
+    """Why an image could not be read, short enough for a list."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image in a known format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"declares more than {MAX_PIXELS // 10**6} million pixels"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"damaged: {' '.join(str(error).split())[:120] or type(error).__name__}"
