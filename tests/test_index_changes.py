@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vdistill.catalog import scan
+from vdistill.images import DECODER
 from vdistill.index import compact, embed, shards
 from vdistill.index.embed import build, refresh
 from vdistill.query.search import Searcher
@@ -137,5 +138,6 @@ def test_a_few_pictures_need_no_torch(tmp_path, encoder, catalog, monkeypatch):
 def test_a_damaged_cache_of_vectors_is_made_anew(tmp_path, encoder, catalog):
     workspace = create(tmp_path / ".vdistill")
     workspace.cache.mkdir()
-    (workspace.cache / f"vectors-{encoder.fingerprint}-{encoder.precision}.db").write_bytes(b"no database" * 1000)
+    name = f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER}.db"
+    (workspace.cache / name).write_bytes(b"no database" * 1000)
     assert build(workspace, scan(catalog), encoder, "backbone").items == 24

@@ -84,11 +84,11 @@ def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
     None where nothing was kept, or the encoder computes in another precision.
     """
     from vdistill.trunk import Trunk
-    from vdistill.trunk_cache import FOLDER, TrunkCache
+    from vdistill.trunk_cache import FOLDER, TrunkCache, folder_of
 
     info = read_info(workspace)
     key = info.facts.get("trunk") if info else None
-    if not key or not key.endswith(encoder.precision) or not (workspace.cache / FOLDER / key).is_dir():
+    if not key or not key.endswith(encoder.precision) or not folder_of(workspace.cache / FOLDER, key).is_dir():
         return None
     layers = info.facts["settings"]["train_layers"] if info else 0
     return TrunkCache(workspace.cache / FOLDER, Trunk(encoder, layers, key))

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vdistill.images import DECODER
 from vdistill.trunk import Trunk
 from vdistill.workspace import replacing, writing
 
@@ -27,12 +28,17 @@ FOLDER = "trunk"
 GIB = 1024**3
 
 
+def folder_of(root: Path, key: str) -> Path:
+    """Where the states of one cut lie, as images are read now: those that were read otherwise are not found."""
+    return root / f"{key}-{DECODER}"
+
+
 class TrunkCache:
     """The states of pictures below one cut; `root` is the folder for all of them."""
 
     def __init__(self, root: Path, trunk: Trunk) -> None:
         self.trunk = trunk
-        self._folder = root / trunk.key
+        self._folder = folder_of(root, trunk.key)
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         for path in sorted(self._folder.glob("*.safetensors")):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vdistill.cli.session import Session, pick_backbone, remembered
 from vdistill.errors import VdistillError
+from vdistill.images import DECODER
 from vdistill.query.search import Searcher
 from vdistill.student import provenance, same_provenance
 from vdistill.workspace import Workspace
@@ -19,7 +20,10 @@ def open_searcher(session: Session, workspace: Workspace, model: str, backbone: 
             raise VdistillError(f"{reason}, and no catalog is known", hint="run `vdistill index CATALOG` first")
         session.say(f"{reason}: indexing first")
         _index(session, workspace, model, backbone)
-    return Searcher.at(workspace.index, model)
+    searcher = Searcher.at(workspace.index, model)
+    if searcher.manifest.decoder != DECODER:
+        session.say("this index is of an older version, which misread some images: `vdistill index` embeds them anew")
+    return searcher
 
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:

@@ -20,6 +20,7 @@ from vdistill.distill.trackers import tracked
 from vdistill.distill.train import train
 from vdistill.encoder import DualEncoder
 from vdistill.heldout import means
+from vdistill.images import DECODER
 from vdistill.metrics import Floats, interval
 from vdistill.trunk import trunk_of
 from vdistill.trunk_cache import FOLDER, GIB, TrunkCache
@@ -93,7 +94,7 @@ def distill(
             training_key(
                 asdict(settings),
                 fingerprint,
-                f"{encoder.precision} {taught.tower.crops}",
+                f"{encoder.precision} {taught.tower.crops} {DECODER}",
                 [asdict(one) for one in sources.judgments],
                 [sources.items[key].title for key in final.calls.items],
             ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.catalog import Catalog, Skipped
 from vdistill.errors import VdistillError
+from vdistill.images import DECODER
 from vdistill.index import manifest
 from vdistill.index.exported import Exported
 from vdistill.index.generation import Generation, Source, write
@@ -189,6 +190,7 @@ def _blank(
         items=FileFacts("", 0, "", ""),
         text_encoder=(),
         image_encoder=(),
+        decoder=DECODER,
     )
 
 

@@ -78,7 +78,7 @@ def write(
 
 
 def _reusable(old: Entry, base: Entry) -> bool:
-    made = ("model_fingerprint", "preprocessing", "dtype")
+    made = ("model_fingerprint", "preprocessing", "decoder", "dtype")
     return all(getattr(old, name) == getattr(base, name) for name in made)
 
 

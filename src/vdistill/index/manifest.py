@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.images import edges_sha256, file_sha256
+from vdistill.images.hashes import edges_sha256, file_sha256
 from vdistill.workspace import read_json, write_file
 
 SCHEMA_VERSION = 2
@@ -71,7 +71,7 @@ class Entry:
     """The index of one model.
 
     count: of items; shards may hold more.  next_key: the first that no vector ever had.  catalog: the folder that item
-    ids are relative to.  created: in UNIX seconds.
+    ids are relative to.  created: in UNIX seconds.  decoder: the version of how files are read, 0 before it was kept.
     """
 
     generation: int
@@ -91,6 +91,7 @@ class Entry:
     items: FileFacts
     text_encoder: tuple[FileFacts, ...]
     image_encoder: tuple[FileFacts, ...]
+    decoder: int = 0
 
     @property
     def files(self) -> tuple[FileFacts, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vdistill.images import DECODER
 from vdistill.workspace import writing
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Pending:
     @classmethod
     def of(cls, cache: Path, encoder: PictureModel) -> Pending:
         """The pending vectors of an encoder."""
-        return cls(cache / f"vectors-{encoder.fingerprint}-{encoder.precision}.db", encoder.dim)
+        return cls(cache / f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER}.db", encoder.dim)
 
     def __enter__(self) -> Pending:
         return self

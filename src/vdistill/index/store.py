@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.errors import VdistillError
+from vdistill.images import DECODER
 from vdistill.index.items import Items
 from vdistill.index.manifest import REMEDY, Entry, read
 from vdistill.index.shards import Shard
@@ -108,6 +109,15 @@ def entry_of(folder: Path, model: str) -> Entry:
         other = f"; there is one of the {next(iter(entries))}" if entries else ""
         raise VdistillError(f"there is no index of the {model}{other}", hint=f"run `vdistill index --model {model}`")
     return entries[model]
+
+
+def made_before(folder: Path, model: str) -> bool:
+    """Whether the index of a model has vectors of images that are read otherwise now; a damaged one has none."""
+    try:
+        entry = read(folder).get(model)
+    except VdistillError:
+        return False
+    return entry is not None and entry.decoder != DECODER
 
 
 def made_from(folder: Path, model: str) -> str | None:
