@@ -158,8 +158,9 @@ def test_a_folder_without_weights_is_refused_before_anything_is_asked(folder, tm
 def test_a_folder_without_a_processor_says_so_before_anything_is_asked(folder, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, tmp_path)
-    with pytest.raises(VdistillError, match=r"cannot (load|get) the teacher"):
+    with pytest.raises(VdistillError, match=r"cannot (load|get) the teacher") as caught:
         LocalVLM(str(tmp_path), TeacherOptions(), say=print)
+    assert "copy the whole folder" in caught.value.hint
 
 
 def test_damaged_weights_say_so(folder, pictures, tmp_path):

@@ -114,6 +114,18 @@ def internvl(folder: Path) -> Path:
     return folder
 
 
+def smolvlm_without_weights(folder: Path) -> Path:
+    """The small files of a SmolVLM, whose processor spells numbers out with a package of its own."""
+    from transformers import SmolVLMConfig
+
+    SmolVLMConfig(text_config=TEXT | {"model_type": "llama"}).save_pretrained(folder)
+    _tokenizer(("<pad>", "</s>", "<image>", "<end_of_utterance>", "<fake_token_around_image>")).save_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "SmolVLMProcessor"}))
+    images = {"image_processor_type": "SmolVLMImageProcessor", "processor_class": "SmolVLMProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    return folder
+
+
 def change_json(path: Path, **settings) -> None:
     """Set values of a configuration file."""
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))

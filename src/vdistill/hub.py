@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ WEIGHTS = (".safetensors", ".bin")
 class Files:
     """What was found of a hub id or folder.
 
-    revision: a commit where the hub told it, else what was asked for. local: nothing more can be had from a hub, for
-    the rest of this run. present: at least its configuration can be read. sizes: bytes of the weights by file name,
-    empty where nobody tells; absent: those of them that this machine has not.
+    local: nothing more can be had from a hub, for the rest of this run. present: at least its configuration can be
+    read. sizes: bytes of the weights by file name, empty where nobody tells; absent: those of them that this machine
+    has not.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Files:
         return sum(self.sizes[name] for name in self.absent)
 
 
-@lru_cache(maxsize=32)
 def look_up(name: str, revision: str | None = None) -> Files:
     """What there is of a hub id or folder. Raises OSError where the hub knows no such model, or does not give it."""
     from huggingface_hub import constants
@@ -76,7 +74,8 @@ def _on_hub(name: str, revision: str | None) -> Files:
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     sizes = {file: files[file] for file in _weights(list(files))}
     absent = tuple(file for file in sizes if not is_cached(name, file, info.sha))
-    return Files(name, info.sha or revision, local=False, sizes=sizes, absent=absent)
+    # Not by its commit: the cache would not know this revision when it is asked for without network.
+    return Files(name, revision, local=False, sizes=sizes, absent=absent)
 
 
 def _weights(files: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -123,17 +124,20 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and notices off the terminal while something loads."""
+    """Keep progress bars and notices of transformers and the hub's client off the terminal while something loads."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, hub_level = logging.get_verbosity(), hub_logging.get_verbosity()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity(ERROR)  # it tells of each of its tries
     bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
         if bars is None:
             logging.enable_progress_bar()
 

@@ -15,7 +15,8 @@ from vdistill.label import generate, run
 from vdistill.label.asking import Tally
 from vdistill.label.audit import LEAST_CALLS, stored_size
 from vdistill.label.audit import audit as audit_teacher
-from vdistill.label.prepare import LabelSettings, Stage, prepare
+from vdistill.label.outlook import announcement, outlook
+from vdistill.label.prepare import CALLS_PER_QUERY, LabelSettings, Stage, prepare
 from vdistill.label.prompts import LETTERS, Wording, read_wording
 from vdistill.label.run import LabelReport
 from vdistill.label.teacher import Teacher
@@ -115,7 +116,9 @@ class Asking:
     def dry_run(self) -> LabelReport:
         """What a run would do."""
         stage, teacher = self._stage()
-        return run.dry_run(self.session.find(), stage, teacher)
+        report = run.dry_run(self.session.find(), stage, teacher)
+        self._say_all(outlook(teacher, report.calls, report.seconds))
+        return report
 
     def run(self) -> LabelReport:
         """Ask."""
@@ -129,6 +132,7 @@ class Asking:
                 spent.add(tally.calls, tally.tokens, tally.cost_usd)
                 first = tally.judgments
         stage = replace(stage, settings=_less(stage.settings, spent))
+        self._announce(stage, teacher)
         with console.progress(self.session.quiet) as update:
             report = run.label(workspace, stage, teacher, self.session.say, _shown(update))
         return replace(
@@ -145,7 +149,7 @@ class Asking:
 
     def _opened(self, items: Sequence[Item]) -> Teacher:
         if self._teacher is None:
-            self._teacher = open_teacher(self.spec, self._options, items, self.session.say)
+            self._teacher = open_teacher(self.spec, replace(self._options, plan=self.dry), items, self.session.say)
         return self._teacher
 
     def _write(self, teacher: Teacher, images: Sequence[ShownImage]) -> list[Query]:
@@ -176,6 +180,16 @@ class Asking:
         if spent.calls:
             self.session.say(f"wrote queries in {spent.calls} calls, to {path}")
         return written
+
+    def _announce(self, stage: Stage, teacher: Teacher) -> None:
+        """How long this will take, where a model on this machine will take long."""
+        budget = stage.settings.budget
+        calls = CALLS_PER_QUERY * len(stage.queries) if budget is None else budget
+        self._say_all(announcement(teacher, calls, list(stage.shown.values())[: stage.settings.images_per_call]))
+
+    def _say_all(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.session.say(line)
 
     def _scores(self, stage: Stage) -> Any:
         """The backbone's opinion, where a backbone is known and to be had."""

@@ -50,6 +50,10 @@ class Local(Protocol):
         """What has to come before the first answer, one line each: a download, for example."""
         ...
 
+    def price(self, question: Question) -> Price:
+        """As of any teacher; `seconds` are this machine's."""
+        ...
+
 
 @runtime_checkable
 class Teacher(Protocol):

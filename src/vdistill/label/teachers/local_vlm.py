@@ -67,6 +67,11 @@ class LocalVLM:
 
         Raises VdistillError where it cannot be had or could not answer, saying what to do.
         """
+        if options.thinking.tokens:
+            raise VdistillError(
+                "--think: a model in this process is asked for a letter, and does not think first",
+                hint="leave --think out, or ask a server with --endpoint URL",
+            )
         self._source, self._say, self._say_once = source, say, Notices(say).once
         self._wording, self._most_pixels = options.wording, options.max_pixels or MAX_PIXELS
         self._device = pick_device(device)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
 from vdistill.errors import VdistillError
 from vdistill.label.teachers.aliases import close_models
+from vdistill.pretrained import hub_name
 
 # In transformers' words: "X requires the Torchvision library", "Package `num2words` is required".
 _PACKAGE = re.compile(r"requires the ([\w-]+) library|ackage `([\w-]+)` is required|No module named '([\w-]+)'")
@@ -45,10 +47,14 @@ def loading(source: str) -> Iterator[None]:
 
 
 def offline(source: str) -> str:
-    """What to do where a model cannot be downloaded, or is not the one that was meant."""
-    close = "".join(f"did you mean {name}? " for name in close_models(source)[:1])
+    """What to do where a model cannot be downloaded or is not whole, or is not the one that was meant."""
+    if Path(source).is_dir():
+        return "copy the whole folder: configuration, tokenizer, preprocessor, chat template and *.safetensors"
+    name, revision = hub_name(source)
+    close = "".join(f"did you mean {other}? " for other in close_models(name)[:1])
+    at = f" --revision {revision}" if revision else ""
     return (
-        f"{close}Without network: on a machine that has it run `hf download {source} --local-dir DIR`, "
+        f"{close}Without network: on a machine that has it run `hf download {name}{at} --local-dir DIR`, "
         "copy DIR here, and give --teacher DIR; or ask a server with --endpoint URL"
     )
 

@@ -1,0 +1,69 @@
+"""A model hub on loopback: it serves the files of one folder under one name, and notes what it was asked for."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class HubServer:
+    """`with HubServer("owner/name", folder) as hub`: `hub.url`, and `hub.asked`, the paths in order.
+
+    sizes: of files that are said to be there and are not, in bytes.
+    """
+
+    def __init__(self, name: str, folder: Path, sizes: dict[str, int]) -> None:
+        self.name, self.folder, self.sizes, self.asked = name, folder, sizes, []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                hub.answer(self)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "HubServer":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = request.path.partition("?")[0]
+        self.asked.append(path)
+        if path.startswith(f"/api/models/{self.name}") and "/tree/" not in path:
+            self._send(request, json.dumps(self._info()).encode(), {"Content-Type": "application/json"})
+            return
+        file = self.folder / path.rpartition("/")[2]
+        if path.startswith(f"/{self.name}/resolve/") and file.is_file():
+            data = file.read_bytes()
+            self._send(request, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"'})
+            return
+        known = f"/{self.name}/" in path
+        self._send(request, b"", {"X-Error-Code": "EntryNotFound" if known else "RepoNotFound"}, 404)
+
+    def _info(self) -> dict:
+        files = {path.name: path.stat().st_size for path in self.folder.iterdir()} | self.sizes
+        siblings = [{"rfilename": name, "size": size, "blobId": "0"} for name, size in files.items()]
+        return {"_id": "1", "id": self.name, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0,
+                "likes": 0, "private": False}  # fmt: skip
+
+    @staticmethod
+    def _send(request, data: bytes, headers: dict, status: int = 200) -> None:
+        request.send_response(status)
+        for name, value in {**headers, "X-Repo-Commit": COMMIT, "Content-Length": str(len(data))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(data)
