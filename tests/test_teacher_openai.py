@@ -505,3 +505,20 @@ def test_a_teacher_with_probabilities_is_asked_for_choices(tmp_path, catalog):
         again = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
         assert again.json["calls"] <= 1
         assert again.json["reused"] >= done.json["judgments"]
+
+
+def test_one_answer_without_readable_probabilities_is_no_word_on_the_server(question):
+    contradiction, said = completion("A", {"A": float("-inf"), "B": -0.1}), []
+    with ChatServer(contradiction, completion("B", {"B": -0.1}), contradiction) as server:
+        teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
+        found = [(teacher.ask([question]), teacher.bare)[1] for _ in range(3)]
+        teacher.close()
+    assert found == [None, False, False]
+    assert said == []
+
+
+def test_a_key_that_is_refused_with_a_400_stops_at_once(question):
+    with ChatServer((400, [{"error": {"message": "API key not valid. Please pass a valid API key."}}], {})) as server:
+        with pytest.raises(TeacherError, match="API key not valid"):
+            ask(server, question)
+        assert server.calls == 1

@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from chat_server import ChatServer, completion
+from chat_server import ChatServer, completion, refusal
 from shop import errors, vdistill
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.teachers import chat_endpoint
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.thinking import Thinking, read_thinking
-from vdistill.records import Failure, Question
+from vdistill.records import Answer, Failure, Question
 
 QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)
 SOFT = completion("B", {"A": -2.0, "B": -0.2})
@@ -118,7 +118,8 @@ def test_a_model_that_only_thinks_ends_the_run_and_names_the_remedy(question, th
     with ChatServer(thoughts) as server:
         with pytest.raises(TeacherError, match="thoughts") as caught:
             ask(server, question)
-        assert server.calls == 2
+        efforts = [(body.get("reasoning_effort"), body["max_tokens"]) for _, body in server.bodies]
+        assert efforts == [(None, 4), ("none", 4), ("minimal", 4), ("minimal", 8)]
     assert "--think low" in caught.value.hint
 
 
@@ -134,7 +135,7 @@ def test_a_public_model_that_thinks_to_its_cap_is_known_by_its_words(question):
     with ChatServer((400, {"error": {"message": words}}, {})) as server:
         with pytest.raises(TeacherError, match="thoughts"):
             ask(server, question)
-        assert [body["max_tokens"] for _, body in server.bodies] == [4, 8]
+        assert [body["max_tokens"] for _, body in server.bodies] == [4, 4, 4, 8]
 
 
 def test_thinking_is_an_option_of_the_command(tmp_path, catalog):
@@ -159,3 +160,28 @@ def test_another_amount_of_thinking_is_refused(said):
 
 def test_no_thinking_is_the_default():
     assert TeacherOptions().thinking == read_thinking("off") == Thinking()
+
+
+@pytest.mark.parametrize(("known", "tried"), [("none", [None, "none"]), ("minimal", [None, "none", "minimal"])])
+def test_a_model_that_thinks_unasked_is_asked_not_to_in_the_words_that_its_server_knows(question, known, tried):
+    """Ollama knows the effort `none`, some of OpenAI's models `minimal`; who does not think is sent neither."""
+
+    def answer(body):
+        effort = body.get("reasoning_effort")
+        if effort not in (None, known):
+            return refusal(f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.")
+        return SOFT if effort else cut("", reasoning="Let me see")
+
+    said = []
+    with ChatServer(answer) as server:
+        answers = ask(server, question, question, said=said)
+        assert [body.get("reasoning_effort") for _, body in server.bodies] == [*tried, known]
+        assert {body["max_tokens"] for _, body in server.bodies} == {4}
+    assert all(isinstance(answer, Answer) for answer in answers)
+    assert answers[0].tokens == 202
+    assert any(f"reasoning_effort {known}" in text for text in said)
+
+
+def test_thinking_in_this_process_is_refused(tmp_path, catalog):
+    done = vdistill("label", "catalog", "--teacher", "owner/model", "--think", "low", "--dry-run", cwd=tmp_path)
+    assert "over HTTP" in errors(done)[0]

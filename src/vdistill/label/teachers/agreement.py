@@ -52,6 +52,13 @@ class Agreement:
             self._terms = self._terms.learnt(words, sent)
             return self._terms.applied(body) != sent
 
+    def quieter(self, effort: str) -> bool:
+        """Learn that a request with this effort ("" for none) brought thoughts and no answer; whether to ask again."""
+        with self._lock:
+            terms = self._terms.quieter(effort)
+            self._terms = terms or self._terms
+            return terms is not None
+
     def accepted(self, *, settles: bool = False) -> None:
         """A request went through: tell the user and the workspace what it took. settles: it was a question."""
         if self._told is self._terms and (self.settled or not settles):
@@ -65,7 +72,7 @@ class Agreement:
                 return
             self._memory.keep(self._name, self._stored())
         if news:
-            self._say(f"the server refuses some of the request: asked {news}")
+            self._say(f"adapted to what the server takes: {news}")
 
     def _stored(self) -> dict[str, Any]:
         sampling = None if self._sampling is None else sorted(self._sampling)

@@ -23,12 +23,14 @@ class Reading:
     """What a completion answers, and the probability of its letters where the server told it.
 
     cut: the answer is none, as it came to its cap on tokens. thinking: what there is of it are thoughts.
+    unreadable: it has log-probabilities, but they say nothing of the letters or contradict the answer.
     """
 
     answer: Answer | Failure
     mass: LetterMass | None = None
     cut: bool = False
     thinking: bool = False
+    unreadable: bool = False
 
 
 def read_answer(document: Any, question: Question) -> Reading:
@@ -54,9 +56,11 @@ def _read_answer(document: Any, question: Question) -> Reading:
     letter = _letter(text, known)
     if letter is None:
         return Reading(Failure(f"not one of the letters {known}: {_short(text)!r}"))
-    mass = _probabilities(document["choices"][0].get("logprobs"), letter, known)
+    logprobs = document["choices"][0].get("logprobs")
+    mass = _probabilities(logprobs, letter, known)
     if mass is None:
-        return Reading(Answer(probabilities=tuple(float(each == letter) for each in known)))
+        listed = any(_alternatives(token) for token in _tokens(logprobs))
+        return Reading(Answer(probabilities=tuple(float(each == letter) for each in known)), unreadable=listed)
     return Reading(mass.failure() or Answer(probabilities=mass.shares), mass)
 
 
@@ -91,9 +95,9 @@ def _only_thinks(document: Any) -> bool:
     return counted or any(message.get(name) for name in ("reasoning_content", "reasoning"))
 
 
-def used_tokens(document: Mapping[str, Any]) -> tuple[int, int]:
+def used_tokens(document: Any) -> tuple[int, int]:
     """Tokens read and written, 0 where the server does not count."""
-    usage = document.get("usage")
+    usage = document.get("usage") if isinstance(document, Mapping) else None
     counts = usage if isinstance(usage, Mapping) else {}
     read, written = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
     return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
@@ -133,21 +137,20 @@ def _probabilities(logprobs: Any, letter: str, known: str) -> LetterMass | None:
     if not places:
         return None
     # The last: what came before may be thoughts, which name letters too.
-    options = list(_alternatives(places[-1]))
+    options = _alternatives(places[-1])
     if not any(value > -math.inf and math.exp(min(value, 0.0)) > 0 for _, value in options):
         return None
     mass = listed_mass(options, known)
     return mass if mass.total < LEAST or mass.of[known.index(letter)] > 0 else None
 
 
-def _alternatives(token: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _alternatives(token: Mapping[str, Any]) -> list[tuple[str, float]]:
     """What could have stood at a token's place; a server need not list the chosen one among its likeliest."""
     listed = list(_maps(token, "top_logprobs"))
     missing = listed and all(option.get("token") != token.get("token") for option in listed)
-    for option in [*listed, token] if missing else listed:
-        value = option.get("logprob")
-        if isinstance(value, int | float) and not math.isnan(value):
-            yield str(option.get("token", "")), float(value)
+    options = [*listed, token] if missing else listed
+    values = [(str(option.get("token", "")), option.get("logprob")) for option in options]
+    return [(text, float(value)) for text, value in values if isinstance(value, int | float) and not math.isnan(value)]
 
 
 def _tokens(logprobs: Any) -> Iterator[Mapping[str, Any]]:

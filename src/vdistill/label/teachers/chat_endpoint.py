@@ -37,7 +37,7 @@ class Endpoint:
 
     def remedy(self, status: int) -> str:
         """What helps where this server refuses with `status`."""
-        if status == 401 and self.withheld:
+        if status in (401, 403) and self.withheld:
             return (
                 f"{OPENAI_KEY} is sent to {httpx2.URL(PUBLIC).host} alone: for this server set {KEY}, "
                 f"or give --api-key-env {OPENAI_KEY}"

@@ -22,6 +22,7 @@ from vdistill.records import Failure
 # The limit on images in the words of vLLM's versions; some gateways send them with a 500.
 _IMAGE_LIMIT = re.compile(r"at most (\d+) image|image\W{1,4}(\d+).{0,40}limit-mm-per-prompt", re.IGNORECASE)
 _USELESS = (401, 402, 403, 404)  # wrong key, no credit, no permission, no such model
+_NO_KEY = re.compile(r"api.?key.{0,20}(?:not valid|invalid|missing)|(?:invalid|missing|no).{0,20}api.?key", re.I)
 _OF_THIS_QUESTION = re.compile(r"flagged|moderation|content.?(?:policy|filter)|safety", re.IGNORECASE)
 _MAY_REFUSE_FIELDS = (400, 403, 422, 500, 501)
 _UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
@@ -126,8 +127,10 @@ class ChatClient:
         if limit:
             raise _too_many(int(limit[1] or limit[2]), reply.words)
         of_question = reply.status == 403 and _OF_THIS_QUESTION.search(reply.details)
-        if (reply.status in _USELESS and not of_question) or "insufficient_quota" in reply.details:
-            raise TeacherError(f"{self._endpoint.place} refuses: {reply}", hint=self._endpoint.remedy(reply.status))
+        no_key = reply.status == 400 and _NO_KEY.search(reply.details)  # Gemini says so
+        if (reply.status in _USELESS and not of_question) or no_key or "insufficient_quota" in reply.details:
+            hint = self._endpoint.remedy(401 if no_key else reply.status)
+            raise TeacherError(f"{self._endpoint.place} refuses: {reply}", hint=hint)
         if reply.status == 429 or reply.status >= 500:
             raise _Passing(str(reply), reply.after)
         return Failure(str(reply))

@@ -24,6 +24,7 @@ DISPENSABLE = (
     "temperature",
 )
 SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are drawn in another way
+QUIET = ("none", "minimal")  # efforts that ask for no thoughts; which of them a server knows is found out
 FEWER = (5, 2)  # alternatives asked for, where the server does not say how many it gives
 MOST_OF_A_FLOOR = 64  # tokens that an answer may have at least; more is no rule about caps
 
@@ -51,7 +52,8 @@ class Terms:
     """What is left out of requests or put in another way.
 
     cap: what it calls the cap on tokens. top_logprobs: the most alternatives that it gives. least_tokens: the lowest
-    cap that it takes. thinking_flag: it wants `enable_thinking` in the request itself (DashScope).
+    cap that it takes. thinking_flag: it wants `enable_thinking` in the request itself (DashScope). quiet: the effort
+    that keeps the model from thinking; "" where it does not think anyway, and none is sent.
     """
 
     dropped: frozenset[str] = frozenset()
@@ -59,6 +61,7 @@ class Terms:
     top_logprobs: int | None = None
     least_tokens: int = 0
     thinking_flag: bool = False
+    quiet: str = ""
 
     def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The request as this server takes it."""
@@ -69,7 +72,20 @@ class Terms:
             sent["top_logprobs"] = min(sent["top_logprobs"], self.top_logprobs)
         if self.thinking_flag and "chat_template_kwargs" in body:
             sent |= body["chat_template_kwargs"]
+        if sent.get("reasoning_effort") in QUIET:
+            sent["reasoning_effort"] = self.quiet
+            if not self.quiet:
+                del sent["reasoning_effort"]
         return sent
+
+    def quieter(self, effort: str) -> Terms | None:
+        """The terms after a request with this effort brought thoughts all the same; None where nothing else is left."""
+        if "reasoning_effort" in self.dropped:
+            return None
+        if effort != self.quiet:
+            return self
+        following = QUIET[QUIET.index(effort) + 1 :] if effort else QUIET
+        return replace(self, quiet=following[0]) if following else None
 
     def learnt(self, words: str, sent: Mapping[str, Any]) -> Terms:
         """The terms after the server refused the request `sent` with these words; the same where they teach nothing."""
@@ -96,6 +112,8 @@ class Terms:
             parts.append(f"for {self.least_tokens} tokens at least")
         if self.thinking_flag != before.thinking_flag:
             parts.append("with enable_thinking")
+        if self.quiet != before.quiet and "reasoning_effort" not in self.dropped:
+            parts.append(f"with reasoning_effort {self.quiet}")
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -139,6 +157,8 @@ class Terms:
         refused = next((name for name in DISPENSABLE if name in sent and _names(said, name)), None)
         if refused is None:
             return None
+        if refused == "reasoning_effort" and sent[refused] in QUIET and (quieter := self.quieter(sent[refused])):
+            return quieter
         with_it = {"top_logprobs"} if refused == "logprobs" else set()  # means nothing without the other
         return replace(self, dropped=self.dropped | {refused} | with_it)
 

@@ -15,7 +15,7 @@ QUALITY = 90
 
 
 class ImageCache:
-    """Encodes each image once while it is asked about; bounded by bytes. May be used from several threads at once."""
+    """Keeps the encoded images that were asked for last. May be used from several threads at once."""
 
     def __init__(self, most_side: int, most_pixels: int | None, most_bytes: int = MOST_BYTES) -> None:
         """Bounds of an image in pixels (a side, the whole), and of all that is kept."""

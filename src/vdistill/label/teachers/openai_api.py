@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vdistill.errors import ImageError, TeacherError
@@ -57,7 +57,7 @@ class OpenAITeacher:
             patience=patience or Patience(),
             calls_per_minute=options.calls_per_minute,
         )
-        self.bare: bool | None = None  # whether it answers without probabilities; not known before the first answer
+        self.bare: bool | None = None  # whether it answers without probabilities; None before that is known
         self._answered = False  # whether any answer could be read
         self._longer = False  # whether the cap on tokens was raised
 
@@ -104,39 +104,49 @@ class OpenAITeacher:
         uris = self._uris(question.images)
         if isinstance(uris, Failure):
             return uris
-        reading, read, written = self._read(question, uris, longer=self._longer)
+        reading, read, written = self._read(question, uris)
         answer = reading.answer
         if isinstance(answer, Failure):
-            return answer
+            hint = " (one that thinks first may need --think low)" if reading.mass and not self._thinking.tokens else ""
+            return Failure(answer.reason + hint)
         self._answered = True
         if question.ask == "best":
-            self.bare = reading.mass is None
-            if reading.mass is None:
+            self._note_bare(reading)
+            if self.bare and reading.mass is None:
                 self._say_once("bare", f"{self.name} gives no log-probabilities: its bare answers are used, which say "
                                "less a call; --ask rank says more")  # fmt: skip
-            elif doubt := reading.mass.doubt(self.name):
+            elif reading.mass and (doubt := reading.mass.doubt(self.name)):
                 self._say_once("mass", doubt)
         return Answer(answer.probabilities, answer.order, read + written, self._cost(read, written))
 
-    def _read(self, question: Question, uris: Sequence[str], *, longer: bool) -> tuple[Reading, int, int]:
+    def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, int, int]:
         """What the model answers, and the tokens read and written for it.
 
-        An answer that is cut is asked for again with a longer cap, and so are all others from then on.
+        Thoughts instead of an answer are asked against in every way that the server knows. An answer that is cut is
+        asked for again with a longer cap. Both are done for all others from then on.
         """
-        document = self._client.complete(self._question_body(question, uris, LONGER if longer else 1))
-        if isinstance(document, Failure):
-            reading = Reading(document, cut=_CUT in document.reason, thinking=_CUT in document.reason)
-        else:
-            self._agreement.accepted(settles=True)
-            reading = read_answer(document, question)
-        read, written = used_tokens(document) if isinstance(document, dict) else (0, 0)
-        if reading.cut and not longer:
-            self._longer = True
-            again, *used = self._read(question, uris, longer=True)
-            return again, read + used[0], written + used[1]
-        if reading.thinking and reading.cut:
+        longer, read, written = self._longer, 0, 0
+        while True:
+            body = self._question_body(question, uris, LONGER if longer else 1)
+            effort = self._agreement.applied(body).get("reasoning_effort", "")
+            reading, *used = self._once(question, body)
+            read, written = read + used[0], written + used[1]
+            if reading.thinking and not self._thinking.tokens and self._agreement.quieter(effort):
+                continue
+            if not reading.cut or longer:
+                break
+            self._longer = longer = True
+        if reading.thinking:
             return Reading(self._only_thinks(reading)), read, written
         return reading, read, written
+
+    def _once(self, question: Question, body: Mapping[str, Any]) -> tuple[Reading, int, int]:
+        document = self._client.complete(body)
+        if isinstance(document, Failure):
+            thought = _CUT in document.reason
+            return Reading(document, cut=thought, thinking=thought), 0, 0
+        self._agreement.accepted(settles=True)
+        return read_answer(document, question), *used_tokens(document)
 
     def _only_thinks(self, reading: Reading) -> Failure:
         """A failure; where no answer is known to have come, an end of the run, as each call would cost as much."""
@@ -147,6 +157,13 @@ class OpenAITeacher:
         if not self._answered:
             raise TeacherError(f"{self.name} spends its tokens on thoughts and gives no answer", hint=remedy)
         return Failure(f"{reading.answer.reason}: {remedy}")
+
+    def _note_bare(self, reading: Reading) -> None:
+        """Probabilities that came once are to be had: one answer without readable ones takes nothing back."""
+        if reading.mass is not None:
+            self.bare = False
+        elif self.bare is None and not reading.unreadable:
+            self.bare = True
 
     def _uris(self, images: Sequence[ShownImage]) -> list[str] | Failure:
         found = []

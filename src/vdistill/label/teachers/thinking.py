@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vdistill.errors import VdistillError
+from vdistill.label.teachers.chat_terms import QUIET
 
 OF_LOW = 2048  # tokens; what models of low effort need for a question of eight images, and some to spare
 
@@ -26,9 +27,13 @@ class Thinking:
         return f"/think {self.effort or self.tokens}" if self.tokens else ""
 
     def fields(self) -> dict[str, Any]:
-        """What says so in a request, to servers that fill in a model's chat template and to those that take efforts."""
+        """What says so in a request, to servers that fill in a model's chat template and to those that take efforts.
+
+        Without thinking the effort is sent to those alone that think without it (see Terms).
+        """
         template = {"chat_template_kwargs": {"enable_thinking": self.tokens > 0}}
-        return template | ({"reasoning_effort": self.effort} if self.effort else {})
+        effort = self.effort if self.tokens else QUIET[0]
+        return template | ({"reasoning_effort": effort} if effort else {})
 
 
 def read_thinking(said: str) -> Thinking:
