@@ -7,15 +7,15 @@ from vdistill.preferences import fit
 from vdistill.records import Answer, Judgment
 
 
-def chooser(rng, utilities, bias, size, soft=True, noise=0.0):
+def chooser(rng, utilities, bias, size, soft=True, noise=0.0, query="q", teacher="t", temperature=1.0):
     """A simulated forced choice among `size` random items."""
     shown = rng.choice(len(utilities), size, replace=False)
     logits = utilities[shown] + bias + rng.normal(0, noise, size) if noise else utilities[shown] + bias
-    p = np.exp(logits - logits.max())
+    p = np.exp((logits - logits.max()) / temperature)
     p /= p.sum()
     if not soft:
         p = np.eye(size)[rng.choice(size, p=p)]
-    return Judgment("q", tuple(f"{i:03}" for i in shown), ("",) * size, "best", Answer(tuple(p)), "t", "train")
+    return Judgment(query, tuple(f"{i:03}" for i in shown), ("",) * size, "best", Answer(tuple(p)), teacher, "train")
 
 
 def ranker(rng, utilities, size):
@@ -91,3 +91,76 @@ def test_calls_of_different_sizes_have_their_own_bias():
     bias = fit(mixed).bias
     assert bias["t", 2].argmax() == 0
     assert bias["t", 3].argmax() == 2
+
+
+# A store of several teachers, and of soft and hard answers
+
+
+def moved(before, after, query="q"):
+    """The largest change of a utility, as a share of their spread."""
+    (items, old), (same, new) = before.means(query), after.means(query)
+    assert items == same
+    return np.abs((new - new.mean()) - (old - old.mean())).max() / (old.max() - old.min())
+
+
+def hard_store(rng, utilities):
+    return [chooser(rng, utilities, 0.0, 4, soft=False, query=query) for query in ("q", "other") for _ in range(400)]
+
+
+@pytest.mark.parametrize("probabilities", [(0.26, 0.25, 0.25, 0.24), (0.97, 0.01, 0.01, 0.01)])
+@pytest.mark.parametrize(("query", "teacher"), [("other", "t"), ("other", "another"), ("q", "t"), ("q", "another")])
+def test_one_soft_answer_among_hard_ones_moves_nothing(probabilities, query, teacher):
+    rng = np.random.default_rng(7)
+    hard = hard_store(rng, rng.normal(0, 1.5, 12))
+    items = tuple(f"{i:03}" for i in range(4))
+    one = Judgment(query, items, ("",) * 4, "best", Answer(probabilities), teacher, "train")
+    before, after = fit(hard), fit([*hard, one])
+    assert moved(before, after) < 0.05
+    assert after.prior == pytest.approx(before.prior, rel=0.05)
+    assert (after.of("q").stderr < 1.02 * before.of("q").stderr).all()
+    assert (after.of("q").stderr > 0.9 * before.of("q").stderr).all()
+
+
+@pytest.mark.parametrize("query", ["q", "other"])
+def test_one_hard_answer_among_soft_ones_moves_nothing(query):
+    rng = np.random.default_rng(8)
+    utilities = rng.normal(0, 0.3, 12)
+    soft = [chooser(rng, utilities, 0.0, 4, noise=0.05, query=name) for name in ("q", "other") for _ in range(150)]
+    one = chooser(rng, utilities, 0.0, 4, soft=False, query=query, teacher="another")
+    before, after = fit(soft), fit([*soft, one])
+    assert moved(before, after) < 0.05
+    assert after.prior == pytest.approx(before.prior, rel=0.05)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 10.0])
+def test_a_teacher_of_another_temperature_is_brought_to_the_scale_of_the_store(temperature):
+    rng = np.random.default_rng(9)
+    utilities = rng.normal(0, 2, 16)
+    ours = [chooser(rng, utilities, 0.0, 4, noise=0.2) for _ in range(200)]
+    theirs = [chooser(rng, utilities, 0.0, 4, noise=0.2, teacher="b", temperature=temperature) for _ in range(60)]
+    alone, both = fit(ours), fit([*ours, *theirs])
+    scale = np.ptp(both.means("q")[1]) / np.ptp(alone.means("q")[1])
+    assert moved(alone, both) < max(0.05, abs(scale - 1) + 0.02)
+    assert np.corrcoef(both.means("q")[1], utilities)[0, 1] > 0.995
+
+
+def test_few_answers_of_a_flat_teacher_hold_nobody_else_down():
+    rng = np.random.default_rng(10)
+    utilities = rng.normal(0, 1.5, 12)
+    hard = hard_store(rng, utilities)
+    flat = [chooser(rng, utilities, 0.0, 4, teacher="flat", temperature=50.0, query="other") for _ in range(3)]
+    assert np.ptp(fit([*hard, *flat]).means("q")[1]) > 0.95 * np.ptp(fit(hard).means("q")[1])
+
+
+def test_the_bias_of_a_soft_teacher_is_that_of_its_own_answers():
+    rng = np.random.default_rng(11)
+    utilities, bias = rng.normal(0, 2, 20), np.array([1.0, 0.0, 0.0, 0.0])
+    flat = [chooser(rng, utilities, bias, 4, teacher="flat", temperature=5.0) for _ in range(300)]
+    sure = [chooser(rng, utilities, 0.0, 4, teacher="sure") for _ in range(300)]
+    found = fit([*flat, *sure]).bias["flat", 4]
+    assert found[0] - found[1:].mean() == pytest.approx(1.0 / 5.0, abs=0.05)
+
+
+def test_ties_alone_are_no_reason_to_fail():
+    tie = Judgment("q", ("a", "b"), ("", ""), "best", Answer((0.5, 0.5)), "t", "train")
+    assert fit([tie] * 50).of("q").mean == pytest.approx([0, 0], abs=1e-6)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -27,7 +27,6 @@ from vdistill.label.schedules.single_round import SingleRound, banded_groups, ra
 from vdistill.records import Judgment
 
 Teacher = Independent | Persistent
-Guides = Mapping[str, Mapping[str, float]]
 Maker = Callable[[Sequence[str], Sequence[str], Plan, int], Schedule]
 
 # name, teacher, its options, items, images a call, calls, winner's percentile and nDCG@10 to reach
@@ -103,7 +102,7 @@ class Banded:
         return groups
 
 
-def measure(teacher: Teacher, make: Maker, images: int, calls: int, guides: Guides | None = None) -> dict[str, Any]:
+def measure(teacher: Teacher, make: Maker, images: int, calls: int) -> dict[str, Any]:
     """Ask, fit, and compare with the truth."""
     queries = [str(r) for r in teacher.repetitions]
     items = [item_id(number) for number in range(teacher.count)]
@@ -112,12 +111,12 @@ def measure(teacher: Teacher, make: Maker, images: int, calls: int, guides: Guid
     said: list[Judgment] = []
     while groups := schedule.next_round(said):
         said += [teacher.ask(group) for group in groups]
-    fitted = preferences.fit(said, guides)
+    fitted = preferences.fit(said)
     percentiles, quality = [], []
     discount = 1 / np.log2(np.arange(2, 12))
     for query in queries:
         known, utilities = fitted.means(query)
-        estimate = fitted.expected(query, items) - 1e-6  # an item that was never shown
+        estimate = np.full(len(items), -1e-6)  # an item that was never shown
         estimate[[int(item) for item in known]] = utilities
         truth, gains = teacher.utility[query], teacher.gains(query)
         percentiles.append(100 * (truth < truth[estimate.argmax()]).sum() / (len(truth) - 1))
@@ -182,37 +181,15 @@ def baselines(repetitions: Sequence[int]) -> Table:
     return found
 
 
-def with_prior(repetitions: Sequence[int]) -> Table:
-    found = table("what a score known beforehand saves (B, hard pairs; its correlation is not told)")
-    for correlation in (None, 0.45, 0.0):
-        for calls in (60, 80, 100, 150, 300):
-            teacher = Persistent(100, repetitions, correlation=correlation or 0.0)
-            guides = None
-            if correlation is not None:
-                guides = {
-                    query: {item_id(i): float(score) for i, score in enumerate(scores)}
-                    for query, scores in teacher.prior.items()
-                }
-
-            def make(
-                queries: Sequence[str], items: Sequence[str], plan: Plan, most: int, known: Guides | None = guides
-            ) -> Schedule:
-                return Narrowing(queries, items, plan, most, known)
-
-            name = "without" if correlation is None else f"with, ρ = {correlation}"
-            line(found, name, 100, measure(teacher, make, 2, calls, guides))
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tune", action="store_true", help="the repetitions that schedules may be tuned on")
-    parser.add_argument("--parts", nargs="*", default=["ours", "baselines", "with_prior"])
+    parser.add_argument("--parts", nargs="*", default=["ours", "baselines"])
     options = parser.parse_args()
     repetitions = range(0, 240) if options.tune else range(1000, 1060 if options.quick else 1480)
     console = Console(width=120)
-    for part in (part for part in (ours, baselines, with_prior) if part.__name__ in options.parts):
+    for part in (part for part in (ours, baselines) if part.__name__ in options.parts):
         console.print(part(repetitions))
 
 

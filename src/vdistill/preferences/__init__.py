@@ -4,16 +4,16 @@ The utility u of an item for a query and the bias b of a slot (one vector for ea
 explain the answers:
 
     forced choices and rankings   P(slot s is taken) ∝ exp(u[item in s] + b[s])        (Bradley–Terry, Plackett–Luce)
-    soft answers                  log p[s] − mean log p = u[item in s] + b[s] − mean + normal noise
+    soft answers                  (log p[s] − mean log p) / scale = u[item in s] + b[s] − mean + normal noise
 
 A ranking of k images is k − 1 choices: the best of all, the best of the rest, … A soft answer tells more than the pick
-it leans to: its log-probabilities are measured, so they are fitted as measurements.
+it leans to: its log-probabilities are measured, so they are fitted as measurements, each on its teacher's scale.
 
 Utilities have a normal prior, slot biases too. The posterior mode is found by Newton's method, many queries at once.
 Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured differences.
 """
 
 from vdistill.preferences.choices import picks
-from vdistill.preferences.fitted import PRIOR_VARIANCE, Fitted, Guides, Utilities, fit
+from vdistill.preferences.fitted import Fitted, Utilities, fit
 
-__all__ = ["PRIOR_VARIANCE", "Fitted", "Guides", "Utilities", "fit", "picks"]
+__all__ = ["Fitted", "Utilities", "fit", "picks"]

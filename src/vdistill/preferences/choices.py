@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vdistill.records import Judgment
+from vdistill.records import Answer, Judgment
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+_Row = tuple[list[int], list[int], Sequence[float], bool, int]  # items, slots, probabilities, soft, teacher
 
 LOG_CLIP = 8.0  # of a soft answer: below the likeliest by more than this, a log-probability is noise
 
@@ -27,6 +29,7 @@ class Choices:
     shown:   (m, k) bool.
     target:  (m, k) of a hard row the probabilities; of a soft one the log-probabilities, centred on their mean.
     soft:    (m,) bool.
+    teacher: (m,) place of the one who answered among `teachers`.
     biases:  where the biases of (teacher, images shown) begin.
     """
 
@@ -38,6 +41,8 @@ class Choices:
     shown: Bools
     target: Floats
     soft: Bools
+    teacher: Ints
+    teachers: tuple[str, ...]
     biases: dict[tuple[str, int], int]
 
     @property
@@ -54,7 +59,9 @@ def read(judgments: Sequence[Judgment]) -> Choices:
     biases: dict[tuple[str, int], int] = {}
     for key in sorted({(one.teacher, len(one.items)) for one in judgments}):
         biases[key] = sum(size for _, size in biases)
-    rows: list[tuple[list[int], list[int], Sequence[float], bool]] = []
+    teachers = tuple(sorted({one.teacher for one in judgments}))
+    number = {name: place for place, name in enumerate(teachers)}
+    rows: list[_Row] = []
     start, items = [0], []
     for found in by_query.values():
         known = tuple(sorted({item for judgment in found for item in judgment.items}))
@@ -63,17 +70,22 @@ def read(judgments: Sequence[Judgment]) -> Choices:
             first = biases[judgment.teacher, len(judgment.items)]
             for slots, probabilities, soft in picks(judgment):
                 local = [place[judgment.items[slot]] for slot in slots]
-                rows.append((local, [first + slot for slot in slots], probabilities, soft))
+                rows.append((local, [first + slot for slot in slots], probabilities, soft, number[judgment.teacher]))
         items.append(known)
         start.append(len(rows))
-    return _pack(tuple(by_query), tuple(items), start, rows, biases)
+    return _pack(tuple(by_query), tuple(items), start, rows, teachers, biases)
+
+
+def is_soft(answer: Answer) -> bool:
+    """Whether it says how likely each of the images was, and not which one it takes."""
+    return answer.probabilities is not None and max(answer.probabilities) < 1.0
 
 
 def picks(judgment: Judgment) -> Iterable[tuple[tuple[int, ...], tuple[float, ...], bool]]:
     """The choices of one judgment: (slots to choose from, probabilities, whether they are soft)."""
     answer = judgment.answer
     if answer.probabilities is not None:
-        yield tuple(range(len(judgment.items))), answer.probabilities, max(answer.probabilities) < 1.0
+        yield tuple(range(len(judgment.items))), answer.probabilities, is_soft(answer)
         return
     order = answer.order or ()
     for place in range(len(order) - 1):
@@ -84,7 +96,8 @@ def _pack(
     queries: tuple[str, ...],
     items: tuple[tuple[str, ...], ...],
     start: list[int],
-    rows: list[tuple[list[int], list[int], Sequence[float], bool]],
+    rows: list[_Row],
+    teachers: tuple[str, ...],
     biases: dict[tuple[str, int], int],
 ) -> Choices:
     width = max((len(row[0]) for row in rows), default=1)
@@ -97,7 +110,8 @@ def _pack(
     target[shown] = np.fromiter((p for row in rows for p in row[2]), np.float64, int(count.sum()))
     soft = np.array([row[3] for row in rows], bool)
     target[soft] = _centred_logs(target[soft], shown[soft])
-    return Choices(queries, items, np.array(start), local, slot, shown, target, soft, biases)
+    teacher = np.array([row[4] for row in rows], np.int64)
+    return Choices(queries, items, np.array(start), local, slot, shown, target, soft, teacher, teachers, biases)
 
 
 def _centred_logs(probabilities: Floats, shown: Bools) -> Floats:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from vdistill.preferences import newton
-from vdistill.preferences.choices import Choices, Floats, read
+from vdistill.preferences.choices import Choices, Floats
+from vdistill.preferences.scales import scaled
 from vdistill.records import Judgment
-
-Guides = Mapping[str, Mapping[str, float]]
-
-PRIOR_VARIANCE = 6.0  # of a utility that only hard answers tell of, in logits²
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +34,15 @@ class Utilities:
 class Fitted:
     """The fit of all queries.
 
-    prior, noise: variances of a utility and of a soft answer's log-probability, in logits².
-    explained:    share of the answers' log-loss, above that of even chances, that the fit explains (McFadden's R²).
+    prior:     variance of a utility, in logits².
+    explained: share of the answers' log-loss, above that of even chances, that the fit explains (McFadden's R²).
     """
 
     choices: Choices
     prior: float
-    noise: float
     explained: float
-    _guides: Guides | None
-    _pull: float
+    _temperature: dict[str, float]
+    _noise: Floats
     _mean: tuple[Floats, ...]
     _bias: Floats
 
@@ -57,24 +53,24 @@ class Fitted:
 
     @property
     def bias(self) -> dict[tuple[str, int], Floats]:
-        """For each teacher and number of images shown, how much each slot is favoured, in logits (images,)."""
-        return {(who, size): self._bias[at : at + size] for (who, size), at in self.choices.biases.items()}
+        """For each teacher and number of images shown, how much each slot is favoured (images,).
+
+        In logits, of a teacher with soft answers in those of its soft answers.
+        """
+        return {
+            (who, size): self._bias[at : at + size] * self._temperature[who]
+            for (who, size), at in self.choices.biases.items()
+        }
 
     def means(self, query: str) -> tuple[tuple[str, ...], Floats]:
         """The judged items of one query and their utilities (n,), without the cost of standard errors."""
         row = self._row[query]
         return self.choices.items[row], self._mean[row]
 
-    def expected(self, query: str, items: Sequence[str]) -> Floats:
-        """(n,) what the prior expects of any items of a query, judged or not."""
-        if self._guides is None:
-            return np.zeros(len(items))
-        return self._pull * _standard(self._guides[query], items)
-
     def of(self, query: str) -> Utilities:
         """The utilities of one query with their standard errors (from the curvature at the mode)."""
         row = self._row[query]
-        precision = newton.curvature(self.choices, row, self._mean[row], self._bias, self.prior, self.noise)
+        precision = newton.curvature(self.choices, row, self._mean[row], self._bias, self.prior, self._noise)
         covariance = np.linalg.inv(precision)
         covariance -= covariance.mean(axis=0) + covariance.mean(axis=1)[:, None] - covariance.mean()
         return Utilities(self.choices.items[row], self._mean[row], np.sqrt(np.diag(covariance).clip(0)))
@@ -84,37 +80,9 @@ class Fitted:
         return {query: row for row, query in enumerate(self.choices.queries)}
 
 
-def fit(judgments: Sequence[Judgment], guides: Guides | None = None) -> Fitted:
-    """Fit the utility of every (query, item) pair that was judged, and the bias of every slot.
-
-    guides: per query a score of each item; the prior means of the utilities follow them as far as the answers do.
-    """
-    choices = read(judgments)
-    prior, noise = PRIOR_VARIANCE, 1.0
-    mode = newton.solve(choices, prior, noise)
-    if choices.soft.any():
-        # Log-probabilities have a scale of their own, the teacher's temperature: it is read off the first fit.
-        prior, noise = newton.variances(choices, mode)
-        mode = newton.solve(choices, prior, noise, start=mode)
-    pull = 0.0
-    if guides is not None:
-        scores = [_standard(guides[query], items) for query, items in zip(choices.queries, choices.items, strict=True)]
-        pull = _pull(scores, mode.mean)
-        mode = newton.solve(choices, prior, noise, [pull * score for score in scores], mode)
-    return Fitted(choices, prior, noise, newton.explained(choices, mode), guides, pull, mode.mean, mode.bias)
-
-
-def _standard(guide: Mapping[str, float], items: Sequence[str]) -> Floats:
-    """(n,) the guide's scores of these items, where all it scores have mean 0 and variance 1."""
-    everything = np.fromiter(guide.values(), np.float64, len(guide))
-    scores = np.array([guide[item] for item in items])
-    return np.asarray((scores - everything.mean()) / (everything.std() or 1.0))
-
-
-def _pull(scores: Sequence[Floats], mean: Sequence[Floats]) -> float:
-    """By how many logits the utilities rise with the guide: least squares on a fit that does not know the guide.
-
-    That fit is shrunk, so this errs on the side of too little, which costs less than too much.
-    """
-    x, y = np.concatenate(list(scores)), np.concatenate(list(mean))
-    return max(float(x @ y / (x @ x)), 0.0) if x.any() else 0.0
+def fit(judgments: Sequence[Judgment]) -> Fitted:
+    """Fit the utility of every (query, item) pair that was judged, and the bias of every slot."""
+    given = scaled(judgments)
+    mode = newton.solve(given.choices, given.prior, given.noise, given.start)
+    explained = newton.explained(given.choices, mode, given.scale)
+    return Fitted(given.choices, given.prior, explained, given.temperature, given.noise, mode.mean, mode.bias)

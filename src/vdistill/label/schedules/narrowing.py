@@ -19,7 +19,6 @@ from scipy.special import expit
 
 from vdistill import preferences
 from vdistill.label.schedules.plan import Group, Plan, generator
-from vdistill.preferences import Guides
 from vdistill.records import Judgment, Split
 
 FLOOR = 14
@@ -34,14 +33,8 @@ Floats = NDArray[np.float64]
 class Narrowing:
     """A `Schedule` over the same items for every query."""
 
-    def __init__(
-        self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int, guides: Guides | None = None
-    ) -> None:
-        """calls: most calls of a query, but that settled queries leave theirs to the others.
-
-        guides: per query a score of each item that may have to do with its utility; how much is found out. Never the
-        scores of a model that these judgments will measure.
-        """
+    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> None:
+        """calls: most calls of a query, but that settled queries leave theirs to the others."""
         self._items = tuple(items)
         self._plan = plan
         self._sizes = active_sizes(len(items), plan.images_per_call, calls)
@@ -49,12 +42,11 @@ class Narrowing:
         self._turn = 0
         self._met = {query: np.zeros((len(items), len(items)), np.uint8) for query in queries}
         self._settled: set[str] = set()
-        self._guides = guides
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """A round for each query that is not settled."""
         can_settle = self._turn >= len(self._sizes) // 2
-        known = _posteriors(said, self._items, self._guides, errors=can_settle)
+        known = _posteriors(said, self._items, errors=can_settle)
         unsure = {query: _unsure(mean, stderr) for query, (mean, stderr) in known.items()} if can_settle else {}
         self._settled |= {query for query, share in unsure.items() if share < SETTLED}
         # Once the planned rounds are over, what settled queries left goes to the least sure first.
@@ -63,7 +55,6 @@ class Narrowing:
         groups: list[Group] = []
         for query in order:
             if query not in self._settled:
-                # The first round is random even where a guide is known: neighbours in its order tell little.
                 mean = known[query][0] if query in known else None
                 groups += self._of_query(query, mean)[: max(self._left - len(groups), 0)]
             if over and self._left <= len(groups):
@@ -163,20 +154,18 @@ def _group(first: int, free: list[int], order: NDArray[np.intp], size: int, met:
     return group
 
 
-def _posteriors(
-    said: Sequence[Judgment], items: Sequence[str], guides: Guides | None, *, errors: bool
-) -> dict[str, tuple[Floats, Floats]]:
+def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool) -> dict[str, tuple[Floats, Floats]]:
     """For each query that was asked, mean and standard error (n,) of the utilities of `items`; unseen: the prior's.
 
     Without `errors` the standard errors are all the prior's: to know them takes most of the time.
     """
     if not said:
         return {}
-    fitted = preferences.fit(said, guides)
+    fitted = preferences.fit(said)
     place = {item: row for row, item in enumerate(items)}
     found = {}
     for query in fitted.queries:
-        mean, stderr = fitted.expected(query, items), np.full(len(items), math.sqrt(fitted.prior))
+        mean, stderr = np.zeros(len(items)), np.full(len(items), math.sqrt(fitted.prior))
         judged, utilities = fitted.means(query)
         rows = [place[item] for item in judged]
         mean[rows] = utilities
