@@ -117,25 +117,24 @@ def test_an_answer_that_is_cut_doubles_the_cap_once_and_for_the_run(question):
 def test_a_model_that_only_thinks_ends_the_run_and_names_the_remedy(question, thoughts):
     with ChatServer(thoughts) as server:
         with pytest.raises(TeacherError, match="thoughts") as caught:
-            ask(server, question)
+            ask(server, question, question, question)
         efforts = [(body.get("reasoning_effort"), body["max_tokens"]) for _, body in server.bodies]
-        assert efforts == [(None, 4), ("none", 4), ("minimal", 4), ("minimal", 8)]
+        assert efforts == [(None, 4), ("none", 4), ("minimal", 4), *[("minimal", 8)] * 3]
     assert "--think low" in caught.value.hint
 
 
 def test_where_others_answered_it_is_a_failure(question):
     with ChatServer(SOFT, cut("<think>Let me")) as server:
-        _, failure = ask(server, question, question)
-    assert isinstance(failure, Failure)
-    assert "--think low" in failure.reason
+        _, *failures = ask(server, *[question] * 5)
+    assert all(isinstance(failure, Failure) and "--think low" in failure.reason for failure in failures)
 
 
 def test_a_public_model_that_thinks_to_its_cap_is_known_by_its_words(question):
     words = "Could not finish the message because max_tokens or model output limit was reached."
     with ChatServer((400, {"error": {"message": words}}, {})) as server:
         with pytest.raises(TeacherError, match="thoughts"):
-            ask(server, question)
-        assert [body["max_tokens"] for _, body in server.bodies] == [4, 4, 4, 8]
+            ask(server, question, question, question)
+        assert [body["max_tokens"] for _, body in server.bodies] == [4, 4, 4, 8, 8, 8]
 
 
 def test_thinking_is_an_option_of_the_command(tmp_path, catalog):

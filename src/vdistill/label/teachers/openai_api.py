@@ -20,6 +20,7 @@ from vdistill.records import Answer, Failure, Question, ShownImage
 MOST_SIDE = 768
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # a guess, for prices
 LONGER = 2  # by how much the cap on tokens is raised, once, where answers are cut by it
+FRUITLESS = 3  # questions that brought thoughts alone, with no answer to any, end the run
 _CUT = "output limit was reached"  # OpenAI's words, with a 400, for a thinking model that came to its cap
 
 
@@ -58,7 +59,10 @@ class OpenAITeacher:
             calls_per_minute=options.calls_per_minute,
         )
         self.bare: bool | None = None  # whether it answers without probabilities; None before that is known
-        self._answered = False  # whether any answer could be read
+        self._answered, self._fruitless = (
+            False,
+            0,
+        )  # whether any answer could be read; how often there were thoughts alone
         self._longer = False  # whether the cap on tokens was raised
 
     @property
@@ -149,12 +153,13 @@ class OpenAITeacher:
         return read_answer(document, question), *used_tokens(document)
 
     def _only_thinks(self, reading: Reading) -> Failure:
-        """A failure; where no answer is known to have come, an end of the run, as each call would cost as much."""
+        """A failure; where no question brought an answer, an end of the run, as each call would cost as much."""
         remedy = "give --think low, or --think N for N tokens of thoughts"
         if self._thinking.tokens:
             remedy = f"give more than {self._thinking.tokens} tokens with --think N, or a model that thinks less"
         assert isinstance(reading.answer, Failure)
-        if not self._answered:
+        self._fruitless += 1
+        if not self._answered and self._fruitless >= FRUITLESS:
             raise TeacherError(f"{self.name} spends its tokens on thoughts and gives no answer", hint=remedy)
         return Failure(f"{reading.answer.reason}: {remedy}")
 
