@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,31 @@ class Files:
 
 
 def look_up(name: str, revision: str | None = None) -> Files:
-    """What there is of a hub id or folder. Raises OSError where the hub knows no such model, or does not give it."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
+    """What there is of a hub id or folder; nothing is downloaded.
 
+    Raises OSError where the hub knows no such model or does not give it, and ValueError for what can be no hub id.
+    """
     folder = Path(name)
     if folder.is_dir():
         sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS}
         return Files(name, revision, sizes=sizes)
+    return _asked(name, revision)
+
+
+def is_cached(name: str, file: str, revision: str | None = None) -> bool:
+    """Whether this machine has a file of a hub id."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+
+
+@lru_cache(maxsize=32)  # a network that swallows requests is waited for once
+def _asked(name: str, revision: str | None) -> Files:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    validate_repo_id(name)
     present = is_cached(name, "config.json", revision)
     if constants.HF_HUB_OFFLINE:
         return Files(name, revision, present=present)
@@ -58,13 +76,6 @@ def look_up(name: str, revision: str | None = None) -> Files:
     except Exception:  # the errors of a client that does not reach its hub are another library's by version
         pass
     return Files(name, revision, present=present)
-
-
-def is_cached(name: str, file: str, revision: str | None = None) -> bool:
-    """Whether this machine has a file of a hub id."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
 
 
 def _on_hub(name: str, revision: str | None) -> Files:

@@ -13,11 +13,8 @@ from vdistill.errors import VdistillError
 from vdistill.label.prompts import LETTERS, Part
 from vdistill.label.teachers.vlm_template import ChatTemplate
 
-# What makes one view of an image, where a class knows the setting: tiles cost several times the tokens.
-ONE_VIEW: Mapping[str, Any] = {
-    "do_image_splitting": False, "crop_to_patches": False, "do_pan_and_scan": False, "max_image_tiles": 1,
-    "max_num_tiles": 1, "max_crops": 1, "dynamic_hd": 1, "vision_input_type": "vanilla",
-}  # fmt: skip
+# Switches for tiles, which cost several times the tokens of one view. Only what models were seen to answer with.
+TILES = ("do_image_splitting", "crop_to_patches", "do_pan_and_scan")
 PINPOINTS = "image_grid_pinpoints"
 OF_OLD = ("do_image_splitting",)  # set ever since answers were stored, so no part of their key
 
@@ -105,8 +102,7 @@ def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
     own.tokenizer.padding_side = "left"
     template = ChatTemplate(own.tokenizer, _template(own, source), _image_token(own))
     views = _views(own.image_processor)
-    usual = _settings(own)
-    cuts = any(usual.get(name) != value for name, value in views.items() if name not in OF_OLD)
+    cuts = _cuts(own, views)
     for name, value in views.items():  # some processors count tokens by them, whatever they are called with
         setattr(own.image_processor, name, value)
     return Processor(own, template, views, cuts)
@@ -126,9 +122,7 @@ def _template(own: Any, source: str) -> str:
 
 def _views(image_processor: Any) -> dict[str, Any]:
     """The settings, of those that this class knows, that make one view of an image."""
-    views = {name: value for name, value in ONE_VIEW.items() if hasattr(image_processor, name)}
-    if hasattr(image_processor, "resize_to_max_canvas"):  # Llama 4; elsewhere max_patches is another thing
-        views["max_patches"] = 1
+    views: dict[str, Any] = {name: False for name in TILES if hasattr(image_processor, name)}
     if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and its tiles: one of them
         size = image_processor.size
         side = size.get("shortest_edge") or size.get("height")
@@ -141,12 +135,12 @@ def _image_token(own: Any) -> str | None:
     return str(token) if token else None
 
 
-def _settings(own: Any) -> dict[str, Any]:
-    """What the image processor would do: a processor's class may have defaults of its own."""
+def _cuts(own: Any, views: Mapping[str, Any]) -> bool:
+    """Whether it would have cut tiles otherwise: a processor's class may have defaults of its own."""
     typed = getattr(getattr(own, "valid_processor_kwargs", None), "_defaults", {})
     defaults = {**getattr(own, "images_kwargs", {}), **typed.get("images_kwargs", {})}
-    names = (*ONE_VIEW, PINPOINTS, "max_patches")
-    return {**{name: getattr(own.image_processor, name, None) for name in names}, **defaults}
+    usual = {name: defaults.get(name, getattr(own.image_processor, name, None)) for name in views}
+    return any(usual[name] for name, value in views.items() if name not in OF_OLD and usual[name] != value)
 
 
 def _for_images(source: str, where: Mapping[str, Any]) -> Any:
