@@ -214,6 +214,20 @@ def test_a_mistyped_folder_gets_the_close_one(folder):
     assert str(folder) in caught.value.hint
 
 
+def test_a_path_that_is_no_folder_is_no_model_id():
+    with pytest.raises(VdistillError, match="no folder models/vlm/Tiny-VL"):
+        open_teacher("models/vlm/Tiny-VL", TeacherOptions(), [], lambda _: None)
+
+
+def test_a_revision_is_part_of_the_name_and_of_the_advice():
+    said = []
+    planned = open_teacher("owner/Nowhere-2B@v1", TeacherOptions(plan=True), [], said.append)
+    assert planned.name == "owner/Nowhere-2B@v1"
+    with pytest.raises(VdistillError) as caught:
+        open_teacher("owner/Nowhere-2B@v1", TeacherOptions(), [], said.append)
+    assert "hf download owner/Nowhere-2B --revision v1 " in caught.value.hint
+
+
 def test_a_mistyped_model_id_gets_the_close_one():
     with pytest.raises(VdistillError, match="Qwen2-VL-2B-Instuct") as caught:
         open_teacher("Qwen/Qwen2-VL-2B-Instuct", TeacherOptions(), [], lambda _: None)

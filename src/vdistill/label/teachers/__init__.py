@@ -71,7 +71,7 @@ def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:
 
 def _check_hub_id(spec: str, plugins: dict[str, EntryPoint]) -> None:
     """Raise for what can be no model id: a folder that is not there, or a name without an owner."""
-    if spec.startswith(("/", ".", "~")):
+    if spec.startswith(("/", ".", "~")) or spec.count("/") > 1:
         beside = Path(spec).parent
         folders = [folder.name for folder in beside.iterdir() if folder.is_dir()] if beside.is_dir() else []
         close = difflib.get_close_matches(Path(spec).name, folders, n=1)
