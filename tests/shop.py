@@ -70,6 +70,23 @@ def write_scores(folder: Path, items: list[str]) -> None:
     (folder / "queries.txt").write_text("\n".join(QUERIES) + "\n")
 
 
+def sides_of(home: Path, holdout: float, folder: str = ".vdistill"):
+    """The side of each item of `home/catalog`, by id, as the workspace has it or, without one, as it would be."""
+    from vdistill import catalog
+    from vdistill.database import Database
+    from vdistill.hashes import Hashes
+    from vdistill.sides import Sides
+
+    items = catalog.scan(home / "catalog").items
+    with Hashes.open(None) as hashes:
+        contents = hashes.of(items)
+    path = home / folder / "vdistill.db"
+    if not path.is_file():
+        return Sides(holdout).of_items(items, contents).split
+    with Database.open(path) as database:
+        return Sides.read(database, holdout).of_items(items, contents).split
+
+
 def errors(done: Done) -> tuple[str, str]:
     """The `error:` and the `hint:` line of a failed command; there is one of each and no traceback."""
     lines = done.err.strip().splitlines()

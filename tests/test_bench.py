@@ -113,7 +113,18 @@ def models():
 
 def test_the_document_has_the_keys_of_the_contract(judged, models):
     document = json.loads(json.dumps(bench(models, judged).to_json(), allow_nan=False))
-    assert list(document) == ["models", "ci95", "queries", "items", "gates", "p_values", "gained", "lost", "slices"]
+    assert list(document) == [
+        "models",
+        "ci95",
+        "judge",
+        "queries",
+        "items",
+        "gates",
+        "p_values",
+        "gained",
+        "lost",
+        "slices",
+    ]
     assert list(document["models"]) == ["backbone", "bm25", "student", "teacher"]
     assert set(document["models"]["backbone"]) == METRICS
     assert set(document["models"]["student"]) == METRICS | {"gap_closed"}

@@ -1,6 +1,8 @@
 """What `bench` keeps, and what it says to other programs: runs, gates, slices, JUnit, Markdown."""
 
+import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from test_bench import Vectors, database, judged  # noqa: F401
 from vdistill.bench import robustness, runs
 from vdistill.bench.baselines import labels
 from vdistill.bench.evaluate import bench, movers
-from vdistill.bench.gates import no_worse, parse_gates
+from vdistill.bench.gates import check_gates, no_worse, parse_gates
 from vdistill.bench.outputs import markdown
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
@@ -58,8 +60,6 @@ def test_runs_are_found_by_name(judged, workspace, tmp_path):  # noqa: F811
 
 
 def test_what_the_earlier_run_had_must_still_be_there(judged, workspace):  # noqa: F811
-    from dataclasses import replace
-
     report = report_of(judged, 0.1)
     kept = runs.keep(workspace, report, "x")
     student = {name: values for name, values in report.values["student"].items() if not name.startswith("literal")}
@@ -78,8 +78,6 @@ def test_other_models_never_hide_a_row():
 
 
 def test_runs_of_another_judge_are_not_compared(judged, workspace):  # noqa: F811
-    from dataclasses import replace
-
     report = report_of(judged, 0.1)
     kept = replace(runs.keep(workspace, report, "x"), judged_by="somebody else")
     with pytest.raises(VdistillError, match="judged by somebody else"):
@@ -91,6 +89,52 @@ def test_a_file_that_is_no_run_is_an_error(workspace, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(VdistillError):
         runs.pick(workspace, str(tmp_path / "run.json"))
+
+
+def kept_of(judged, workspace, noise, **changes):  # noqa: F811
+    """A run of a student with so much noise, as a gate or another judge may have left it."""
+    report = report_of(judged, noise)
+    gates = tuple(replace(gate, passed=changes.pop("passed", True)) for gate in parse_gates_of(report))
+    heldout = replace(report.heldout, **changes)
+    return runs.keep(workspace, replace(report, gates=gates, heldout=heldout), "x")
+
+
+def parse_gates_of(report):
+    return check_gates(parse_gates(["mpr=0"]), report.models)
+
+
+def test_a_run_that_failed_its_gates_is_neither_last_nor_best(judged, workspace):  # noqa: F811
+    good = kept_of(judged, workspace, 0.3)
+    failed = kept_of(judged, workspace, 0.05, passed=False)
+    assert runs.pick(workspace, "last") == runs.pick(workspace, "best") == good
+    assert runs.pick(workspace, failed.id) == failed, "by its name it can be had"
+    assert [run.passed for run in runs.history(workspace)] == [True, False]
+
+
+def test_a_run_of_another_judge_is_neither_last_nor_best(judged, workspace):  # noqa: F811
+    good = kept_of(judged, workspace, 0.3, prompt="v1")
+    kept_of(judged, workspace, 0.05, judged_by="somebody else")
+    kept_of(judged, workspace, 0.05, prompt="v2")
+    heldout = replace(report_of(judged, 0.3).heldout, prompt="v1")
+    assert runs.pick(workspace, "last", heldout) == runs.pick(workspace, "best", heldout) == good
+    with pytest.raises(VdistillError, match="no earlier run has a student and met its gates, and was judged by nobody"):
+        runs.pick(workspace, "last", replace(heldout, judged_by="nobody"))
+
+
+def test_a_run_without_a_student_is_neither_last_nor_best(judged, workspace):  # noqa: F811
+    runs.keep(workspace, bench({"backbone": Vectors(0.5)}, judged), "")
+    for name in ("last", "best"):
+        with pytest.raises(VdistillError, match="no earlier run has a student"):
+            runs.pick(workspace, name)
+
+
+def test_runs_of_before_count_as_passed(judged, workspace):  # noqa: F811
+    kept = kept_of(judged, workspace, 0.3)
+    path = workspace.reports / "runs" / f"{kept.id}.json"
+    facts = json.loads(path.read_text())
+    del facts["passed"], facts["prompt"]
+    path.write_text(json.dumps(facts))
+    assert runs.pick(workspace, "last").passed
 
 
 def test_noise_on_the_student_fails_and_none_passes(judged, workspace):  # noqa: F811
@@ -265,8 +309,10 @@ def test_changes_are_measured_for_both_models(home):
     assert {row["model"] for row in rows} == {"backbone", "student"}
     assert len(rows) == 2 * (len(robustness.WORDINGS) + len(robustness.SPOILED))
     for row in rows:
-        assert row["difference"] == pytest.approx(row["after"] - row["before"], abs=1e-9)
         assert row["before"] == pytest.approx(done.json["models"][row["model"]]["ndcg@10"])
+    changed = {(row["change"], row["model"]): row for row in rows}
+    assert changed["small letters, no punctuation", "student"]["difference"] == 0, "the queries are so already"
+    assert any(row["difference"] for row in rows), "something that was done to queries or images is felt"
     page = (home / "robust.html").read_text()
     assert "JPEG of quality 20" in page
     assert page.count("data:image/jpeg;base64,") > 10

@@ -3,11 +3,14 @@
 import json
 import sqlite3
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from shop import errors, vdistill, write_scores
+from shop import errors, sides_of, vdistill, write_scores
 from vdistill.database import Database
+from vdistill.queries import load
 from vdistill.splits import split_of
 
 
@@ -56,9 +59,9 @@ def test_rows_have_the_columns_of_preference_trainers(labelled):
     assert sum(row["items"] is not None for row in rows) == len({row["call"] for row in rows})
 
 
-def sides(items, queries, holdout=0.4):
-    train = [item for item in items if split_of("item", item, holdout) == "train"]
-    heldout = [item for item in items if split_of("item", item, holdout) == "heldout"]
+def sides(home, queries, holdout=0.4):
+    of = sides_of(home, holdout)
+    train, heldout = ([item for item in sorted(of) if of[item] == side] for side in ("train", "heldout"))
     query = next(query for query in queries if split_of("query", query, holdout) == "train")
     return query, train, heldout
 
@@ -68,7 +71,7 @@ def items_of(catalog):
 
 
 def test_human_pairs_are_taken_in_and_mixed_ones_left_out(tmp_path, catalog):
-    query, train, heldout = sides(items_of(catalog), [f"wish {n}" for n in range(20)])
+    query, train, heldout = sides(tmp_path, [f"wish {n}" for n in range(20)])
     rows = [
         {"prompt": query, "chosen": train[0], "rejected": train[1]},
         {"prompt": query, "chosen": train[0], "rejected": train[1]},  # a second person agrees
@@ -88,7 +91,7 @@ def test_human_pairs_are_taken_in_and_mixed_ones_left_out(tmp_path, catalog):
 
 
 def test_the_chosen_one_is_not_always_in_the_first_slot(tmp_path, catalog):
-    query, train, _ = sides(items_of(catalog), [f"wish {n}" for n in range(20)])
+    query, train, _ = sides(tmp_path, [f"wish {n}" for n in range(20)])
     rows = [{"prompt": query, "chosen": a, "rejected": b} for a in train[:6] for b in train[6:]]
     (tmp_path / "human.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     vdistill("label", "catalog", "--import", "human.jsonl", "--holdout", 0.4, cwd=tmp_path)
@@ -106,8 +109,9 @@ def test_qrels_become_choices_of_one_side(tmp_path, catalog):
                     "--json", cwd=tmp_path)  # fmt: skip
     assert done.code == 0, done.err
     assert "unknown queries" in done.err
+    of = sides_of(tmp_path, 0.4)
     for judgment in contents(tmp_path).values():
-        assert {split_of("item", item, 0.4) for item in judgment.items} == {judgment.split}
+        assert {of[item] for item in judgment.items} == {judgment.split}
         assert split_of("query", judgment.query, 0.4) == judgment.split
         best = judgment.items[judgment.answer.probabilities.index(1.0)]
         assert best in items[::3]
@@ -150,3 +154,71 @@ def test_an_export_needs_a_known_format_and_judgments(tmp_path, labelled, worksp
     connection.close()
     assert "no judgments" in errors(vdistill("label", "--export", "all.jsonl", cwd=labelled))[0]
     assert not (labelled / "all.jsonl").exists()
+
+
+# What ids mean
+
+
+def graded(home, items, key, file="grades.txt"):
+    (home / file).write_text("".join(f"{key} 0 {item} {int(place % 3 == 0)}\n" for place, item in enumerate(items)))
+
+
+def judged_queries(home):
+    return {judgment.query for judgment in contents(home).values() if judgment.teacher.startswith("import")}
+
+
+def test_zero_is_an_id(tmp_path, catalog):
+    (tmp_path / "q.jsonl").write_text('{"id": 2, "query": "gift for a baker", "split": "train"}\n'
+                                      '{"id": 0, "query": "gift for a diver", "split": "train"}\n')  # fmt: skip
+    for key, query in ((2, "gift for a baker"), (0, "gift for a diver")):
+        graded(tmp_path, items_of(catalog), key)
+        done = vdistill("label", "catalog", "--import", "grades.txt", "--queries", "q.jsonl", "-w", f"w{key}",
+                        cwd=tmp_path)  # fmt: skip
+        assert done.code == 0, done.err
+        assert {judgment.query for judgment in contents(tmp_path, f"w{key}").values()} == {query}
+
+
+def test_ids_of_a_table_are_those_that_were_written(tmp_path):
+    pq.write_table(pa.table({"qid": pa.array([7, None, 0], pa.float64()), "query": ["a", "b", "c"]}),
+                   tmp_path / "q.parquet")  # fmt: skip
+    (tmp_path / "q.csv").write_text("query_id,query\n007,a\n,b\n0,c\n")
+    assert [query.id for query in load(tmp_path / "q.parquet", 0.2)] == ["7", "2", "0"]
+    assert [query.id for query in load(tmp_path / "q.csv", 0.2)] == ["007", "3", "0"]
+
+
+def test_the_given_file_settles_what_an_id_means(tmp_path, catalog):
+    write_scores(tmp_path, items_of(catalog))
+    for name, query in (("a", "something red"), ("b", "something blue")):
+        (tmp_path / f"{name}.txt").write_text(f"{query}\n")
+        vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", f"{name}.txt", "--budget", 12,
+                 cwd=tmp_path)  # fmt: skip
+    graded(tmp_path, items_of(catalog), 1)
+    error, _ = errors(vdistill("label", "catalog", "--import", "grades.txt", cwd=tmp_path))
+    assert "1 queries whose id names several (give the file with their texts as --queries)" in error
+    assert vdistill("label", "catalog", "--import", "grades.txt", "--queries", "a.txt", cwd=tmp_path).code == 0
+    assert judged_queries(tmp_path) == {"something red"}
+
+
+def test_an_id_twice_in_one_file_is_refused_by_name(tmp_path, catalog):
+    (tmp_path / "q.jsonl").write_text('{"id": "x", "query": "one"}\n{"id": "x", "query": "other"}\n')
+    graded(tmp_path, items_of(catalog), "x")
+    error, hint = errors(vdistill("label", "catalog", "--import", "grades.txt", "--queries", "q.jsonl", cwd=tmp_path))
+    assert "1 ids of the queries file are not unique, e.g. 'x' names 'one' and 'other'" in error
+    assert "an id of its own" in hint
+
+
+def test_an_export_of_a_workspace_with_other_sides_comes_back_whole(labelled):
+    """Its sides are those by which it was judged, whatever a hash would say in another workspace."""
+    files = items_of(labelled / "catalog")
+    for name in files:  # edited in place: no content has the side that its hash would give it
+        with Image.open(labelled / "catalog" / name) as image:
+            image.resize((64, 64)).save(labelled / "catalog" / name)
+    again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt",
+                     "--images-per-call", 4, "--budget", 200, "--json", cwd=labelled).json  # fmt: skip
+    vdistill("label", "--export", "all.jsonl", cwd=labelled)
+    done = vdistill("label", "catalog", "--import", "all.jsonl", "--holdout", 0.4, "-w", "other", "--json",
+                    cwd=labelled)  # fmt: skip
+    assert done.json["judgments"] == again["judgments"] > 100
+    before, after = contents(labelled), contents(labelled, "other")
+    assert {key: judgment.split for key, judgment in after.items()} == {key: before[key].split for key in after}
+    assert {judgment.prompt for judgment in after.values()} == {judgment.prompt for judgment in before.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from vdistill.heldout import MOST_TITLES, evaluate, evaluate_mean, from_judgment
 from vdistill.heldout_judgments import admissible
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Item, Judgment, Query
+from vdistill.sides import Sides
 from vdistill.splits import split_of
 
 HOLDOUT = 0.5
 ALL = [Item(f"img {number:02d}.png", Path("x"), {"title": f"thing {number % 9}"}) for number in range(40)]
 HELD = [item for item in ALL if split_of("item", item.id, HOLDOUT) == "heldout"]
 TRAIN = [item for item in ALL if split_of("item", item.id, HOLDOUT) == "train"]
+SIDES = {item.id: split_of("item", item.id, HOLDOUT) for item in ALL}
 QUERIES = [Query("h1", "for my aunt", "heldout"), Query("h2", "for a hike", "heldout"), Query("t1", "old", "train")]
 
 
@@ -58,20 +61,56 @@ def test_training_judgments_and_training_items_never_enter():
     assert set(heldout.items) == {item.id for item in HELD}
 
 
-def test_of_several_teachers_the_latest_is_the_judge():
-    judgments = [ranked("for my aunt", HELD[:6]), ranked("for my aunt", HELD[5::-1], teacher="qwen")]
-    found, notes = admissible(judgments, {})
-    assert found == judgments[1:]
-    assert "qwen" in notes[0]
-    assert "metadata" in notes[0]
+def asked_by(prompt, judgment):
+    return replace(judgment, prompt=prompt)
+
+
+def test_of_several_teachers_the_one_with_most_judgments_is_the_judge():
+    judgments = [
+        ranked("for my aunt", HELD[:6]),
+        ranked("for a hike", HELD[:6]),
+        ranked("for my aunt", HELD[5::-1], teacher="import:five pairs"),
+    ]
+    found = admissible(judgments, {}, Sides(HOLDOUT))
+    assert found.judgments == judgments[:2]
+    assert "judged by metadata (2 held-out judgments), not by import:five pairs (1)" in found.notes[0]
+    other = admissible(judgments, {}, Sides(HOLDOUT), "import:five pairs")
+    assert other.judgments == judgments[2:]
+    with pytest.raises(VdistillError, match="judged by 'metadat'") as error:
+        admissible(judgments, {}, Sides(HOLDOUT), "metadat")
+    assert "did you mean 'metadata'" in error.value.hint
+
+
+def test_of_judges_with_as_many_judgments_the_latest_counts():
+    judgments = [ranked("for my aunt", HELD[:6], teacher=name) for name in ("b", "a", "c")]
+    assert admissible(judgments, {}, Sides(HOLDOUT)).judge.teacher == "c"
+
+
+def test_a_teacher_that_was_asked_in_other_words_is_another_judge():
+    old = [asked_by("v1", ranked(query.text, HELD[:6])) for query in QUERIES[:2]]
+    new = [asked_by("v2", ranked("for my aunt", HELD[5::-1]))]
+    found = admissible([*old, *new], {}, Sides(HOLDOUT))
+    assert found.judgments == old
+    assert "judged by metadata#v1 (2 held-out judgments), not by metadata#v2 (1)" in found.notes[0]
+    assert from_judgments(found.judgments, HELD).prompt == "v1"
+    assert admissible([*old, *new], {}, Sides(HOLDOUT), "metadata#v2").judgments == new
+
+
+def test_judgments_of_queries_that_are_trained_on_do_not_count():
+    sides = Sides(HOLDOUT, queries={"for a hike": "train"})
+    judgments = [ranked("for my aunt", HELD[:6]), ranked("For a  HIKE", HELD[:6])]
+    found = admissible(judgments, {}, sides)
+    assert found.judgments == judgments[:1]
+    assert found.notes == ("1 of 2 held-out judgments are left out: their queries are trained on",)
 
 
 def test_a_picture_that_changed_since_it_was_judged_does_not_count():
     judgments = [ranked("for my aunt", HELD[:6])]
-    found, notes = admissible(judgments, {HELD[0].id: "another", HELD[1].id: ""})
-    (verdict,) = from_judgments(found, HELD).verdicts
-    assert {from_judgments(found, HELD).items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
-    assert notes[0].startswith("1 held-out pictures changed")
+    found = admissible(judgments, {HELD[0].id: "another", HELD[1].id: ""}, Sides(HOLDOUT))
+    heldout = from_judgments(found.judgments, HELD)
+    (verdict,) = heldout.verdicts
+    assert {heldout.items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
+    assert found.notes[0].startswith("1 held-out pictures changed")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +209,7 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
         "t1": {HELD[2].id: 1},
         "h2": {TRAIN[1].id: 1},
     }
-    heldout = from_qrels(qrels, "qrels.txt", QUERIES, ALL, HOLDOUT)
+    heldout = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES)
     assert heldout.queries == ("for my aunt",)
     assert heldout.items == tuple(item.id for item in HELD)
     _, gains, _ = heldout.dense(heldout.verdicts[0])
@@ -181,26 +220,26 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
 
 def test_unknown_ids_are_counted_with_a_close_match():
     qrels = {"h1": {HELD[0].id: 1, "img_01.png": 1, "zzz": 1}, "h22": {HELD[0].id: 1}}
-    notes = from_qrels(qrels, "qrels.txt", QUERIES, ALL, HOLDOUT).notes
+    notes = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES).notes
     assert notes[0] == "1 of the queries in qrels.txt are not known, e.g. 'h22' (close: 'h2')"
     assert notes[1].startswith("2 of the items in qrels.txt are not known, e.g. 'img_01.png' (close: 'img 01.png')")
 
 
 def test_an_id_of_two_queries_is_left_out():
     queries = [*QUERIES, Query("h2", "another text", "heldout")]
-    heldout = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, HOLDOUT)
+    heldout = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, SIDES)
     assert heldout.queries == ("for my aunt",)
     assert heldout.notes == ("1 query ids left out: each names more than one query of the workspace",)
 
 
 def test_qrels_that_fit_nothing_say_what_is_wrong():
     with pytest.raises(VdistillError, match=r"1 of the queries in q are not known, e.g. 'h9'"):
-        from_qrels({"h9": {HELD[0].id: 1}}, "q", QUERIES, ALL, HOLDOUT)
+        from_qrels({"h9": {HELD[0].id: 1}}, "q", QUERIES, ALL, SIDES)
 
 
 def test_by_qrels_the_teacher_is_a_ranker_like_others():
     qrels = {"h1": {HELD[1].id: 1, HELD[9].id: 1}, "h2": {HELD[0].id: 1}}
-    heldout = from_qrels(qrels, "q", QUERIES, ALL, HOLDOUT)
+    heldout = from_qrels(qrels, "q", QUERIES, ALL, SIDES)
     scores = teacher_scores(heldout, [ranked("for my aunt", HELD[:5])])
     assert scores[heldout.queries.index("for a hike")] is None
     values = grade(heldout, scores)

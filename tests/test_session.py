@@ -9,9 +9,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModel
 
-from shop import QUERIES, vdistill, write_scores
+from shop import QUERIES, sides_of, vdistill, write_scores
 from vdistill.database import Database
-from vdistill.splits import split_of
 
 LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "failed", "images_shown", "tokens",
               "cost_usd", "seconds"]  # fmt: skip
@@ -67,16 +66,17 @@ def test_a_dry_run_asks_and_writes_nothing(finished, tmp_path):
 
 def test_no_training_judgment_touches_a_held_out_query_or_item(finished):
     home, _ = finished
+    sides = sides_of(home, 0.4)
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         heldout = {query.text for query in database.queries("heldout")}
         assert heldout
         assert heldout < set(QUERIES)
         for judgment in database.judgments("train"):
             assert judgment.query not in heldout
-            assert {split_of("item", item, 0.4) for item in judgment.items} == {"train"}
+            assert {sides[item] for item in judgment.items} == {"train"}
         for judgment in database.judgments("heldout"):
             assert judgment.query in heldout
-            assert {split_of("item", item, 0.4) for item in judgment.items} == {"heldout"}
+            assert {sides[item] for item in judgment.items} == {"heldout"}
 
 
 def test_distill_prints_the_keys_of_the_contract(finished):

@@ -47,6 +47,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
     ),
+    (
+        """
+        CREATE TABLE sides (               -- of what was judged, or was about to be
+            kind TEXT NOT NULL CHECK (kind IN ('content', 'group', 'id')), key TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
+            PRIMARY KEY (kind, key)
+        ) STRICT, WITHOUT ROWID
+        """,
+        # Content that was judged on both sides (copies) is held out from now on: it is not trained on.
+        """
+        INSERT INTO sides SELECT 'content', value, min(split) FROM judgments, json_each(judgments.sha256)
+            WHERE value <> '' GROUP BY value
+        """,
+        "INSERT INTO sides SELECT 'id', value, min(split) FROM judgments, json_each(judgments.items) GROUP BY value",
+        "INSERT INTO settings SELECT 'split_version', '1' WHERE EXISTS (SELECT 1 FROM judgments)",
+    ),
 )
 
 _LATELY, _PAUSE = 1000, 120.0  # answers that the pace is read off; seconds that are no working but a pause
@@ -117,6 +133,29 @@ class Database:
         rows = self._all(sql, (split,))
         return [Query(id=row[0], text=row[1], split=row[2], persona=row[3]) for row in rows]
 
+    # The sides of items
+    def add_item_sides(self, rows: Iterable[tuple[str, str, Split]]) -> None:
+        """Register sides: (kind, key, split) each, as of `sides.ItemSides.rows`.
+
+        A content or a group that is known keeps its side: judgments depend on it. An id has the side of what it names.
+        """
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT INTO sides VALUES (?, ?, ?) "
+                "ON CONFLICT (kind, key) DO UPDATE SET split = excluded.split WHERE kind = 'id'",
+                rows,
+            )
+
+    def item_sides(self) -> dict[tuple[Any, str], Split]:
+        """The registered sides by (kind, key)."""
+        return {(kind, key): split for kind, key, split in self._all("SELECT kind, key, split FROM sides", ())}
+
+    def forget_sides(self) -> None:
+        """Forget the sides of queries and items. Only while nothing was judged by them."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM queries")
+            self._connection.execute("DELETE FROM sides")
+
     # Judgments
     def add_judgments(self, rows: Sequence[tuple[str, str, Judgment]]) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is."""
@@ -153,11 +192,12 @@ class Database:
     def keyed_judgments(self, split: Split | None = None, teacher: str | None = None) -> list[tuple[str, Judgment]]:
         """The stored judgments with the keys of their questions, oldest first."""
         rows = self._all(
-            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool, key "
+            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool, prompt, "
+            "key "
             "FROM judgments WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid",
             (split, teacher),
         )
-        return [(row[11], _judgment(row)) for row in rows]
+        return [(row[12], _judgment(row)) for row in rows]
 
     def pace(self, teacher: str) -> float | None:
         """Seconds from one answer of this teacher to the next, lately and without pauses; None before there are any."""
@@ -223,6 +263,7 @@ def _judgment(row: Sequence[Any]) -> Judgment:
         teacher=row[8],
         split=row[9],
         pool=row[10],
+        prompt=row[11],
     )
 
 

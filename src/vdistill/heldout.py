@@ -47,7 +47,7 @@ class HeldOut:
 
     source:    `teacher`: the candidates of a query are the items the teacher judged for it. `qrels`: all items are
                candidates of every query, and those without a grade have gain 0.
-    judged_by: the teacher, or the name of the qrels file.
+    judged_by: the teacher, or the name of the qrels file.  prompt: the version of the words it was asked by.
     items:     ids (n,), ascending: the rows of item vectors.
     titles:    distinct titles of the items (t,), at most `MOST_TITLES`, chosen by their hash.
     bearers:   (t,) places of the items that bear each title.
@@ -61,6 +61,7 @@ class HeldOut:
     titles: tuple[str, ...]
     bearers: tuple[Ints, ...]
     notes: tuple[str, ...] = ()
+    prompt: str = ""
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -102,8 +103,10 @@ def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> Held
     lost = len(found) - len(verdicts)
     notes = (f"{lost:,} held-out queries left out: the teacher tells no two pictures apart",) if lost else ()
     teachers = sorted({one.teacher for one in judgments if one.split == "heldout"})
+    prompts = {one.prompt for one in judgments if one.split == "heldout"}
     titles, bearers = titles_of(items)
-    return HeldOut("teacher", ", ".join(teachers), ids, tuple(verdicts), titles, bearers, notes)
+    prompt = prompts.pop() if len(prompts) == 1 else ""
+    return HeldOut("teacher", ", ".join(teachers), ids, tuple(verdicts), titles, bearers, notes, prompt)
 
 
 def evaluate(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:

@@ -11,8 +11,7 @@ import numpy as np
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, Verdict, titles_of
 from vdistill.metrics import Floats, Ints
-from vdistill.records import Item, Query
-from vdistill.splits import split_of
+from vdistill.records import Item, Query, Split
 
 Qrels = dict[str, dict[str, int]]
 
@@ -40,14 +39,16 @@ def read_qrels(path: Path) -> Qrels:
     return found
 
 
-def from_qrels(qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], holdout: float) -> HeldOut:
+def from_qrels(
+    qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], sides: Mapping[str, Split]
+) -> HeldOut:
     """Judge by the grades of a qrels file called `name`.
 
-    queries: all that the workspace knows. items: all that have vectors. Of both only the held-out ones are used, and
-    of the queries those with a relevant item; the rest is counted in `notes`.
+    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Of both only the
+    held-out ones are used, and of the queries those with a relevant item; the rest is counted in `notes`.
     Raises VdistillError where nothing is left.
     """
-    kept = sorted((i for i in items if split_of("item", i.id, holdout) == "heldout"), key=lambda item: item.id)
+    kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
     rows = {item.id: row for row, item in enumerate(kept)}
     texts, twice = _by_id(queries)
     graded = {text: _graded(qrels[key], rows) for key, text in texts.items() if key in qrels}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from vdistill import remote
 from vdistill.errors import VdistillError
 from vdistill.records import Query, Split
-from vdistill.splits import split_of
+from vdistill.sides import Sides, plain
 from vdistill.tables import read_rows
 
 _SPLITS: dict[str, Split] = {
@@ -33,21 +34,24 @@ TEMPLATES = (
     "a present that {} would love",
     "a birthday present for {}",
 )
+IDS = ("id", "qid", "query_id")
 _NAMED = re.compile(r"([A-Z][\w.'-]*(?: [A-Z][\w.'-]*)*) is (?=an? )")  # "Mary Jones is a nurse who …"
 
 
-def load(source: str | Path | None, holdout: float) -> list[Query]:
+def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     """The queries of a file, or the built-in ones; repeated texts count once.
 
     source: a path or a URL that fsspec knows (`hf://datasets/…`), of a `.txt`, `.jsonl`, `.csv` or `.parquet` file.
-    A row without `query` but with `persona` gives a query by template. A `split` column decides the split of its row;
-    without one the hash of the text does, and that of the persona where there is one, so that no persona is on both
-    sides. Raises VdistillError for a file that is missing, empty or broken.
+    sides: of the workspace; a number is the share to hold out where there is none.
+    A row without `query` but with `persona` gives a query by template. A query that the workspace knows keeps its side.
+    Else a `split` column decides; without one the hash of the text does, and that of the persona where there is one, so
+    that no persona is on both sides. Raises VdistillError for a file that is missing, empty or broken.
     """
+    known = sides if isinstance(sides, Sides) else Sides(sides)
     if source is None:
-        return _from_text(resources.files("vdistill").joinpath("personas.txt").read_text(encoding="utf-8"), holdout)
+        return _from_text(resources.files("vdistill").joinpath("personas.txt").read_text(encoding="utf-8"), known)
     with remote.local(str(source)) as path:
-        return _read(path, str(source), holdout)
+        return _read(path, str(source), known)
 
 
 def unique(queries: Iterable[Query]) -> list[Query]:
@@ -58,31 +62,37 @@ def unique(queries: Iterable[Query]) -> list[Query]:
     return list(first.values())
 
 
-def _read(path: Path, source: str, holdout: float) -> list[Query]:
+def agreed(queries: Iterable[Query]) -> list[Query]:
+    """The same, where queries that differ only in letter case, spaces and the like are on the side of the first."""
+    first: dict[str, Split] = {}
+    return [replace(query, split=first.setdefault(plain(query.text), query.split)) for query in queries]
+
+
+def _read(path: Path, source: str, sides: Sides) -> list[Query]:
     if path.suffix.lower() == ".txt":
         try:
-            queries = _from_text(path.read_text(encoding="utf-8-sig"), holdout)
+            queries = _from_text(path.read_text(encoding="utf-8-sig"), sides)
         except (OSError, UnicodeDecodeError) as error:
             raise VdistillError(
                 f"cannot read {path}: {error}", hint="give a UTF-8 text file, one query a line"
             ) from error
     else:
-        queries = [_from_row(path, line.number, line.row, holdout) for line in read_rows(path)]
+        queries = [_from_row(path, line.number, line.row, sides) for line in read_rows(path)]
     if not queries:
         raise VdistillError(f"no queries in {source}", hint="write one query a line")
-    return unique(queries)
+    return agreed(unique(queries))
 
 
-def _from_text(text: str, holdout: float) -> list[Query]:
+def _from_text(text: str, sides: Sides) -> list[Query]:
     lines = [line.strip() for line in text.splitlines()]
     return [
-        Query(id=str(number), text=line, split=split_of("query", line, holdout))
+        Query(id=str(number), text=line, split=sides.of_query(line))
         for number, line in enumerate(lines, start=1)
         if line and not line.startswith("#")
     ]
 
 
-def _from_row(path: Path, number: int, row: dict[str, Any], holdout: float) -> Query:
+def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Query:
     said, persona = (str(row.get(name) or "").strip() for name in ("query", "persona"))
     if not said and not persona:
         columns = ", ".join(map(str, row))
@@ -93,12 +103,20 @@ def _from_row(path: Path, number: int, row: dict[str, Any], holdout: float) -> Q
     given = str(row.get("split") or "").strip().lower()
     if given and given not in _SPLITS:
         raise VdistillError(f"{path}, line {number}: unknown split {given!r}", hint=f"use one of: {', '.join(_SPLITS)}")
+    side = _SPLITS.get(given)
     return Query(
-        id=str(row.get("id") or row.get("qid") or row.get("query_id") or number),
+        id=_id(row) or str(number),
         text=text,
-        split=_SPLITS[given] if given else split_of("query", persona or text, holdout),
+        split=sides.of_query(text, persona or None, side),
         persona=persona or None,
+        said=side,
     )
+
+
+def _id(row: dict[str, Any]) -> str:
+    """What the row calls itself: any value, 0 too. A number of a table with gaps, 2.0, is the number that it was."""
+    found = next((row[name] for name in IDS if row.get(name) not in (None, "")), "")
+    return str(int(found) if isinstance(found, float) and found.is_integer() else found).strip()
 
 
 def from_persona(persona: str) -> str:

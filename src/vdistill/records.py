@@ -31,12 +31,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What somebody searches for. `id` names it in qrels files."""
+    """What somebody searches for. `id` names it in qrels files, `said` is the side that its file asks for."""
 
     id: str
     text: str
     split: Split
     persona: str | None = None
+    said: Split | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """An answer in the store: the question, what was said, by whom."""
+    """An answer in the store: the question, what was said, by whom, and by which version of the prompt."""
 
     query: str
     items: tuple[str, ...]
@@ -90,6 +91,7 @@ class Judgment:
     teacher: str
     split: Split
     pool: int | None = None
+    prompt: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

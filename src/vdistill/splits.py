@@ -1,4 +1,4 @@
-"""The held-out split: a stable hash decides, never the order."""
+"""The held-out split of what nobody has judged yet: a stable hash decides, never the order (see `sides`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vdistill.records import Split
 
 
 def split_of(kind: Literal["item", "query"], key: str, holdout: float) -> Split:
-    """Which side an item id or a query text falls on; `holdout` in [0, 1) is the share held out.
+    """Which side the key of an item or of a query falls on; `holdout` in [0, 1) is the share held out.
 
     Growing `holdout` only ever moves keys from `train` to `heldout`.
     """

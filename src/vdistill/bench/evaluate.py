@@ -17,11 +17,11 @@ from vdistill.bench.robustness import Change
 from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
-from vdistill.heldout_judgments import admissible
+from vdistill.heldout_judgments import Admitted, admissible
 from vdistill.metrics import Floats, Interval
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
-from vdistill.splits import split_of
+from vdistill.sides import Sides
 from vdistill.words import words_of
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class BenchReport:
     gates:   the outcome of each `--fail-under`.
     metadata: of the held-out items, by id.
     heldout: what all of it was measured on.
+    judge:   who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
     notes:   what was left out, one line each.
     """
 
@@ -87,6 +88,7 @@ class BenchReport:
     notes: tuple[str, ...]
     p_values: dict[str, float]
     metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    judge: Mapping[str, str | int] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
     examples: tuple[Example, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -125,6 +127,7 @@ class BenchReport:
                 model: {metric: list(found) for metric, found in intervals.items()}
                 for model, intervals in self.ci95.items()
             },
+            "judge": dict(self.judge),
             "queries": len(self.heldout.verdicts),
             "items": len(self.heldout.items),
             "gates": [gate.to_json() for gate in self.gates],
@@ -164,31 +167,35 @@ def bench(
     gates: Sequence[Gate] = (),
     seed: int = 0,
     columns: Sequence[str] = (),
+    judge: str | None = None,
 ) -> BenchReport:
     """Measure the models on held-out queries and held-out items, and text search beside them.
 
     searchers: `backbone`, and `student` where there is one; others stand in the table by their names.
     qrels: a TREC file to judge by instead of the teacher.  seed: of the bootstrap.  columns: to slice the queries by.
+    judge: the teacher to judge by, as `admissible` takes it; without it the one with most held-out judgments.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
     items = _common_items(searchers)
     hashes = next(iter(searchers.values())).hashes([item.id for item in items])
-    judgments, left_out = admissible(database.judgments("heldout"), hashes)
-    holdout = float(database.setting("holdout") or 0.0)
+    known = Sides.read(database)
+    sides = known.of_items(items, hashes)
+    admitted = admissible(database.judgments("heldout"), hashes, known, judge)
+    judgments = admitted.judgments
     if qrels is None:
-        heldout = from_judgments(judgments, [item for item in items if split_of("item", item.id, holdout) == "heldout"])
+        heldout = from_judgments(judgments, [item for item in items if sides.split.get(item.id) == "heldout"])
     else:
-        heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, holdout)
-    heldout = replace(heldout, notes=(*heldout.notes, *left_out))
+        heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split)
+    heldout = replace(heldout, notes=(*heldout.notes, *admitted.notes, *sides.notes))
     values = {model: _measure(heldout, searcher) for model, searcher in searchers.items()}
-    known = {item.id: item.metadata for item in items}
-    metadata = {key: known[key] for key in heldout.items}
+    of_item = {item.id: item.metadata for item in items}
+    metadata = {key: of_item[key] for key in heldout.items}
     found = {
         baselines.WORDS: baselines.words(heldout, [words_of(row) for row in metadata.values()]),
         "teacher": _teacher(heldout, judgments),
     }
     values |= {name: row for name, row in found.items() if row is not None}
-    report = replace(summarise(heldout, values, gates, seed), metadata=metadata)
+    report = replace(summarise(heldout, values, gates, seed), metadata=metadata, judge=_judge(heldout, admitted))
     personas = {query.text: query.persona for query in database.queries() if query.persona}
     shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
     return replace(
@@ -242,6 +249,12 @@ def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:
 def _measure(heldout: HeldOut, searcher: Embedded) -> Values:
     vectors, queries, titles = searcher.vectors(heldout.items), searcher.encode(heldout.queries), heldout.titles
     return evaluate(heldout, vectors, queries, searcher.encode(titles) if titles else queries[:0])
+
+
+def _judge(heldout: HeldOut, admitted: Admitted) -> dict[str, str | int]:
+    if heldout.source == "qrels":
+        return {"name": heldout.judged_by}
+    return {"name": heldout.judged_by, "prompt": heldout.prompt, "judgments": len(admitted.judgments)}
 
 
 def _teacher(heldout: HeldOut, judgments: Sequence[Judgment]) -> Values | None:

@@ -106,7 +106,7 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
     if len(around.history) > 1:
         shaded = "" if last_validated(around.history) is None else " Shaded: on all judgments, those of validation too."
         yield plots.learning_curve(around.history), f"The student's training.{shaded}"
-    comparable = [run for run in around.runs if run.judged_by == report.heldout.judged_by]
+    comparable = [run for run in around.runs if run.comparable(report.heldout)]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."
     if len({run.judgments for run in comparable if "student" in run.models}) > 1:
@@ -182,7 +182,8 @@ def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
     """What somebody needs to measure the same again."""
     return {
         **{name: str(value) for name, value in facts.items()},
-        "judged by": report.heldout.judged_by,
+        "judged by": " ".join(f"{name} {value}" for name, value in report.judge.items()).removeprefix("name ")
+        or report.heldout.judged_by,
         "bootstrap": f"9,999 resamples of the queries, seed {report.seed}",
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "python": f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}",

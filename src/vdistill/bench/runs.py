@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from vdistill.workspace import Workspace, read_json, write_file
 
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport
+    from vdistill.heldout import HeldOut
 
 SCHEMA_VERSION = 1
 FOLDER = "runs"
@@ -30,7 +31,8 @@ class Run:
     """One run. models: means by metric.  values: of the student, by metric and query or title; null where undefined.
 
     judged_by: the teacher, or the name of the qrels.  adapter: hash of the student's weights, empty for none.
-    judgments: how many the student was made from.
+    judgments: how many the student was made from.  prompt: the words that the judge was asked by; empty where unknown.
+    passed: whether all its gates were met.
     """
 
     id: str
@@ -42,15 +44,28 @@ class Run:
     judgments: int
     models: dict[str, dict[str, float]]
     values: dict[str, dict[str, float | None]]
+    prompt: str = ""
+    passed: bool = True
+
+    def comparable(self, heldout: HeldOut) -> bool:
+        """Whether the same judge gave the verdicts. A teacher that was asked in other words is another judge."""
+        same_words = not self.prompt or not heldout.prompt or self.prompt == heldout.prompt
+        return self.judged_by == heldout.judged_by and same_words
+
+    @property
+    def judge(self) -> str:
+        """The judge, for messages."""
+        return f"{self.judged_by}#{self.prompt}" if self.prompt else self.judged_by
 
     def paired(self, report: BenchReport, metric: str) -> Floats:
         """(c,) the report's student minus this one, for the queries that both have a value for.
 
         Raises VdistillError where there are none, or another judge gave them.
         """
-        if self.judged_by != report.heldout.judged_by:
+        if not self.comparable(report.heldout):
+            words = "" if self.judged_by != report.heldout.judged_by else " in other words"
             raise VdistillError(
-                f"run {self.id} was judged by {self.judged_by}, this one by {report.heldout.judged_by}",
+                f"run {self.id} was judged by {self.judged_by}{words}, this one by {report.heldout.judged_by}",
                 hint="only runs with the same judge can be held against each other",
             )
         ours, theirs = values_of(report).get(metric, {}), self.values.get(metric, {})
@@ -85,6 +100,8 @@ def keep(workspace: Workspace, report: BenchReport, adapter: str, judgments: int
         judgments=judgments,
         models={model: dict(found) for model, found in report.models.items() if found},
         values=values_of(report),
+        prompt=report.heldout.prompt,
+        passed=not report.failed,
     )
     document = {"schema_version": SCHEMA_VERSION, **asdict(run)}
     write_file(workspace.reports / FOLDER / f"{run.id}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -102,10 +119,11 @@ def history(workspace: Workspace) -> list[Run]:
     return found
 
 
-def pick(workspace: Workspace, name: str) -> Run:
+def pick(workspace: Workspace, name: str, heldout: HeldOut | None = None) -> Run:
     """The run `name`: a file, an id or its beginning, `last`, or `best` (by the student's nDCG@10).
 
-    Raises VdistillError where there is none, with the close ids.
+    Of runs that failed a gate of theirs, that have no student, or that another judge graded than the one of `heldout`,
+    none is `last` or `best`. Raises VdistillError where there is none, with the close ids.
     """
     if Path(name).is_file():
         return read(Path(name))
@@ -113,16 +131,37 @@ def pick(workspace: Workspace, name: str) -> Run:
     if not paths:
         raise VdistillError("there is no earlier run to compare with", hint="run `vdistill bench` once, or give a file")
     if name == "last":
-        return read(paths[-1])  # a damaged one is an error: a gate must not silently take an older one
+        return _last(paths, heldout)
     runs = [read(path) for path in paths]
     if name == "best":
-        return max(runs, key=lambda run: run.models.get("student", {}).get("ndcg@10", -1.0))
+        fitting = [run for run in runs if _counts(run, heldout)]
+        return max(fitting, key=lambda run: run.models["student"].get("ndcg@10", -1.0)) if fitting else _none(heldout)
     fitting = [run for run in runs if run.id.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
     close = difflib.get_close_matches(name, [run.id for run in runs], n=3, cutoff=0.3) or [run.id for run in runs[-3:]]
     what = f"{len(fitting)} runs begin with" if fitting else "there is no run"
     raise VdistillError(f"{what} {name!r}", hint=f"last, best, or one of {', '.join(close)}")
+
+
+def _last(paths: Sequence[Path], heldout: HeldOut | None) -> Run:
+    for path in reversed(paths):
+        run = read(path)  # a damaged one is an error: a gate must not silently take an older one
+        if _counts(run, heldout):
+            return run
+    return _none(heldout)
+
+
+def _counts(run: Run, heldout: HeldOut | None) -> bool:
+    return run.passed and "student" in run.models and (heldout is None or run.comparable(heldout))
+
+
+def _none(heldout: HeldOut | None) -> NoReturn:
+    judged = f", and was judged by {heldout.judged_by}" if heldout else ""
+    raise VdistillError(
+        f"no earlier run has a student and met its gates{judged}",
+        hint="run `vdistill bench` once without --no-worse-than, or name a run: `vdistill bench --history` lists them",
+    )
 
 
 def read(path: Path) -> Run:
@@ -145,6 +184,7 @@ def trend(runs: Sequence[Run], metric: str = "ndcg@10") -> list[Mapping[str, Any
             "judged_by": run.judged_by,
             "queries": run.queries,
             "adapter": run.adapter[:8],
+            "passed": run.passed,
             **{model: found.get(metric) for model, found in run.models.items()},
         }
         for run in runs

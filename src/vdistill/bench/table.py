@@ -66,7 +66,8 @@ def history_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
             if row["judged_by"] == judge:
                 value = row.get("student", row.get("backbone")) or 0.0
                 figures = [_number(row.get(model)) for model in ("backbone", "student")]
-                table.add_row(str(row["id"]), str(row["adapter"]), str(row["queries"]), *figures, _bar(value))
+                gates = "" if row["passed"] else " failed a gate"
+                table.add_row(str(row["id"]), str(row["adapter"]), str(row["queries"]), *figures, _bar(value) + gates)
         yield table
 
 

@@ -28,6 +28,13 @@ def register(app: typer.Typer) -> None:
 def bench(
     session: Session,
     qrels: Annotated[Path | None, typer.Option(help="Judge by this TREC qrels file instead of the teacher.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="The teacher to judge by, of several that judged held-out queries.",
+            show_default="the one with most judgments",
+        ),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
@@ -55,7 +62,8 @@ def bench(
     no_worse_than: Annotated[
         str | None,
         typer.Option(
-            help="An earlier run (last, best, an id, a file) that the student must not fall behind, else exit 3.",
+            help="An earlier run (last, best, an id, a file) that the student must not fall behind, else exit 3. "
+            "last and best: of those that met their gates.",
             rich_help_panel=GATE,
         ),
     ] = None,
@@ -80,12 +88,14 @@ def bench(
     from vdistill.bench.gates import no_worse
     from vdistill.student import read_info
 
-    earlier = None if no_worse_than is None else runs.pick(workspace, no_worse_than)  # before any work is done
+    if no_worse_than is not None:
+        runs.pick(workspace, no_worse_than)  # that there is one at all, before any work is done
     source = pick_backbone(workspace, backbone)
-    found, searchers = _measured(session, workspace, source, qrels, against or [], gates, seed, slice_ or [])
+    found, searchers = _measured(session, workspace, source, qrels, judge, against or [], gates, seed, slice_ or [])
     if robustness:
         found = _with_changes(found, searchers)
-    if earlier is not None:
+    if no_worse_than is not None:  # by the same judge, who is known now
+        earlier = runs.pick(workspace, no_worse_than, found.heldout)
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
     info = read_info(workspace)
     made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
@@ -103,7 +113,7 @@ def bench(
 
 
 def _measured(
-    session: Session, workspace: "Workspace", source: str, qrels: Path | None, against: list[str],
+    session: Session, workspace: "Workspace", source: str, qrels: Path | None, judge: str | None, against: list[str],
     gates: "tuple[Gate, ...]", seed: int, columns: list[str],
 ) -> "tuple[BenchReport, dict[str, Searcher]]":  # fmt: skip
     """The report, and the searchers of the backbone and, where there is one, the student."""
@@ -112,14 +122,14 @@ def _measured(
     from vdistill.cli.fresh import open_searcher
     from vdistill.database import Database
 
-    models = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
+    names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
     with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
-        searchers = {model: open_searcher(session, workspace, model, source) for model in models}
-        names = labels(against, (*evaluate.MODELS, WORDS))
+        searchers = {name: open_searcher(session, workspace, name, source) for name in names}
         loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-        others = dict(zip(names, loaded, strict=True))
-        found = evaluate.bench({**searchers, **others}, database, qrels, gates=gates, seed=seed, columns=columns)
+        others = dict(zip(labels(against, (*evaluate.MODELS, WORDS)), loaded, strict=True))
+        models: dict[str, evaluate.Embedded] = {**searchers, **others}
+        found = evaluate.bench(models, database, qrels, gates=gates, seed=seed, columns=columns, judge=judge)
     for note in found.notes:
         session.say(note)
     return found, searchers

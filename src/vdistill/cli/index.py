@@ -17,7 +17,11 @@ from vdistill.cli.session import (
     pick_catalog,
     pick_model,
     remember,
+    remembered,
 )
+from vdistill.workspace import Workspace
+
+INDEXED = "indexed"  # the setting for the folder that was indexed last, where judgments are about another one
 
 
 class Dtype(str, Enum):
@@ -44,7 +48,7 @@ def index(
 ) -> None:
     """Embed the catalog, and publish the bundle that `query` reads."""
     found = session.find()
-    folder = pick_catalog(found, catalog)
+    folder = pick_catalog(found, catalog, INDEXED)
     from vdistill.catalog import scan
 
     scanned = scan(folder)  # before a workspace is made for a folder that is not there
@@ -72,7 +76,7 @@ def index(
             started = time.monotonic()
             report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
                            progress=progress)  # fmt: skip
-    remember(workspace, "catalog", str(folder.resolve()))
+    _remember_catalog(workspace, str(folder.resolve()))
     if backbone:
         remember(workspace, "backbone", source)
     for skipped in report.skipped:
@@ -83,3 +87,11 @@ def index(
     from vdistill.cli.tables import facts_table
 
     console.result(facts_table("indexed", {**report.to_json(), "skipped": len(report.skipped)}))
+
+
+def _remember_catalog(workspace: Workspace, folder: str) -> None:
+    """For the next `index`; what was judged stays the catalog that `label` and `distill` work with."""
+    judged = remembered(workspace, "holdout") is not None and remembered(workspace, "catalog") is not None
+    if not judged:
+        remember(workspace, "catalog", folder)
+    remember(workspace, INDEXED, folder)

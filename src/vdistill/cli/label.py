@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone, pick_catalog
+from vdistill.cli.session import (
+    HOLDOUT,
+    BackboneOption,
+    JsonOption,
+    Session,
+    command,
+    pick_backbone,
+    pick_catalog,
+    pick_holdout,
+)
 
 TEACHER, QUESTIONS, INSTEAD = "Teacher", "What is asked", "Instead of asking"
 
@@ -128,8 +137,15 @@ def label(
         int | None, typer.Option(min=1, help="Most calls a minute, over HTTP.", rich_help_panel=TEACHER)
     ] = None,
     holdout: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of items and queries kept unseen.", rich_help_panel=QUESTIONS)
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of items and queries kept unseen. Remembered.",
+            show_default=f"{HOLDOUT}",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=QUESTIONS)] = 0,
     backbone: BackboneOption = None,
     dry_run: Annotated[
@@ -173,7 +189,7 @@ def label(
         backbone=pick_backbone(found, backbone) if backbone or guide is Guide.backbone else None,
         pool=pool,
         concurrency=concurrency,
-        holdout=holdout,
+        holdout=pick_holdout(found, holdout),
         seed=seed,
     )
     if import_file is not None:

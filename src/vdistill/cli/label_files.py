@@ -8,10 +8,12 @@ from vdistill import queries
 from vdistill.cli import console
 from vdistill.cli.session import Session
 from vdistill.database import Database
+from vdistill.hashes import Hashes
 from vdistill.label.export import export
 from vdistill.label.foreign import Importer, say_what_was_left_out
 from vdistill.label.prepare import LabelSettings
 from vdistill.label.run import LabelReport, remember_split
+from vdistill.sides import Sides
 
 
 def export_file(session: Session, path: Path, *, as_json: bool) -> None:
@@ -25,14 +27,18 @@ def export_file(session: Session, path: Path, *, as_json: bool) -> None:
 def import_file(session: Session, path: Path, settings: LabelSettings, *, as_json: bool) -> None:
     """Store what a file says."""
     catalog = catalogs.scan(settings.catalog)
-    given = queries.load(settings.queries, settings.holdout) if settings.queries else []
     workspace = session.create()
+    with Hashes.open(workspace.cache) as cache:
+        hashes = cache.of(catalog.items, session.say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
-        known = database.queries()
+        sides = Sides.read(database, settings.holdout)
+        given = queries.load(settings.queries, sides) if settings.queries else []
         importer = Importer(
             items={item.id: item for item in catalog.items},
-            known=queries.unique([*known, *given]),
-            holdout=settings.holdout,
+            hashes=hashes,
+            known=database.queries() if sides.queries else [],
+            given=given,
+            sides=sides,
             teacher=f"import:{path.name}",
         )
         found = importer.read(path)
@@ -41,6 +47,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         judged = {judgment.query for _, _, judgment in found.judgments}
         database.add_queries([query for query in given if query.text in judged])
         database.add_queries(found.queries.values())
+        database.add_item_sides(found.sides)
         database.add_judgments(found.judgments)
         added = database.judgment_count() - before
     say_what_was_left_out(found.left_out, session.say)

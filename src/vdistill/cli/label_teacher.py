@@ -16,7 +16,7 @@ from vdistill.label.asking import Tally
 from vdistill.label.audit import LEAST_CALLS, stored_size
 from vdistill.label.audit import audit as audit_teacher
 from vdistill.label.outlook import announcement, outlook
-from vdistill.label.prepare import CALLS_PER_QUERY, LabelSettings, Stage, prepare
+from vdistill.label.prepare import CALLS_PER_QUERY, LabelSettings, Samples, Stage, prepare
 from vdistill.label.prompts import LETTERS, Wording, read_wording
 from vdistill.label.run import LabelReport
 from vdistill.label.teacher import Teacher
@@ -24,7 +24,8 @@ from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.options import price_table as checked
 from vdistill.label.teachers.thinking import read_thinking
-from vdistill.records import Item, Query, ShownImage
+from vdistill.records import Item, Query
+from vdistill.sides import Sides
 from vdistill.workspace import FOLDER
 
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
@@ -145,37 +146,30 @@ class Asking:
         )
 
     def _stage(self) -> tuple[Stage, Teacher]:
-        return prepare(self.settings, self._opened, self.session.say, self._write if self.queries_to_write else None)
+        write = self._write if self.queries_to_write else None
+        return prepare(self.settings, self.session.find(), self._opened, self.session.say, write)
 
     def _opened(self, items: Sequence[Item]) -> Teacher:
         if self._teacher is None:
             self._teacher = open_teacher(self.spec, replace(self._options, plan=self.dry), items, self.session.say)
         return self._teacher
 
-    def _write(self, teacher: Teacher, images: Sequence[ShownImage]) -> list[Query]:
+    def _write(self, teacher: Teacher, samples: Samples, sides: Sides) -> list[Query]:
         """The queries that the teacher wrote before, and when nothing is dry, as many more as are wanted."""
         settings, count = self.settings, self.queries_to_write or 0
         workspace = self.session.find() if self.dry else self.session.create()
         path = (workspace.root if workspace else Path(FOLDER)) / WRITTEN
+        writing = generate.Writing(teacher, samples, sides, settings.seed, settings.max_cost, self.session.say)
         if self.dry:
-            known = generate.stored(path, settings.holdout)
+            known = generate.first(generate.stored(path, sides), generate.shares(count, writing))
             if len(known) < count:
                 self.session.say(f"{count - len(known)} queries are still to be written, and not in this plan")
             if not known and settings.queries is None:
                 raise VdistillError(
                     "no queries to plan with: none were written yet", hint="plan with --queries FILE, or run it"
                 )
-            return known[:count]
-        written, spent = generate.generate(
-            teacher,
-            images,
-            count,
-            path,
-            holdout=settings.holdout,
-            seed=settings.seed,
-            max_cost=settings.max_cost,
-            say=self.session.say,
-        )
+            return known
+        written, spent = generate.generate(writing, count, path)
         self.spent.add(spent.calls, spent.tokens, spent.cost_usd)
         if spent.calls:
             self.session.say(f"wrote queries in {spent.calls} calls, to {path}")

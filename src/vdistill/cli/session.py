@@ -16,6 +16,7 @@ from vdistill.cli import console
 from vdistill.errors import VdistillError
 from vdistill.workspace import FOLDER, Workspace, at, create, find
 
+HOLDOUT = 0.2
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 WorkspaceOption = Annotated[
@@ -94,16 +95,27 @@ def pick_backbone(workspace: Workspace | None, given: str | None) -> str:
     return remembered(workspace, "backbone") or "openai/clip-vit-base-patch32"
 
 
-def pick_catalog(workspace: Workspace | None, given: Path | None) -> Path:
-    """The catalog that was given, else the remembered one. Raises VdistillError where there is neither."""
+def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "catalog") -> Path:
+    """The catalog that was given, else the one remembered as `name`, else that of the judgments.
+
+    Raises VdistillError where there is none.
+    """
     if given is not None:
         return given
-    known = remembered(workspace, "catalog")
+    known = remembered(workspace, name) or remembered(workspace, "catalog")
     if known is None:
         raise VdistillError(
             "no catalog given", hint="name the folder with your pictures, e.g. `vdistill label catalog/`"
         )
     return Path(known)
+
+
+def pick_holdout(workspace: Workspace | None, given: float | None) -> float:
+    """The held-out share that was given, else the one that the workspace was labelled with, else the default."""
+    if given is not None:
+        return given
+    known = remembered(workspace, "holdout")
+    return HOLDOUT if known is None else float(known)
 
 
 def pick_model(workspace: Workspace, given: str | None) -> str:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vdistill import catalog as catalogs
-from vdistill.catalog import Catalog
 from vdistill.database import Database
 from vdistill.distill import calls as lessons
 from vdistill.distill import validation as validations
 from vdistill.distill.calls import Calls
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.sources import Say, Sources, examiner
 from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.train import Lesson
 from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
-from vdistill.errors import ImageError, VdistillError
-from vdistill.heldout import HeldOut, evaluate, from_judgments
-from vdistill.heldout_judgments import admissible
-from vdistill.images import file_sha256, load
+from vdistill.heldout import HeldOut, evaluate
 from vdistill.metrics import Floats
-from vdistill.records import Item, Judgment
-from vdistill.splits import split_of
+from vdistill.records import Item
 from vdistill.trunk_cache import TrunkCache
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,36 +39,6 @@ class Trunked:
         """The tower over these pictures."""
         sha256 = [hashes[item.id] for item in items]
         return tower_of(self.encoder, [item.path for item in items], sha256, self.cache, self.limit)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the workspace holds for training.
-
-    judgments: on training items that are still the pictures they were.  hashes: of the pictures' files, by item.
-    """
-
-    catalog: Catalog
-    holdout: float
-    judgments: list[Judgment]
-    hashes: dict[str, str]
-
-    @property
-    def items(self) -> dict[str, Item]:
-        """The catalog by id."""
-        return {item.id: item for item in self.catalog.items}
-
-
-def read(database: Database, say: Say) -> Sources:
-    """Raises VdistillError where there is nothing to learn from."""
-    root = database.setting("catalog")
-    if root is None or not database.judgment_count():
-        raise VdistillError(
-            "there are no judgments yet", hint="run `vdistill label CATALOG` first: the student learns from them"
-        )
-    holdout, catalog = float(database.setting("holdout") or 0.0), catalogs.scan(Path(root))
-    judgments, hashes = _usable(database.judgments("train"), catalog, holdout, say)
-    return Sources(catalog, holdout, judgments, hashes)
 
 
 def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say) -> Lesson:
@@ -146,54 +108,16 @@ class Exam:
 
 def exam_of(database: Database, sources: Sources, trunked: Trunked, say: Say) -> Exam | None:
     """The held-out exam; None where nothing was judged for one."""
-    catalog, holdout = sources.catalog, sources.holdout
-    items = [item for item in catalog.items if split_of("item", item.id, holdout) == "heldout" and _decodes(item.path)]
-    hashes = {item.id: file_sha256(item.path) for item in items}
-    judgments, left_out = admissible(database.judgments("heldout"), hashes)
-    for note in left_out:
-        say(note)
-    try:
-        heldout = from_judgments(judgments, items)
-    except VdistillError as error:  # training needs no exam
-        say(f"{error.message}: the student's figures stay unknown")
+    heldout = examiner(database, sources, say)
+    if heldout is None:
         return None
-    encoder, known = trunked.encoder, {item.id: item for item in items}
+    encoder, items = trunked.encoder, sources.items
     return Exam(
         heldout,
-        trunked.tower([known[key] for key in heldout.items], hashes),
+        trunked.tower([items[key] for key in heldout.items], sources.hashes),
         encoder.encode_texts(heldout.queries),
         encoder.encode_texts(heldout.titles),
     )
-
-
-def _usable(
-    judgments: Sequence[Judgment], catalog: Catalog, holdout: float, say: Say
-) -> tuple[list[Judgment], dict[str, str]]:
-    paths = {item.id: item.path for item in catalog.items}
-    shown = {item for judgment in judgments for item in judgment.items if item in paths}
-    hashes = {item: file_sha256(paths[item]) for item in sorted(shown) if _decodes(paths[item])}
-    kept = [
-        judgment
-        for judgment in judgments
-        if all(hashes.get(item) == known for item, known in zip(judgment.items, judgment.sha256, strict=True))
-        and all(split_of("item", item, holdout) == "train" for item in judgment.items)
-    ]
-    if len(kept) < len(judgments):
-        say(f"{len(judgments) - len(kept)} judgments are left out: their pictures are gone, changed or broken")
-    if not kept:
-        raise VdistillError(
-            "no judgment can be used for training",
-            hint="run `vdistill label CATALOG` on the catalog as it is now, with some training queries",
-        )
-    return kept, hashes
-
-
-def _decodes(path: Path) -> bool:
-    try:
-        load(path, 64)
-    except ImageError:
-        return False
-    return True
 
 
 def _vectors(encoder: DualEncoder, texts: Sequence[str]) -> Tensor:

@@ -16,6 +16,7 @@ from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.lesson import Trunked
 from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.sources import read
 from vdistill.distill.trackers import tracked
 from vdistill.distill.train import train
 from vdistill.encoder import DualEncoder
@@ -76,7 +77,7 @@ def distill(
         tracked(where.tracker if leads else None, workspace.reports, asdict(settings)) as log,
         Database.open(workspace.database, write=leads) as database,
     ):
-        sources = lesson.read(database, say)
+        sources = read(database, say, workspace.cache)
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")

@@ -43,6 +43,7 @@ def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:
             "order": None if answer.order is None else list(answer.order),
             "sha256": list(judgment.sha256),
             "pool": judgment.pool,
+            "prompt_version": judgment.prompt,
         }
         for better, worse, probability in pairs(answer):
             yield {
@@ -53,7 +54,7 @@ def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:
                 "teacher": judgment.teacher,
                 "split": judgment.split,
                 "call": key,
-                **(whole or dict.fromkeys(("items", "probabilities", "order", "sha256", "pool"))),
+                **(whole or dict.fromkeys(("items", "probabilities", "order", "sha256", "pool", "prompt_version"))),
             }
             whole = None
 
@@ -90,6 +91,7 @@ def _write_parquet(path: Path, found: Iterator[dict[str, Any]]) -> int:
         ("prompt", text), ("chosen", text), ("rejected", text), ("probability", number), ("teacher", text),
         ("split", text), ("call", text), ("items", pa.list_(text)), ("probabilities", pa.list_(number)),
         ("order", pa.list_(pa.int64())), ("sha256", pa.list_(text)), ("pool", pa.int64()),
+        ("prompt_version", text),
     ])  # fmt: skip
     count = 0
     with pq.ParquetWriter(path, schema) as writer:

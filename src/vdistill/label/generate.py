@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.schedules.plan import generator
 from vdistill.label.teacher import Teacher, Writer
-from vdistill.records import Failure, Query, ShownImage
-from vdistill.splits import split_of
+from vdistill.records import Failure, Query, ShownImage, Split
+from vdistill.sides import Sides, plain
 from vdistill.tables import read_rows
-from vdistill.workspace import writing
+from vdistill.workspace import writing as writes
 
 PICTURES, QUERIES = 8, 10  # that a call shows, and that it asks for
 FRUITLESS = 5  # calls without a new query that end it
@@ -37,82 +39,132 @@ class Spent:
         self.cost_usd += cost_usd
 
 
-def stored(path: Path, holdout: float) -> list[Query]:
-    """The queries that were written before, the oldest first."""
+@dataclass(frozen=True)
+class Writing:
+    """Who writes queries, from which images, on which side.
+
+    images: by side; a call shows images of one side and its queries are on that side, so that what one call puts in
+    ten ways is not trained on and measured by. sides: of the workspace, which knows what was judged before.
+    """
+
+    teacher: Teacher
+    images: Mapping[Split, Sequence[ShownImage]]
+    sides: Sides
+    seed: int
+    max_cost: float | None
+    say: Callable[[str], None]
+
+
+def stored(path: Path, sides: Sides) -> list[Query]:
+    """The queries that were written before, the oldest first, on the side of the images they were written from."""
     if not path.is_file():
         return []
-    rows = (line.row["query"] for line in read_rows(path, required="query"))
-    return [_query(str(text), number, holdout) for number, text in enumerate(rows, start=1)]
+    rows = [line.row for line in read_rows(path, required="query")]
+    return [
+        _query(str(row["query"]), number, said if (said := row.get("split")) in get_args(Split) else None, sides)
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
-def generate(
-    teacher: Teacher,
-    images: Sequence[ShownImage],
-    count: int,
-    path: Path,
-    *,
-    holdout: float,
-    seed: int,
-    max_cost: float | None,
-    say: Callable[[str], None],
-) -> tuple[list[Query], Spent]:
-    """At least `count` queries where the teacher has so many ideas; what `path` holds is used first.
+def generate(writing: Writing, count: int, path: Path) -> tuple[list[Query], Spent]:
+    """`count` queries where the teacher has so many ideas; what `path` holds is used first.
 
     What a call brings is in the file before the next one is made. Raises VdistillError for a teacher that cannot
     write, and TeacherError where it wrote nothing that can be used.
     """
-    known = stored(path, holdout)
-    spent, fruitless, reason = Spent(), 0, ""
-    if len(known) < count and not isinstance(teacher, Writer):
-        raise VdistillError(
-            f"{teacher.name} cannot write queries", hint="use a vision-language model, or give --queries FILE"
-        )
-    while len(known) < count and fruitless < FRUITLESS:
-        if max_cost is not None and spent.cost_usd >= max_cost:
+    known, teacher, say = stored(path, writing.sides), writing.teacher, writing.say
+    wanted = shares(count, writing)
+    spent, reason = Spent(), ""
+    fruitless: Counter[Split] = Counter()
+    while (split := _next(wanted, known, fruitless)) is not None:
+        if not isinstance(teacher, Writer):
+            raise VdistillError(
+                f"{teacher.name} cannot write queries", hint="use a vision-language model, or give --queries FILE"
+            )
+        if writing.max_cost is not None and spent.cost_usd >= writing.max_cost:
             say(f"--max-cost is reached: {len(known)} queries instead of {count}")
             break
-        rng = generator(seed, "generate", str(len(known)), str(fruitless))
-        drawn = rng.choice(len(images), min(PICTURES, len(images)), replace=False)
-        assert isinstance(teacher, Writer)
-        said = teacher.write([images[i] for i in drawn], QUERIES)
+        said = teacher.write(_drawn(writing, split, len(known), fruitless.total()), QUERIES)
         spent.calls += 1
         new: list[str] = []
         if isinstance(said, Failure):
             reason = said.reason
         else:
             spent.add(0, said.tokens, said.cost_usd)
-            new = _usable(said.lines, {query.text for query in known})
-        _append(path, new, teacher.name)
-        known += [_query(text, len(known) + number, holdout) for number, text in enumerate(new, start=1)]
-        fruitless = 0 if new else fruitless + 1
+            new = _usable(said.lines, {plain(query.text) for query in known})
+        _append(path, new, teacher.name, split)
+        known += [_query(text, len(known) + number, split, writing.sides) for number, text in enumerate(new, start=1)]
+        fruitless[split] = 0 if new else fruitless[split] + 1
     if not known:
         raise TeacherError(
             f"{teacher.name} wrote no query that can be used{f': {reason}' if reason else ''}",
             hint="use a stronger model, or give --queries FILE",
         )
-    if len(known) < count and fruitless:
-        say(f"{teacher.name} had no more ideas: {len(known)} queries instead of {count}")
-    return known[: max(count, 1)], spent
+    chosen = first(known, wanted)
+    if len(chosen) < count and max(fruitless.values(), default=0) >= FRUITLESS:
+        say(f"{teacher.name} had no more ideas: {len(chosen)} queries instead of {count}")
+    return chosen, spent
+
+
+def shares(count: int, writing: Writing) -> dict[Split, int]:
+    """How many of `count` queries belong to each side that has images: the held-out share, and some of both."""
+    train, heldout = ("train" in writing.images, "heldout" in writing.images and writing.sides.holdout > 0)
+    if not (train and heldout):
+        return {"heldout" if heldout else "train": count}
+    held = min(max(round(count * writing.sides.holdout), 1), max(count - 1, 0))
+    return {"train": count - held, "heldout": held}
+
+
+def first(known: Sequence[Query], wanted: Mapping[Split, int]) -> list[Query]:
+    """The oldest of each side, as many as are wanted."""
+    left = Counter(wanted)
+    chosen = []
+    for query in known:
+        if left[query.split] > 0:
+            left[query.split] -= 1
+            chosen.append(query)
+    return chosen
+
+
+def _next(wanted: Mapping[Split, int], known: Sequence[Query], fruitless: Mapping[Split, int]) -> Split | None:
+    """The side that lacks most of what it wants, and still brings something."""
+    have = Counter(query.split for query in known)
+    lacking: dict[Split, float] = {
+        split: have[split] / count
+        for split, count in wanted.items()
+        if have[split] < count and fruitless.get(split, 0) < FRUITLESS
+    }
+    if not lacking:
+        return None
+    least: Split = min(lacking, key=lacking.__getitem__)
+    return least
+
+
+def _drawn(writing: Writing, split: Split, *names: int) -> list[ShownImage]:
+    images = writing.images[split]
+    rng = generator(writing.seed, "generate", split, *map(str, names))
+    return [images[i] for i in rng.choice(len(images), min(PICTURES, len(images)), replace=False)]
 
 
 def _usable(lines: Sequence[str], known: set[str]) -> list[str]:
     """New searches among what a model wrote: without numbers, bullets and quotes, and no talk around them."""
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for line in lines:
         text = re.sub(r"^\s*(?:[-*•]|\(?\d+[.):])\s*", "", line).strip().strip("\"'“”*").strip()
-        plain = text.isprintable() and not text.endswith(":")
-        if _SHORTEST <= len(text) <= _LONGEST and len(text.split()) > 1 and plain and text not in known:
-            found[text] = None
-    return list(found)
+        clean = text.isprintable() and not text.endswith(":")
+        if _SHORTEST <= len(text) <= _LONGEST and len(text.split()) > 1 and clean and plain(text) not in known:
+            found.setdefault(plain(text), text)
+    return list(found.values())
 
 
-def _append(path: Path, texts: Sequence[str], teacher: str) -> None:
-    rows = "".join(json.dumps({"query": text, "teacher": teacher}, ensure_ascii=False) + "\n" for text in texts)
-    with writing(path), path.open("a", encoding="utf-8") as file:
+def _append(path: Path, texts: Sequence[str], teacher: str, split: Split) -> None:
+    facts = [{"query": text, "teacher": teacher, "split": split} for text in texts]
+    rows = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in facts)
+    with writes(path), path.open("a", encoding="utf-8") as file:
         file.write(rows)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _query(text: str, number: int, holdout: float) -> Query:
-    return Query(id=f"written-{number}", text=text, split=split_of("query", text, holdout))
+def _query(text: str, number: int, said: Split | None, sides: Sides) -> Query:
+    return Query(id=f"written-{number}", text=text, split=sides.of_query(text, said=said))

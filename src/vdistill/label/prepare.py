@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from vdistill import catalog as catalogs
-from vdistill import queries
+from vdistill import near_duplicates, queries
+from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
+from vdistill.hashes import Hashes
 from vdistill.label import schedules
 from vdistill.label.schedules import Group, Plan, Schedule, ScheduleName, coverable, shown_items
 from vdistill.label.schedules.plan import generator
 from vdistill.label.teacher import Teacher
 from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
-from vdistill.splits import split_of
+from vdistill.sides import ItemSides, Sides, moved
+from vdistill.workspace import Workspace
 
 CALLS_PER_QUERY = 40
 # Fewer calls than this tell nothing trustworthy about a held-out query; rather fewer queries.
@@ -43,7 +46,9 @@ class LabelSettings:
     seed: int = 0
 
 
-WriteQueries: TypeAlias = Callable[[Teacher, Sequence[ShownImage]], list[Query]]
+# What the queries are written from, by side: a training query must not come from a held-out image.
+Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
+WriteQueries: TypeAlias = Callable[[Teacher, Samples, Sides], list[Query]]
 
 
 @runtime_checkable
@@ -71,6 +76,7 @@ class Stage:
     items: dict[str, Item]
     queries: tuple[Query, ...]
     shown: dict[str, ShownImage]
+    sides: ItemSides
 
     def question(self, group: Group) -> Question:
         """The teacher call of a group."""
@@ -78,7 +84,24 @@ class Stage:
 
     def items_of(self, split: Split) -> list[str]:
         """The ids on one side of the held-out split, in order."""
-        return sorted(key for key in self.items if split_of("item", key, self.settings.holdout) == split)
+        return [key for key in self.sides.of(split) if key in self.items]
+
+    def register(self, database: Database) -> None:
+        """Let the workspace keep the sides of all that is about to be judged.
+
+        Raises VdistillError where another process has registered other ones since this was planned.
+        """
+        rows = self.sides.rows(self.shown)
+        database.add_queries(self.queries)
+        database.add_item_sides(rows)
+        items, queries = database.item_sides(), Sides.read(database)
+        if any(items[kind, key] != split for kind, key, split in rows if kind != "id") or any(
+            queries.of_registered(query.text, query.split) != query.split for query in self.queries
+        ):
+            raise VdistillError(
+                "another `vdistill label` has judged some of these queries or items on the other side meanwhile",
+                hint="run the same command again",
+            )
 
     def queries_of(self, split: Split) -> list[str]:
         """The texts on one side of the held-out split."""
@@ -94,30 +117,71 @@ class Stage:
 
 def prepare(
     settings: LabelSettings,
+    workspace: Workspace | None,
     open_teacher: Callable[[Sequence[Item]], Teacher],
     say: Callable[[str], None],
     write_queries: WriteQueries | None = None,
 ) -> tuple[Stage, Teacher]:
     """Read catalog and queries, open the teacher, choose what it will be shown, and check those pictures.
 
+    workspace: knows the sides of what was judged before; None where there is none yet.
     write_queries: gets the teacher and some pictures, and gives queries that are asked with those of the file.
-    Raises VdistillError for bad input; nothing is written here.
+    Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
     catalog = catalogs.scan(settings.catalog)
     for skipped in catalog.skipped:
         say(f"skipped {skipped.id}: {skipped.reason}")
-    asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, settings.holdout)
+    known = sides_of(workspace, settings.holdout)
+    asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, known)
     teacher = open_teacher(catalog.items)
+    with Hashes.open(workspace.cache if workspace else None) as cache:
+        hashes = cache.of(catalog.items, say)
+    sides = known.of_items(catalog.items, hashes)
     if write_queries is not None:
-        rows = generator(settings.seed, "seen by the writer").permutation(len(catalog.items))[:PICTURES_TO_WRITE_BY]
-        some = _check_pictures([catalog.items[row] for row in rows], looks=True, say=say)
-        asked = queries.unique([*asked, *write_queries(teacher, list(some.values()))])
-    items, asked = _known(teacher, {item.id: item for item in catalog.items}, asked, say)
+        samples = _to_write_by(catalog.items, sides, hashes, settings.seed, say)
+        asked = queries.agreed(queries.unique([*asked, *write_queries(teacher, samples, known)]))
+    for note in (*_said(asked), *sides.notes):
+        say(note)
+    items, asked = _known(teacher, {item.id: item for item in catalog.items if item.id in sides.split}, asked, say)
     plan = _plan(settings, asked)
     chosen = tuple(_affordable(asked, settings, plan))
-    sample = _sample(sorted(items), plan, settings)
-    shown = _check_pictures([items[key] for key in sample], teacher.looks, say)
-    return Stage(settings, plan, {key: items[key] for key in shown}, chosen, shown), teacher
+    sample = [items[key] for key in _sample(items, sides, plan, settings)]
+    sketched: dict[str, near_duplicates.Sketch] = {}
+    shown = _check_pictures(sample, hashes, teacher.looks, say, sketched)
+    for note in near_duplicates.notes(sketched, sides.split):
+        say(note)
+    return Stage(settings, plan, {key: items[key] for key in shown}, chosen, shown, sides), teacher
+
+
+def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
+    """What the workspace knows of sides, with this share held out of the rest."""
+    if workspace is None or not workspace.database.is_file():
+        return Sides.read(None, holdout)
+    with Database.open(workspace.database, write=False) as database:
+        return Sides.read(database, holdout)
+
+
+def _to_write_by(
+    items: Sequence[Item], sides: ItemSides, hashes: Mapping[str, str], seed: int, say: Callable[[str], None]
+) -> dict[Split, list[ShownImage]]:
+    """Some readable images of each side that has any."""
+    found: dict[Split, list[ShownImage]] = {}
+    for split in get_args(Split):
+        ours = [item for item in items if sides.split.get(item.id) == split]
+        rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:PICTURES_TO_WRITE_BY]
+        if len(ours):
+            found[split] = list(_check_pictures([ours[row] for row in rows], hashes, looks=True, say=say).values())
+    return found
+
+
+def _said(asked: Sequence[Query]) -> Iterator[str]:
+    """One line where the file asks for another side than the one on which a query was judged."""
+    other = moved(asked)
+    if other:
+        yield (
+            f"{len(other):,} queries keep the side on which they were first judged, whatever the file says now, "
+            f"e.g. {other[0].text!r} ({other[0].split})"
+        )
 
 
 def _plan(settings: LabelSettings, asked: Sequence[Query]) -> Plan:
@@ -160,22 +224,35 @@ def _known(
     return known, left
 
 
-def _sample(keys: Sequence[str], plan: Plan, settings: LabelSettings) -> list[str]:
+def _sample(items: Mapping[str, Item], sides: ItemSides, plan: Plan, settings: LabelSettings) -> list[str]:
     """The items that will be shown at all."""
-    train = [key for key in keys if split_of("item", key, settings.holdout) == "train"]
-    heldout = [key for key in keys if split_of("item", key, settings.holdout) == "heldout"]
+    train, heldout = ([key for key in sides.of(split) if key in items] for split in get_args(Split))
     return shown_items(settings.schedule, train, plan) + coverable(heldout, plan, "heldout")
 
 
-def _check_pictures(items: Sequence[Item], looks: bool, say: Callable[[str], None]) -> dict[str, ShownImage]:
-    """Hash every picture, and decode it where the teacher will look at it; broken ones are left out by name."""
+def _check_pictures(
+    items: Sequence[Item],
+    hashes: Mapping[str, str],
+    looks: bool,
+    say: Callable[[str], None],
+    sketched: dict[str, near_duplicates.Sketch] | None = None,
+) -> dict[str, ShownImage]:
+    """Decode every image where the teacher will look at it; broken ones are left out by name.
+
+    sketched: gets what the images look like, where they are decoded.
+    """
     from vdistill.images import file_sha256, load
 
     def check(item: Item) -> ShownImage | str:
         try:
+            if item.id not in hashes:  # it could not be read when the sides were settled
+                file_sha256(item.path)
+                return "it has changed while it was read"
             if looks:
-                load(item.path, 64)
-            return ShownImage(item.id, item.path, file_sha256(item.path))
+                image = load(item.path, 64)
+                if sketched is not None:
+                    sketched[item.id] = near_duplicates.sketch(image)
+            return ShownImage(item.id, item.path, hashes[item.id])
         except ImageError as error:
             return error.message
         except OSError as error:

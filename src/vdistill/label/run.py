@@ -54,7 +54,7 @@ def label(
     settings = stage.settings
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, settings)
-        database.add_queries(stage.queries)
+        stage.register(database)
         budget = CALLS_PER_QUERY * len(stage.queries) if settings.budget is None else settings.budget
         asker = Asker(
             teacher, database, budget, settings.max_cost, settings.concurrency, lambda tally: advance(tally, budget)
@@ -82,7 +82,7 @@ def as_it_can(
         if known is None:
             asker = Asker(teacher, database, 1, stage.settings.max_cost, 1, lambda _: None)
             remember_split(database, stage.settings)
-            database.add_queries(stage.queries)
+            stage.register(database)
             answers = asker.ask([Asked(stage.question(groups[0]), "train", groups[0].pool)])
             tally = asker.tally
             for answer in answers.values():
@@ -174,13 +174,18 @@ def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> d
 def remember_split(database: Database, settings: LabelSettings) -> None:
     """Note catalog, backbone and the held-out share. Raises VdistillError where another share was used before."""
     before = database.setting("holdout")
-    if before is not None and before != settings.holdout and database.judgment_count():
-        raise VdistillError(
-            f"this workspace was labelled with --holdout {before}, not {settings.holdout}",
-            hint="a different split would let held-out judgments into training: use another --workspace for it",
-        )
+    if before is not None and before != settings.holdout:
+        if database.judgment_count():
+            raise VdistillError(
+                f"this workspace was labelled with --holdout {before}, not {settings.holdout}",
+                hint="a different split would let held-out judgments into training: use another --workspace for it",
+            )
+        database.forget_sides()
     database.remember("holdout", settings.holdout)
-    database.remember("catalog", str(settings.catalog.resolve()))
+    catalog = str(settings.catalog.resolve())
+    if database.setting("catalog") != catalog:
+        database.remember("catalog", catalog)
+        database.remember("indexed", catalog)  # the next `index` goes with it
     if settings.backbone is not None:
         database.remember("backbone", settings.backbone)
 
