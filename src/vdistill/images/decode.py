@@ -24,6 +24,9 @@ DECODER = 2
 # Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
 MAX_PIXELS = 178_000_000
 
+# Each scan of a progressive JPEG goes over the whole image: a small file of many would take hours. Cameras write ten.
+MAX_SCANS = 200
+
 # By content, whatever the suffix says. Not all that Pillow knows: some of it starts other programs.
 FORMATS = (
     *("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM"),  # which Pillow has at hand before those that follow
@@ -88,6 +91,8 @@ def _decoded(file: BinaryIO, target: int | None) -> Image.Image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(f"declares {width} × {height} pixels, more than {MAX_PIXELS // 10**6} million")
+        if image.info.get("progressive") and _scans(file) > MAX_SCANS:
+            raise ImageError(f"has more than {MAX_SCANS} scans")
         if target is not None and image.format in ("JPEG", "MPO") and min(width, height) > 4 * target:
             factor = 2 * target / min(width, height)
             image.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
@@ -105,6 +110,11 @@ def _opened(file: BinaryIO) -> Image.Image:
     file.seek(0)
     start = file.read(64)
     return heif.opened(file) if heif.is_heif(start) else Image.open(file, formats=FORMATS)
+
+
+def _scans(file: BinaryIO) -> int:
+    file.seek(0)
+    return file.read().count(b"\xff\xda")
 
 
 def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
