@@ -27,4 +27,5 @@ def opened(file: BinaryIO) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise ImageError("HEIC is read by an extra: pip install 'vdistill[heic]'") from error
-    return HeifImageFile(file)
+    image: Image.Image = HeifImageFile(file)
+    return image
