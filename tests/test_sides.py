@@ -277,6 +277,21 @@ def test_the_held_out_share_is_remembered(home):
     assert "--holdout 0.4" in error
 
 
+def test_an_index_of_another_folder_leaves_the_catalog_of_the_judgments_alone(home, tmp_path, clip_folder):
+    label(home, "--holdout", 0.4)
+    (tmp_path / "other").mkdir()
+    draw("red", 3, 40, 40).save(tmp_path / "other" / "lone.png")
+    one = vdistill("index", "other", "--backbone", clip_folder, "--json", cwd=home)
+    assert one.json["items"] == 1, one.err
+    with database(home) as db:
+        assert db.setting("catalog") == str((home / "catalog").resolve())
+    assert len(taught(home)[0].catalog.items) == len(names(home))
+    assert vdistill("index", "--json", cwd=home).json["items"] == 1, "the next `index` goes on with its own folder"
+    assert vdistill("label", *LABEL[1:], "--queries", "queries.txt", "--json", cwd=home).json["calls"] == 0
+    assert vdistill("index", "catalog", "--json", cwd=home).json["items"] == len(names(home))
+    assert vdistill("index", "--json", cwd=home).json["items"] == len(names(home))
+
+
 # Hashes of files
 
 

@@ -33,8 +33,9 @@ from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
+from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, evaluate_mean
-from vdistill.label.prepare import LabelSettings, prepare
+from vdistill.label.prepare import LabelSettings, prepare, sides_of
 from vdistill.label.run import label
 from vdistill.label.teachers.table import TableTeacher
 from vdistill.metrics import Floats
@@ -125,7 +126,7 @@ def _label(workspace: Workspace, settings: LabelSettings, shop: Path, *, hard: b
     def opened(_: Sequence[Item]) -> Shoppers:
         return Shoppers(shop / "shoppers.parquet", hard=hard)
 
-    stage, teacher = prepare(settings, opened, lambda _: None)
+    stage, teacher = prepare(settings, workspace, opened, lambda _: None)
     return label(workspace, stage, teacher, lambda _: None, lambda *_: None).calls
 
 
@@ -138,8 +139,11 @@ def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]
     from vdistill import catalog
 
     items = catalog.scan(shop / "catalog").items
-    known = query_files.load(shop / "queries.jsonl", 0.2)
-    heldout = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, 0.2)
+    sides = sides_of(workspace, 0.2)
+    known = query_files.load(shop / "queries.jsonl", sides)
+    with Hashes.open(workspace.cache) as hashes:
+        split = sides.of_items(items, hashes.of(items)).split
+    heldout = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, split)
     encoder = open_student(workspace)
     paths = {item.id: item.path for item in items}
     pictures = Pictures([paths[key] for key in heldout.items], encoder.preprocessing)

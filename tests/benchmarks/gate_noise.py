@@ -23,9 +23,11 @@ from vdistill.database import Database
 from vdistill.distill.pictures import Pictures
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.encoder import DualEncoder
+from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, evaluate
 from vdistill.metrics import Floats
 from vdistill.qrels import from_qrels, read_qrels
+from vdistill.sides import Sides
 from vdistill.student import adapter_file, read_info
 from vdistill.workspace import Workspace, at
 
@@ -62,8 +64,11 @@ def main() -> None:
         raise SystemExit(f"no workspace {options.workspace}")
     with Database.open(workspace.database, write=False) as database:
         root = Path(database.setting("catalog") or "")
-        queries, holdout = database.queries(), float(database.setting("holdout") or 0)
-    heldout = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, catalog.scan(root).items, holdout)
+        queries, sides = database.queries(), Sides.read(database)
+    items = catalog.scan(root).items
+    with Hashes.open(workspace.cache) as hashes:
+        split = sides.of_items(items, hashes.of(items)).split
+    heldout = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, items, split)
     plain = graded(workspace, heldout, root, 0.0, 0)
     report = summarise(heldout, {"backbone": plain, "student": plain})
     kept = runs.keep(workspace, report, "", 0)
