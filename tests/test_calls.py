@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdistill.distill.batches import steps
+from vdistill.distill.batches import step_count, steps
 from vdistill.distill.calls import read
 from vdistill.errors import VdistillError
 from vdistill.records import Answer, Judgment
@@ -99,17 +99,31 @@ def test_when_everything_fits_every_call_is_whole(count, size, pooled):
     assert (len(step.rows), step.share) == (len(calls.query), 1.0)
 
 
-def test_the_parts_of_a_large_pool_follow_one_another():
+def in_pools(pools, size, per_pool=60):
     rng = np.random.default_rng(0)
-    calls = read([
-        choice(f"q{n}", [f"{pool}-{i:03}" for i in rng.choice(50, 4, replace=False)], rng.dirichlet(np.ones(4)), pool)
-        for pool in range(5) for n in range(60)
+    return read([
+        choice(f"q{n}", [f"{pool}-{i:03}" for i in rng.choice(size, 4, replace=False)], rng.dirichlet(np.ones(4)), pool)
+        for pool in range(pools) for n in range(per_pool)
     ])  # fmt: skip
+
+
+def test_a_pool_that_does_not_fit_goes_on_in_the_next_step():
+    calls = in_pools(5, 50)
     found = steps(calls, 32, np.random.default_rng(0))
-    of_step = [{calls.items[image].split("-")[0] for image in step.images} for step in found]
-    assert all(len(pools) == 1 for pools in of_step)
-    order = [pools.pop() for pools in of_step]
-    assert order[::2] == order[1::2]
+    assert len(found) == -(-len(calls.items) // 32)
+    of_step = [[calls.items[image].split("-")[0] for image in step.images] for step in found]
+    of_pool = {pool: [n for n, pools in enumerate(of_step) if pool in pools] for pool in "01234"}
+    assert all(at == list(range(at[0], at[-1] + 1)) and len(at) <= 3 for at in of_pool.values())
+    assert steps(calls, 32, np.random.default_rng(1))[0].images.tolist() != found[0].images.tolist()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(4, 140), st.integers(1, 12), st.integers(4, 128))
+def test_every_step_but_the_last_is_full_whatever_the_pools(size, pools, batch):
+    calls = in_pools(pools, size, per_pool=size)
+    found = steps(calls, batch, np.random.default_rng(0))
+    assert all(len(step.images) >= 0.9 * batch for step in found[:-1])
+    assert len(found) == step_count(calls, batch), "so the schedule counts the steps there are"
 
 
 def test_the_first_choices_of_a_ranking_weigh_most_and_a_call_weighs_one():

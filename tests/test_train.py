@@ -194,6 +194,12 @@ def test_without_validation_the_last_epoch_is_taken_at_the_weight_given(home):
     assert all(epoch["retention"] == 0.7 and "validation_ndcg@10" not in epoch for epoch in facts(home)["history"])
 
 
+def test_pools_that_do_not_pair_leave_no_step_half_empty(home):
+    """Pools of 24 do not pair into steps of 40."""
+    steps = trained(home, "--refit", 0).json["steps"]
+    assert steps == 4 * -(-facts(home)["data"]["items"] // 40)
+
+
 def test_updates_of_several_steps(home, monkeypatch):
     made = []
     update = loop._Loop._update

@@ -7,8 +7,8 @@ that of the images, however many calls there are and however they overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,40 +30,50 @@ class Step:
     share: float
 
 
+def step_count(calls: Calls, batch_images: int) -> int:
+    """How many steps an epoch has: the same number in every epoch."""
+    return max(1, -(-len(calls.items) // batch_images))
+
+
 def steps(calls: Calls, batch_images: int, rng: np.random.Generator) -> list[Step]:
-    """Cut one epoch into steps of up to `batch_images` images, in random order.
+    """Cut one epoch into steps of `batch_images` images, in random order; only the last may have fewer.
 
-    The images of a pool go together as long as they fit, since their calls are about each other.
+    The images of a pool follow one another, since their calls are about each other: where a pool does not fit into
+    what is left of a step, it goes on in the next one, which remembers the first part as it is.
     """
-    parts: list[Ints] = []
-    open_part: Ints = np.zeros(0, np.int64)
-    for unit in _units(calls, batch_images, rng):
-        if len(open_part) and len(open_part) + len(unit) > batch_images:
-            parts.append(open_part)
-            open_part = np.zeros(0, np.int64)
-        open_part = np.concatenate([open_part, unit])
-    parts.append(open_part)
-    return [_step(calls, np.sort(part)) for part in parts]
+    order = _order(calls, rng)
+    parts = [np.sort(order[at : at + batch_images]) for at in range(0, max(len(order), 1), batch_images)]
+    step_of = np.empty(len(order), np.int64)
+    for number, part in enumerate(parts):
+        step_of[part] = number
+    return [
+        Step(images, rows, share)
+        for images, (rows, share) in zip(parts, _rows(calls, step_of, len(parts)), strict=True)
+    ]
 
 
-def _step(calls: Calls, images: Ints) -> Step:
-    inside = np.zeros(len(calls.items), bool)
-    inside[images] = True
-    present = inside[calls.image] & calls.shown
-    rows = np.flatnonzero(present.any(axis=1))
-    return Step(images, rows, float(present[rows].sum() / max(calls.shown[rows].sum(), 1)))
+def _rows(calls: Calls, step_of: Ints, count: int) -> list[tuple[Ints, float]]:
+    """For each step the rows of the calls that have some of its images, ascending, and `Step.share`.
 
-
-def _units(calls: Calls, batch_images: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """Images that belong together: those of a pool, in even parts where they are too many; without one each alone.
-
-    Parts of a pool follow one another, so that they remember each other as they are.
+    One sort for all steps, so that an epoch of many is linear in its calls.
     """
+    row, slot = np.nonzero(calls.shown)
+    meetings, present = np.unique(step_of[calls.image[row, slot]] * len(calls.query) + row, return_counts=True)
+    step, rows = np.divmod(meetings, len(calls.query))
+    shown = calls.shown.sum(axis=1)[rows]
+    ends = np.searchsorted(step, np.arange(count + 1))
+    return [
+        (rows[start:end], float(present[start:end].sum() / max(shown[start:end].sum(), 1)))
+        for start, end in pairwise(ends)
+    ]
+
+
+def _order(calls: Calls, rng: np.random.Generator) -> Ints:
+    """(images,) those of a pool side by side, pools and images in random order; those without a pool come last."""
     pool_of = _pools(calls)
-    for pool in rng.permutation(np.unique(pool_of[pool_of >= 0])):
-        images = rng.permutation(np.flatnonzero(pool_of == pool))
-        yield from np.array_split(images, -(-len(images) // batch_images))
-    yield from rng.permutation(np.flatnonzero(pool_of < 0))[:, None]
+    place_of = np.append(rng.permutation(pool_of.max(initial=-1) + 1), pool_of.max(initial=-1) + 1)  # −1: the last
+    shuffled = rng.permutation(len(pool_of))
+    return shuffled[np.argsort(place_of[pool_of[shuffled]], kind="stable")]
 
 
 def _pools(calls: Calls) -> Ints:

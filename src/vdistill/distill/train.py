@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vdistill.distill.augment import crops
-from vdistill.distill.batches import Step, steps
+from vdistill.distill.batches import Step, step_count, steps
 from vdistill.distill.calls import Calls
 from vdistill.distill.checkpoint import Checkpoint, State, trained
 from vdistill.distill.crew import Crew
@@ -115,7 +115,7 @@ class _Loop:
         retention = START if settings.retention is None else settings.retention
         self.state = State(memory=lesson.before.clone(), retention=retention)
         self.attention = attention(encoder)
-        self.per_epoch = len(self._steps(0))
+        self.per_epoch = step_count(lesson.calls, settings.batch_images)
         self.total = self.per_epoch * settings.epochs
 
     @property
@@ -238,16 +238,22 @@ class _Loop:
 
     def _progress(self, place: int, sums: np.ndarray, seconds: float) -> Progress:
         history, earlier, epoch = self.state.history, self.earlier, self.state.epoch
-        follows = self.lesson.everything is not None
         return Progress(
             step=earlier.steps + epoch * self.per_epoch + place + 1,
-            steps=earlier.steps + self.total + follows * math.ceil(self.settings.refit * self.total),
+            steps=earlier.steps + self.total + self._later_steps(),
             epoch=earlier.epochs + epoch + 1,
             loss=float(sums[1] / sums[0]),
             retention=float(sums[2] / sums[0]),
             images_per_second=float(sums[3] / max(seconds, 1e-9)),
             validation=history[-1].get("validation_ndcg@10") if history else None,
         )
+
+    def _later_steps(self) -> int:
+        """Those of the refit, if all epochs are taken before it."""
+        whole, settings = self.lesson.everything, self.settings
+        if whole is None:
+            return 0
+        return step_count(whole.calls, settings.batch_images) * math.ceil(settings.refit * settings.epochs)
 
     def _steps(self, epoch: int) -> list[Step]:
         return steps(self.lesson.calls, self.settings.batch_images, np.random.default_rng([self.settings.seed, epoch]))
