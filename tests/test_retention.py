@@ -10,11 +10,20 @@ from vdistill.distill.retention import drift, own_probability, steered, titles_o
 
 @pytest.fixture
 def knowledge():
-    """Six pictures close to their titles; the last two share one."""
+    """Six images close to their titles; the last two share one."""
+    return six(["a", "b", "c", "d", "e", "e"])
+
+
+def six(names):
     torch.manual_seed(0)
-    titles = normalize(torch.randn(5, 16), dim=1)[[0, 1, 2, 3, 4, 4]]
-    before = normalize(titles + 0.2 * torch.randn(6, 16), dim=1)
-    return titles_of(titles, ["a", "b", "c", "d", "e", "e"], before, 30.0), before
+    texts = dict(zip("abcde", normalize(torch.randn(5, 16), dim=1), strict=True))
+    before = torch.stack([texts[name] for name in "abcdee"])
+    before = normalize(before + 0.2 * torch.randn(6, 16), dim=1)
+
+    def encode(titles):
+        return torch.stack([texts[title] for title in titles]) if titles else torch.zeros(0, 16)
+
+    return titles_of(names, before, encode, 30.0), before
 
 
 def loss(titles, student, memory):
@@ -35,11 +44,46 @@ def test_the_loss_grows_as_pictures_leave_their_titles(knowledge):
     assert found[0] < 0.1 < found[2]
 
 
-def test_beyond_a_limit_a_sample_stands_for_all(knowledge, monkeypatch):
-    titles, before = knowledge
-    whole = loss(titles, before, before)
-    monkeypatch.setattr(retention, "MOST", 2)
-    assert loss(titles, before, before) == pytest.approx(whole, abs=1e-6), "what the step needs is always there"
+def test_beyond_a_limit_a_sample_stands_for_all(monkeypatch):
+    """Of 500 images about half are drawn: the mean over steps stays within a fifth, and each step draws anew."""
+    torch.manual_seed(0)
+    texts = normalize(torch.randn(500, 8), dim=1)
+    before = normalize(texts + 0.3 * torch.randn(500, 8), dim=1)
+    student = normalize(before[:10] + 0.3 * torch.randn(10, 8), dim=1)
+    titles = titles_of([f"{n}" for n in range(500)], before, lambda _: texts, 30.0)
+
+    def losses():
+        rng = torch.Generator().manual_seed(0)
+        return [titles.loss(student, torch.arange(10), before, rng).item() for _ in range(8)]
+
+    whole = losses()
+    assert len(set(whole)) == 1
+    monkeypatch.setattr(retention, "MOST", 400)
+    sampled = losses()
+    assert len(set(sampled)) > 1, "the rest is drawn anew for each step"
+    assert sum(sampled) / 8 == pytest.approx(whole[0], rel=0.2)
+    monkeypatch.setattr(retention, "MOST", 4)
+    assert max(losses()) < whole[0], "with fewer to choose among less can be mistaken"
+
+
+@pytest.mark.parametrize("names", [["a", "b", "", "d", "e", "e"], ["", "b", "", "", "", "e"], [""] * 6])
+def test_titles_are_held_where_there_are_titles_and_vectors_elsewhere(names):
+    """Also in a part of the images, and with nothing but untitled ones."""
+    titles, before = six(names)
+    away = normalize(before + 0.5 * torch.randn(6, 16), dim=1)
+    found = loss(titles, away, before)
+    titled = torch.tensor([bool(name) for name in names])
+    rng, places = torch.Generator(), torch.arange(6)
+    by_title = titles.loss(away[titled], places[titled], before, rng) if titled.any() else torch.tensor(0.0)
+    by_drift = drift(away[~titled], before[~titled])
+    assert found == pytest.approx(((titled.sum() * by_title + (~titled).sum() * by_drift) / 6).item(), rel=1e-5)
+    part = titles.part(places[~titled])
+    assert len(part.texts) == 0
+    assert loss_of_all(part, away[~titled], before[~titled]) == pytest.approx(by_drift.item(), rel=1e-5)
+
+
+def loss_of_all(titles, student, memory):
+    return titles.loss(student, torch.arange(len(student)), memory, torch.Generator()).item()
 
 
 def test_drift_is_zero_for_the_backbone_and_grows_with_distance(knowledge):

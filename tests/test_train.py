@@ -200,6 +200,26 @@ def test_pools_that_do_not_pair_leave_no_step_half_empty(home):
     assert steps == 4 * -(-facts(home)["data"]["items"] // 40)
 
 
+def test_an_image_without_a_title_leaves_the_titles_of_all_others_held(home, labelled, tmp_path):
+    catalog = shutil.copytree(labelled / "catalog", tmp_path / "catalog")
+    with Database.open(home / ".vdistill" / "vdistill.db") as database:
+        database.remember("catalog", str(catalog))
+        shown = database.judgments("train")[0].items[0]
+    rows = [json.loads(line) for line in (catalog / "metadata.jsonl").read_text().splitlines()]
+    whole = trained(home, "--epochs", 1)
+    held = facts(home)["history"]
+    rows = [row if row["file_name"] != shown else {"file_name": shown} for row in rows]
+    (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    one = trained(home, "--epochs", 1)
+    assert "no title" not in whole.err
+    assert "1 of the " in one.err
+    assert "training images have no title" in one.err
+    assert facts(home)["history"][0]["retention_loss"] == pytest.approx(held[0]["retention_loss"], rel=0.1)
+    (catalog / "metadata.jsonl").unlink()
+    trained(home, "--epochs", 1)
+    assert facts(home)["history"][0]["retention_loss"] < 0.5 * held[0]["retention_loss"], "drift, on another scale"
+
+
 def test_updates_of_several_steps(home, monkeypatch):
     made = []
     update = loop._Loop._update

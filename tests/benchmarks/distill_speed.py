@@ -37,6 +37,7 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.crew import ALONE
 from vdistill.distill.losses import listwise_loss
 from vdistill.distill.progress import Watch
+from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
 from vdistill.distill.train import Lesson, _Loop
@@ -87,6 +88,10 @@ def make_clip(folder: Path, tokenizer: Path) -> str:
 def texts_of(encoder: DualEncoder, count: int) -> torch.Tensor:
     vectors = torch.randn(count, encoder.dim, generator=torch.Generator().manual_seed(1))
     return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def untitled(before: torch.Tensor) -> Titles:
+    return titles_of([""] * len(before), before, lambda _: before[:0], 1.0)
 
 
 def loss_of(vectors: torch.Tensor, texts: torch.Tensor, calls: Calls) -> float:
@@ -143,7 +148,7 @@ def ours(
     tower = tower_of(encoder, paths, [file_sha256(path) for path in paths], kept, 1e12)
     before = embed(tower)
     attach(encoder, settings)
-    lesson = Lesson(calls, tower, texts, before, None)
+    lesson = Lesson(calls, tower, texts, before, untitled(before))
     probe = _Loop(encoder, lesson, settings, ALONE, Watch(lambda _: None))
     began = time.monotonic()
     probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
@@ -224,7 +229,7 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     attach(encoder, SETTINGS)
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
-    lesson = Lesson(calls, tower, texts_of(encoder, queries), before, None)
+    lesson = Lesson(calls, tower, texts_of(encoder, queries), before, untitled(before))
     loop = _Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
     tower.features(np.arange(min(BATCH, images)))
     found = []

@@ -48,7 +48,10 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
     tower = trunked.tower(pictured, sources.hashes)
     before = embed(tower)
     names = [item.title or "" for item in pictured]
-    titles = titles_of(_vectors(encoder, names), names, before, encoder.logit_scale) if all(names) else None
+    titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)
+    if untitled := names.count(""):
+        whole = "the drift of their vectors is held instead"
+        say(f"{untitled:,} of the {len(names):,} training images have no title: {whole}")
     everything = Lesson(calls, tower, _vectors(encoder, calls.queries), before, titles)
     chosen = validations.parts(calls, settings.validation)
     validation = _validation(sources, encoder, everything, chosen)
@@ -69,7 +72,7 @@ def _without(everything: Lesson, training: Calls, validation: Validation, *, ref
         PartTower(everything.tower, images),
         everything.texts[queries.to(everything.texts.device)],
         everything.before[rows.to(everything.before.device)],
-        titles and titles.part(rows.to(everything.before.device)),
+        titles.part(rows.to(everything.before.device)),
         validation,
         everything if refit else None,
     )

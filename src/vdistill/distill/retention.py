@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +25,10 @@ TOLERANCE, WIDTH, PACE = 0.03, 0.05, 0.1
 
 @dataclass(frozen=True)
 class Titles:
-    """What the training pictures are called.
+    """What the training images are called.
 
-    texts: (t, dim) unit vectors of the distinct titles.  of: (n,) the title of each picture.
-    before: (n, dim) the backbone's vectors of the pictures.  scale: of the backbone's logits.
+    texts: (t, dim) unit vectors of the distinct titles.  of: (n,) the title of each image, −1 for none.
+    before: (n, dim) the backbone's vectors of the images.  scale: of the backbone's logits.
     """
 
     texts: Tensor
@@ -36,44 +37,56 @@ class Titles:
     scale: float
 
     def loss(self, student: Tensor, images: Tensor, memory: Tensor, rng: torch.Generator) -> Tensor:
-        """KL divergence from what is held to, both directions, in nats.
+        """What is lost of the titles, in nats; of images without one their drift. The mean over images.
 
-        student: (k, dim) unit vectors of the pictures `images` (k,).  memory: (n, dim) the vectors that all pictures
-        last had; titles choose among all pictures, and pictures among all titles, since what is easily confused is
-        rarely in one step. Beyond `MOST` a random sample stands for all.
+        student: (k, dim) unit vectors of the images `images` (k,).  memory: (n, dim) the vectors that all images last
+        had.
+        """
+        titled = self.of[images] >= 0
+        count = int(titled.sum())
+        if count == len(images):
+            return self._divergence(student, images, memory, rng)
+        untitled = drift(student[~titled], self.before[images[~titled]])
+        if not count:
+            return untitled
+        held = self._divergence(student[titled], images[titled], memory, rng)
+        return (count * held + (len(images) - count) * untitled) / len(images)
+
+    def _divergence(self, student: Tensor, images: Tensor, memory: Tensor, rng: torch.Generator) -> Tensor:
+        """KL divergence from what is held to, both directions, in nats; all `images` have titles.
+
+        Titles choose among all images, and images among all titles, since what is easily confused is rarely in one
+        step. Beyond `MOST` a random sample stands for all.
         """
         titles = _some(len(self.texts), self.of[images], rng)
-        pictures = _some(len(memory), images, rng)
+        others = _some(len(memory), images, rng)
         title_at = torch.searchsorted(titles, self.of[images])
-        texts, vectors = self.texts[titles], memory[pictures]
-        vectors = vectors.index_copy(0, torch.searchsorted(pictures, images), student)
+        texts, vectors = self.texts[titles], memory[others]
+        vectors = vectors.index_copy(0, torch.searchsorted(others, images), student)
         truth = one_hot(title_at, len(titles)).float()
-        by_picture = _kl(self.scale * self.before[images] @ texts.T, self.scale * student @ texts.T, truth)
+        by_image = _kl(self.scale * self.before[images] @ texts.T, self.scale * student @ texts.T, truth)
         own = texts[title_at]
-        same = (self.of[images][:, None] == self.of[pictures][None, :]).float()
-        before = self.scale * own @ self.before[pictures].T
+        same = (self.of[images][:, None] == self.of[others][None, :]).float()
+        before = self.scale * own @ self.before[others].T
         by_title = _kl(before, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True))
-        return 0.5 * (by_picture + by_title)
+        return 0.5 * (by_image + by_title)
 
     def part(self, images: Tensor) -> Titles:
-        """Of some pictures (k,) alone, with their own titles."""
+        """Of some images (k,) alone, with their own titles."""
         used, of = torch.unique(self.of[images], return_inverse=True)
-        return Titles(self.texts[used], of, self.before[images], self.scale)
+        untitled = int((used < 0).sum())
+        return Titles(self.texts[used[untitled:]], of - untitled, self.before[images], self.scale)
 
 
-def titles_of(vectors: Tensor, names: list[str], before: Tensor, scale: float) -> Titles:
-    """Titles from the vectors (n, dim) of each picture's own, and their names."""
-    first: dict[str, int] = {}
-    for place, name in enumerate(names):
-        first.setdefault(name, place)
-    number = {name: row for row, name in enumerate(first)}
-    places = torch.tensor(list(first.values()), device=vectors.device)
-    of = torch.tensor([number[name] for name in names], device=vectors.device)
-    return Titles(vectors[places], of, before, scale)
+def titles_of(names: Sequence[str], before: Tensor, encode: Callable[[Sequence[str]], Tensor], scale: float) -> Titles:
+    """The titles of images with these names, "" for none; each distinct one is encoded once."""
+    number = {name: row for row, name in enumerate(dict.fromkeys(filter(None, names)))}
+    of = torch.tensor([number.get(name, -1) for name in names], device=before.device)
+    return Titles(encode(list(number)), of, before, scale)
 
 
 def drift(student: Tensor, backbone: Tensor) -> Tensor:
-    """Mean cosine distance between the student's and the backbone's (n, dim) unit vectors: for untitled catalogs."""
+    """Mean cosine distance between the student's and the backbone's (n, dim) unit vectors: for untitled images."""
     return (1.0 - (student * backbone).sum(dim=-1)).mean()
 
 

@@ -22,7 +22,7 @@ from vdistill.distill.crew import Crew
 from vdistill.distill.losses import bradley_terry_loss, listwise_loss
 from vdistill.distill.machine import attention, memory_errors
 from vdistill.distill.progress import Progress, Trained, Watch
-from vdistill.distill.retention import START, Titles, drift, steered
+from vdistill.distill.retention import START, Titles, steered
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import Tower, embed
 from vdistill.distill.validation import Validation
@@ -38,7 +38,7 @@ REFIT_LR = 1 / 3  # of the peak, since the weights are good already
 class Lesson:
     """What is taught: calls, the tower over their pictures, and what the backbone knew of those pictures.
 
-    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.  titles: None where some have none.
+    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.
     everything: the same with what validation sets aside, to train on at the end; None to leave it out.
     """
 
@@ -46,7 +46,7 @@ class Lesson:
     tower: Tower
     texts: Tensor
     before: Tensor
-    titles: Titles | None
+    titles: Titles
     validation: Validation | None = None
     everything: Lesson | None = None
 
@@ -172,10 +172,7 @@ class _Loop:
         student = self.crew.gathered(own, count)
         where = torch.from_numpy(step.images).to(device)
         memory[where] = student.detach()
-        loss = self._preference(step, student)
-        if lesson.titles is None:
-            return loss, drift(student, lesson.before[where])
-        return loss, lesson.titles.loss(student, where, memory, rng)
+        return self._preference(step, student), lesson.titles.loss(student, where, memory, rng)
 
     def _preference(self, step: Step, student: Tensor) -> Tensor:
         calls, device = self.lesson.calls, self.encoder.device
