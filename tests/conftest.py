@@ -113,3 +113,20 @@ def question(tmp_path):
         Image.new("RGB", size, "red").save(tmp_path / f"{number}.png")
         shown.append(ShownImage(f"{number}.png", tmp_path / f"{number}.png", str(number)))
     return Question("a gift", tuple(shown))
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory, clip_folder):
+    """A shop of 120 images that a table teacher judged."""
+    import trainings
+
+    home = tmp_path_factory.mktemp("labelled")
+    trainings.label_shop(home, clip_folder)
+    return home
+
+
+@pytest.fixture
+def home(labelled, tmp_path):
+    """A copy of the labelled workspace that a test may spoil; the catalog is where it was labelled."""
+    shutil.copytree(labelled / ".vdistill", tmp_path / ".vdistill")
+    return tmp_path

@@ -16,60 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from conftest import COLOURS, SHAPES, draw
-from shop import QUERIES, errors, vdistill, vdistill_process, write_scores
+from shop import QUERIES, errors, vdistill, vdistill_process
+from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import train as loop
+from vdistill.distill import loop, objective, progress
 from vdistill.distill.settings import DistillSettings
 from vdistill.index import vectors as pictures
 from vdistill.index.store import Store
 from vdistill.student import open_student
 from vdistill.workspace import at
-
-TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--device", "cpu",
-         "--precision", "fp32", "--json"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory, clip_folder):
-    """120 pictures that a table teacher judged."""
-    home = tmp_path_factory.mktemp("labelled")
-    catalog = home / "catalog"
-    catalog.mkdir()
-    rows = []
-    for size in range(5):
-        for c, colour in enumerate(COLOURS):
-            for s, shape in enumerate(SHAPES):
-                name = f"{colour}_{shape}{size}.png"
-                draw(colour, s, 36 + 3 * size + c, 40 + 2 * size + s).save(catalog / name)
-                rows.append({"file_name": name, "title": f"{colour} {shape}"})
-    (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    write_scores(home, [row["file_name"] for row in rows])
-    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--backbone",
-                    clip_folder, "--images-per-call", 4, "--budget", 800, "--pool", 24, cwd=home)  # fmt: skip
-    assert done.code == 0, done.err
-    return home
-
-
-@pytest.fixture
-def home(labelled, tmp_path):
-    """A copy that a test may spoil; the catalog is where it was labelled."""
-    shutil.copytree(labelled / ".vdistill", tmp_path / ".vdistill")
-    return tmp_path
-
-
-def facts(home):
-    return json.loads((home / ".vdistill" / "student" / "student.json").read_text())
-
-
-def weights(home):
-    return (home / ".vdistill" / "student" / "adapter_model.safetensors").read_bytes()
-
-
-def trained(home, *more, code=0):
-    done = vdistill(*TRAIN, *more, cwd=home)
-    assert done.code == code, done.err
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +64,19 @@ def test_at_the_end_all_judgments_train_for_a_quarter_of_the_epochs(home, uninte
 @pytest.mark.parametrize("moment", [1, 4, 7, -3, -1])
 def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, monkeypatch, moment):
     steps = 0
-    advance = loop.Watch.__init__
+    advance = progress.Watch.__init__
 
     def watch(self, told, *others):
-        def counted(progress):
+        def counted(now):
             nonlocal steps
             steps += 1
-            if steps == moment or steps == progress.steps + 1 + moment:
+            if steps == moment or steps == now.steps + 1 + moment:
                 raise KeyboardInterrupt
-            told(progress)
+            told(now)
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(loop.Watch, "__init__", watch)
+    monkeypatch.setattr(progress.Watch, "__init__", watch)
     trained(home, code=130)
     assert not (home / ".vdistill" / "student").exists()
     trained(home)
@@ -133,7 +88,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
     trained(home, "--refit", 0.5)
     whole = weights(home), facts(home)["history"]
     seen, stop = [], [True]
-    advance = loop.Watch.__init__
+    advance = progress.Watch.__init__
 
     def watch(self, told, *others):
         def counted(progress):
@@ -145,7 +100,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(loop.Watch, "__init__", watch)
+    monkeypatch.setattr(progress.Watch, "__init__", watch)
     trained(home, "--refit", 0.5, code=130)
     seen.clear()
     trained(home, "--refit", 0.5)
@@ -165,28 +120,6 @@ def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, unint
     saved.write_bytes(saved.read_bytes()[:100])
     trained(home)
     assert weights(home) == weights(uninterrupted)
-
-
-def test_training_stops_when_validation_gets_no_better(home, monkeypatch):
-    monkeypatch.setattr(loop._Loop, "_keep", lambda self, _: setattr(self.state, "stale", self.state.stale + 1))
-    trained(home, "--patience", 2, "--refit", 0)
-    assert len(facts(home)["history"]) == 2
-
-
-def test_the_last_epoch_that_is_not_clearly_worse_is_kept(home, monkeypatch):
-    marks = iter([0.5, 0.9, 0.89, 0.7])
-    seen = {}
-    keep = loop._Loop._keep
-
-    def scripted(self, _):
-        mark = next(marks)
-        keep(self, [mark - 0.1, mark, mark + 0.1 + 0.02 * (mark == 0.89)])
-        seen[mark] = {name: value.detach().clone() for name, value in loop.trained(self.encoder.model).items()}
-
-    monkeypatch.setattr(loop._Loop, "_keep", scripted)
-    trained(home, "--refit", 0)
-    saved = load_file(home / ".vdistill" / "student" / "adapter_model.safetensors")
-    assert all(torch.equal(saved[name.replace(".default", "")], value) for name, value in seen[0.89].items())
 
 
 def test_without_validation_the_last_epoch_is_taken_at_the_weight_given(home):
@@ -222,8 +155,8 @@ def test_an_image_without_a_title_leaves_the_titles_of_all_others_held(home, lab
 
 def test_updates_of_several_steps(home, monkeypatch):
     made = []
-    update = loop._Loop._update
-    monkeypatch.setattr(loop._Loop, "_update", lambda self, done: (made.append(done), update(self, done)))
+    update = loop.Loop._update
+    monkeypatch.setattr(loop.Loop, "_update", lambda self, done: (made.append(done), update(self, done)))
     steps = trained(home, "--refit", 0).json["steps"]
     assert len(made) == steps
     made.clear()
@@ -307,9 +240,9 @@ def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home)
 def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
     trained(home, "--epochs", 1)
     before = weights(home)
-    real = loop.LOSSES["listwise"]
+    real = objective.LOSSES["listwise"]
     calls = iter(range(1000))
-    monkeypatch.setitem(loop.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
+    monkeypatch.setitem(objective.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
     done = vdistill(*TRAIN, cwd=home)
     assert done.code == 1
     error, hint = errors(done)
@@ -325,7 +258,7 @@ def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
     def full(*_):
         raise raised
 
-    monkeypatch.setitem(loop.LOSSES, "listwise", full)
+    monkeypatch.setitem(objective.LOSSES, "listwise", full)
     error, hint = errors(vdistill(*TRAIN, cwd=home))
     assert "out of memory with 40 pictures" in error
     assert "--batch-images 20" in hint

@@ -35,12 +35,13 @@ from rich.table import Table
 from vdistill.distill.adapter import attach
 from vdistill.distill.calls import Calls
 from vdistill.distill.crew import ALONE
+from vdistill.distill.loop import Loop
 from vdistill.distill.losses import listwise_loss
+from vdistill.distill.objective import Lesson
 from vdistill.distill.progress import Watch
 from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
-from vdistill.distill.train import Lesson, _Loop
 from vdistill.encoder import DualEncoder
 from vdistill.images import file_sha256
 from vdistill.trunk import trunk_of
@@ -149,7 +150,7 @@ def ours(
     before = embed(tower)
     attach(encoder, settings)
     lesson = Lesson(calls, tower, texts, before, untitled(before))
-    probe = _Loop(encoder, lesson, settings, ALONE, Watch(lambda _: None))
+    probe = Loop(encoder, lesson, settings, ALONE, Watch(lambda _: None))
     began = time.monotonic()
     probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
     each = time.monotonic() - began
@@ -160,7 +161,7 @@ def ours(
     )
     settings = replace(settings, epochs=int(np.clip(seconds / each, 1, 60)))
     attach(encoder, settings)
-    loop = _Loop(encoder, replace(lesson, tower=tower), settings, ALONE, Watch(lambda _: None))
+    loop = Loop(encoder, replace(lesson, tower=tower), settings, ALONE, Watch(lambda _: None))
     began = time.monotonic()
     while not loop.finished:
         loop.epoch()
@@ -230,7 +231,7 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
     lesson = Lesson(calls, tower, texts_of(encoder, queries), before, untitled(before))
-    loop = _Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
+    loop = Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
     tower.features(np.arange(min(BATCH, images)))
     found = []
     for _ in range(rounds):

@@ -9,7 +9,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.cycles import Cycles, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
-from vdistill.errors import VdistillError
+from vdistill.errors import GateError, VdistillError
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -94,7 +94,12 @@ def distill(
         ),
     ] = 0.1,
     patience: Annotated[
-        int, typer.Option(min=0, help="Epochs without a better validation; 0: all epochs.", rich_help_panel=TRAINING)
+        int,
+        typer.Option(
+            min=0,
+            help="Stop after so many epochs in a row that are not worth keeping; 0: never.",
+            rich_help_panel=TRAINING,
+        ),
     ] = 10,
     refit: Annotated[
         float,
@@ -116,6 +121,14 @@ def distill(
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not go on with an interrupted training.", rich_help_panel=TRAINING)
+    ] = False,
+    keep_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--keep-anyway",
+            help="Publish the student even where it is worse than its backbone.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
     cycles: Annotated[
         int,
@@ -194,6 +207,7 @@ def distill(
                 fresh=fresh,
                 say=session.say if ours.leads else lambda _: None,
                 advance=lambda at: update(at.step, at.steps, at.describe()),
+                keep_anyway=keep_anyway,
             )
 
     if cycles > 1:
@@ -202,11 +216,13 @@ def distill(
         turns = Cycles(cycles, teacher, endpoint, budget)
         report, found = turns.run(session, once)
         _show(report, found, as_json)
+        _object(report)
         return
     report = once()
     crew.leave()
     if ours.leads:
         _show(report, [], as_json)
+        _object(report)
 
 
 def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -> None:
@@ -221,7 +237,18 @@ def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -
         show(found)
     elif report.heldout:
         console.result(metrics_table(report.heldout, title="held out: unseen queries on unseen pictures"))
-    console.result(f"adapter: {report.adapter}")
+    if report.published:
+        console.result(f"adapter: {report.adapter}")
+
+
+def _object(report: "DistillReport") -> None:
+    """Exit 3 where the student was not published."""
+    if not report.published:
+        raise GateError(
+            f"{report.objection}: not published",
+            hint="the student of before stays, if there was one; try a smaller --lr or more judgments, or publish this "
+            "one all the same: the same command with --keep-anyway",
+        )
 
 
 def _merge(workspace: Workspace, folder: Path, as_json: bool) -> None:

@@ -44,8 +44,25 @@ Unseen queries on unseen pictures, judged by the teacher ({facts["holdout"]:.0%}
 
 ![learning curve]({curve.FILE})
 
+{_story(facts)}
+
 {settings}
 """
+
+
+def _story(facts: dict[str, Any]) -> str:
+    """Whose weights these are, and what went wrong on the way."""
+    told = [f"The weights are those of epoch {facts['kept_epoch']} of {len(facts['history'])}."]
+    if not facts["kept_epoch"]:
+        told = [f"The weights are those of the last of {len(facts['history'])} epochs."]
+    told += [
+        f"At a learning rate of {one['lr']:.2g}, {one['lost']:.2f} of what the backbone knew of titles was lost by "
+        f"epoch {one['epoch']:.0f}, so training started over at a third of it."
+        for one in facts["restarts"]
+    ]
+    if facts["objection"]:
+        told.append(f"**Published with --keep-anyway although {facts['objection']}.**")
+    return "\n".join(told)
 
 
 def _table(heldout: dict[str, dict[str, float]], ci95: dict[str, dict[str, tuple[float, float]]]) -> str:

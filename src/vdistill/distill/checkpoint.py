@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,35 @@ from torch import Tensor, nn
 
 from vdistill.workspace import replacing, writing
 
-VERSION = 4  # of the file's layout: another one is not read, and the training starts over
+VERSION = 5  # of the file's layout: another one is not read, and the training starts over
 
 
 @dataclass
 class State:
     """How far a training is. Chance hangs on seed and epoch alone, so no generator's state belongs to it.
 
-    memory: (n, dim) the vectors that the pictures last had.  best: the weights kept so far.  peak: the validation nDCG
-    of each query in the epoch with the highest mean.  stale: epochs since weights were kept.  history: the figures of
-    each epoch.
+    memory: (n, dim) the vectors that the images last had.  best: the weights kept so far, at first the backbone's.
+    kept: their epoch, 0 for the backbone.  marks: their validation nDCG of each query; peak: that of the epoch with the
+    highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.  restarts: after which
+    epoch what was lost at which learning rate.
     """
 
     memory: Tensor
     epoch: int = 0
     retention: float = 0.0
     peak: list[float] = field(default_factory=list)
+    marks: list[float] = field(default_factory=list)
+    kept: int = 0
     stale: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    restarts: list[dict[str, float]] = field(default_factory=list)
 
     _TENSORS = ("memory", "best")
 
     def facts(self) -> dict[str, object]:
         """All but the tensors."""
-        return {name: value for name, value in asdict(self).items() if name not in self._TENSORS}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in self._TENSORS}
 
 
 @dataclass(frozen=True, slots=True)

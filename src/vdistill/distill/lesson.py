@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from vdistill.database import Database
 from vdistill.distill import calls as lessons
 from vdistill.distill import validation as validations
 from vdistill.distill.calls import Calls
+from vdistill.distill.objective import Lesson
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, examiner
 from vdistill.distill.towers import PartTower, Tower, embed, tower_of
-from vdistill.distill.train import Lesson
 from vdistill.distill.validation import Validation
 from vdistill.encoder import DualEncoder
 from vdistill.heldout import HeldOut, evaluate
@@ -57,9 +57,16 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
     validation = _validation(sources, encoder, everything, chosen)
     if validation:
         return _without(everything, chosen.training, validation, refit=settings.refit > 0)
-    if settings.validation:
-        say("too few judgments to set some aside for validation: the last epoch is taken")
-    return everything
+    if not settings.validation:
+        return everything
+    watching = _watching(encoder, everything, pictured)
+    instead = (
+        f"the titles of {len(watching.tower)} images that train watch over it"
+        if watching
+        else "the last epoch is taken"
+    )
+    say(f"too few judgments to set some aside for validation: {instead}")
+    return replace(everything, validation=watching)
 
 
 def _without(everything: Lesson, training: Calls, validation: Validation, *, refit: bool) -> Lesson:
@@ -88,24 +95,42 @@ def _validation(
 ) -> Validation | None:
     items = sources.items
     exam = validations.exam_of(sources.judgments, chosen, [items[key] for key in sorted(chosen.items)])
-    if exam is None:
-        return None
-    tower = PartTower(everything.tower, _places(everything.calls.items, exam.items))
+    return None if exam is None else _graded_by(exam, encoder, everything)
+
+
+def _watching(encoder: DualEncoder, everything: Lesson, items: Sequence[Item]) -> Validation | None:
+    """Validation where too little was judged to set some aside: by titles alone, of images that train."""
+    exam = validations.titles_alone(items)
+    return None if exam is None else replace(_graded_by(exam, encoder, everything), trains=True)
+
+
+def _graded_by(exam: HeldOut, encoder: DualEncoder, everything: Lesson) -> Validation:
+    places = _places(everything.calls.items, exam.items)
     queries, titles = encoder.encode_texts(exam.queries), encoder.encode_texts(exam.titles)
-    return Validation(exam, tower, queries, titles, encoder.logit_scale, None).with_known()
+    known = Validation(exam, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
+    return known.with_backbone(everything.before[torch.from_numpy(places).to(everything.before.device)])
 
 
 @dataclass(frozen=True)
 class Exam:
-    """The held-out pictures and what they are judged by. Texts are encoded once: their tower never changes."""
+    """The held-out images and what they are judged by. Texts are encoded once: their tower never changes."""
 
     heldout: HeldOut
+    encoder: DualEncoder
     tower: Tower
     queries: np.ndarray
     titles: np.ndarray
 
-    def grade(self) -> dict[str, Floats]:
-        """The held-out metrics of the encoder as it is now, for each query or title."""
+    def both(self) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """The held-out metrics of the backbone and of the student, for each query or title.
+
+        The backbone is the encoder without its adapter, so nothing of this need be done before the training.
+        """
+        with self.encoder.model.disable_adapter():
+            before = self._grade()
+        return before, self._grade()
+
+    def _grade(self) -> dict[str, Floats]:
         return evaluate(self.heldout, embed(self.tower).cpu().numpy(), self.queries, self.titles)
 
 
@@ -117,6 +142,7 @@ def exam_of(database: Database, sources: Sources, trunked: Trunked, say: Say) ->
     encoder, items = trunked.encoder, sources.items
     return Exam(
         heldout,
+        encoder,
         trunked.tower([items[key] for key in heldout.items], sources.hashes),
         encoder.encode_texts(heldout.queries),
         encoder.encode_texts(heldout.titles),

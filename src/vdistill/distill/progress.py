@@ -26,15 +26,31 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told: `advance` after each step, `epoch` the figures of each epoch."""
+    """Who is told: `advance` after each step, `epoch` the figures of each epoch, `say` what a person should know."""
 
     advance: Callable[[Progress], None]
     epoch: Callable[[dict[str, float]], None] = field(default=lambda _: None)
+    say: Callable[[str], None] = field(default=lambda _: None)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training did: its steps, and the figures of its epochs."""
+    """What a training did.
+
+    steps: taken since the last restart.  history: the figures of the epochs.  kept: the epoch with the weights that
+    were kept, 0 where none was as good as the backbone.  restarts: what was lost, after which epoch, at which rate.
+    backbone, student: nDCG@10 of each validation query, before training and of the last epoch kept before the refit.
+    """
 
     steps: int
     history: list[dict[str, float]]
+    kept: int
+    restarts: list[dict[str, float]]
+    backbone: list[float]
+    student: list[float]
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The means of `backbone` and `student`; empty where no queries validate."""
+        sides = {"backbone": self.backbone, "student": self.student}
+        return {side: sum(ndcg) / len(ndcg) for side, ndcg in sides.items() if ndcg}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
-from vdistill.distill import lesson, publish
+from vdistill.distill import lesson, publish, verdict
 from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import Checkpoint, training_key
 from vdistill.distill.crew import ALONE, Crew
@@ -30,7 +30,13 @@ from vdistill.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class DistillReport:
-    """What came out. The fields are the keys of `distill --json`."""
+    """What came out. The fields are the keys of `distill --json`.
+
+    adapter: where the student lies, this one or where it was not published the one before.  objection: why it should
+    not be published.  validation: the mean nDCG@10 on the queries set aside, of the backbone and of the weights kept.
+    kept_epoch: whose weights the student has, 0 where none was as good as the backbone.  restarts: after which epoch
+    too much was lost at which learning rate.
+    """
 
     backbone: str
     trainable_parameters: int
@@ -38,6 +44,11 @@ class DistillReport:
     seconds: float
     heldout: dict[str, dict[str, float]]
     adapter: str
+    published: bool
+    objection: str | None
+    validation: dict[str, float]
+    kept_epoch: int
+    restarts: list[dict[str, float]]
 
     def to_json(self) -> dict[str, Any]:
         """The Contract's document."""
@@ -64,10 +75,12 @@ def distill(
     fresh: bool,
     say: Callable[[str], None],
     advance: Callable[[Progress], None],
+    keep_anyway: bool = False,
 ) -> DistillReport:
     """Train a student and publish it whole; the one before stays until then.
 
-    With `fresh`, an interrupted training is not taken up again.
+    One that is worse than its backbone is not published, unless `keep_anyway`; the same call with it goes on from there
+    and does not train again. With `fresh`, an interrupted training is not taken up again.
     Raises VdistillError where there is nothing to learn from, or nothing to learn with.
     """
     started = time.monotonic()
@@ -85,10 +98,8 @@ def distill(
         trunk = trunk_of(encoder, settings.train_layers)
         cache = TrunkCache(workspace.cache / FOLDER, trunk) if trunk else None
         trunked = Trunked(encoder, cache, where.trunk_bytes)
-        exam = lesson.exam_of(database, sources, trunked, say) if leads else None
         taught = lesson.lesson_of(sources, trunked, settings, say)
         final = taught.everything or taught
-        before = exam.grade() if exam else None
         trainable = attach(encoder, settings)
         checkpoint = Checkpoint(
             workspace.cache / "checkpoint.safetensors",
@@ -103,10 +114,24 @@ def distill(
         if fresh and leads:
             checkpoint.remove()
         where.crew.wait()
-        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log))
-        after = exam.grade() if exam else None
-        heldout = {"backbone": means(before), "student": means(after)} if before and after else {}
-        if leads:
+        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log, say))
+        exam = lesson.exam_of(database, sources, trunked, say) if leads else None
+        before, after = exam.both() if exam else (None, None)
+        against = verdict.objection(done, before, after)
+        report = DistillReport(
+            backbone=where.backbone,
+            trainable_parameters=trainable,
+            steps=done.steps,
+            seconds=0.0,
+            heldout={"backbone": means(before), "student": means(after)} if before and after else {},
+            adapter=str(workspace.student),
+            published=keep_anyway or against is None,
+            objection=against,
+            validation=done.validation,
+            kept_epoch=done.kept,
+            restarts=done.restarts,
+        )
+        if leads and report.published:
             facts = {
                 "backbone": publish.portable(where.backbone),
                 "backbone_fingerprint": fingerprint,
@@ -117,16 +142,16 @@ def distill(
                 "judgments": len(sources.judgments),
                 "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
                 "data": {"queries": len(final.calls.queries), "items": len(final.calls.items)},
-                "heldout": heldout,
+                "heldout": report.heldout,
                 "ci95": _intervals(before, after) if before and after else {},
                 "history": done.history,
+                **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
             }
             publish.student(workspace, encoder, facts)
             checkpoint.remove()
             database.remember("backbone", where.backbone)
         where.crew.wait()
-    seconds = round(time.monotonic() - started, 3)
-    return DistillReport(where.backbone, trainable, done.steps, seconds, heldout, str(workspace.student))
+    return replace(report, seconds=round(time.monotonic() - started, 3))
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ class DistillSettings:
     temperature: cosines are divided by it before they are compared with the teacher's preferences.
     retention: weight of the term that holds what the backbone knew; None to choose it while training.
     validation: share of the training queries and of the training items that only validate, in [0, 1).
-    patience: epochs without a better validation nDCG after which training stops; 0 to never stop early.
+    patience: epochs in a row whose weights are not worth keeping (clearly worse than the best epoch or the backbone on
+        the validation queries, or having lost too much) after which training stops; 0 to never stop early.
     refit: epochs after that on all judgments, those set aside too, as a share of those before; 0 for none.
     """
 

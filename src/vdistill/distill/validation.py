@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, evaluate, from_judgments
+from vdistill.heldout import HeldOut, evaluate, from_judgments, titles_of
 from vdistill.records import Item, Judgment
 from vdistill.splits import validates
 
 # Fewer would say more about themselves than about the student.
 FEWEST_QUERIES, FEWEST_ITEMS = 5, 20
+MOST_WATCHED = 256  # images whose titles watch over a training that has no other validation
 
 
 @dataclass(frozen=True)
@@ -48,36 +50,51 @@ def parts(calls: Calls, share: float) -> Parts:
 
 @dataclass(frozen=True)
 class Marks:
-    """How the student does on what it is not trained with.
+    """How the student does on what validates.
 
-    ndcg: of each validation query.  lost: of the titles' own probability, None untitled.
+    ndcg: of each validation query, none where titles alone validate.  lost: of the titles' own probability; None
+    untitled.
     """
 
     ndcg: list[float]
     lost: float | None
 
+    def figures(self, name: str) -> dict[str, float]:
+        """Those that are there, as in the history."""
+        found = {f"{name}_ndcg@10": float(np.mean(self.ndcg))} if self.ndcg else {}
+        return found if self.lost is None else {**found, f"{name}_lost": self.lost}
+
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation queries and items, with what the backbone knew of their titles."""
+    """Validation queries and items, with how the backbone does on them.
+
+    backbone: its nDCG of each query.  known: the probability that it gives to the titles' own images, None untitled.
+    trains: whether the images train too, so that their titles tell of ruin alone and not how much others lose.
+    """
 
     exam: HeldOut
     tower: Tower
     queries: np.ndarray
     titles: np.ndarray
     scale: float
-    known: float | None
+    trains: bool = False
+    backbone: list[float] = field(default_factory=list)
+    known: float | None = None
 
     def grade(self) -> Marks:
         """The student as it is now."""
         images = embed(self.tower)
-        found = evaluate(self.exam, images.cpu().numpy(), self.queries, self.titles)
         own = self._own(images)
-        return Marks(found["ndcg@10"].tolist(), None if own is None or self.known is None else self.known - own)
+        return Marks(self._ndcg(images), None if own is None or self.known is None else self.known - own)
 
-    def with_known(self) -> Validation:
-        """The same, knowing what the backbone gives the titles (the tower is still the backbone's)."""
-        return replace(self, known=self._own(embed(self.tower)))
+    def with_backbone(self, images: Tensor) -> Validation:
+        """The same, knowing how the backbone does: by its vectors (n, dim) of the images."""
+        return replace(self, backbone=self._ndcg(images), known=self._own(images))
+
+    def _ndcg(self, images: Tensor) -> list[float]:
+        found = evaluate(self.exam, images.cpu().numpy(), self.queries, self.titles)
+        return [float(value) for value in found["ndcg@10"]]
 
     def _own(self, images: Tensor) -> float | None:
         if not len(self.titles):
@@ -96,3 +113,16 @@ def exam_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item])
     except VdistillError:  # not even one query tells two items apart
         return None
     return exam if len(exam.verdicts) >= FEWEST_QUERIES else None
+
+
+def titles_alone(items: Sequence[Item]) -> HeldOut | None:
+    """An exam of titles, which needs no judgments; None where fewer than two titles are told apart.
+
+    items: those that train, for there are too few to set some aside. At most `MOST_WATCHED`, chosen by their hashes.
+    """
+    titled = sorted((item for item in items if item.title), key=lambda item: sha256(item.id.encode()).digest())
+    chosen = sorted(titled[:MOST_WATCHED], key=lambda item: item.id)
+    titles, bearers = titles_of(chosen)
+    if len(titles) < 2:
+        return None
+    return HeldOut("teacher", "", tuple(item.id for item in chosen), (), titles, bearers)

@@ -1,0 +1,216 @@
+"""The training loop: epochs of steps, each graded, the weights of the best kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vdistill.distill import selection
+from vdistill.distill.augment import crops
+from vdistill.distill.batches import Step, step_count, steps
+from vdistill.distill.checkpoint import State, trained
+from vdistill.distill.crew import Crew
+from vdistill.distill.machine import attention
+from vdistill.distill.objective import Lesson
+from vdistill.distill.progress import Progress, Watch
+from vdistill.distill.retention import START, steered
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.validation import Marks
+from vdistill.encoder import DualEncoder
+from vdistill.errors import VdistillError
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was trained before: a refit goes on from there."""
+
+    epochs: int = 0
+    steps: int = 0
+
+
+class Loop:
+    """One training under way."""
+
+    def __init__(
+        self,
+        encoder: DualEncoder,
+        lesson: Lesson,
+        settings: DistillSettings,
+        crew: Crew,
+        watch: Watch,
+        earlier: Earlier | None = None,
+    ) -> None:
+        self.encoder, self.lesson, self.settings, self.crew, self.watch = encoder, lesson, settings, crew, watch
+        self.earlier = earlier or Earlier()
+        self.refits = earlier is not None
+        self.parameters = list(trained(encoder.model).values())
+        self.start = self._weights()
+        self.attention = attention(encoder)
+        self.per_epoch = step_count(lesson.calls, settings.batch_images)
+        self.total = self.per_epoch * settings.epochs
+        self.state = State(memory=lesson.before.clone())
+        self.begin()
+
+    def begin(self) -> None:
+        """Put everything at the start, where the backbone is the best so far; restarts are remembered."""
+        settings, validation = self.settings, self.lesson.validation
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
+        self.state = State(
+            memory=self.lesson.before.clone(),
+            retention=START if settings.retention is None else settings.retention,
+            peak=validation.backbone if validation else [],
+            marks=validation.backbone if validation else [],
+            best=self.start if validation else {},
+            restarts=self.state.restarts,
+        )
+        self._put(self.start)
+
+    @property
+    def finished(self) -> bool:
+        """After the last epoch, or after `patience` in a row that were not worth keeping."""
+        patience = self.settings.patience
+        return self.state.epoch >= self.settings.epochs or 0 < patience <= self.state.stale
+
+    def epoch(self) -> None:
+        """Train one, and validate."""
+        number, settings = self.earlier.epochs + self.state.epoch, self.settings
+        self.encoder.model.train()
+        rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)  # all chance hangs on the epoch alone,
+        torch.manual_seed(settings.seed * 100_003 + number)  # so a resumed training is the same training
+        sums, started = np.zeros(4), time.monotonic()
+        planned = steps(self.lesson.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
+        self.optimizer.zero_grad(set_to_none=True)
+        for place, step in enumerate(planned):
+            loss, retention = self._losses(step, rng)
+            # Only the images of this step learn from it: by as much as if all of their calls were there alone.
+            total = loss / step.share + self.state.retention * retention
+            self._check(total, number, place)
+            torch.autograd.backward(total / settings.accumulate)
+            if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
+                self._update(self.state.epoch * self.per_epoch + place)
+            sums += (1, loss.item(), retention.item(), len(step.images))
+            self.watch.advance(self._progress(place, sums, time.monotonic() - started))
+        self.state.epoch += 1
+        self._record(sums)
+
+    def take_best(self) -> None:
+        """Put the weights that were kept in place; where no epoch was worth it, those of the last one stay."""
+        if self.state.best and self.state.kept:
+            self._put(self.state.best)
+
+    def _update(self, done: int) -> None:
+        self.crew.add_gradients(self.parameters)
+        for group in self.optimizer.param_groups:
+            group["lr"] = selection.rate(self.settings.lr, self.state) * _schedule(done, self.total)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _losses(self, step: Step, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The preference loss and the retention loss of one step; the memory is brought up to date."""
+        lesson, memory = self.lesson, self.state.memory
+        count = len(step.images)
+        mine = self.crew.share(count)
+        drawn = crops(count, rng).part(mine) if self.settings.augment else None
+        with self.attention():
+            own = lesson.tower.features(step.images[mine], drawn) if mine.start < mine.stop else memory[:0]
+        student = self.crew.gathered(own, count)
+        memory[torch.from_numpy(step.images).to(memory.device)] = student.detach()
+        return lesson.losses(step, student, memory, self.settings, rng)
+
+    def _check(self, loss: Tensor, epoch: int, place: int) -> None:
+        if not torch.isfinite(loss):
+            raise VdistillError(
+                f"the loss is no longer a number (epoch {epoch + 1}, step {place + 1})",
+                hint=f"a smaller --lr than {self.settings.lr:g} helps; the student trained before is untouched",
+            )
+
+    def _record(self, sums: np.ndarray) -> None:
+        """The figures of the epoch; with validation, whether its weights are kept and how strongly to retain."""
+        state = self.state
+        figures = {
+            "epoch": float(self.earlier.epochs + state.epoch),
+            "loss": float(sums[1] / sums[0]),
+            "retention_loss": float(sums[2] / sums[0]),
+            "retention": state.retention,
+        }
+        marks = self._marks()
+        if marks is None:
+            state.kept = int(figures["epoch"])
+        elif not self.refits and selection.ruined(state, marks, self.settings.epochs):
+            self._start_over(marks)
+            return
+        else:
+            figures |= marks.figures("refit" if self.refits else "validation")
+            if selection.keep(state, marks, int(figures["epoch"])):
+                state.best = self._weights()
+            self._steer(marks)
+        state.history.append(figures)
+        self.watch.epoch(figures)
+
+    def _marks(self) -> Marks | None:
+        """What the first process finds, so that all decide alike."""
+        if self.lesson.validation is None:
+            return None
+        self.encoder.model.eval()
+        marks = self.lesson.validation.grade()
+        lost, *ndcg = self.crew.agreed([math.nan if marks.lost is None else marks.lost, *marks.ndcg])
+        return Marks(ndcg, None if math.isnan(lost) else lost)
+
+    def _steer(self, marks: Marks) -> None:
+        if self.settings.retention is not None or marks.lost is None or self.refits:
+            return
+        found = steered(self.state.retention, marks.lost)
+        if self.lesson.validation is not None and self.lesson.validation.trains:
+            found = max(found, self.state.retention)  # titles that train are held better than others would be
+        self.state.retention = found
+
+    def _start_over(self, marks: Marks) -> None:
+        state = self.state
+        rate = selection.rate(self.settings.lr, state)
+        state.restarts.append({"epoch": float(state.epoch), "lr": rate, "lost": float(marks.lost or 0.0)})
+        self.begin()
+        self.watch.say(
+            f"epoch {state.epoch} lost {marks.lost:.2f} of what the backbone knew of titles: "
+            f"starting over at a third of the learning rate, {selection.rate(self.settings.lr, self.state):.2g}"
+        )
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in trained(self.encoder.model).items()}
+
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in trained(self.encoder.model).items():
+                parameter.copy_(weights[name])
+
+    def _progress(self, place: int, sums: np.ndarray, seconds: float) -> Progress:
+        history, earlier, epoch = self.state.history, self.earlier, self.state.epoch
+        return Progress(
+            step=earlier.steps + epoch * self.per_epoch + place + 1,
+            steps=earlier.steps + self.total + self._later_steps(),
+            epoch=earlier.epochs + epoch + 1,
+            loss=float(sums[1] / sums[0]),
+            retention=float(sums[2] / sums[0]),
+            images_per_second=float(sums[3] / max(seconds, 1e-9)),
+            validation=history[-1].get("validation_ndcg@10") if history else None,
+        )
+
+    def _later_steps(self) -> int:
+        """Those of the refit, if all epochs are taken before it."""
+        whole, settings = self.lesson.everything, self.settings
+        if whole is None:
+            return 0
+        return step_count(whole.calls, settings.batch_images) * math.ceil(settings.refit * settings.epochs)
+
+
+def _schedule(done: int, total: int) -> float:
+    """A tenth of the steps to warm up, then half a cosine down to a hundredth."""
+    warm = max(1, total // 10)
+    if done < warm:
+        return (done + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, total - warm)))
