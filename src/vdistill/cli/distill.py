@@ -73,6 +73,15 @@ def distill(
     batch_images: Annotated[
         int, typer.Option(min=2, help="Pictures encoded in a step.", rich_help_panel=TRAINING)
     ] = 128,
+    step_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GiB that the images of a step may keep for the backward pass; beyond that they are encoded in parts.",
+            show_default="half of what is free",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     accumulate: Annotated[int, typer.Option(min=1, help="Steps to an update.", rich_help_panel=TRAINING)] = 1,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.", rich_help_panel=TRAINING)] = 1e-3,
     temperature: Annotated[
@@ -196,7 +205,7 @@ def distill(
         seed=seed,
     )
     ours, place = crew.join(device)
-    where = Where(source, place, precision, ours, trunk_cache * GIB, track)
+    where = Where(source, place, precision, ours, trunk_cache * GIB, track, step_memory and step_memory * GIB)
 
     def once() -> DistillReport:
         with console.progress(session.quiet or not ours.leads) as update:

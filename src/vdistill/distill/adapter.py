@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vdistill.distill.dropout import by_image
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
@@ -38,4 +39,5 @@ def attach(encoder: DualEncoder, settings: DistillSettings) -> int:
     )
     with quiet_peft():
         encoder.model = get_peft_model(encoder.model, config)
+    by_image(encoder.model)
     return sum(parameter.numel() for parameter in encoder.model.parameters() if parameter.requires_grad)

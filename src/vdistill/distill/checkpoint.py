@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vdistill.records import Judgment
 from vdistill.workspace import replacing, writing
 
 VERSION = 5  # of the file's layout: another one is not read, and the training starts over
@@ -26,7 +28,7 @@ class State:
     memory: (n, dim) the vectors that the images last had.  best: the weights kept so far, at first the backbone's.
     kept: their epoch, 0 for the backbone.  marks: their validation nDCG of each query; peak: that of the epoch with the
     highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.  restarts: after which
-    epoch what was lost at which learning rate.
+    epoch what was lost at which learning rate.  at_once: images encoded in one pass, 0 before that is known.
     """
 
     memory: Tensor
@@ -39,6 +41,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     restarts: list[dict[str, float]] = field(default_factory=list)
+    at_once: int = 0
 
     _TENSORS = ("memory", "best")
 
@@ -124,3 +127,12 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
 def training_key(*facts: object) -> str:
     """The key of a training from all that decides its outcome."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def judgments_key(judgments: Iterable[Judgment]) -> str:
+    """What a training hangs on of the judgments that it is made of, one by one: there may be very many."""
+    digest = hashlib.sha256()
+    for one in judgments:
+        said = (one.answer.probabilities, one.answer.order, one.teacher, one.pool)
+        digest.update(repr((one.query, one.items, one.sha256, said)).encode())
+    return digest.hexdigest()

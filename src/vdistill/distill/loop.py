@@ -16,7 +16,9 @@ from vdistill.distill.batches import Step, step_count, steps
 from vdistill.distill.checkpoint import State, trained
 from vdistill.distill.crew import Crew
 from vdistill.distill.machine import attention
+from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
 from vdistill.distill.objective import Lesson
+from vdistill.distill.parts import Chance, Encoded, Encoder
 from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
@@ -44,6 +46,7 @@ class Loop:
         crew: Crew,
         watch: Watch,
         earlier: Earlier | None = None,
+        step_bytes: float | None = None,
     ) -> None:
         self.encoder, self.lesson, self.settings, self.crew, self.watch = encoder, lesson, settings, crew, watch
         self.earlier = earlier or Earlier()
@@ -51,6 +54,8 @@ class Loop:
         self.parameters = list(trained(encoder.model).values())
         self.start = self._weights()
         self.attention = attention(encoder)
+        self.step_bytes = step_bytes
+        self._room: int | None = None
         self.per_epoch = step_count(lesson.calls, settings.batch_images)
         self.total = self.per_epoch * settings.epochs
         self.state = State(memory=lesson.before.clone())
@@ -67,6 +72,7 @@ class Loop:
             marks=validation.backbone if validation else [],
             best=self.start if validation else {},
             restarts=self.state.restarts,
+            at_once=self.state.at_once,
         )
         self._put(self.start)
 
@@ -85,12 +91,14 @@ class Loop:
         sums, started = np.zeros(4), time.monotonic()
         planned = steps(self.lesson.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
         self.optimizer.zero_grad(set_to_none=True)
+        encoder = Encoder(self.lesson.tower, self._at_once(), self.attention)
         for place, step in enumerate(planned):
-            loss, retention = self._losses(step, rng)
+            encoded, loss, retention = self._losses(encoder, step, rng)
             # Only the images of this step learn from it: by as much as if all of their calls were there alone.
             total = loss / step.share + self.state.retention * retention
             self._check(total, number, place)
             torch.autograd.backward(total / settings.accumulate)
+            encoded.finish()
             if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
                 self._update(self.state.epoch * self.per_epoch + place)
             sums += (1, loss.item(), retention.item(), len(step.images))
@@ -111,17 +119,34 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _losses(self, step: Step, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The preference loss and the retention loss of one step; the memory is brought up to date."""
-        lesson, memory = self.lesson, self.state.memory
+    def _losses(self, encoder: Encoder, step: Step, rng: torch.Generator) -> tuple[Encoded, Tensor, Tensor]:
+        """This process's vectors, and the preference and retention loss of one step; the memory takes them in."""
+        memory = self.state.memory
         count = len(step.images)
         mine = self.crew.share(count)
         drawn = crops(count, rng).part(mine) if self.settings.augment else None
-        with self.attention():
-            own = lesson.tower.features(step.images[mine], drawn) if mine.start < mine.stop else memory[:0]
-        student = self.crew.gathered(own, count)
+        encoded = encoder.encode(step.images[mine], drawn) if mine.start < mine.stop else Encoded(memory[:0])
+        student = self.crew.gathered(encoded.vectors, count)
         memory[torch.from_numpy(step.images).to(memory.device)] = student.detach()
-        return lesson.losses(step, student, memory, self.settings, rng)
+        return encoded, *self.lesson.losses(step, student, memory, self.settings, rng)
+
+    def _at_once(self) -> int:
+        """Images that one pass takes. A training that goes on keeps to it, for its last bits, unless memory is less."""
+        if self._room is None:
+            share = -(-min(self.settings.batch_images, len(self.lesson.tower)) // self.crew.size)
+            limit, now = self.step_bytes or SHARE * free_bytes(self.encoder.device), Chance.now()
+            self._room = images_at_once(self._probe, share, limit)
+            now.restore()
+            if self._room < share:
+                self.watch.say(
+                    f"{self._room} of the {share} images of a step fit into {limit / GIB:.2g} GiB: so many at once"
+                )
+        self.state.at_once = min(self.state.at_once or self._room, self._room)
+        return self.state.at_once
+
+    def _probe(self, count: int) -> Tensor:
+        with self.attention():
+            return self.lesson.tower.features(np.arange(count))
 
     def _check(self, loss: Tensor, epoch: int, place: int) -> None:
         if not torch.isfinite(loss):

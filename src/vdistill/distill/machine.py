@@ -40,7 +40,7 @@ def memory_errors(settings: DistillSettings) -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise VdistillError(
-            f"out of memory with {settings.batch_images} pictures a step",
-            hint=f"--batch-images {max(settings.batch_images // 2, 2)} halves what a step needs (with --accumulate 2 "
-            "updates stay as they were), and --train-layers takes less the fewer they are",
+            f"out of memory with {settings.batch_images} images a step",
+            hint=f"--step-memory 1 encodes a step in smaller parts, to the same student; --batch-images "
+            f"{max(settings.batch_images // 2, 2)} or --train-layers take less, too",
         ) from error

@@ -23,16 +23,24 @@ REFIT_LR = 1 / 3  # of the peak, since the weights are good already
 
 
 def train(
-    encoder: DualEncoder, lesson: Lesson, settings: DistillSettings, checkpoint: Checkpoint, crew: Crew, watch: Watch
+    encoder: DualEncoder,
+    lesson: Lesson,
+    settings: DistillSettings,
+    checkpoint: Checkpoint,
+    crew: Crew,
+    watch: Watch,
+    step_bytes: float | None = None,
 ) -> Trained:
     """Train the attached adapter. An interrupted training goes on after its last epoch, to the same end.
+
+    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
 
     Where no epoch was as good as the backbone, the model has the weights of the last one and `Trained.kept` is 0.
     Raises VdistillError when the loss is no longer a number; the checkpoint then holds the last good epoch.
     """
     lesson = _agreed(lesson, crew)
     whole = lesson.everything
-    first = Loop(encoder, lesson, settings, crew, watch)
+    first = Loop(encoder, lesson, settings, crew, watch, step_bytes=step_bytes)
     if whole is None:
         _run(first, checkpoint)
         return _trained(first.per_epoch * first.state.epoch, first.state, lesson)
@@ -64,7 +72,8 @@ def _refit(first: Loop, whole: Lesson, taken: int) -> Loop:
     settings, before = first.settings, first.state
     softer = replace(settings, epochs=math.ceil(settings.refit * taken), lr=settings.lr * REFIT_LR, patience=0)
     graded = replace(whole, validation=first.lesson.validation)
-    refit = Loop(first.encoder, graded, softer, first.crew, first.watch, Earlier(taken, first.per_epoch * taken))
+    earlier = Earlier(taken, first.per_epoch * taken)
+    refit = Loop(first.encoder, graded, softer, first.crew, first.watch, earlier, first.step_bytes)
     refit.state = State(
         embed(whole.tower),
         retention=before.retention,
@@ -74,6 +83,7 @@ def _refit(first: Loop, whole: Lesson, taken: int) -> Loop:
         best=refit.start,
         restarts=before.restarts,
         history=before.history,
+        at_once=before.at_once,
     )
     return refit
 

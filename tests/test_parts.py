@@ -1,0 +1,141 @@
+"""A step encoded in parts teaches what it teaches whole, within the memory there is."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.checkpoint import checkpoint
+
+from trainings import facts, trained
+from vdistill.distill import memory
+from vdistill.distill.adapter import attach
+from vdistill.distill.augment import crops
+from vdistill.distill.checkpoint import trained as parameters
+from vdistill.distill.memory import images_at_once, kept_bytes
+from vdistill.distill.parts import Encoder
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.towers import WholeTower
+from vdistill.encoder import DualEncoder
+
+IMAGES = 13
+
+
+class Noise:
+    """Images that are there already."""
+
+    def __init__(self, encoder):
+        rng = np.random.default_rng(0)
+        drawn = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(IMAGES)]
+        self._prepare, self._all = encoder.preprocessing, [encoder.preprocessing(one) for one in drawn]
+
+    def __len__(self):
+        return IMAGES
+
+    def batch(self, numbers):
+        return self._prepare.stack([self._all[number] for number in numbers])
+
+
+@pytest.fixture(params=["clip", "siglip", "siglip2", "vision_text"])
+def folder(request):
+    return str(request.getfixturevalue(f"{request.param}_folder"))
+
+
+def gradients(folder, at_once, precision="fp32", **settings):
+    """Of a loss that joins all images of a step."""
+    encoder = DualEncoder.load(folder, device="cpu", precision=precision)
+    attach(encoder, DistillSettings(rank=4, **settings))
+    for name, parameter in parameters(encoder.model).items():
+        if "lora_B" in name:  # zeros, behind which nothing else would learn
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(len(name)))
+    encoder.model.train()
+    torch.manual_seed(7)
+    drawn = crops(IMAGES, torch.Generator().manual_seed(1))
+    encoded = Encoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
+    similar = torch.log_softmax(20 * encoded.vectors @ encoded.vectors.T, dim=1)
+    (similar * torch.arange(IMAGES).float()).mean().backward()
+    encoded.finish()
+    return torch.cat([parameter.grad.flatten() for parameter in parameters(encoder.model).values()])
+
+
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.3}, {"dora": True}])
+def test_the_gradient_is_that_of_the_whole_step_whatever_the_parts(folder, settings):
+    whole = gradients(folder, IMAGES, **settings)
+    assert whole.norm() > 0
+    for at_once in (1, 5, 12):
+        torch.testing.assert_close(
+            gradients(folder, at_once, **settings), whole, rtol=0, atol=1e-5 * whole.norm().item()
+        )
+
+
+def test_dropout_drops_something_and_other_things_in_another_epoch(clip_folder, monkeypatch):
+    plain, dropped = gradients(str(clip_folder), 5), gradients(str(clip_folder), 5, dropout=0.3)
+    assert (plain - dropped).norm() > 0.05 * plain.norm()
+    seed = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda _: seed(8))
+    assert (gradients(str(clip_folder), 5, dropout=0.3) - dropped).norm() > 0.05 * plain.norm()
+
+
+def test_a_tower_with_chance_of_its_own_takes_the_same_one_twice(clip_folder, monkeypatch):
+    """What the backbone itself drops is the same when a part is encoded again: else gradient and loss disagree."""
+    whole = gradients(str(clip_folder), 5)
+    features, seen = WholeTower.features, []
+
+    def noisy(self, numbers, crops=None):
+        chance = torch.rand(3)
+        seen.append(chance)
+        return features(self, numbers, crops) * (1 + 0 * chance.sum())
+
+    monkeypatch.setattr(WholeTower, "features", noisy)
+    torch.testing.assert_close(gradients(str(clip_folder), 5), whole)
+    assert len(seen) == 6
+    assert torch.equal(torch.stack(seen[:3]), torch.stack(seen[3:]))
+
+
+def test_a_training_in_parts_is_the_training_it_would_be_and_says_so(home):
+    whole = trained(home, "--epochs", 2, "--refit", 0)
+    first = facts(home)["history"]
+    parts = trained(home, "--epochs", 2, "--refit", 0, "--step-memory", 0.002)
+    assert "of the 40 images of a step" in parts.err
+    assert "images of a step" not in whole.err
+    for one, other in zip(first, facts(home)["history"], strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+def test_what_a_pass_keeps_is_counted_once_however_often_it_is_saved():
+    weight, x = torch.ones(100, 100, requires_grad=True), torch.ones(7, 100)
+    assert kept_bytes(lambda: x @ weight) == 7 * 100 * 4
+    assert kept_bytes(lambda: (x @ weight) * (x @ weight).detach()) >= 2 * 7 * 100 * 4
+    whole = kept_bytes(lambda: (x @ weight).exp().exp().exp())
+    assert kept_bytes(lambda: checkpoint(lambda v: (v @ weight).exp().exp().exp(), x, use_reentrant=False)) < whole
+
+
+def test_as_many_images_at_once_as_fit():
+    weight = torch.ones(1000, 10, requires_grad=True)
+
+    def features(count):
+        return torch.ones(count, 1000) @ weight  # keeps 4,000 bytes an image
+
+    room = 4000 * memory.BEYOND
+    assert images_at_once(features, 128, 10.5 * room) == 10
+    assert images_at_once(features, 128, 1e9) == 128
+    assert images_at_once(features, 128, 10) == 1
+    assert images_at_once(features, 1, 10) == 1
+
+
+def test_a_control_group_limits_what_is_free(tmp_path):
+    group = tmp_path / "fs" / "a" / "b"
+    group.mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/a/b\n")
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("100\n")
+    (group.parent / "memory.max").write_text("1000\n")
+    (group.parent / "memory.current").write_text("700\n")
+    (group.parent / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert list(memory._control_groups(tmp_path / "cgroup", tmp_path / "fs")) == [450]
+    old = tmp_path / "fs" / "memory" / "docker"
+    old.mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("5:cpu:/docker\n4:memory:/docker\n")
+    (old / "memory.limit_in_bytes").write_text("5000\n")
+    (old / "memory.usage_in_bytes").write_text("6000\n")
+    assert list(memory._control_groups(tmp_path / "cgroup", tmp_path / "fs")) == [0]
+    assert memory.free_bytes(torch.device("cpu")) > 2**20
