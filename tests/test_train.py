@@ -260,7 +260,8 @@ def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
 
     monkeypatch.setitem(objective.LOSSES, "listwise", full)
     error, hint = errors(vdistill(*TRAIN, cwd=home))
-    assert "out of memory with 40 pictures" in error
+    assert "out of memory with 40 images" in error
+    assert "--step-memory 1" in hint
     assert "--batch-images 20" in hint
 
 
@@ -326,18 +327,37 @@ def test_killed_at_ten_moments_it_ends_in_the_same_weights(home, labelled):
     assert weights(home) == weights(plain)
 
 
-@pytest.mark.slow
-def test_two_processes_train_what_one_trains(home, uninterrupted):
+def trained_by_two(home, *more):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
               "--main_process_port", "0", "-m", "vdistill"]  # fmt: skip
-    done = subprocess.run([*launch, *map(str, TRAIN)], cwd=home, capture_output=True, text=True, timeout=300)
+    arguments = map(str, [*TRAIN, *more])
+    done = subprocess.run([*launch, *arguments], cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert [row["epoch"] for row in facts(home)["history"]] == [1, 2, 3, 4, 5]
-    one, two = (tensors(place) for place in (uninterrupted, home))
+
+
+def assert_alike(one, two):
     moved = sum(((one[name] - tensor) ** 2).sum() for name, tensor in two.items()) ** 0.5
     size = sum((tensor**2).sum() for tensor in one.values()) ** 0.5
     assert moved < 0.02 * size
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(home, uninterrupted):
+    trained_by_two(home)
+    assert [row["epoch"] for row in facts(home)["history"]] == [1, 2, 3, 4, 5]
+    assert_alike(tensors(uninterrupted), tensors(home))
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_cache_of_the_trunk_that_just_fits(home, tmp_path):
+    alone = shutil.copytree(home / ".vdistill", tmp_path / "alone" / ".vdistill").parent
+    upper = ["--train-layers", 1, "--epochs", 2]
+    trained(alone, *upper)
+    size = max(part.stat().st_size for part in (alone / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))
+    trained_by_two(home, *upper, "--trunk-cache", 1.05 * size / 1024**3)
+    assert len(list((home / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))) == 1, "of the training images, once"
+    assert_alike(tensors(alone), tensors(home))
 
 
 def tensors(home):

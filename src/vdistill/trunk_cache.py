@@ -41,8 +41,14 @@ class TrunkCache:
         self._folder = folder_of(root, trunk.key)
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
+        self._seen: set[Path] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Open what another process has added."""
         for path in sorted(self._folder.glob("*.safetensors")):
-            self._open(path)
+            if path not in self._seen:
+                self._open(path)
 
     def missing(self, sha256: Sequence[str]) -> list[int]:
         """Places of the pictures that are not kept yet."""
@@ -86,6 +92,7 @@ class TrunkCache:
             return self.trunk.features(states).cpu().numpy()
 
     def _open(self, path: Path) -> None:
+        self._seen.add(path)
         try:
             file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]  # mapped for as long as it lives
             keys = json.loads(file.metadata()["sha256"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -73,6 +74,10 @@ class Crew:
 
 ALONE = Crew()
 
+# The others wait while the first process fills the trunk's cache and takes the exam; torch's own half an hour is too
+# little for either on a large catalog.
+PATIENCE = timedelta(days=1)
+
 
 def join(device: str) -> tuple[Crew, str]:
     """The crew that `accelerate launch` (or torchrun) started, and this process's device; alone without one."""
@@ -81,7 +86,7 @@ def join(device: str) -> tuple[Crew, str]:
     from accelerate import PartialState
 
     cpu = device == "cpu" or torch.accelerator.current_accelerator() is None
-    state = PartialState(cpu=cpu)
+    state = PartialState(cpu=cpu, timeout=PATIENCE)
     return Crew(state.process_index, state.num_processes), "cpu" if cpu else str(state.device)
 
 

@@ -14,6 +14,7 @@ from vdistill.database import Database
 from vdistill.distill import calls as lessons
 from vdistill.distill import validation as validations
 from vdistill.distill.calls import Calls
+from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.objective import Lesson
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
@@ -35,17 +36,17 @@ class Trunked:
     cache: TrunkCache | None
     limit: float
 
-    def tower(self, items: Sequence[Item], hashes: Mapping[str, str]) -> Tower:
-        """The tower over these pictures."""
+    def tower(self, items: Sequence[Item], hashes: Mapping[str, str], crew: Crew = ALONE) -> Tower:
+        """The tower over these images; with a crew all processes must ask for it."""
         sha256 = [hashes[item.id] for item in items]
-        return tower_of(self.encoder, [item.path for item in items], sha256, self.cache, self.limit)
+        return tower_of(self.encoder, [item.path for item in items], sha256, self.cache, self.limit, crew)
 
 
-def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say) -> Lesson:
+def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say, crew: Crew = ALONE) -> Lesson:
     """What is taught, with validation as far as the settings ask for it and the judgments allow it."""
     calls, encoder, items = lessons.read(sources.judgments, settings.head), trunked.encoder, sources.items
     pictured = [items[key] for key in calls.items]
-    tower = trunked.tower(pictured, sources.hashes)
+    tower = trunked.tower(pictured, sources.hashes, crew)
     before = embed(tower)
     names = [item.title or "" for item in pictured]
     titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)

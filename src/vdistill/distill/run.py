@@ -11,7 +11,7 @@ from typing import Any
 from vdistill.database import Database
 from vdistill.distill import lesson, publish, verdict
 from vdistill.distill.adapter import attach
-from vdistill.distill.checkpoint import Checkpoint, training_key
+from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
 from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.lesson import Trunked
 from vdistill.distill.progress import Progress, Watch
@@ -57,7 +57,10 @@ class DistillReport:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The backbone, the machine to train it on, who trains with us, and how much the trunk may keep on disk."""
+    """The backbone, the machine to train it on, who trains with us, and how much the trunk may keep on disk.
+
+    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
+    """
 
     backbone: str
     device: str = "auto"
@@ -65,6 +68,7 @@ class Where:
     crew: Crew = ALONE
     trunk_bytes: float = 8 * GIB
     tracker: str | None = None
+    step_bytes: float | None = None
 
 
 def distill(
@@ -98,7 +102,7 @@ def distill(
         trunk = trunk_of(encoder, settings.train_layers)
         cache = TrunkCache(workspace.cache / FOLDER, trunk) if trunk else None
         trunked = Trunked(encoder, cache, where.trunk_bytes)
-        taught = lesson.lesson_of(sources, trunked, settings, say)
+        taught = lesson.lesson_of(sources, trunked, settings, say, where.crew)
         final = taught.everything or taught
         trainable = attach(encoder, settings)
         checkpoint = Checkpoint(
@@ -107,14 +111,14 @@ def distill(
                 asdict(settings),
                 fingerprint,
                 f"{encoder.precision} {taught.tower.crops} {DECODER}",
-                [asdict(one) for one in sources.judgments],
+                judgments_key(sources.judgments),
                 [sources.items[key].title for key in final.calls.items],
             ),
         )
         if fresh and leads:
             checkpoint.remove()
         where.crew.wait()
-        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log, say))
+        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log, say), where.step_bytes)
         exam = lesson.exam_of(database, sources, trunked, say) if leads else None
         before, after = exam.both() if exam else (None, None)
         against = verdict.objection(done, before, after)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdistill.distill.augment import Crops, moved
+from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.pictures import Pictures
 from vdistill.encoder import DualEncoder
 from vdistill.trunk_cache import TrunkCache
@@ -91,12 +92,27 @@ class PartTower:
 
 
 def tower_of(
-    encoder: DualEncoder, paths: Sequence[Path], sha256: Sequence[str], cache: TrunkCache | None, limit: float
+    encoder: DualEncoder,
+    paths: Sequence[Path],
+    sha256: Sequence[str],
+    cache: TrunkCache | None,
+    limit: float,
+    crew: Crew = ALONE,
 ) -> Tower:
-    """The tower over these pictures: on the cache where there is one and it has room, else from pixels."""
-    pictures = Pictures(paths, encoder.preprocessing)
-    if cache is None or not filled(cache, sha256, limit, lambda places: encoder.to_tensors(pictures.batch(places))):
-        return WholeTower(encoder, pictures)
+    """The tower over these images: on the cache where there is one and it has room, else from pixels.
+
+    The first process of the crew fills the cache and decides for all: two that fill it would see each other's files and
+    could think differently of the room that is left.
+    """
+    images = Pictures(paths, encoder.preprocessing)
+    if cache is None:
+        return WholeTower(encoder, images)
+    fits = crew.leads and filled(cache, sha256, limit, lambda places: encoder.to_tensors(images.batch(places)))
+    (agreed,) = crew.agreed([float(fits)])
+    if not agreed:
+        return WholeTower(encoder, images)
+    if not crew.leads:
+        cache.refresh()
     return UpperTower(encoder, cache, sha256)
 
 
