@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import sqlite3
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from safetensors.torch import load_file
 from shop import QUERIES, vdistill
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import loop
+from vdistill.distill import exam_size, loop
 from vdistill.distill.validation import Marks, Validation
-from vdistill.images import load
+from vdistill.images import decode, load
 from vdistill.splits import split_of
 
 BACKBONE = [0.3, 0.4, 0.5]
@@ -223,3 +224,39 @@ def write_scores_of(encoder, catalog, path):
         for query, found in zip(QUERIES, scores.argsort(axis=1).argsort(axis=1), strict=True):
             sign = 1 if split_of("query", query, 0.4) == "heldout" else -1
             rows.writerows([query, one.name, sign * rank] for one, rank in zip(paths, found.tolist(), strict=True))
+
+
+def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_training(home, monkeypatch):
+    opened = []
+    as_before = decode.Image.open
+
+    def noted(file, **more):
+        opened.append(Path(getattr(file, "name", "")).name)
+        return as_before(file, **more)
+
+    monkeypatch.setattr(decode.Image, "open", noted)
+    monkeypatch.setattr(exam_size, "MOST", 10)
+    held = judged_for_the_exam(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "epoch", interrupted)
+        trained(home, code=130)
+    assert opened
+    assert not held.intersection(opened), "the exam comes after what it examines"
+    done = trained(home)
+    assert f"of the {len(held)} held-out images examine the student" in done.err
+    assert 10 <= len(held.intersection(opened)) < len(held)
+    assert 0 <= done.json["heldout"]["student"]["literal_recall@10"] <= 1
+
+
+def judged_for_the_exam(home):
+    """The held-out images; all but two of the calls about them are forgotten."""
+    with Database.open(home / ".vdistill" / "vdistill.db") as database:
+        found = database.judgments("heldout")
+    with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as connection, connection:
+        few = "SELECT rowid FROM judgments WHERE split = 'heldout' LIMIT 2"
+        connection.execute(f"DELETE FROM judgments WHERE split = 'heldout' AND rowid NOT IN ({few})")
+    return {item for one in found for item in one.items}
+
+
+def interrupted(_):
+    raise KeyboardInterrupt

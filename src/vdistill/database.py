@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -191,7 +192,7 @@ class Database:
 
     def keyed_judgments(self, split: Split | None = None, teacher: str | None = None) -> list[tuple[str, Judgment]]:
         """The stored judgments with the keys of their questions, oldest first."""
-        rows = self._all(
+        rows = self._each(
             "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool, prompt, "
             "key "
             "FROM judgments WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid",
@@ -215,6 +216,11 @@ class Database:
     def _all(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with _translated(self.path):
             return self._connection.execute(sql, values).fetchall()
+
+    def _each(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        """Row by row, for tables too large to hold twice."""
+        with _translated(self.path):
+            yield from self._connection.execute(sql, values)
 
     def _run(self, sql: str, values: Sequence[Any]) -> None:
         with _translated(self.path):
@@ -256,8 +262,8 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
 def _judgment(row: Sequence[Any]) -> Judgment:
     return Judgment(
         query=row[0],
-        items=tuple(json.loads(row[1])),
-        sha256=tuple(json.loads(row[2])),
+        items=tuple(map(sys.intern, json.loads(row[1]))),  # each of them in very many judgments, in memory once
+        sha256=tuple(map(sys.intern, json.loads(row[2]))),
         ask=row[3],
         answer=_answer(row[4:8]),
         teacher=row[8],

@@ -133,6 +133,6 @@ def judgments_key(judgments: Iterable[Judgment]) -> str:
     """What a training hangs on of the judgments that it is made of, one by one: there may be very many."""
     digest = hashlib.sha256()
     for one in judgments:
-        said = (one.answer.probabilities, one.answer.order, one.teacher, one.pool)
+        said = (one.answer.probabilities, one.answer.order, one.teacher, one.prompt, one.pool)
         digest.update(repr((one.query, one.items, one.sha256, said)).encode())
     return digest.hexdigest()

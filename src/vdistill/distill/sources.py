@@ -10,6 +10,7 @@ from vdistill import catalog as catalogs
 from vdistill import near_duplicates
 from vdistill.catalog import Catalog
 from vdistill.database import Database
+from vdistill.distill.exam_size import bounded
 from vdistill.errors import VdistillError
 from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, from_judgments
@@ -70,15 +71,17 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
 def examiner(database: Database, sources: Sources, say: Say) -> HeldOut | None:
     """What the judge with most held-out judgments says of the held-out images; None where nothing was judged."""
     held = [item for item in sources.catalog.items if sources.sides.split.get(item.id) == "heldout"]
-    sketched = near_duplicates.sketches([item for item in held if item.id in sources.hashes])
-    for note in near_duplicates.notes(sources.sketched | sketched, sources.sides.split):
-        say(note)
-    hashes = {key: sources.hashes[key] for key in sketched}
+    there = [item for item in held if item.id in sources.hashes]
+    hashes = {item.id: sources.hashes[item.id] for item in there}
     admitted = admissible(database.judgments("heldout"), hashes, sources.known)
-    for note in admitted.notes:
+    some, judgments = bounded(there, admitted.judgments)
+    if len(some) < len(there):
+        say(f"{len(some):,} of the {len(there):,} held-out images examine the student; `vdistill bench` takes all")
+    sketched = near_duplicates.sketches(some)
+    for note in (*near_duplicates.notes(sources.sketched | sketched, sources.sides.split), *admitted.notes):
         say(note)
     try:
-        return from_judgments(admitted.judgments, [item for item in held if item.id in sketched])
+        return from_judgments(judgments, [item for item in some if item.id in sketched])
     except VdistillError as error:  # training needs no exam
         say(f"{error.message}: the student's figures stay unknown")
         return None

@@ -1,0 +1,133 @@
+"""How long a training of a large catalog takes to begin, and what it holds in memory by then.
+
+    python tests/benchmarks/distill_scale.py --items 100000 --calls 40000
+
+A catalog of so many files (8 × 8 pixels, each with bytes of its own) with titles, a tenth held out; calls of eight
+images by soft answers, a tenth of them held out, stored as `label` stores them: each training query has five calls in
+pools of 64 images, and the calls of training together show `--shown` images. The model is a CLIP with one block of
+width 16, so that what is measured is all but its forward passes, whose number is that of the images shown. The clock
+runs from the command to its first step, memory is counted beyond what the process had with the model loaded. The first
+run reads all files once for their hashes, the second one has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vdistill.database import Database
+from vdistill.images import file_sha256
+from vdistill.records import Answer, Judgment, Query
+from vdistill.splits import split_of
+from vdistill.workspace import create
+
+HOLDOUT, SHOWN, POOL = 0.1, 8, 64
+
+CHILD = """
+import resource, sys, time
+from pathlib import Path
+began = time.monotonic()
+from vdistill.distill import loop
+from vdistill.distill.run import Where, distill
+from vdistill.distill.settings import DistillSettings
+from vdistill.encoder import DualEncoder
+from vdistill.workspace import at
+
+def status(name):
+    return next(int(line.split()[1]) / 1024**2 for line in open("/proc/self/status") if line.startswith(name))
+
+DualEncoder.load(sys.argv[2], device="cpu", precision="fp32")
+loaded = status("VmRSS")
+
+def first(self):
+    print(f"{time.monotonic() - began:.1f} s to the first epoch, {status('VmHWM') - loaded:.2f} GiB beyond the model, "
+          f"{len(self.lesson.tower):,} images and {len(self.lesson.calls.query):,} calls train", flush=True)
+    raise SystemExit
+
+loop.Loop.epoch = first
+distill(at(Path(sys.argv[1])), Where(sys.argv[2], "cpu", "fp32"), DistillSettings(rank=4, epochs=1), fresh=True,
+        say=lambda text: print(text, flush=True), advance=lambda _: None)
+"""
+
+
+def write_catalog(folder: Path, count: int) -> list[str]:
+    """Files that are all different, in folders of a thousand."""
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(content, "PNG")
+    names = [f"{number // 1000:04}/{number:07}.png" for number in range(count)]
+    for number, name in enumerate(names):
+        path = folder / name
+        if number % 1000 == 0:
+            path.parent.mkdir(parents=True)
+        path.write_bytes(content.getvalue() + number.to_bytes(4, "big"))
+    rows = (json.dumps({"file_name": name, "title": f"thing {number}"}) for number, name in enumerate(names))
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return names
+
+
+def judge(database: Database, catalog: Path, names: list[str], calls: int, shown: int) -> None:
+    rng = np.random.default_rng(0)
+    sides = {side: [name for name in names if split_of("item", name, HOLDOUT) == side] for side in ("train", "heldout")}
+    sides["train"] = [sides["train"][number] for number in rng.permutation(len(sides["train"]))[:shown]]
+    queries = [f"query {number}" for number in range(max(calls // 5, 100))]
+    of_side = {side: [text for text in queries if split_of("query", text, HOLDOUT) == side] for side in sides}
+    database.add_queries(Query(text, text, side) for side, texts in of_side.items() for text in texts)
+    hashes: dict[str, str] = {}
+    rows: list[tuple[str, str, Judgment]] = []
+    for number in range(calls):
+        side = "heldout" if number % 10 == 0 else "train"
+        pools = -(-len(sides[side]) // POOL)
+        pool = int(rng.integers(pools))
+        members = sides[side][pool * POOL : (pool + 1) * POOL]
+        items = tuple(members[place] for place in rng.permutation(len(members))[:SHOWN])
+        for item in items:
+            hashes[item] = hashes.get(item) or file_sha256(catalog / item)
+        answer = Answer(probabilities=tuple(rng.dirichlet(np.ones(len(items))).tolist()))
+        query = of_side[side][int(rng.integers(len(of_side[side])))]
+        one = Judgment(query, items, tuple(hashes[item] for item in items), "best", answer, "simulated", side, pool)
+        rows.append((f"key {number}", "1", one))
+    database.add_judgments(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--calls", type=int, default=40_000)
+    parser.add_argument("--shown", type=int, default=10_000)
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import models
+
+    models.TOWER.update(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)
+    models.VISION.update(models.TOWER)
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        model = models.clip(home / "clip")
+        names = write_catalog(home / "catalog", arguments.items)
+        workspace = create(home / ".vdistill")
+        with Database.open(workspace.database) as database:
+            for setting, value in {
+                "catalog": str(home / "catalog"),
+                "holdout": HOLDOUT,
+                "backbone": str(model),
+            }.items():
+                database.remember(setting, value)
+            judge(database, home / "catalog", names, arguments.calls, arguments.shown)
+        print(f"{arguments.items:,} items, {arguments.calls:,} calls", flush=True)
+        for _ in range(2):
+            began = time.monotonic()
+            subprocess.run([sys.executable, "-c", CHILD, str(workspace.root), str(model)], check=True)
+            print(f"{time.monotonic() - began:.1f} s in all", flush=True)
+
+
+if __name__ == "__main__":
+    main()
