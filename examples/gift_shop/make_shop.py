@@ -1,4 +1,7 @@
-"""Make the gift shop: pictures, metadata, persona queries, simulated shoppers, qrels. Same seed, same shop."""
+"""Make a shop: pictures, metadata, persona queries, simulated shoppers, qrels. Same seed, same shop.
+
+`--shop hobbies` makes the other one: other products, persons and words, that no setting was chosen by.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +17,40 @@ from shop.descriptions import describe
 from shop.personas import PersonaQuery, persona_queries
 from shop.render import Product, picture, products
 from shop.shoppers import grade, matches, scores
+from shop.stocks import Stock
+from shop.stocks.gifts import GIFTS
+from shop.stocks.hobbies import HOBBIES
 
 VERSION = "1"
 SIDES = (96, 224)
+STOCKS = {"gifts": GIFTS, "hobbies": HOBBIES}
+HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
     """Make the shop where it is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--shop", choices=STOCKS, default="gifts")
+    parser.add_argument("--out", type=Path, help="default: this folder, or hobby_shop/ in it")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    stamp = options.out / "catalog" / ".made"
-    wanted = f"{VERSION} seed {options.seed}"
+    out = options.out or (HERE if options.shop == "gifts" else HERE / "hobby_shop")
+    stamp = out / "catalog" / ".made"
+    wanted = f"{VERSION} {options.shop} seed {options.seed}"
     if stamp.is_file() and stamp.read_text() == wanted:
-        print(f"the shop is there already: {options.out}")
+        print(f"the shop is there already: {out}")
         return
-    make(options.out, options.seed)
+    make(STOCKS[options.shop], out, options.seed)
     stamp.write_text(wanted)
 
 
-def make(out: Path, seed: int) -> None:
+def make(stock: Stock, out: Path, seed: int) -> None:
     """Write catalog/, queries.jsonl, shoppers.parquet and qrels.txt into `out`."""
-    goods = products()
+    goods = products(stock.kinds)
     rng = np.random.default_rng([seed, 1])
     order = rng.permutation(len(goods))  # file names in no telling order
     goods = [goods[i] for i in order]
-    prices = [price_of(product, rng) for product in goods]
+    prices = [price_of(stock, product, rng) for product in goods]
     names = [f"images/{number:04}.jpg" for number in range(1, len(goods) + 1)]
     (out / "catalog" / "images").mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
@@ -54,14 +64,14 @@ def make(out: Path, seed: int) -> None:
             "file_name": name,
             "title": product.title,
             "price": price,
-            **describe(product, np.random.default_rng([seed, 3, i])),
+            **describe(stock, product, np.random.default_rng([seed, 3, i])),
         }
         for i, (name, product, price) in enumerate(zip(names, goods, prices, strict=True))
     ]
     _write_lines(out / "catalog" / "metadata.jsonl", [json.dumps(row, ensure_ascii=False) for row in rows])
-    queries = persona_queries(seed)
+    queries = persona_queries(stock, seed)
     _write_queries(out / "queries.jsonl", queries)
-    _write_judges(out, seed, queries, goods, prices, names)
+    _write_judges(stock, out, seed, queries, goods, prices, names)
     print(f"{len(goods)} products, {len(queries)} persona queries, simulated shoppers and qrels in {out}")
 
 
@@ -76,7 +86,13 @@ def _write_queries(path: Path, queries: list[PersonaQuery]) -> None:
 
 
 def _write_judges(
-    out: Path, seed: int, queries: list[PersonaQuery], goods: list[Product], prices: list[float], names: list[str]
+    stock: Stock,
+    out: Path,
+    seed: int,
+    queries: list[PersonaQuery],
+    goods: list[Product],
+    prices: list[float],
+    names: list[str],
 ) -> None:
     """The simulated shoppers' table, and the qrels, both from the hidden attributes."""
     import pyarrow as pa
@@ -84,7 +100,7 @@ def _write_judges(
 
     tables, qrels = [], []
     for number, query in enumerate(queries):
-        fits = matches(query, goods, prices)
+        fits = matches(stock, query, goods, prices)
         said = scores(fits, np.random.default_rng([seed, 4, number]))
         tables.append(pa.table({"query": [query.text] * len(names), "item": names, "score": said.astype(np.float32)}))
         grades = [grade(float(fit)) for fit in fits]

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import numpy as np
 
-from shop import phrases_heldout, phrases_train
-from shop.attributes import INTERESTS, Wish
+from shop.attributes import Wish
+from shop.stocks import Stock
 
 TRAIN, HELDOUT = 252, 70
 
@@ -26,14 +26,14 @@ class PersonaQuery:
     wish: Wish
 
 
-def persona_queries(seed: int) -> list[PersonaQuery]:
+def persona_queries(stock: Stock, seed: int) -> list[PersonaQuery]:
     """All queries, training ones first."""
     found: list[PersonaQuery] = []
-    for split, words, count in (("train", phrases_train, TRAIN), ("heldout", phrases_heldout, HELDOUT)):
+    for split, words, count in (("train", stock.train, TRAIN), ("heldout", stock.heldout, HELDOUT)):
         rng = np.random.default_rng([seed, len(split)])
         texts: set[str] = set()
         while len(texts) < count:
-            interest = INTERESTS[len(texts) % len(INTERESTS)]
+            interest = stock.interests[len(texts) % len(stock.interests)]
             text, persona, wish = _query(words, interest, rng)
             if text not in texts:
                 texts.add(text)

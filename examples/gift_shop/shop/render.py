@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +44,9 @@ class Product:
         return f"{self.colour} {self.finish} {self.kind}"
 
 
-def products() -> list[Product]:
+def products(kinds: Iterable[str]) -> list[Product]:
     """Every kind in every colour and finish, in a fixed order."""
-    return [Product(kind, colour, finish) for kind in DRAWINGS for colour in COLOURS for finish in FINISHES]
+    return [Product(kind, colour, finish) for kind in kinds for colour in COLOURS for finish in FINISHES]
 
 
 def picture(product: Product, rng: np.random.Generator, sides: tuple[int, int]) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shop.canvas import Pen
-from shop.kinds import garden, home, kitchen, music, outdoors, play
+from shop.kinds import garden, home, kitchen, music, outdoors, pastime, play, sport, wardrobe
 
 Drawing = Callable[[Pen], None]
 
@@ -46,4 +46,31 @@ DRAWINGS: dict[str, Drawing] = {
     "toy train": play.toy_train,
     "paint palette": play.paint_palette,
     "ball of yarn": play.ball_of_yarn,
+    "bicycle": sport.bicycle,
+    "bicycle helmet": sport.bicycle_helmet,
+    "beach ball": sport.beach_ball,
+    "diving mask": sport.diving_mask,
+    "tennis racket": sport.tennis_racket,
+    "ice skate": sport.ice_skate,
+    "sledge": sport.sledge,
+    "model sailing boat": sport.sailing_boat,
+    "fishing rod": sport.fishing_rod,
+    "rolling pin": pastime.rolling_pin,
+    "cake stand": pastime.cake_stand,
+    "telescope": pastime.telescope,
+    "globe": pastime.globe,
+    "hammer": pastime.hammer,
+    "toolbox": pastime.toolbox,
+    "pair of dice": pastime.dice,
+    "chess pawn": pastime.chess_pawn,
+    "sewing machine": pastime.sewing_machine,
+    "spool of thread": pastime.spool_of_thread,
+    "wine glass": pastime.wine_glass,
+    "typewriter": pastime.typewriter,
+    "fountain pen": pastime.fountain_pen,
+    "handbag": wardrobe.handbag,
+    "umbrella": wardrobe.umbrella,
+    "perfume bottle": wardrobe.perfume_bottle,
+    "alarm clock": wardrobe.alarm_clock,
+    "bow tie": wardrobe.bow_tie,
 }
