@@ -1,5 +1,5 @@
 #!/bin/sh
-# The gift shop from nothing: draw it, train its small CLIP, let the simulated shoppers judge, distill, compare, search.
+# The gift shop from nothing: draw it, put its small CLIP together, let the simulated shoppers judge, distill, compare, search.
 # Run by `make demo`, or by hand where vdistill[demo] is installed.
 set -eu
 cd "$(dirname "$0")"
@@ -8,7 +8,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "drawing the shop: products, queries, simulated shoppers"
 python make_shop.py
-step "training its backbone: a small CLIP that knows literal titles only"
+step "putting its backbone together: a small CLIP that knows literal titles only"
 python make_backbone.py
 step "vdistill label      (the teacher is a table of simulated shoppers)"
 vdistill label
