@@ -1,6 +1,7 @@
 """Judgments are precious: committed as they come, never changed, and safe from damage and upgrades."""
 
 import contextlib
+import dataclasses
 import sqlite3
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from vdistill import database
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.records import Answer, Judgment, Query, Question
+from vdistill.records import Answer, Judgment, Query
 
 
 def judgment(query="q", items=("a", "b"), probabilities=(0.75, 0.25), **more):
@@ -39,9 +40,12 @@ def test_the_first_answer_to_a_question_stays(tmp_path):
         assert db.answers(["k"])["k"].probabilities == (0.75, 0.25)
 
 
-def test_a_failure_is_no_judgment(tmp_path):
+def test_a_row_that_breaks_the_schema_is_an_error_and_nothing_of_its_batch_is_lost_silently(tmp_path):
+    unbilled = dataclasses.replace(judgment(), answer=Answer(probabilities=(0.5, 0.5), tokens=None))
     with Database.open(tmp_path / "v.db") as db:
-        db.add_failure("k", "t", Question("q", ()), "nonsense")
+        with pytest.raises(VdistillError, match="NOT NULL") as caught:
+            db.add_judgments([("k1", "p", judgment()), ("k2", "p", unbilled)])
+        assert "damaged" not in caught.value.message
         assert db.judgment_count() == 0
 
 

@@ -159,11 +159,14 @@ class Database:
 
     # Judgments
     def add_judgments(self, rows: Sequence[tuple[str, str, Judgment]]) -> None:
-        """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is."""
+        """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
+
+        Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
+        """
         now = time.time()
         with self._transaction():
             self._connection.executemany(
-                "INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
 
@@ -343,6 +346,11 @@ def _translated(path: Path) -> Iterator[None]:
         raise VdistillError(
             f"cannot use {path}: {error}",
             hint="check the permissions and the free space; judgments already stored are intact",
+        ) from error
+    except sqlite3.IntegrityError as error:
+        raise VdistillError(
+            f"cannot store this in {path}: {error}",
+            hint="nothing of it was stored, and what was stored before is intact; please report how it came to this",
         ) from error
     except sqlite3.DatabaseError as error:
         raise VdistillError(
