@@ -1,6 +1,8 @@
 """A chat completions server on loopback that can be told to misbehave."""
 
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -86,3 +88,10 @@ class ChatServer:
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
+
+
+def interrupt_after(server, calls):
+    """Press Ctrl-C in this process once the server got so many calls."""
+    while server.calls < calls:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)

@@ -9,6 +9,7 @@ from vdistill.cli import console
 from vdistill.database import Database
 from vdistill.errors import TeacherError
 from vdistill.label.asking import FAILURES_IN_A_ROW, Asked, Asker
+from vdistill.label.purse import Purse
 from vdistill.label.teacher import Price, Teacher
 from vdistill.records import Answer, Failure, Question, ShownImage
 
@@ -53,7 +54,7 @@ def database(tmp_path):
 
 
 def asker(teacher, database, budget=10_000, max_cost=None):
-    return Asker(teacher, database, budget, max_cost, 4, lambda tally: None)
+    return Asker(teacher, database, Purse(budget, max_cost), 4, lambda tally: None)
 
 
 def test_the_oracle_is_a_teacher():
@@ -90,8 +91,9 @@ def test_the_budget_is_a_hard_cap(database):
     assert len(teacher.asked) == database.judgment_count() == 7
 
 
-def test_the_money_is_a_hard_cap(database):
-    capped = asker(Oracle(cost=0.25), database, max_cost=1.1)
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_the_money_is_a_hard_cap_to_the_last_call(database, batch):
+    capped = asker(Oracle(batch, cost=0.25), database, max_cost=1.1)
     capped.ask(questions(20))
     assert capped.tally.calls == 4
     assert capped.tally.cost_usd == pytest.approx(1.0)
@@ -132,7 +134,7 @@ def test_the_pace_is_that_of_the_last_answers_without_pauses(database, monkeypat
     monkeypatch.setattr("vdistill.database.time.time", lambda: next(clock))
     assert database.pace("oracle") is None
     for number in range(5):
-        Asker(Oracle(concurrency=1), database, 1, None, 1, lambda tally: None).ask(questions(number + 1)[number:])
+        Asker(Oracle(concurrency=1), database, Purse(1), 1, lambda tally: None).ask(questions(number + 1)[number:])
     assert database.pace("oracle") == pytest.approx((2 + 2 + 3) / 3)
     assert database.pace("another") is None
 

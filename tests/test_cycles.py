@@ -1,8 +1,12 @@
 """`distill --cycles`: teacher and student in turns, within one budget."""
 
 import json
+import threading
 
-from shop import errors, vdistill, write_scores
+import pytest
+
+from chat_server import ChatServer, completion, interrupt_after
+from shop import QUERIES, errors, vdistill, write_scores
 
 
 def prepared(tmp_path, catalog, backbone):
@@ -38,6 +42,41 @@ def test_the_second_cycle_is_guided_by_the_first_student(tmp_path, catalog, clip
     done = vdistill("distill", "--cycles", 2, "--budget", 60, "--epochs", 1, "--rank", 2, cwd=tmp_path)
     assert done.code == 0, done.err
     assert guided == [True]
+
+
+@pytest.mark.parametrize("after", [pytest.param(20, marks=pytest.mark.slow), 70])
+def test_interrupted_cycles_go_on_within_one_budget_and_finished_ones_ask_nothing(
+    tmp_path, catalog, clip_folder, after
+):
+    (tmp_path / "queries.txt").write_text("\n".join(QUERIES))
+    command = ["distill", "--cycles", 2, "--budget", 120, "--epochs", 1, "--rank", 2, "--backbone", clip_folder,
+               "--json"]  # fmt: skip
+    answers = [
+        completion(logprobs={letter: -0.3 - 0.7 * ((number * 7 + at * 5) % 4) for at, letter in enumerate("ABCD")})
+        for number in range(200)
+    ]
+    with ChatServer(*answers, delay=0.005) as server:
+        (tmp_path / "vdistill.toml").write_text(
+            '[label]\ncatalog = "catalog"\nqueries = "queries.txt"\nteacher = "vlm"\nimages-per-call = "4"\n'
+            f'holdout = 0.4\nendpoint = "{server.url}"\n'
+        )
+        watcher = threading.Thread(target=interrupt_after, args=(server, after))
+        watcher.start()
+        stopped = vdistill(*command, cwd=tmp_path)
+        watcher.join()
+        assert stopped.code == 130, stopped.err
+        done = vdistill(*command, cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert ("going on with cycle 2" in done.err) == (after > 60)
+        assert [turn["cycle"] for turn in done.json["cycles"]] == [1, 2]
+        assert 70 < server.calls <= 120
+        assert server.repeated == 0
+        before = server.calls
+        again = vdistill(*command, cwd=tmp_path)
+        assert "finished already" in again.err
+        assert again.json["cycles"] == done.json["cycles"]
+        assert again.json["heldout"] == done.json["heldout"]
+        assert server.calls == before
 
 
 def test_a_teacher_without_cycles_is_wrong_usage(tmp_path, catalog, clip_folder):

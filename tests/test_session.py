@@ -44,10 +44,11 @@ def test_label_prints_the_keys_of_the_contract(finished):
     assert (report["queries"], report["items"], report["failed"], report["reused"]) == (24, 24, 0, 0)
 
 
-def test_a_second_label_asks_nothing_again(finished):
+def test_the_same_label_after_distill_asks_nothing_again(finished):
     home, done = finished
+    assert (home / ".vdistill" / "student").is_dir()
     again = vdistill("label", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--images-per-call", 4,
-                     "--holdout", 0.4, "--guide", "none", "--json", cwd=home)  # fmt: skip
+                     "--holdout", 0.4, "--json", cwd=home)  # fmt: skip
     assert again.json["calls"] == 0
     assert again.json["reused"] == done["label"].json["judgments"]
 

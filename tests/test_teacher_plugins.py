@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from chat_server import ChatServer, completion
-from shop import QUERIES, vdistill
+from shop import QUERIES, errors, vdistill
+from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions
@@ -78,6 +79,75 @@ def test_a_plug_in_that_fails_is_named(install):
     install("late_teacher", "def opened(option):\n    return 1 / 0\n", "late = late_teacher:opened")
     with pytest.raises(VdistillError, match=r"'late' \(late_teacher:opened\) failed: ZeroDivisionError"):
         open_teacher("late", TeacherOptions(), [], print)
+
+
+ODD = """
+from vdistill.label.teacher import Price
+from vdistill.records import Answer, Failure
+
+class Teacher:
+    name, prompt, batch_size, concurrency, looks = "odd", "1", 4, 1, False
+    def __init__(self, option): pass
+    def price(self, question): return Price()
+    def close(self): pass
+    def ask(self, questions):
+        good = [Answer((0.7, 0.1, 0.1, 0.1)) for _ in questions]
+        return SAID
+"""
+
+
+@pytest.mark.parametrize(("said", "reason"), [
+    ("[Answer((0.5, 0.5)), *good[1:]]", "2 probabilities for 4 images"),
+    ("[Answer((0.5, 0.5, 0.5, 0.5)), *good[1:]]", "sum to 1"),
+    ("[Answer((float('nan'), 0.5, 0.5, 0.0)), *good[1:]]", "finite"),
+    ("[Answer((1.5, -0.5, 0.0, 0.0)), *good[1:]]", "not negative"),
+    ("[Answer(order=(0, 1, 2, 3)), *good[1:]]", "probabilities were asked for"),
+    ("[Answer((0.7, 0.1, 0.1, 0.1), (0, 1, 2, 3)), *good[1:]]", "exactly one"),
+    ("[Answer(), *good[1:]]", "exactly one"),
+    ("[Answer((0.7, 0.1, 0.1, 0.1), tokens=None), *good[1:]]", "tokens must be a number"),
+    ("[Answer((0.7, 0.1, 0.1, 0.1), cost_usd=float('inf')), *good[1:]]", "cost_usd must be a number"),
+    ("[Answer(('a', 'b', 'c', 'd')), *good[1:]]", "not a valid answer"),
+    ("['B', *good[1:]]", "gave str"),
+    ("[None, *good[1:]]", "gave NoneType"),
+    ("good[1:]", "answers to"),
+    ("None", "NoneType to"),
+])  # fmt: skip
+def test_an_answer_that_is_none_is_a_failure_with_its_reason_and_the_others_are_kept(
+    install, tmp_path, catalog, said, reason
+):
+    install("odd_teacher", ODD.replace("SAID", said), "odd = odd_teacher:Teacher")
+    (tmp_path / "queries.txt").write_text("\n".join(QUERIES[:5]))
+    done = vdistill("label", "catalog", "--teacher", "odd", "--queries", "queries.txt", "--budget", 40,
+                    "--images-per-call", 4, "--holdout", 0.4, "--json", cwd=tmp_path)  # fmt: skip
+    with Database.open(tmp_path / ".vdistill" / "vdistill.db") as database:
+        kept = database.judgment_count()
+        failures = [row[0] for row in database._all("SELECT reason FROM failures", ())]
+    assert failures
+    assert all(reason in failure for failure in failures)
+    if said.startswith("["):
+        assert done.code == 0, done.err
+        assert (done.json["judgments"], done.json["failed"]) == (kept, len(failures))
+        assert kept == 3 * len(failures) or kept > len(failures)
+    else:
+        assert kept == 0, "which answer is whose cannot be told"
+
+
+def test_numbers_of_numpy_are_answers_too(install, tmp_path, catalog):
+    said = "[Answer(np.float32([0.7, 0.1, 0.1, 0.1]), tokens=np.int64(5)) for _ in questions]"
+    install("odd_teacher", "import numpy as np\n" + ODD.replace("SAID", said), "odd = odd_teacher:Teacher")
+    done = vdistill("label", "catalog", "--teacher", "odd", "--budget", 40, "--images-per-call", 4, "--json",
+                    cwd=tmp_path)  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["failed"] == 0
+    assert done.json["tokens"] == 5 * done.json["judgments"] > 0
+
+
+def test_a_plug_in_whose_code_fails_stops_the_run_in_a_line_that_names_it(install, tmp_path, catalog):
+    install("odd_teacher", ODD.replace("SAID", "1 / 0"), "odd = odd_teacher:Teacher")
+    done = vdistill("label", "catalog", "--teacher", "odd", "--budget", 40, "--images-per-call", 4, cwd=tmp_path)
+    error, hint = errors(done)
+    assert "the teacher odd failed: ZeroDivisionError" in error
+    assert "kept" in hint
 
 
 def test_labelling_over_http_asks_nothing_twice_and_keeps_no_key(catalog, tmp_path):

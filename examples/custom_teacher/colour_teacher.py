@@ -30,7 +30,7 @@ class ColourTeacher:
         return [self._answer(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """Tokens and dollars, for `--dry-run` and `--max-cost`."""
+        """Tokens and dollars, for `--dry-run` and `--max-cost`; usd=None where the price is not known."""
         return Price()
 
     def close(self) -> None:

@@ -74,9 +74,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A call without a readable answer. Recorded, never turned into a preference."""
+    """A call without a readable answer. Recorded, never turned into a preference.
+
+    tokens, cost_usd: what the call cost all the same, where the server answered something else.
+    """
 
     reason: str
+    tokens: int = 0
+    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

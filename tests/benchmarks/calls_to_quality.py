@@ -35,8 +35,10 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, evaluate_mean
-from vdistill.label.prepare import LabelSettings, prepare, sides_of
+from vdistill.label.prepare import prepare, sides_of
+from vdistill.label.purse import Purse
 from vdistill.label.run import label
+from vdistill.label.stage import LabelSettings
 from vdistill.label.teachers.table import TableTeacher
 from vdistill.metrics import Floats
 from vdistill.qrels import from_qrels, read_qrels
@@ -92,7 +94,6 @@ def student_of(
             backbone=str(shop / "backbone"),
             schedule="adaptive" if schedule in ("cycles", "ranked") else schedule,  # type: ignore[arg-type]
             ask="rank" if schedule == "ranked" else "best",
-            guide="none",
             seed=seed,
         )
         asked = 0
@@ -127,7 +128,7 @@ def _label(workspace: Workspace, settings: LabelSettings, shop: Path, *, hard: b
         return Shoppers(shop / "shoppers.parquet", hard=hard)
 
     stage, teacher = prepare(settings, workspace, opened, lambda _: None)
-    return label(workspace, stage, teacher, lambda _: None, lambda *_: None).calls
+    return label(workspace, stage, teacher, Purse(settings.budget), lambda _: None, lambda *_: None).calls
 
 
 def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> None:

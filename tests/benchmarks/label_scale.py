@@ -13,6 +13,7 @@ import numpy as np
 from vdistill import preferences
 from vdistill.database import Database
 from vdistill.label.asking import Asked, Asker
+from vdistill.label.purse import Purse
 from vdistill.label.schedules import Narrowing, Plan
 from vdistill.label.teacher import Price
 from vdistill.records import Answer, Judgment, Question, ShownImage
@@ -70,7 +71,7 @@ def resume_speed() -> None:
     with tempfile.TemporaryDirectory() as name, Database.open(Path(name) / "vdistill.db") as database:
         queries = [f"q{number}" for number in range(2500)]
         shown = {f"{i:03}.jpg": ShownImage(f"{i:03}.jpg", Path("x"), f"{i:064}") for i in range(ITEMS)}
-        asker = Asker(Silent(), database, 10**9, None, 1, lambda _: None)
+        asker = Asker(Silent(), database, Purse(), 1, lambda _: None)
         rng = np.random.default_rng(0)
         plan = Plan(CALLS, IMAGES, 64, 0)
         from vdistill.label.schedules import training

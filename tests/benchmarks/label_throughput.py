@@ -18,6 +18,7 @@ from slow_chat_server import DELAY
 from vdistill.database import Database
 from vdistill.images import file_sha256
 from vdistill.label.asking import Asked, Asker
+from vdistill.label.purse import Purse
 from vdistill.label.teachers.openai_api import OpenAITeacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Question, ShownImage
@@ -55,7 +56,7 @@ def main() -> None:
             ]
             teacher = OpenAITeacher("model", TeacherOptions(endpoint=url, concurrency=AT_ONCE), say=print)
             with Database.open(Path(name) / f"{run}.db") as database:
-                asker = Asker(teacher, database, CALLS, None, AT_ONCE, lambda _: None)
+                asker = Asker(teacher, database, Purse(CALLS), AT_ONCE, lambda _: None)
                 started = time.monotonic()
                 asker.ask(asked)
                 rates.append(CALLS / (time.monotonic() - started))

@@ -94,7 +94,7 @@ def _run(arguments: list[str] | None) -> int:
 def main(arguments: list[str]) -> int:
     """The command itself, with the defaults of `vdistill.toml`; what goes wrong is raised."""
     group = typer.main.get_command(app)
-    code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=_defaults(group))
+    code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=defaults())
     return code if isinstance(code, int) else DONE
 
 
@@ -105,11 +105,12 @@ def _usage(error: TyperException) -> int:
     return int(getattr(error, "exit_code", 2))
 
 
-def _defaults(group: Any) -> dict[str, Any]:
+def defaults() -> dict[str, Any]:
     """What `vdistill.toml` says, by command and parameter."""
     path = config.find(Path.cwd())
     if path is None:
         return {}
+    group: Any = typer.main.get_command(app)
     names = {
         command: {flag_name(parameter.opts, parameter.name): parameter.name for parameter in found.params}
         for command, found in group.commands.items()

@@ -1,21 +1,36 @@
 """`vdistill distill --cycles N`: label and distill in turns, each student guiding what the teacher sees next."""
 
-import contextlib
-import io
+import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vdistill.cli import console
-from vdistill.cli.session import Session
+from vdistill.cli.label import Guide, LabelOptions, resolved
+from vdistill.cli.session import Session, remember, remembered
 from vdistill.workspace import Workspace, writing
 
 if TYPE_CHECKING:
     from vdistill.distill.run import DistillReport
 
-FILE = "cycles.jsonl"
+FILE, SETTING = "cycles.jsonl", "cycles"
+
+
+@dataclass
+class Turns:
+    """How far some cycles have come, as the workspace remembers it.
+
+    key: what they were asked to do.  total: teacher calls of all of them.  done: the figures of each finished turn.
+    labelled: what `label` did in the turn under way.  report: of the last training.
+    """
+
+    key: str
+    total: int
+    done: list[dict[str, Any]] = field(default_factory=list)
+    labelled: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -26,43 +41,71 @@ class Cycles:
     teacher: str | None
     endpoint: str | None
     budget: int | None
+    training: Mapping[str, Any]  # the settings of `distill`
 
     def run(
-        self, session: Session, distill: Callable[[], "DistillReport"]
+        self, session: Session, distill: Callable[[], "DistillReport"], *, fresh: bool
     ) -> tuple["DistillReport", list[dict[str, Any]]]:
-        """The last training's report, and the figures of each turn, which are also kept in the workspace."""
-        total = self.budget or int(self._label(session, "--dry-run")["calls"])
-        session.say(f"{self.count} cycles, {total:,} teacher calls in all")
-        workspace, found = session.create(), []
-        for number in range(self.count):
-            share = total * (number + 1) // self.count - total * number // self.count
-            session.say(f"cycle {number + 1} of {self.count}: up to {share:,} calls")
-            labelled = self._label(session, "--budget", str(max(share, 1)))
+        """The last training's report, and the figures of each turn, which are also kept in the workspace.
+
+        What an interrupted run has finished is not done again, nor are finished cycles without `fresh`.
+        """
+        from vdistill.distill.run import DistillReport
+
+        workspace, options = session.create(), self._options(session)
+        turns = self._taken_up(session, workspace, options, fresh=fresh)
+        for number in range(len(turns.done), self.count):
+            if turns.labelled is None:
+                turns.labelled = self._label(session, options, number, turns.total)
+                remember(workspace, SETTING, asdict(turns))
             report = distill()
             facts = {
                 "cycle": number + 1,
-                "teacher": labelled["teacher"],
-                "calls": labelled["calls"],
-                "reused": labelled["reused"],
+                **{name: turns.labelled[name] for name in ("teacher", "calls", "reused")},
                 "heldout": report.heldout,
             }
-            found.append(facts)
+            turns.done.append(facts)
+            turns.labelled, turns.report = None, report.to_json()
+            remember(workspace, SETTING, asdict(turns))
             _keep(workspace, facts)
-        return report, found
+        return DistillReport(**(turns.report or {})), turns.done
 
-    def _label(self, session: Session, *more: str) -> dict[str, Any]:
-        """Run `vdistill label` with the defaults of the environment and `vdistill.toml`."""
-        from vdistill.cli.app import main
+    def _options(self, session: Session) -> LabelOptions:
+        given = ["--teacher", self.teacher] if self.teacher else []
+        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        return resolved(session, *given)
 
-        arguments = ["label", *more, "--json"]
-        arguments += ["--workspace", str(session.folder)] if session.folder else []
-        arguments += ["--quiet"] if session.quiet else []
-        arguments += ["--teacher", self.teacher] if self.teacher else []
-        arguments += ["--endpoint", self.endpoint] if self.endpoint else []
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
-            main(arguments)
-        return dict(json.loads(said.getvalue()))
+    def _taken_up(self, session: Session, workspace: Workspace, options: LabelOptions, *, fresh: bool) -> Turns:
+        """The cycles that were interrupted where they were asked to do the same, else new ones."""
+        asked = [self.count, self.budget, asdict(options), dict(self.training)]
+        key = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
+        known = remembered(workspace, SETTING)
+        turns = Turns(**known) if known else None
+        if fresh or turns is None or turns.key != key or (turns.done and not workspace.student.is_dir()):
+            turns = Turns(key, self.budget or self._calls_of_one_label(session, options))
+        session.say(f"{self.count} cycles, {turns.total:,} teacher calls in all")
+        if len(turns.done) == self.count:
+            session.say("they are finished already, nothing is asked (--fresh: begin anew)")
+        elif turns.done or turns.labelled:
+            session.say(f"going on with cycle {len(turns.done) + 1}")
+        return turns
+
+    def _calls_of_one_label(self, session: Session, options: LabelOptions) -> int:
+        """What `vdistill label` alone would plan, whether stored already or not."""
+        with options.asking(session) as asking:
+            asking.set_size(options.images_per_call, dry_run=True)
+            planned = asking.dry_run()
+        return max(planned.calls + planned.reused, 1)
+
+    def _label(self, session: Session, options: LabelOptions, number: int, total: int) -> dict[str, Any]:
+        """The turn's share of the calls and of the money; from the second turn on the student guides."""
+        share = max(total * (number + 1) // self.count - total * number // self.count, 1)
+        session.say(f"cycle {number + 1} of {self.count}: up to {share:,} calls")
+        money = None if options.max_cost is None else options.max_cost / self.count
+        turn = replace(options, budget=share, max_cost=money, guide=Guide.student if number else options.guide)
+        with turn.asking(session) as asking:
+            asking.set_size(turn.images_per_call, dry_run=False)
+            return asking.run().to_json()
 
 
 def show(found: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """`vdistill distill`."""
 
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,7 +130,12 @@ def distill(
         typer.Option(help="Also log to tensorboard, wandb, … (accelerate's trackers).", rich_help_panel=TRAINING),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do not go on with an interrupted training.", rich_help_panel=TRAINING)
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Do not go on with an interrupted training, or with earlier cycles.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
     keep_anyway: Annotated[
         bool,
@@ -222,8 +228,8 @@ def distill(
     if cycles > 1:
         if ours.size > 1:
             raise VdistillError("cycles run in one process", hint="alternate `vdistill label` and `distill` yourself")
-        turns = Cycles(cycles, teacher, endpoint, budget)
-        report, found = turns.run(session, once)
+        turns = Cycles(cycles, teacher, endpoint, budget, {"backbone": source, **asdict(settings)})
+        report, found = turns.run(session, once, fresh=fresh)
         _show(report, found, as_json)
         _object(report)
         return

@@ -1,8 +1,12 @@
 """`vdistill label`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +21,10 @@ from vdistill.cli.session import (
     pick_catalog,
     pick_holdout,
 )
+
+if TYPE_CHECKING:
+    from vdistill.cli.label_teacher import Asking
+    from vdistill.label.stage import LabelSettings
 
 TEACHER, QUESTIONS, INSTEAD = "Teacher", "What is asked", "Instead of asking"
 
@@ -44,6 +52,74 @@ class Guide(str, Enum):
     student = "student"
     backbone = "backbone"
     none = "none"
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What the options of `vdistill label` say, wherever they come from; the fields are its parameters."""
+
+    catalog: Path | None
+    teacher: str
+    endpoint: str | None
+    api_key_env: str | None
+    think: str
+    queries: str | None
+    generate_queries: int | None
+    budget: int | None
+    max_cost: float | None
+    images_per_call: str
+    ask: AskChoice | None
+    schedule: ScheduleChoice
+    guide: Guide
+    pool: int
+    prompt: Path | None
+    max_pixels: int | None
+    concurrency: int
+    calls_per_minute: int | None
+    holdout: float | None
+    seed: int
+    backbone: str | None
+
+    def settings(self, session: Session) -> "LabelSettings":
+        """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""
+        from vdistill.label.stage import LabelSettings
+
+        found = session.find()
+        return LabelSettings(
+            catalog=pick_catalog(found, self.catalog),
+            queries=self.queries,
+            budget=self.budget,
+            max_cost=self.max_cost,
+            ask=self.ask.value if self.ask else "best",
+            schedule=self.schedule.value,
+            guide=self.guide.value,
+            backbone=pick_backbone(found, self.backbone) if self.backbone or self.guide is Guide.backbone else None,
+            pool=self.pool,
+            concurrency=self.concurrency,
+            holdout=pick_holdout(found, self.holdout),
+            seed=self.seed,
+        )
+
+    @contextmanager
+    def asking(self, session: Session) -> Iterator["Asking"]:
+        """One run that asks; what its teacher holds is given back in the end."""
+        from vdistill.cli.label_teacher import Asking
+        from vdistill.label.teachers.options import TeacherOptions
+
+        asking = Asking(
+            session, self.teacher, self.settings(session), self.generate_queries, ask_given=self.ask is not None
+        )
+        options = TeacherOptions(
+            self.endpoint,
+            calls_per_minute=self.calls_per_minute,
+            max_pixels=self.max_pixels,
+            key_name=self.api_key_env,
+        )
+        asking.open(options, self.prompt, self.think)
+        try:
+            yield asking
+        finally:
+            asking.close()
 
 
 def register(app: typer.Typer) -> None:
@@ -112,11 +188,8 @@ def label(
         ScheduleChoice, typer.Option(help="What training queries are shown.", rich_help_panel=QUESTIONS)
     ] = ScheduleChoice.adaptive,
     guide: Annotated[
-        Guide | None,
-        typer.Option(
-            help="Whose scores pick what is shown; the student where there is one.", rich_help_panel=QUESTIONS
-        ),
-    ] = None,
+        Guide, typer.Option(help="Whose scores pick an image of each training call.", rich_help_panel=QUESTIONS)
+    ] = Guide.none,
     pool: Annotated[
         int, typer.Option(min=2, help="Pictures in a pool that queries share.", rich_help_panel=QUESTIONS)
     ] = 64,
@@ -170,43 +243,63 @@ def label(
     as_json: JsonOption = False,
 ) -> None:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
-    from vdistill.cli import label_files, label_teacher
-    from vdistill.label.prepare import LabelSettings
-    from vdistill.label.teachers.options import TeacherOptions
+    from vdistill.cli import audit_table, label_files
 
     if export is not None:
         label_files.export_file(session, export, as_json=as_json)
         return
-    found = session.find()
-    settings = LabelSettings(
-        catalog=pick_catalog(found, catalog),
+    options = LabelOptions(
+        catalog=catalog,
+        teacher=teacher,
+        endpoint=endpoint,
+        api_key_env=api_key_env,
+        think=think,
         queries=queries,
+        generate_queries=generate_queries,
         budget=budget,
         max_cost=max_cost,
-        ask=ask.value if ask else "best",
-        schedule=schedule.value,
-        guide=guide.value if guide else None,
-        backbone=pick_backbone(found, backbone) if backbone or guide is Guide.backbone else None,
+        images_per_call=images_per_call,
+        ask=ask,
+        schedule=schedule,
+        guide=guide,
         pool=pool,
+        prompt=prompt,
+        max_pixels=max_pixels,
         concurrency=concurrency,
-        holdout=pick_holdout(found, holdout),
+        calls_per_minute=calls_per_minute,
+        holdout=holdout,
         seed=seed,
+        backbone=backbone,
     )
     if import_file is not None:
-        label_files.import_file(session, import_file, settings, as_json=as_json)
+        label_files.import_file(session, import_file, options.settings(session), as_json=as_json)
         return
-    asking = label_teacher.Asking(session, teacher, settings, generate_queries, ask_given=ask is not None)
-    options = TeacherOptions(endpoint, calls_per_minute=calls_per_minute, max_pixels=max_pixels, key_name=api_key_env)
-    asking.open(options, prompt, think)
-    try:
+    with options.asking(session) as asking:
         if audit is not None:
-            _show(label_teacher.audit_table, asking.audit(audit), as_json)
+            _show(audit_table.audit_table, asking.audit(audit), as_json)
             return
         asking.set_size(images_per_call, dry_run=dry_run)
         report = asking.dry_run() if dry_run else asking.run()
-    finally:
-        asking.close()
     _show(lambda facts: _summary(facts, planned=dry_run), report.to_json(), as_json)
+
+
+def resolved(session: Session, *given: str) -> LabelOptions:
+    """What `vdistill label` with these arguments would be asked, by the environment and `vdistill.toml` too."""
+    from vdistill.cli.app import defaults
+
+    @wraps(label)
+    def read(_: Session, **values: Any) -> LabelOptions:
+        return LabelOptions(**{field.name: values[field.name] for field in fields(LabelOptions)})
+
+    reader = typer.Typer(add_completion=False)
+    command(reader, "label")(read)
+    common = {"workspace": session.folder, "quiet": session.quiet, "debug": session.debug}
+    found = typer.main.get_command(reader).main(
+        args=list(given), prog_name="vdistill label", standalone_mode=False, obj=common,
+        default_map=defaults().get("label", {}),
+    )  # fmt: skip
+    assert isinstance(found, LabelOptions)
+    return found
 
 
 def _show(table: Any, facts: dict[str, Any], as_json: bool) -> None:

@@ -11,8 +11,8 @@ from vdistill.database import Database
 from vdistill.hashes import Hashes
 from vdistill.label.export import export
 from vdistill.label.foreign import Importer, say_what_was_left_out
-from vdistill.label.prepare import LabelSettings
 from vdistill.label.run import LabelReport, remember_split
+from vdistill.label.stage import LabelSettings
 from vdistill.sides import Sides
 
 

@@ -131,16 +131,16 @@ def price_table() -> tuple[dict[str, Any], str]:
     return (config.prices(path), str(path)) if path else ({}, "")
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(session, …)` as a command that has the common options and an environment name per option."""
 
-    def register(function: Callable[..., None]) -> Callable[..., None]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def run(ctx: typer.Context, **values: Any) -> None:
+        def run(ctx: typer.Context, **values: Any) -> Any:
             common = {key: _common(ctx, key, values.pop(key)) for key in COMMON}
             typed = frozenset(key for key in values if _typed(ctx, key))
             with _interrupts():
-                function(Session(common["workspace"], common["quiet"], common["debug"], typed), **values)
+                return function(Session(common["workspace"], common["quiet"], common["debug"], typed), **values)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         extra = [

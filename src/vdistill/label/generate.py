@@ -12,31 +12,18 @@ from pathlib import Path
 from typing import get_args
 
 from vdistill.errors import TeacherError, VdistillError
+from vdistill.label.purse import Purse
 from vdistill.label.schedules.plan import generator
 from vdistill.label.teacher import Teacher, Writer
-from vdistill.records import Failure, Query, ShownImage, Split
+from vdistill.records import Failure, Query, Question, ShownImage, Split
 from vdistill.sides import Sides, plain
 from vdistill.tables import read_rows
 from vdistill.workspace import writing as writes
 
 PICTURES, QUERIES = 8, 10  # that a call shows, and that it asks for
+SHARE = 0.5  # of the caps that writing may spend
 FRUITLESS = 5  # calls without a new query that end it
 _SHORTEST, _LONGEST = 8, 240  # characters of a query
-
-
-@dataclass
-class Spent:
-    """What the writing has cost."""
-
-    calls: int = 0
-    tokens: int = 0
-    cost_usd: float = 0.0
-
-    def add(self, calls: int, tokens: int, cost_usd: float) -> None:
-        """Count more."""
-        self.calls += calls
-        self.tokens += tokens
-        self.cost_usd += cost_usd
 
 
 @dataclass(frozen=True)
@@ -44,14 +31,15 @@ class Writing:
     """Who writes queries, from which images, on which side.
 
     images: by side; a call shows images of one side and its queries are on that side, so that what one call puts in
-    ten ways is not trained on and measured by. sides: of the workspace, which knows what was judged before.
+    ten ways is not trained on and measured by. sides: of the workspace, which knows what was judged before. purse: at
+    most `SHARE` of its caps goes into writing.
     """
 
     teacher: Teacher
     images: Mapping[Split, Sequence[ShownImage]]
     sides: Sides
     seed: int
-    max_cost: float | None
+    purse: Purse
     say: Callable[[str], None]
 
 
@@ -66,7 +54,7 @@ def stored(path: Path, sides: Sides) -> list[Query]:
     ]
 
 
-def generate(writing: Writing, count: int, path: Path) -> tuple[list[Query], Spent]:
+def generate(writing: Writing, count: int, path: Path) -> list[Query]:
     """`count` queries where the teacher has so many ideas; what `path` holds is used first.
 
     What a call brings is in the file before the next one is made. Raises VdistillError for a teacher that cannot
@@ -74,23 +62,25 @@ def generate(writing: Writing, count: int, path: Path) -> tuple[list[Query], Spe
     """
     known, teacher, say = stored(path, writing.sides), writing.teacher, writing.say
     wanted = shares(count, writing)
-    spent, reason = Spent(), ""
+    reason = ""
     fruitless: Counter[Split] = Counter()
     while (split := _next(wanted, known, fruitless)) is not None:
         if not isinstance(teacher, Writer):
             raise VdistillError(
                 f"{teacher.name} cannot write queries", hint="use a vision-language model, or give --queries FILE"
             )
-        if writing.max_cost is not None and spent.cost_usd >= writing.max_cost:
-            say(f"--max-cost is reached: {len(known)} queries instead of {count}")
+        shown = _drawn(writing, split, len(known), fruitless.total())
+        estimate = teacher.price(Question("", tuple(shown))).usd or 0.0
+        if not writing.purse.affords(1, estimate, SHARE):
+            say(f"half of the caps is spent on writing: {len(known)} queries instead of {count}")
+            reason = reason or "half of --budget or --max-cost does not reach for a call"
             break
-        said = teacher.write(_drawn(writing, split, len(known), fruitless.total()), QUERIES)
-        spent.calls += 1
+        said = teacher.write(shown, QUERIES)
+        writing.purse.pay(said.tokens, said.cost_usd, None if isinstance(said, Failure) else estimate)
         new: list[str] = []
         if isinstance(said, Failure):
             reason = said.reason
         else:
-            spent.add(0, said.tokens, said.cost_usd)
             new = _usable(said.lines, {plain(query.text) for query in known})
         _append(path, new, teacher.name, split)
         known += [_query(text, len(known) + number, split, writing.sides) for number, text in enumerate(new, start=1)]
@@ -103,7 +93,7 @@ def generate(writing: Writing, count: int, path: Path) -> tuple[list[Query], Spe
     chosen = first(known, wanted)
     if len(chosen) < count and max(fruitless.values(), default=0) >= FRUITLESS:
         say(f"{teacher.name} had no more ideas: {len(chosen)} queries instead of {count}")
-    return chosen, spent
+    return chosen
 
 
 def shares(count: int, writing: Writing) -> dict[Split, int]:

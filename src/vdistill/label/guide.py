@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vdistill.encoder import DualEncoder
+from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load
 from vdistill.pretrained import DEFAULT_BACKBONE
 from vdistill.records import Item
@@ -20,11 +22,23 @@ BATCH = 64
 def scores(
     workspace: Workspace | None, backbone: str | None, queries: Sequence[str], items: Sequence[Item]
 ) -> NDArray[np.float32]:
-    """(queries, items) cosine similarities of the student of `workspace`, or of the backbone where that is None."""
+    """(queries, items) cosine similarities of the student of `workspace`, or of the backbone where that is None.
+
+    Raises VdistillError naming the item whose image cannot be read.
+    """
     encoder = DualEncoder.load(backbone or DEFAULT_BACKBONE) if workspace is None else open_student(workspace)
     prepare = encoder.preprocessing
     parts = []
     for start in range(0, len(items), BATCH):
-        pictures = [prepare.compact(load(item.path, prepare.target)) for item in items[start : start + BATCH]]
+        pictures = [prepare.compact(_loaded(item, prepare.target)) for item in items[start : start + BATCH]]
         parts.append(encoder.encode_images(prepare.stack(pictures)))
     return np.asarray(encoder.encode_texts(queries) @ np.concatenate(parts).T, np.float32)
+
+
+def _loaded(item: Item, target: int) -> Image.Image:
+    try:
+        return load(item.path, target)
+    except ImageError as error:
+        raise VdistillError(
+            f"{item.id} cannot be read: {error.message}", hint="fix or remove the file, and run the same command again"
+        ) from error

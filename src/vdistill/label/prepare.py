@@ -1,50 +1,28 @@
-"""Before anything is asked: read catalog and queries, choose what will be shown, and check those pictures."""
+"""Before anything is asked: read catalog, queries and teacher, choose what will be shown, check those images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, get_args, runtime_checkable
 
 from vdistill import catalog as catalogs
 from vdistill import near_duplicates, queries
 from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
 from vdistill.hashes import Hashes
-from vdistill.label import schedules
-from vdistill.label.schedules import Group, Plan, Schedule, ScheduleName, coverable, shown_items
+from vdistill.label.layout import CALLS_PER_QUERY, lay_out
+from vdistill.label.purse import calls_within
+from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
+from vdistill.label.stage import LabelSettings, Stage
 from vdistill.label.teacher import Teacher
-from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
+from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.sides import ItemSides, Sides, moved
 from vdistill.workspace import Workspace
 
-CALLS_PER_QUERY = 40
-# Fewer calls than this tell nothing trustworthy about a held-out query; rather fewer queries.
-HELDOUT_CALLS = 10
 PICTURES_TO_WRITE_BY = 64
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSettings:
-    """What `label` is asked to do; None leaves the choice to it."""
-
-    catalog: Path
-    queries: str | None = None
-    budget: int | None = None
-    max_cost: float | None = None
-    images_per_call: int = 8
-    ask: Ask = "best"
-    schedule: ScheduleName = "adaptive"
-    guide: Literal["student", "backbone", "none"] | None = None
-    backbone: str | None = None
-    pool: int = 64
-    concurrency: int = 8
-    holdout: float = 0.2
-    seed: int = 0
-
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -67,65 +45,106 @@ class Selective(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """All that a run works with."""
+@dataclass(slots=True)
+class Inputs:
+    """Catalog, queries and teacher of one command, read once; stages are made from them, one for each way to ask.
 
-    settings: LabelSettings
-    plan: Plan
+    hashes: of the files, by id. looks: whether anybody opens the images, so that broken ones are left out beforehand.
+    """
+
+    teacher: Teacher
     items: dict[str, Item]
-    queries: tuple[Query, ...]
-    shown: dict[str, ShownImage]
+    hashes: Mapping[str, str]
     sides: ItemSides
+    say: Callable[[str], None]
+    looks: bool
+    queries: tuple[Query, ...] = ()
+    _shown: dict[str, ShownImage | str] = field(default_factory=dict)
+    _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
 
-    def question(self, group: Group) -> Question:
-        """The teacher call of a group."""
-        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
+    def stage(self, settings: LabelSettings) -> Stage:
+        """What will be shown for these settings; the images are checked, each once.
 
-    def items_of(self, split: Split) -> list[str]:
-        """The ids on one side of the held-out split, in order."""
-        return [key for key in self.sides.of(split) if key in self.items]
-
-    def register(self, database: Database) -> None:
-        """Let the workspace keep the sides of all that is about to be judged.
-
-        Raises VdistillError where another process has registered other ones since this was planned.
+        Raises VdistillError where there is nothing to ask about, and where `max_cost` does not reach for a call.
         """
-        rows = self.sides.rows(self.shown)
-        database.add_queries(self.queries)
-        database.add_item_sides(rows)
-        items, queries = database.item_sides(), Sides.read(database)
-        if any(items[kind, key] != split for kind, key, split in rows if kind != "id") or any(
-            queries.of_registered(query.text, query.split) != query.split for query in self.queries
-        ):
-            raise VdistillError(
-                "another `vdistill label` has judged some of these queries or items on the other side meanwhile",
-                hint="run the same command again",
-            )
+        if settings.images_per_call < 2:
+            raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
+        drawn = Plan(1, settings.images_per_call, settings.pool, settings.seed)
+        laid = lay_out(self.queries, self.reach(settings), drawn)
+        shown = self.check(_sample(self.items, self.sides, laid.train, laid.heldout, settings))
+        for note in near_duplicates.notes(self._sketched, self.sides.split):
+            self._once(note)
+        if not shown:
+            raise VdistillError("none of the pictures can be read", hint="the reasons stand above, one a picture")
+        items = {key: self.items[key] for key in shown}
+        stage = Stage(settings, laid.train, laid.heldout, items, laid.queries, shown, self.sides)
+        stage.check_sides(self._once)
+        return stage
 
-    def queries_of(self, split: Split) -> list[str]:
-        """The texts on one side of the held-out split."""
-        return [query.text for query in self.queries if query.split == split]
-
-    def training(self, guides: Mapping[str, Mapping[str, float]]) -> Schedule:
-        """What the training queries are shown, by the scores of a guide where there are some."""
-        settings = self.settings
-        return schedules.training(
-            settings.schedule, self.queries_of("train"), self.items_of("train"), self.plan, guides
+    def reach(self, settings: LabelSettings) -> int | None:
+        """How many calls the caps reach for; None without caps, or where the calls are free."""
+        if settings.max_cost is None:
+            return settings.budget
+        some = list(self.items.values())[: settings.images_per_call]
+        usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.path, "") for item in some), settings.ask)
+        usd = self.teacher.price(usual).usd
+        calls = calls_within(settings.max_cost, usd, self.teacher.name)
+        most = CALLS_PER_QUERY * len(self.queries) if settings.budget is None else settings.budget
+        if calls is None or calls >= most:
+            return settings.budget
+        self._once(
+            f"--max-cost {settings.max_cost:g} reaches for about {calls:,} calls at ${usd:.3g}: planned for them"
         )
+        return calls
+
+    def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
+        """The images of these items as they are shown; broken ones are left out by name."""
+        new = [self.items[key] for key in keys if key not in self._shown]
+        looks = self.looks if looks is None else looks
+        with ThreadPoolExecutor() as executor:
+            for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
+                self._shown[item.id] = found
+                if isinstance(found, str):
+                    self.say(f"skipped {item.id}: {found}")
+        return {key: found for key in keys if isinstance(found := self._shown[key], ShownImage)}
+
+    def _look(self, item: Item, *, looks: bool) -> ShownImage | str:
+        """The image with the hash of its file, or why it cannot be shown."""
+        from vdistill.images import file_sha256, load
+
+        try:
+            if item.id not in self.hashes:  # it could not be read when the sides were settled
+                file_sha256(item.path)
+                return "it has changed while it was read"
+            if looks:
+                self._sketched[item.id] = near_duplicates.sketch(load(item.path, 64))
+            return ShownImage(item.id, item.path, self.hashes[item.id])
+        except ImageError as error:
+            return error.message
+        except OSError as error:
+            return error.strerror or str(error)
+
+    def _once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
 
-def prepare(
+def read_inputs(
     settings: LabelSettings,
     workspace: Workspace | None,
     open_teacher: Callable[[Sequence[Item]], Teacher],
     say: Callable[[str], None],
     write_queries: WriteQueries | None = None,
-) -> tuple[Stage, Teacher]:
-    """Read catalog and queries, open the teacher, choose what it will be shown, and check those pictures.
+    *,
+    looks: bool = False,
+) -> Inputs:
+    """Read catalog and queries, and open the teacher.
 
     workspace: knows the sides of what was judged before; None where there is none yet.
-    write_queries: gets the teacher and some pictures, and gives queries that are asked with those of the file.
+    write_queries: gets the teacher and some images, and gives queries that are asked with those of the file.
+    looks: whether others than the teacher will open the images (a guide does).
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
     catalog = catalogs.scan(settings.catalog)
@@ -136,21 +155,30 @@ def prepare(
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
-    sides = known.of_items(catalog.items, hashes)
+    looks = looks or teacher.looks or settings.guide != "none"
+    found = Inputs(
+        teacher, {item.id: item for item in catalog.items}, hashes, known.of_items(catalog.items, hashes), say, looks
+    )
     if write_queries is not None:
-        samples = _to_write_by(catalog.items, sides, hashes, settings.seed, say)
+        samples = _to_write_by(found, settings.seed)
         asked = queries.agreed(queries.unique([*asked, *write_queries(teacher, samples, known)]))
-    for note in (*_said(asked), *sides.notes):
+    for note in (*_said(asked), *found.sides.notes):
         say(note)
-    items, asked = _known(teacher, {item.id: item for item in catalog.items if item.id in sides.split}, asked, say)
-    plan = _plan(settings, asked)
-    chosen = tuple(_affordable(asked, settings, plan))
-    sample = [items[key] for key in _sample(items, sides, plan, settings)]
-    sketched: dict[str, near_duplicates.Sketch] = {}
-    shown = _check_pictures(sample, hashes, teacher.looks, say, sketched)
-    for note in near_duplicates.notes(sketched, sides.split):
-        say(note)
-    return Stage(settings, plan, {key: items[key] for key in shown}, chosen, shown, sides), teacher
+    sided = {key: item for key, item in found.items.items() if key in found.sides.split}
+    found.items, asked = _known(teacher, sided, asked, say)
+    found.queries = tuple(asked)
+    return found
+
+
+def prepare(
+    settings: LabelSettings,
+    workspace: Workspace | None,
+    open_teacher: Callable[[Sequence[Item]], Teacher],
+    say: Callable[[str], None],
+) -> tuple[Stage, Teacher]:
+    """The stage of one run and its teacher. Raises VdistillError as `read_inputs` and `Inputs.stage` do."""
+    inputs = read_inputs(settings, workspace, open_teacher, say)
+    return inputs.stage(settings), inputs.teacher
 
 
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
@@ -161,16 +189,14 @@ def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
         return Sides.read(database, holdout)
 
 
-def _to_write_by(
-    items: Sequence[Item], sides: ItemSides, hashes: Mapping[str, str], seed: int, say: Callable[[str], None]
-) -> dict[Split, list[ShownImage]]:
+def _to_write_by(inputs: Inputs, seed: int) -> dict[Split, list[ShownImage]]:
     """Some readable images of each side that has any."""
     found: dict[Split, list[ShownImage]] = {}
     for split in get_args(Split):
-        ours = [item for item in items if sides.split.get(item.id) == split]
+        ours = [key for key in inputs.items if inputs.sides.split.get(key) == split]
         rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:PICTURES_TO_WRITE_BY]
         if len(ours):
-            found[split] = list(_check_pictures([ours[row] for row in rows], hashes, looks=True, say=say).values())
+            found[split] = list(inputs.check([ours[row] for row in rows], looks=True).values())
     return found
 
 
@@ -182,26 +208,6 @@ def _said(asked: Sequence[Query]) -> Iterator[str]:
             f"{len(other):,} queries keep the side on which they were first judged, whatever the file says now, "
             f"e.g. {other[0].text!r} ({other[0].split})"
         )
-
-
-def _plan(settings: LabelSettings, asked: Sequence[Query]) -> Plan:
-    if settings.images_per_call < 2:
-        raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
-    calls = CALLS_PER_QUERY if settings.budget is None else max(1, settings.budget // max(len(asked), 1))
-    train = sum(query.split == "train" for query in asked)
-    train = train if settings.budget is None else min(train, settings.budget)
-    return Plan(calls, settings.images_per_call, settings.pool, settings.seed, train)
-
-
-def _affordable(asked: Sequence[Query], settings: LabelSettings, plan: Plan) -> list[Query]:
-    """The queries that the budget reaches for: at least one call each, and HELDOUT_CALLS for a held-out one."""
-    if settings.budget is None:
-        return list(asked)
-    train = [query for query in asked if query.split == "train"]
-    heldout = [query for query in asked if query.split == "heldout"]
-    money = round(settings.budget * len(heldout) / max(len(asked), 1))
-    count = min(len(heldout), max(1, money // max(plan.calls_per_query, HELDOUT_CALLS)))
-    return [*train[: settings.budget], *heldout[:count]]
 
 
 def _known(
@@ -224,50 +230,10 @@ def _known(
     return known, left
 
 
-def _sample(items: Mapping[str, Item], sides: ItemSides, plan: Plan, settings: LabelSettings) -> list[str]:
+def _sample(items: Mapping[str, Item], sides: ItemSides, plan: Plan, exam: Plan, settings: LabelSettings) -> list[str]:
     """The items that will be shown at all."""
     train, heldout = ([key for key in sides.of(split) if key in items] for split in get_args(Split))
-    return shown_items(settings.schedule, train, plan) + coverable(heldout, plan, "heldout")
-
-
-def _check_pictures(
-    items: Sequence[Item],
-    hashes: Mapping[str, str],
-    looks: bool,
-    say: Callable[[str], None],
-    sketched: dict[str, near_duplicates.Sketch] | None = None,
-) -> dict[str, ShownImage]:
-    """Decode every image where the teacher will look at it; broken ones are left out by name.
-
-    sketched: gets what the images look like, where they are decoded.
-    """
-    from vdistill.images import file_sha256, load
-
-    def check(item: Item) -> ShownImage | str:
-        try:
-            if item.id not in hashes:  # it could not be read when the sides were settled
-                file_sha256(item.path)
-                return "it has changed while it was read"
-            if looks:
-                image = load(item.path, 64)
-                if sketched is not None:
-                    sketched[item.id] = near_duplicates.sketch(image)
-            return ShownImage(item.id, item.path, hashes[item.id])
-        except ImageError as error:
-            return error.message
-        except OSError as error:
-            return error.strerror or str(error)
-
-    shown: dict[str, ShownImage] = {}
-    with ThreadPoolExecutor() as executor:
-        for item, result in zip(items, executor.map(check, items), strict=True):
-            if isinstance(result, str):
-                say(f"skipped {item.id}: {result}")
-            else:
-                shown[item.id] = result
-    if not shown:
-        raise VdistillError("none of the pictures can be read", hint="the reasons stand above, one a picture")
-    return shown
+    return shown_items(settings.schedule, train, plan) + coverable(heldout, exam, "heldout")
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.label.asking import Asked, Asker, Tally, judgment_of
-from vdistill.label.prepare import CALLS_PER_QUERY, HELDOUT_CALLS, LabelSettings, MayBeBare, Stage
-from vdistill.label.schedules import Narrowing, Schedule, coverable
+from vdistill.label.asking import Asked, Asker, Tally, key_of
+from vdistill.label.prepare import MayBeBare
+from vdistill.label.purse import Purse
+from vdistill.label.schedules import Guides, Schedule
+from vdistill.label.stage import LabelSettings, Stage
 from vdistill.label.teacher import Teacher
-from vdistill.records import Judgment, Question, Split
+from vdistill.label.turns import Side, take_turns
+from vdistill.records import Ask, Split
 from vdistill.workspace import Workspace
 
 
@@ -42,6 +46,7 @@ def label(
     workspace: Workspace,
     stage: Stage,
     teacher: Teacher,
+    purse: Purse,
     say: Callable[[str], None],
     advance: Callable[[Tally, int], None],
 ) -> LabelReport:
@@ -51,36 +56,43 @@ def label(
     Raises VdistillError where the run cannot go on; what was answered before is kept.
     """
     started = time.monotonic()
-    settings = stage.settings
+    guides = guides_of(workspace, stage, say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
-        remember_split(database, settings)
+        remember_split(database, stage.settings)
         stage.register(database)
-        budget = CALLS_PER_QUERY * len(stage.queries) if settings.budget is None else settings.budget
-        asker = Asker(
-            teacher, database, budget, settings.max_cost, settings.concurrency, lambda tally: advance(tally, budget)
-        )
-        _ask_training(stage, asker, _guides(workspace, stage, say))
-        _ask_heldout(stage, asker)
-    return _report(stage, teacher.name, asker.tally, time.monotonic() - started)
+        sides = both_sides(stage, guides, teacher)
+        planned = sum(side.calls for side in sides)
+        asker = Asker(teacher, database, purse, stage.settings.concurrency, lambda tally: advance(tally, planned))
+        take_turns(sides, asker.ask_keyed)
+    return report(stage, teacher.name, asker.tally, time.monotonic() - started)
+
+
+def both_sides(stage: Stage, guides: Guides, teacher: Teacher) -> list[Side]:
+    """What training queries and held-out ones will be asked, where there is anything to ask."""
+    schedules: dict[Split, Schedule | None] = {
+        "train": stage.training(guides) if stage.queries_of("train") else None,
+        "heldout": stage.heldout(),
+    }
+    key = partial(key_of, teacher)
+    return [
+        Side(split, schedule, stage, key, teacher.name) for split, schedule in schedules.items() if schedule is not None
+    ]
 
 
 def as_it_can(
-    workspace: Workspace, stage: Stage, teacher: Teacher, say: Callable[[str], None]
+    workspace: Workspace, stage: Stage, teacher: Teacher, purse: Purse, say: Callable[[str], None]
 ) -> tuple[Stage, Tally | None]:
     """The stage, asking for rankings if the teacher's choices come without probabilities; and what it cost to know.
 
     One question of the plan tells, and its answer is kept like any other; what it told is remembered.
     """
-    groups = (
-        stage.training({}).next_round([])[:1] if isinstance(teacher, MayBeBare) and stage.queries_of("train") else []
-    )
-    if not groups or not isinstance(teacher, MayBeBare):
+    if not isinstance(teacher, MayBeBare):
         return stage, None
-    name, tally = f"ask/{teacher.name}/{teacher.prompt}", None
-    with workspace.lock("label"), Database.open(workspace.database) as database:
-        known = database.setting(name)
-        if known is None:
-            asker = Asker(teacher, database, 1, stage.settings.max_cost, 1, lambda _: None)
+    known, tally = mode_of(workspace, teacher), None
+    groups = stage.training({}).next_round([])[:1] if known is None and stage.queries_of("train") else []
+    if groups:
+        with workspace.lock("label"), Database.open(workspace.database) as database:
+            asker = Asker(teacher, database, purse, 1, lambda _: None)
             remember_split(database, stage.settings)
             stage.register(database)
             answers = asker.ask([Asked(stage.question(groups[0]), "train", groups[0].pool)])
@@ -88,80 +100,39 @@ def as_it_can(
             for answer in answers.values():
                 bare = max(answer.probabilities or (0.0,)) == 1.0 if teacher.bare is None else teacher.bare
                 known = "rank" if bare else "best"
-                database.remember(name, known)
-    if known != "rank":
-        return stage, tally
+                database.remember(_mode_name(teacher), known)
+    return ranking(stage, teacher, known, say), tally
+
+
+def mode_of(workspace: Workspace | None, teacher: Teacher) -> Ask | None:
+    """How this teacher is best asked, where an earlier run found out."""
+    if workspace is None or not workspace.database.is_file():
+        return None
+    with Database.open(workspace.database, write=False) as database:
+        known = database.setting(_mode_name(teacher))
+    return "rank" if known == "rank" else None if known is None else "best"
+
+
+def ranking(stage: Stage, teacher: Teacher, mode: Ask | None, say: Callable[[str], None]) -> Stage:
+    """The stage, asking for rankings where `mode` says so."""
+    if mode != "rank":
+        return stage
     say(f"{teacher.name} is asked to rank, which says more without probabilities (--ask best: one choice a call)")
-    return replace(stage, settings=replace(stage.settings, ask="rank")), tally
+    return replace(stage, settings=replace(stage.settings, ask="rank"))
 
 
-def dry_run(workspace: Workspace | None, stage: Stage, teacher: Teacher) -> LabelReport:
-    """What `label` would do and cost; nothing is asked, nothing is written."""
-    # Calls that depend on answers or on a guide are counted as planned, never as reused.
-    known = stage.settings.schedule in ("adaptive", "random")
-    questions = [stage.question(group) for group in stage.training({}).next_round([])] if known else []
-    stored, pace = 0, None
-    if workspace is not None and workspace.database.is_file():
-        with Database.open(workspace.database, write=False) as database:
-            asker = Asker(teacher, database, 0, None, 1, lambda _: None)
-            stored = len(database.answers([asker.key(question) for question in questions]))
-            pace = database.pace(teacher.name)
-    open_calls = 0 if known else len(stage.queries_of("train")) * stage.plan.calls_per_query
-    heldout = len(stage.queries_of("heldout")) * max(stage.plan.calls_per_query, HELDOUT_CALLS)
-    calls = len(questions) - stored + open_calls + heldout
-    if stage.settings.budget is not None:
-        calls = min(calls, stage.settings.budget)
-    price = teacher.price(_largest(questions, stage))
-    tally = Tally(
-        calls=calls,
-        judgments=calls,
-        reused=stored,
-        images_shown=calls * stage.plan.images_per_call,
-        tokens=calls * price.tokens,
-        cost_usd=calls * price.usd,
-    )
-    workers = max(1, min(stage.settings.concurrency, teacher.concurrency))
-    return _report(stage, teacher.name, tally, calls * (price.seconds / workers if pace is None else pace))
+def _mode_name(teacher: Teacher) -> str:
+    return f"ask/{teacher.name}/{teacher.prompt}"
 
 
-def _ask_training(stage: Stage, asker: Asker, guides: dict[str, dict[str, float]]) -> None:
-    schedule = stage.training(guides)
-    _ask_rounds(schedule, stage, asker, "train")
-
-
-def _ask_heldout(stage: Stage, asker: Asker) -> None:
-    """Narrow the held-out items down, all held-out queries a round at a time."""
-    items = coverable(stage.items_of("heldout"), stage.plan, "heldout")
-    if len(items) < 2:
-        return
-    calls = max(stage.plan.calls_per_query, HELDOUT_CALLS)
-    _ask_rounds(Narrowing(stage.queries_of("heldout"), items, stage.plan, calls), stage, asker, "heldout")
-
-
-def _ask_rounds(schedule: Schedule, stage: Stage, asker: Asker, split: Split) -> None:
-    said: list[Judgment] = []
-    known: set[str] = set()
-    while groups := schedule.next_round(said):
-        asked = [Asked(stage.question(group), split, group.pool) for group in groups if len(group.items) > 1]
-        keyed = {asker.key(one.question): one for one in asked}
-        # Among few images the same question can come up twice; its answer counts once.
-        keyed = {key: one for key, one in keyed.items() if key not in known}
-        known.update(keyed)
-        answers = asker.ask_keyed(keyed)
-        fresh = [judgment_of(one, answers[key], asker.teacher.name) for key, one in keyed.items() if key in answers]
-        if not fresh:  # the caps are reached, or nothing was answered: another round would know no more
-            return
-        said += fresh
-
-
-def _guides(workspace: Workspace, stage: Stage, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+def guides_of(workspace: Workspace | None, stage: Stage, say: Callable[[str], None]) -> Guides:
     """For each training query the guide's score of each training item; empty without a guide."""
-    guide = stage.settings.guide or ("student" if workspace.student.is_dir() else "none")
+    guide = stage.settings.guide
     if guide == "none":
         return {}
     from vdistill.label.guide import scores
 
-    if guide == "student" and not workspace.student.is_dir():
+    if guide == "student" and (workspace is None or not workspace.student.is_dir()):
         raise VdistillError("--guide student: there is no student yet", hint="run `vdistill distill` first")
     say(f"the {guide} guides what is shown")
     items = [stage.items[key] for key in stage.items_of("train")]
@@ -190,7 +161,8 @@ def remember_split(database: Database, settings: LabelSettings) -> None:
         database.remember("backbone", settings.backbone)
 
 
-def _report(stage: Stage, teacher: str, tally: Tally, seconds: float) -> LabelReport:
+def report(stage: Stage, teacher: str, tally: Tally, seconds: float) -> LabelReport:
+    """The figures of a run."""
     return LabelReport(
         teacher=teacher,
         queries=len(stage.queries),
@@ -204,11 +176,3 @@ def _report(stage: Stage, teacher: str, tally: Tally, seconds: float) -> LabelRe
         cost_usd=round(tally.cost_usd, 6),
         seconds=round(seconds, 3),
     )
-
-
-def _largest(questions: Sequence[Question], stage: Stage) -> Question:
-    """A question of the usual size, for its price."""
-    if questions:
-        return max(questions, key=lambda question: len(question.images))
-    images = tuple(stage.shown.values())[: stage.plan.images_per_call]
-    return Question(stage.queries[0].text, images, stage.settings.ask)

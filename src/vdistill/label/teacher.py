@@ -11,10 +11,10 @@ from vdistill.records import Answer, Failure, Question, ShownImage
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one call is expected to cost."""
+    """What one call is expected to cost. usd: 0 where it costs no money; None where nobody knows the price."""
 
     tokens: int = 0
-    usd: float = 0.0
+    usd: float | None = 0.0
     seconds: float = 0.0
 
 
@@ -87,7 +87,7 @@ class Teacher(Protocol):
         ...
 
     def price(self, question: Question) -> Price:
-        """What asking this question would cost, for `--dry-run` and `--max-cost`."""
+        """What asking this question would cost, for `--dry-run` and `--max-cost`. Nothing is opened or asked for it."""
         ...
 
     def close(self) -> None:

@@ -24,11 +24,12 @@ from vdistill.label.audit.statistics import (
     slot_effects,
     winner,
 )
-from vdistill.label.prepare import Stage
+from vdistill.label.purse import Purse
 from vdistill.label.schedules.shared_pools import pools
+from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.preferences.choices import Floats
-from vdistill.records import Answer, Failure, Question
+from vdistill.records import Answer, Question
 from vdistill.workspace import Workspace
 
 LEAST_CALLS = 30
@@ -95,24 +96,27 @@ def audit(
     stage: Stage,
     teacher: Teacher,
     calls: int,
+    purse: Purse,
     advance: Callable[[Tally, int], None],
     scores: Scores | None,
 ) -> Audit:
     """Spend up to `calls` calls on training queries and pictures. The answers are kept, but teach no student.
 
+    purse: caps beside `calls`; where the money does not reach for them, the audit is laid out for fewer.
     scores: the backbone's. Raises VdistillError for too few calls, queries or pictures, and where all calls failed.
     """
-    items, queries = pools(stage.items_of("train"), stage.plan)[0], stage.queries_of("train")
+    queries, trained = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
-    if len(items) < 2 or len(queries) < 2:
+    if len(trained) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and pictures", hint="give a lower --holdout")
-    settings = stage.settings
-    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
-        asker = Asker(
-            teacher, database, calls, settings.max_cost, settings.concurrency, lambda tally: advance(tally, calls)
-        )
-        planned = units(queries, items, calls, settings.seed)
+    settings, items = stage.settings, pools(trained, stage.plan)[0]
+    planned = units(queries, items, calls, settings.seed)
+    reached = _reached(stage, teacher, planned, calls, purse)
+    if reached < calls:
+        calls, planned = reached, units(queries, items, reached, settings.seed)
+    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database, purse.within(calls):
+        asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: advance(tally, calls))
         groups = [group for unit in planned for group in (unit.first, unit.turned, unit.other)]
         asked = [Asked(stage.question(group), "train", 0) for group in groups]
         answers = asker.ask(asked)
@@ -144,18 +148,28 @@ def stored_size(workspace: Workspace, teacher: Teacher) -> int | None:
     return None if found is None else int(found["images_per_call"])
 
 
+def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int, purse: Purse) -> int:
+    """How many of the calls the money reaches for. Raises VdistillError where that is too little to tell."""
+    if not purse.counts_money():
+        return calls
+    groups = [group for unit in planned for group in (unit.first, unit.turned, unit.other)]
+    usd = float(np.mean([teacher.price(stage.question(group)).usd or 0.0 for group in groups]))
+    reached = purse.reach(usd, calls)
+    if reached < LEAST_CALLS:
+        raise VdistillError(
+            f"--max-cost reaches for {reached} calls of about ${usd:.3g}, which is too little to tell",
+            hint=f"an audit takes {LEAST_CALLS} calls at least: raise it to {purse.usd + LEAST_CALLS * usd:.3g}",
+        )
+    return reached
+
+
 def _repeats(questions: Sequence[Question], answers: dict[str, Answer], asker: Asker) -> list[bool]:
-    """For every tenth call whether it says the same once more."""
+    """For every tenth call whether it says the same once more, as far as the caps reach."""
     same = []
     for question in questions[::REPEATED]:
         before = answers.get(asker.key(question))
-        if before is None or asker.tally.calls >= asker.budget:
-            continue
-        said = asker.teacher.ask([question])[0]
-        asker.tally.calls += 1
-        if not isinstance(said, Failure):
-            asker.tally.tokens += said.tokens
-            asker.tally.cost_usd += said.cost_usd
+        said = None if before is None else asker.ask_again(question)
+        if before is not None and isinstance(said, Answer):
             same.append(winner(said) == winner(before))
     return same
 

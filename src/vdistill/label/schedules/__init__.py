@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from itertools import zip_longest
+from typing import Literal, TypeAlias, get_args
 
 from vdistill.errors import VdistillError
 from vdistill.label.schedules.knockout import Knockout
@@ -15,6 +16,7 @@ from vdistill.label.schedules.single_round import SingleRound, banded_groups, ra
 __all__ = [
     "SCHEDULES",
     "Group",
+    "Guides",
     "Narrowing",
     "Plan",
     "Schedule",
@@ -24,6 +26,7 @@ __all__ = [
     "training",
 ]
 
+Guides: TypeAlias = Mapping[str, Mapping[str, float]]  # per query the guide's score of each item
 ScheduleName = Literal["adaptive", "narrow", "knockout", "banded", "random"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 
@@ -33,10 +36,12 @@ def training(
     queries: Sequence[str],
     items: Sequence[str],
     plan: Plan,
-    guides: Mapping[str, Mapping[str, float]],
+    guides: Guides,
 ) -> Schedule:
     """The schedule of the training queries over the training items.
 
+    What is laid out beforehand comes a call of each query at a time, so that a run that ends early knows a little of
+    every query.
     guides: per query the guide's score of each item; empty without a guide. Raises VdistillError for `banded` without.
     """
     if name == "narrow":
@@ -44,17 +49,20 @@ def training(
     if name == "knockout":
         return Knockout(queries, items, plan, plan.calls_per_query)
     if name == "random":
-        return SingleRound([group for query in queries for group in random_groups(query, items, plan)])
+        return SingleRound(_in_turn([random_groups(query, items, plan) for query in queries]))
     if name == "banded":
         if not guides:
             raise VdistillError(
                 "--schedule banded samples by the scores of a guide", hint="give --guide backbone or --guide student"
             )
-        return SingleRound([group for query in queries for group in banded_groups(query, items, plan, guides[query])])
+        return SingleRound(_in_turn([banded_groups(query, items, plan, guides[query]) for query in queries]))
     shared = pools(items, plan)
-    return SingleRound(
-        [group for query in queries for group in training_groups(query, shared, plan, guides.get(query))]
-    )
+    return SingleRound(_in_turn([training_groups(query, shared, plan, guides.get(query)) for query in queries]))
+
+
+def _in_turn(of_queries: Sequence[Sequence[Group]]) -> list[Group]:
+    """The first call of each query, then the second of each, and so on."""
+    return [group for turn in zip_longest(*of_queries) for group in turn if group is not None]
 
 
 def shown_items(name: ScheduleName, items: Sequence[str], plan: Plan) -> list[str]:

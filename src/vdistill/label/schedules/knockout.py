@@ -17,6 +17,11 @@ class Knockout:
         self._alive: dict[str, list[str]] = {query: self._shuffled(query) for query in queries}
         self._open: dict[str, list[Group]] = {query: [] for query in queries}
 
+    @property
+    def left(self) -> int:
+        """What is left of the calls of all queries."""
+        return sum(self._left.values())
+
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """The next groups of every query that has calls left."""
         winners = {(judgment.query, judgment.items): _winner(judgment) for judgment in said}

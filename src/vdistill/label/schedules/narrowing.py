@@ -43,6 +43,11 @@ class Narrowing:
         self._met = {query: np.zeros((len(items), len(items)), np.uint8) for query in queries}
         self._settled: set[str] = set()
 
+    @property
+    def left(self) -> int:
+        """What is left of the calls of all queries."""
+        return self._left
+
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """A round for each query that is not settled."""
         can_settle = self._turn >= len(self._sizes) // 2

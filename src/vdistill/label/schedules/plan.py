@@ -35,6 +35,11 @@ class Group:
 class Schedule(Protocol):
     """Decides what is shown next, a round for all queries at a time."""
 
+    @property
+    def left(self) -> int:
+        """How many calls are still to come, at most."""
+        ...
+
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """The calls of the next round; none when all is settled. `said`: all judgments of this schedule's calls."""
         ...

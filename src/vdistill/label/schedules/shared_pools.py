@@ -43,10 +43,13 @@ def training_groups(
 
     `guide` gives a score per item; with it each call has one of those that it likes best.
     """
-    rng = generator(plan.seed, "train", query, repr(sorted((guide or {}).items())))
     # Of many pools a query has but a few: no deck is made of the others.
     drawn = generator(plan.seed, "which pools", query).permutation(len(pools))[: plan.calls_per_query]
-    decks = {int(number): _deck(pools[number], plan, rng, guide) for number in np.sort(drawn)}
+    ranked = {int(number): _ranked(pools[number], guide) for number in np.sort(drawn)}
+    # Another guide draws other images; other last digits of its scores, as between machines, do not.
+    favourites = [(some, round(guide[some[0]], 3)) for some in ranked.values()] if guide else []
+    rng = generator(plan.seed, "train", query, repr(favourites))
+    decks = {number: _deck(pools[number], plan, rng, some) for number, some in ranked.items()}
     order = rng.permutation(list(decks))
     return [
         Group(query, tuple(decks[number].pop(0)), pool=number)
@@ -55,14 +58,14 @@ def training_groups(
     ]
 
 
-def _deck(
-    pool: Sequence[str], plan: Plan, rng: np.random.Generator, guide: Mapping[str, float] | None
-) -> list[list[str]]:
-    """Calls ready to be dealt from one pool."""
-    best: list[str] = []
-    if guide is not None:
-        ranked = sorted(pool, key=lambda item: (-guide[item], item))
-        best = ranked[: max(round(GUIDED_SHARE * len(pool)), GUIDED_IMAGES)]
+def _ranked(pool: Sequence[str], guide: Mapping[str, float] | None) -> list[str]:
+    """A pool as the guide likes it, best first; nothing without a guide."""
+    return [] if guide is None else sorted(pool, key=lambda item: (-guide[item], item))
+
+
+def _deck(pool: Sequence[str], plan: Plan, rng: np.random.Generator, ranked: Sequence[str]) -> list[list[str]]:
+    """Calls ready to be dealt from one pool. ranked: the pool by the guide, empty without one."""
+    best = ranked[: max(round(GUIDED_SHARE * len(pool)), GUIDED_IMAGES)]
     size = min(plan.images_per_call, len(pool)) - min(GUIDED_IMAGES, len(best))
     deck: list[list[str]] = []
     while len(deck) < plan.calls_per_query:

@@ -19,6 +19,11 @@ class SingleRound:
     def __init__(self, groups: Sequence[Group]) -> None:
         self._groups = list(groups)
 
+    @property
+    def left(self) -> int:
+        """All of them, before they are given out."""
+        return len(self._groups)
+
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         """Everything the first time, nothing after."""
         groups, self._groups = self._groups, []
@@ -35,7 +40,8 @@ def random_groups(query: str, items: Sequence[str], plan: Plan) -> list[Group]:
 
 def banded_groups(query: str, items: Sequence[str], plan: Plan, guide: Mapping[str, float]) -> list[Group]:
     """Images from bands of the guide's scores over all items, the top bands most, as arXiv 2510.12014 samples them."""
-    rng = generator(plan.seed, "banded", query, repr(sorted(guide.items())))
+    ranked = sorted(items, key=lambda item: (-guide[item], item))  # not the scores: their last digits differ by machine
+    rng = generator(plan.seed, "banded", query, repr(ranked))
     return [Group(query, tuple(call)) for call in banded_calls(list(np.array(items, dtype=object)), plan, rng, guide)]
 
 

@@ -42,7 +42,7 @@ class OpenAITeacher:
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
         self.name = f"openai:{model}"
         self.concurrency = options.concurrency
-        self._model, self._prices = model, options.price_of(model)
+        self._model, self._prices = model, options.price_of(model, f"openai:{model}")
         self._say_once = Notices(say).once
         self._wording, self._thinking = options.wording, options.thinking
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
@@ -81,9 +81,10 @@ class OpenAITeacher:
         return [self._ask(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """What a question would cost by the price table; tokens are estimated, thoughts at most."""
+        """What a question would cost by the price table, None without one; tokens are estimated, thoughts at most."""
         tokens, written = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images), 1 + self._thinking.tokens
-        return Price(tokens=tokens + written - 1, usd=self._cost(tokens, written), seconds=1.0)
+        usd = self._cost(tokens, written) if self._prices else None
+        return Price(tokens=tokens + written - 1, usd=usd, seconds=1.0)
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
         """About `count` searches of shoppers whom these pictures suit."""
@@ -95,9 +96,9 @@ class OpenAITeacher:
         if isinstance(document, Failure):
             return document
         text = read_text(document)
-        if isinstance(text, Failure):
-            return text
         read, written = used_tokens(document)
+        if isinstance(text, Failure):
+            return Failure(text.reason, read + written, self._cost(read, written))
         return Written(tuple(text.splitlines()), read + written, self._cost(read, written))
 
     def close(self) -> None:
@@ -112,7 +113,7 @@ class OpenAITeacher:
         answer = reading.answer
         if isinstance(answer, Failure):
             hint = " (one that thinks first may need --think low)" if reading.mass and not self._thinking.tokens else ""
-            return Failure(answer.reason + hint)
+            return Failure(answer.reason + hint, read + written, self._cost(read, written))
         self._answered = True
         if question.ask == "best":
             self._note_bare(reading)
@@ -180,7 +181,8 @@ class OpenAITeacher:
         return found
 
     def _cost(self, read: int, written: int) -> float:
-        return (read * self._prices[0] + written * self._prices[1]) / 1e6
+        of_read, of_written = self._prices or (0.0, 0.0)
+        return (read * of_read + written * of_written) / 1e6
 
     def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
         known = letters(len(question.images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections.abc import Mapping
@@ -39,18 +40,30 @@ class TeacherOptions:
     thinking: Thinking = field(default_factory=Thinking)
     memory: Memory = field(default_factory=NoMemory)
 
-    def price_of(self, model: str) -> Prices:
-        """What the environment says, else the price table; nothing where nobody says.
+    def price_of(self, *names: str) -> Prices | None:
+        """What the environment says, else the price table for the first of these names of a model that it has.
 
-        Raises TeacherError where the environment does not hold two prices.
+        None where nobody says. Raises TeacherError where the environment does not hold two prices.
         """
         said = os.environ.get(PRICES, "").strip()
         if not said:
-            return self.prices.get(model, (0.0, 0.0))
+            return next((self.prices[name] for name in names if name in self.prices), None)
         try:
             return _two(said.split(","))
         except ValueError as error:
             raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
+
+
+def refuse_without_price(teacher: str, model: str, prices: Mapping[str, Prices]) -> VdistillError:
+    """The error of `--max-cost` where nobody says what a call costs."""
+    close = difflib.get_close_matches(model.lower(), {name.lower() for name in prices}, n=1)
+    spelt = next((name for name in prices if close and name.lower() == close[0]), None)
+    like = f'; there is a price of "{spelt}"' if spelt else ""
+    return VdistillError(
+        f"--max-cost needs a price, and nobody says what {teacher} costs{like}",
+        hint=f"dollars for a million tokens read and written: {PRICES}=0.15,0.60, or in vdistill.toml "
+        f'[prices] "{model}" = [0.15, 0.60]; [0, 0] where it costs nothing',
+    )
 
 
 def price_table(table: Mapping[str, Any], where: str) -> dict[str, Prices]:

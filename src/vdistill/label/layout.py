@@ -1,0 +1,52 @@
+"""What the caps reach for: which queries are asked, and how often each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from vdistill.label.schedules import Plan
+from vdistill.records import Query
+
+CALLS_PER_QUERY = 40
+# Fewer calls than this tell nothing trustworthy about a held-out query; rather fewer queries.
+HELDOUT_CALLS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The queries that are asked, in the order of their file, and the plans of both sides."""
+
+    queries: tuple[Query, ...]
+    train: Plan
+    heldout: Plan
+
+
+def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
+    """Share `budget` calls (None: no cap) between the sides in proportion to their queries.
+
+    plan: its `calls_per_query` is not read. Each query that is asked gets at least one call, a held-out one
+    HELDOUT_CALLS where half the budget reaches for that. Which queries a small budget reaches is drawn by the seed.
+    """
+    train, heldout = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
+    calls = CALLS_PER_QUERY if budget is None else max(1, budget // max(len(asked), 1))
+    plan = replace(plan, calls_per_query=calls, queries=len(train))
+    depth = max(calls, HELDOUT_CALLS)
+    if budget is None:
+        return Layout(tuple(asked), plan, replace(plan, calls_per_query=depth))
+    count = 0
+    if heldout:
+        depth = min(depth, budget // 2 if train else budget)
+        share = round(budget * len(heldout) / len(asked))
+        count = min(len(heldout), max(1, share // depth)) if depth else 0
+    train = in_order(train, plan.seed)[: (budget - count * depth) // calls]
+    reached = {*train, *in_order(heldout, plan.seed)[:count]}
+    exam = replace(plan, calls_per_query=max(depth, 1))
+    plan = replace(plan, queries=len(train))
+    return Layout(tuple(query for query in asked if query.text in reached), plan, exam)
+
+
+def in_order(texts: Iterable[str], seed: int) -> list[str]:
+    """In an order drawn by the seed: the same whatever order they come in."""
+    return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}\0order\0{text}".encode()).digest())

@@ -1,0 +1,114 @@
+"""What one run of `label` works with: its settings, and the queries and images that it may show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vdistill.database import Database
+from vdistill.errors import VdistillError
+from vdistill.label import schedules
+from vdistill.label.layout import in_order
+from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, ScheduleName, coverable
+from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
+from vdistill.sides import ItemSides, Sides
+
+SIDES: tuple[Split, ...] = ("train", "heldout")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """What `label` is asked to do; None leaves the choice to it."""
+
+    catalog: Path
+    queries: str | None = None
+    budget: int | None = None
+    max_cost: float | None = None
+    images_per_call: int = 8
+    ask: Ask = "best"
+    schedule: ScheduleName = "adaptive"
+    guide: Literal["student", "backbone", "none"] = "none"
+    backbone: str | None = None
+    pool: int = 64
+    concurrency: int = 8
+    holdout: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All that a run works with. plan: of the training queries; exam: of the held-out ones."""
+
+    settings: LabelSettings
+    plan: Plan
+    exam: Plan
+    items: dict[str, Item]
+    queries: tuple[Query, ...]
+    shown: dict[str, ShownImage]
+    sides: ItemSides
+
+    def question(self, group: Group) -> Question:
+        """The teacher call of a group."""
+        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
+
+    def items_of(self, split: Split) -> list[str]:
+        """The ids on one side of the held-out split, in order."""
+        return [key for key in self.sides.of(split) if key in self.items]
+
+    def register(self, database: Database) -> None:
+        """Let the workspace keep the sides of all that is about to be judged.
+
+        Raises VdistillError where another process has registered other ones since this was planned.
+        """
+        rows = self.sides.rows(self.shown)
+        database.add_queries(self.queries)
+        database.add_item_sides(rows)
+        items, queries = database.item_sides(), Sides.read(database)
+        if any(items[kind, key] != split for kind, key, split in rows if kind != "id") or any(
+            queries.of_registered(query.text, query.split) != query.split for query in self.queries
+        ):
+            raise VdistillError(
+                "another `vdistill label` has judged some of these queries or items on the other side meanwhile",
+                hint="run the same command again",
+            )
+
+    def queries_of(self, split: Split) -> list[str]:
+        """The texts on one side of the held-out split."""
+        return [query.text for query in self.queries if query.split == split]
+
+    def training(self, guides: Guides) -> Schedule:
+        """What the training queries are shown, by the scores of a guide where there are some."""
+        queries = in_order(self.queries_of("train"), self.plan.seed)
+        return schedules.training(self.settings.schedule, queries, self.items_of("train"), self.plan, guides)
+
+    def heldout(self) -> Schedule | None:
+        """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
+        queries = in_order(self.queries_of("heldout"), self.plan.seed)
+        items = coverable(self.items_of("heldout"), self.exam, "heldout")
+        return Narrowing(queries, items, self.exam, self.exam.calls_per_query) if queries and len(items) > 1 else None
+
+    def check_sides(self, say: Callable[[str], None]) -> None:
+        """Say which side has nothing to ask about.
+
+        Raises VdistillError where neither side has anything, or where there are too few items to train on.
+        """
+        queries = {split: len(self.queries_of(split)) for split in SIDES}
+        items = {split: len(self.items_of(split)) for split in SIDES}
+        holdout = self.settings.holdout
+        if queries["train"] and items["train"] < 2:
+            raise VdistillError(
+                f"of {len(self.items)} images {items['train']} can be trained on, and a choice needs two",
+                hint=f"add images to the catalog, or hold out less: a new workspace with a --holdout below {holdout:g}",
+            )
+        if not queries["train"] and (not queries["heldout"] or items["heldout"] < 2):
+            raise VdistillError(
+                f"nothing to ask: {len(self.queries)} queries, all held out, and {items['heldout']} held-out images",
+                hint="give more queries, or hold out less: a new workspace with a lower --holdout",
+            )
+        if not queries["train"]:
+            say("all queries are held out: these judgments measure models, `vdistill distill` cannot learn from them")
+        elif holdout and (not queries["heldout"] or items["heldout"] < 2):
+            few = "no query" if not queries["heldout"] else f"only {items['heldout']} of the images"
+            say(f"{few} fell to the held-out side: `vdistill bench` will have nothing to measure by")

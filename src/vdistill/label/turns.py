@@ -1,0 +1,92 @@
+"""Training and held-out questions take turns, so that wherever a run is stopped both sides have their share."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from vdistill.label.asking import Asked, judgment_of
+from vdistill.label.schedules import Group, Schedule
+from vdistill.label.stage import Stage
+from vdistill.records import Answer, Judgment, Question, Split
+
+Keyed: TypeAlias = tuple[str, Asked]
+Ask: TypeAlias = Callable[[Mapping[str, Asked]], Mapping[str, Answer]]
+
+
+@dataclass
+class Side:
+    """What one side of the split is still to be asked: a schedule's rounds, one after the other.
+
+    calls: how many calls it will make, at most.
+    """
+
+    split: Split
+    schedule: Schedule
+    stage: Stage
+    key: Callable[[Question], str]
+    teacher: str
+    calls: int = 0
+    _waiting: deque[Keyed] = field(default_factory=deque)
+    _said: list[Judgment] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+    _heard: bool = True  # anything in this round
+
+    def __post_init__(self) -> None:
+        """Know the size of the plan before any of it is used up."""
+        self.calls = self.schedule.left
+
+    def waiting(self) -> int:
+        """How many questions of this round are left; the next round is begun where there are none. 0: all is asked."""
+        while not self._waiting and self._heard:
+            groups = self.schedule.next_round(self._said)
+            if not groups:
+                break
+            self._waiting.extend(self._fresh(groups))
+            # Where the caps are reached, or nothing was answered, another round would know no more.
+            self._heard = False
+        return len(self._waiting)
+
+    def take(self, count: int) -> list[Keyed]:
+        """The next `count` questions of this round."""
+        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def hear(self, taken: Sequence[Keyed], answers: Mapping[str, Answer]) -> None:
+        """Note what was said to `taken`."""
+        said = [judgment_of(one, answers[key], self.teacher) for key, one in taken if key in answers]
+        self._heard = self._heard or bool(said)
+        self._said += said
+
+    def _fresh(self, groups: Sequence[Group]) -> list[Keyed]:
+        """The questions of a round. Among few images the same one can come up twice; its answer counts once."""
+        found = []
+        for group in groups:
+            question = self.stage.question(group)
+            if len(group.items) > 1 and (key := self.key(question)) not in self._known:
+                self._known.add(key)
+                found.append((key, Asked(question, self.split, group.pool)))
+        return found
+
+
+def take_turns(sides: Sequence[Side], ask: Ask) -> None:
+    """Ask all sides to their end, each step in proportion to their sizes.
+
+    A step ends where a side comes to the end of a round, since its next one depends on the answers. Steps depend on
+    the plan and on stored answers alone, so a run that is taken up again asks the same.
+    """
+    while open_sides := [side for side in sides if side.waiting()]:
+        step = min(side.waiting() / max(side.calls, 1) for side in open_sides)
+        taken = [side.take(max(math.ceil(step * side.calls), 1)) for side in open_sides]
+        answers = ask(dict(_mixed(taken)))
+        for side, part in zip(open_sides, taken, strict=True):
+            side.hear(part, answers)
+
+
+def _mixed(parts: Sequence[Sequence[Keyed]]) -> list[Keyed]:
+    """One list in which every stretch has the same shares of all parts."""
+    placed = [[((at + 0.5) / len(part), one) for at, one in enumerate(part)] for part in parts if part]
+    return [one for _, one in heapq.merge(*placed, key=lambda pair: pair[0])]
