@@ -87,7 +87,7 @@ class Teacher(Protocol):
         ...
 
     def price(self, question: Question) -> Price:
-        """What asking this question would cost, for `--dry-run` and `--max-cost`. Nothing is opened or asked for it."""
+        """What asking this question would cost, for `--dry-run` and `--max-cost`. Nobody is asked for it."""
         ...
 
     def close(self) -> None:
