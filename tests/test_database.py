@@ -49,6 +49,13 @@ def test_a_row_that_breaks_the_schema_is_an_error_and_nothing_of_its_batch_is_lo
         assert db.judgment_count() == 0
 
 
+def test_a_transaction_that_an_interrupt_left_open_does_not_stop_the_next_one(tmp_path):
+    with Database.open(tmp_path / "v.db") as db:
+        db._connection.execute("BEGIN IMMEDIATE")  # as Ctrl-C does between this and what follows
+        db.add_judgments([("k", "p", judgment())])
+        assert db.judgment_count() == 1
+
+
 def test_a_query_keeps_the_split_it_was_first_given(tmp_path):
     with Database.open(tmp_path / "v.db") as db:
         db.add_queries([Query("1", "text", "train")])

@@ -232,14 +232,19 @@ class Database:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with _translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._roll_back()  # of one that an interrupt left open
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
 
 def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ...]:
