@@ -85,10 +85,11 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
 def test_an_upgrade_keeps_a_copy_and_a_failed_one_changes_nothing(tmp_path, monkeypatch):
     with Database.open(tmp_path / "v.db") as db:
         db.add_judgments([("k", "p", judgment())])
+    version = len(database.MIGRATIONS)
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, ("CREATE TABLE extra (x)", "NONSENSE")))
     with pytest.raises(VdistillError), Database.open(tmp_path / "v.db"):
         pass
-    assert (tmp_path / "v.db.v1.bak").is_file()
+    assert (tmp_path / f"v.db.v{version}.bak").is_file()
     monkeypatch.undo()
     with Database.open(tmp_path / "v.db") as db:
         assert db.judgments() == [judgment()]
