@@ -53,6 +53,34 @@ def siglip2(folder: Path) -> Path:
     return _save(folder, model, tokenizer, Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=16))
 
 
+def siglip2_fixed(folder: Path) -> Path:
+    """SigLIP 2 of a fixed resolution as it is published: SiglipModel, and Gemma's tokenizer, which keeps capitals."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import GemmaTokenizer, SiglipConfig, SiglipModel
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = GemmaTokenizer(vocab=_letters(), merges=[], model_max_length=64, padding_side="right")
+    closing = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = closing
+    torch.manual_seed(0)
+    text = {**TOWER, **_ids(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION))
+    return _save(folder, model, tokenizer, SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE}))
+
+
+def aimv2(folder: Path) -> Path:
+    """Aimv2Model, the CLIP tokenizer, CLIPImageProcessor."""
+    from transformers import Aimv2Config, Aimv2Model
+
+    tokenizer = _clip_tokenizer()
+    torch.manual_seed(0)
+    text = {**TOWER, "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    vision = {**VISION, "initializer_range": 0.2}
+    config = Aimv2Config(text_config={**text, "initializer_range": 0.2, "max_position_embeddings": 77},
+                         vision_config=vision, projection_dim=DIM)  # fmt: skip
+    return _save(folder, Aimv2Model(config), tokenizer, _clip_processor())
+
+
 def vision_text(folder: Path) -> Path:
     """VisionTextDualEncoderModel of a BERT and a CLIP image tower, BertTokenizer, CLIPImageProcessor."""
     from transformers import (
@@ -163,13 +191,17 @@ def _siglip2_tokenizer():
     from tokenizers.processors import TemplateProcessing
     from transformers import Siglip2Tokenizer
 
-    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces += ["▁", *map(chr, range(33, 127))]
-    vocab = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Siglip2Tokenizer(vocab=vocab, merges=[], model_max_length=64, padding_side="right")
+    tokenizer = Siglip2Tokenizer(vocab=_letters(), merges=[], model_max_length=64, padding_side="right")
     closing = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", tokenizer.eos_token_id)])
     tokenizer.backend_tokenizer.post_processor = closing
     return tokenizer
+
+
+def _letters() -> dict[str, int]:
+    """A vocabulary of Gemma's kind: special tokens, bytes, letters."""
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["▁", *map(chr, range(33, 127))]
+    return {piece: number for number, piece in enumerate(pieces)}
 
 
 def _bert_tokenizer():

@@ -49,13 +49,34 @@ def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypat
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)
     lean = Lean.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is not False
+    assert lean.model.visual_projection._packed is not None
     packed = lean.encode_images(inputs)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
     lean = Lean.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is False
+    assert lean.model.visual_projection._packed is None
     plain = lean.encode_images(inputs)
     assert (packed * plain).sum(axis=1).min() > 0.9999
+
+
+@needs_bf16
+@pytest.mark.parametrize("fault", ["raises", "is wrong"])
+def test_a_kernel_that_fails_or_errs_is_not_used(clip_folder, monkeypatch, fault):
+    encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
+    inputs = noise(encoder)
+    exact = dataclasses.replace(encoder, precision="fp32").encode_images(inputs)
+
+    class Kernels:
+        def _reorder_linear_weight(self, weight, _):
+            return weight
+
+        def _linear_pointwise(self, inputs, weight, *_):
+            if fault == "raises":
+                raise RuntimeError("unsupported")
+            return torch.zeros(*inputs.shape[:-1], len(weight), dtype=torch.bfloat16)
+
+    monkeypatch.setattr(torch.ops, "mkldnn", Kernels())
+    found = Lean.of(encoder, PARTS).encode_images(inputs)
+    assert (found * exact).sum(axis=1).min() > 0.999
 
 
 class Slow:

@@ -19,12 +19,16 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vdistill.device import Precision, pick_device, pick_precision
+from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
 from vdistill.pretrained import load_errors, load_parts, text_limit, with_adapter
 
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
 _VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
+_ALIKE = 0.9999  # cosine; float32 differs by 1e-6, a fault by 1e-3 and more
+# Of the preprocessing, what the numbers of an image depend on.
+_SEEN = ("resample", "rescale", "mean", "std", "height", "width", "shortest_edge", "patch_size", "max_patches")
 # Text towers that were trained on padding of a fixed length, without an attention mask.
 _PADS_TO_MAX = frozenset({"siglip", "siglip2"})
 
@@ -42,6 +46,7 @@ class DualEncoder:
     preprocessing: Preprocessing
     device: torch.device
     precision: Precision
+    layout: str = "transformers"  # of the checkpoint's files, or "open_clip"
 
     @classmethod
     def load(
@@ -58,23 +63,48 @@ class DualEncoder:
         """
         where = pick_device(device)
         with load_errors(source):
-            model, tokenizer, config = load_parts(source)
-        if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
-            raise VdistillError(
-                f"{source} is a {type(model).__name__}, not a dual encoder",
-                hint="give a model with an image and a text tower: CLIP, SigLIP, VisionTextDualEncoder, …",
-            )
-        if adapter is not None:
-            model = with_adapter(model, adapter)
+            model, tokenizer, config, layout = load_parts(source)
         model.requires_grad_(False)
-        return cls(
+        found = cls(
             source=source,
             model=model.eval().to(where),
             tokenizer=tokenizer,
             preprocessing=Preprocessing.from_processor_config(config),
             device=where,
             precision=pick_precision(precision, where),
+            layout=layout,
         )
+        found._read_texts_alike()
+        return found if adapter is None else found.adapted(adapter)
+
+    def _read_texts_alike(self) -> None:
+        """Make the text tower read a text alone as it does beside a longer one; raise VdistillError where it cannot.
+
+        The fused attention of some towers (AIMv2's, in transformers 5) drops the causal mask of a text without padding.
+        """
+        if self.text_padding == "max_length" or self._reads_alike():
+            return
+        self.model.set_attn_implementation({"text_config": "eager"})
+        if not self._reads_alike():
+            raise VdistillError(
+                f"{self.source} reads a text differently when it stands beside a longer one",
+                hint="this is a fault of the model's class in transformers: another version may be right, or take "
+                "another model (docs/distill.md has a list)",
+            )
+
+    def _reads_alike(self) -> bool:
+        alone = self.encode_texts([PROBES[0]])
+        padded = self.encode_texts([PROBES[0], PROBES[1] * 4])[:1]
+        return not float((alone * padded).sum()) <= _ALIKE  # what is not finite is said where it is embedded
+
+    def adapted(self, adapter: Path) -> DualEncoder:
+        """This encoder with the PEFT folder `adapter` merged into its weights, which are changed in place.
+
+        Raises VdistillError where the adapter does not fit.
+        """
+        model = with_adapter(self.model, adapter)
+        model.requires_grad_(False)
+        return replace(self, model=model.eval())
 
     @cached_property
     def dim(self) -> int:
@@ -90,6 +120,17 @@ class DualEncoder:
     def fingerprint(self) -> str:
         """Hash of all that any embedding depends on."""
         return self._hash(text=False, extra=self.text_fingerprint + self.preprocessing.to_json())
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the weights and of what texts and images are before they reach them: what an adapter is bound to.
+
+        Unlike a fingerprint it is the same under every version of the libraries, which tell the same in other words.
+        """
+        reads = self.tokenizer(list(PROBES), truncation=True, max_length=self.max_text_length).input_ids
+        sees = {name: getattr(self.preprocessing, name) for name in _SEEN}
+        facts = json.dumps([reads, sees], sort_keys=True)
+        return self._hash(text=False, extra=self._hash(text=True, extra=facts))
 
     @cached_property
     def text_padding(self) -> Literal["longest", "max_length"]:
@@ -170,7 +211,8 @@ class DualEncoder:
 
         if self.precision != "bf16" or not self.on_cpu:
             return self
-        return Lean.of(self, (self.vision_name, *_VISION_HEADS))
+        lean = Lean.of(self, (self.vision_name, *_VISION_HEADS))
+        return lean if lean.agrees_with(self) else self
 
     def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         """Unit vectors (n, dim), float32."""

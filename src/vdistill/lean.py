@@ -11,6 +11,7 @@ from torch.nn.functional import linear, normalize
 
 from vdistill.encoder import DualEncoder, pooled
 
+_LEAST = 0.99  # cosine of a white image's vectors: bf16 has three digits
 BATCH = 16  # pictures; ViT-B/32 on two cores: 85 a second, with 64 in a batch 80, with 128 52
 
 
@@ -29,6 +30,15 @@ class Lean(DualEncoder):
         model._modules = modules | lowered
         return cls(encoder.source, model, encoder.tokenizer, encoder.preprocessing, encoder.device, encoder.precision)
 
+    def agrees_with(self, encoder: DualEncoder) -> bool:
+        """Whether the tower runs like this and gives what `encoder` gives: some mix layers with other products."""
+        with torch.inference_mode():
+            try:
+                found, wanted = (one.image_features(**encoder.blank()) for one in (self, encoder))
+            except Exception:  # whatever a tower raises here, the encoder itself is there
+                return False
+        return float((found * wanted).sum()) > _LEAST
+
     def image_features(self, **inputs: Tensor) -> Tensor:
         """Unit vectors (n, dim) of pixel tensors."""
         parts = zip(*(torch.split(tensor, BATCH) for tensor in inputs.values()), strict=True)
@@ -43,14 +53,29 @@ class _Linear(nn.Module):
         super().__init__()
         self.weight = of.weight.detach().bfloat16()  # for code that asks a layer for its type
         self.bias = None if of.bias is None else of.bias.detach().bfloat16()
-        kernels = torch.ops.mkldnn  # not public, so it may go
-        self._packed = hasattr(kernels, "_linear_pointwise") and kernels._reorder_linear_weight(self.weight, BATCH * 50)
+        self._packed = _packed(self.weight, self.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = inputs.bfloat16()
-        if self._packed is False:
-            return linear(inputs, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self.bias, "none", [], "")  # type: ignore[no-any-return]
+        return linear(inputs, self.weight, self.bias) if self._packed is None else _product(inputs, *self._packed)
+
+
+def _packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None] | None:
+    """The weight as oneDNN multiplies it, with its bias; None where that cannot be had.
+
+    The operators are not public: they may go, want other arguments, refuse this processor, or compute something else.
+    """
+    probe = torch.linspace(-1, 1, weight.shape[1], dtype=torch.bfloat16)[None]
+    try:
+        found = torch.ops.mkldnn._reorder_linear_weight(weight, BATCH * 50), bias
+        right = torch.allclose(_product(probe, *found), linear(probe, weight, bias), rtol=0.05, atol=0.05)
+    except Exception:  # whatever a build of torch raises here, the plain product is there
+        return None
+    return found if right else None
+
+
+def _product(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
 class _Patches(nn.Module):

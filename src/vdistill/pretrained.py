@@ -13,6 +13,10 @@ from typing import Any
 
 import torch
 
+from vdistill.encoders import open_clip
+from vdistill.encoders.checkpoint import Checkpoint, hub_name
+from vdistill.encoders.open_clip_config import model_config, processor_config
+from vdistill.encoders.tokenizer import tokenizer_of
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import VdistillError
 
@@ -22,30 +26,83 @@ DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
 _POSITION_OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "altclip": 2}
 
 
-def hub_name(source: str) -> tuple[str, str | None]:
-    """`NAME@REVISION` as name and revision; a folder, and a name without one, have none."""
-    name, mark, revision = source.rpartition("@")
-    return (name, revision) if mark and name and not Path(source).is_dir() else (source, None)
+def load_parts(source: str) -> tuple[Any, Any, dict[str, Any], str]:
+    """The model (float32), its tokenizer, the settings of its image processor, and the layout of its files.
 
+    Raises VdistillError for a checkpoint that is no dual encoder, that lacks weights, or whose tokenizer is not its
+    own; and whatever the libraries raise.
+    """
+    from transformers import AutoModel
 
-def load_parts(source: str) -> tuple[Any, Any, dict[str, Any]]:
-    """The model (float32), its tokenizer, and the settings of its image processor."""
-    from transformers import AutoModel, AutoTokenizer
-
-    name, revision = hub_name(source)
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        model = load_whole(AutoModel, name, revision=revision, dtype=torch.float32)
-    return model, tokenizer, image_processor_config(source)
+        checkpoint = Checkpoint.of(source)
+        config = config_of(checkpoint)
+        _require_dual(checkpoint, config)
+        tokenizer = tokenizer_of(checkpoint, config)
+        processor = processor_of(checkpoint, config)
+        if checkpoint.open_clip is not None:
+            return open_clip.load(checkpoint), tokenizer, processor, "open_clip"
+        model = load_whole(AutoModel, checkpoint.name, **checkpoint.options, dtype=torch.float32)
+    return model, tokenizer, processor, "transformers"
+
+
+def config_of(checkpoint: Checkpoint) -> Any:
+    """The config of a checkpoint, as transformers has it. Raises VdistillError for a kind that it does not know."""
+    from transformers import AutoConfig
+
+    if checkpoint.open_clip is not None:
+        return model_config(checkpoint.source, checkpoint.open_clip)
+    checkpoint.require_known()
+    return AutoConfig.from_pretrained(checkpoint.name, **checkpoint.options, trust_remote_code=False)
+
+
+def processor_of(checkpoint: Checkpoint, config: Any) -> dict[str, Any]:
+    """The settings of the image processor. Raises VdistillError where the checkpoint has none."""
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+    if checkpoint.open_clip is not None:
+        return processor_config(checkpoint.source, checkpoint.open_clip)
+    found = checkpoint.json("preprocessor_config.json")
+    if found is None:
+        found = (checkpoint.json("processor_config.json") or {}).get("image_processor")
+    if found is None:
+        raise VdistillError(
+            f"{checkpoint.source} has no preprocessor_config.json, which says how images are prepared for it",
+            hint="copy that file from the model that it was made from, into the folder",
+        )
+    if not {"image_processor_type", "feature_extractor_type"} & set(found):  # older than the key
+        kind = IMAGE_PROCESSOR_MAPPING_NAMES.get(_image_kind(config), {})
+        found = {**found, "image_processor_type": next((name for name in dict(kind).values() if name), None)}
+    return found
 
 
 def image_processor_config(source: str) -> dict[str, Any]:
-    """The settings of the image processor of a hub id or folder."""
-    from transformers.image_processing_base import ImageProcessingMixin
+    """The settings of the image processor of a hub id or folder. Raises VdistillError where it has none."""
+    with quiet_transformers():
+        checkpoint = Checkpoint.of(source)
+        return processor_of(checkpoint, config_of(checkpoint))
 
-    name, revision = hub_name(source)
-    config, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
-    return dict(config)
+
+def _image_kind(config: Any) -> str:
+    """The kind of the image tower, for a model that is put together of two; else of the whole."""
+    return str(
+        config.vision_config.model_type if config.model_type == "vision-text-dual-encoder" else config.model_type
+    )
+
+
+def _require_dual(checkpoint: Checkpoint, config: Any) -> None:
+    from transformers import MODEL_MAPPING
+
+    kind = MODEL_MAPPING.get(type(config), None)
+    if kind is None or (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
+        return
+    alone = (
+        "an image tower alone" if "vision" in config.model_type or hasattr(config, "patch_size") else "no image tower"
+    )
+    raise VdistillError(
+        f"{checkpoint.source} is a {kind.__name__}, not a dual encoder: it has {alone}",
+        hint="give a model with an image and a text tower: CLIP, SigLIP, VisionTextDualEncoder, …",
+    )
 
 
 def with_adapter(model: Any, adapter: Path) -> Any:
@@ -67,12 +124,11 @@ def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
 
     Loads no weights. Raises VdistillError where the model's tokenizer cannot be had.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
     with load_errors(source), quiet_transformers():
-        name, revision = hub_name(source)
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        checkpoint = Checkpoint.of(source)
+        config = config_of(checkpoint)
+        _require_dual(checkpoint, config)
+        tokenizer = tokenizer_of(checkpoint, config)
         limit = text_limit(config, tokenizer)
         lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False).input_ids]
     return sum(length > limit for length in lengths), limit
@@ -97,7 +153,7 @@ def load_errors(source: str) -> Iterator[None]:
         if Path(source).is_dir():
             raise VdistillError(
                 f"cannot load the backbone in {source}: {_first_line(error)}",
-                hint="it should be a folder written by save_pretrained: model, tokenizer and image processor",
+                hint="it should hold model, tokenizer and image processor, as save_pretrained or open_clip write them",
             ) from error
         raise VdistillError(
             f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)

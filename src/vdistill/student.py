@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _STAMP = " files "  # between a local backbone and the hash of what its files look like
+_SHA256 = 64  # letters
+_ON = " on "  # between a student's adapter and its backbone
 REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
 
 
@@ -75,7 +77,38 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
     weights = adapter_file(workspace.student)
     if not weights.is_file() or file_sha256(weights) != info.adapter_sha256:
         raise VdistillError(f"the student is damaged: {weights} is not what was trained", hint=REMEDY)
-    return DualEncoder.load(info.backbone, adapter=workspace.student, device=device, precision=precision)
+    require_same_holdout(workspace, info)
+    encoder = DualEncoder.load(info.backbone, device=device, precision=precision)
+    _require_bound(info, encoder)
+    return encoder.adapted(workspace.student)
+
+
+def require_same_holdout(workspace: Workspace, info: StudentInfo) -> None:
+    """Raise VdistillError where the workspace holds out another share than the student was trained with: torch-free.
+
+    What is held out now may have been trained on then.
+    """
+    from vdistill.database import Database
+
+    if not workspace.database.is_file():
+        return
+    with Database.open(workspace.database, write=False) as database:
+        now = database.setting("holdout")
+    if now is not None and float(now) != float(info.holdout):
+        raise VdistillError(
+            f"the student was trained with --holdout {info.holdout:g}, and the workspace holds out {float(now):g}",
+            hint=f"what is held out now may have taught it: {REMEDY}",
+        )
+
+
+def _require_bound(info: StudentInfo, backbone: DualEncoder) -> None:
+    """Raise VdistillError where `backbone` is not the one that the student's adapter was trained on."""
+    known = info.facts.get("backbone_identity")
+    if known != backbone.identity if known else info.backbone_fingerprint != backbone.fingerprint:
+        raise VdistillError(
+            f"the student was trained on another {info.backbone}: weights, tokenizer or image settings have changed",
+            hint=f"put the former files back, or {REMEDY}",
+        )
 
 
 def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
@@ -108,21 +141,27 @@ def provenance(workspace: Workspace, model: str, backbone: str) -> str:
     info = read_info(workspace)
     if info is None:
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
-    return info.adapter_sha256
+    return f"{info.adapter_sha256}{_ON}{_stamped(info.backbone)}"
 
 
 def same_provenance(found: str, wanted: str) -> bool:
-    """Whether an index made from `found` is up to date; where a backbone's folder is gone, it is taken to be."""
-    return found == wanted or found.startswith(f"{wanted}{_STAMP}")
+    """Whether an index made from `found` is up to date.
+
+    Where a backbone's folder is gone it is taken to be, and where the index is older than the naming of the backbone.
+    """
+    older = wanted[:_SHA256] if wanted[_SHA256:].startswith(_ON) else wanted
+    return found in (wanted, older) or found.startswith(f"{wanted}{_STAMP}")
 
 
 def _stamped(backbone: str) -> str:
     """A hub id as it is; a local folder with a hash of its files' sizes and ends, which copies share."""
     if not Path(backbone).is_dir():
         return backbone
+    folders = [Path(backbone), *sorted(path for path in Path(backbone).glob("[0-9]_*") if path.is_dir())]
     files = [
-        (path.name, path.stat().st_size, edges_sha256(path))
-        for path in sorted(Path(backbone).iterdir())
+        (str(path.relative_to(backbone)), path.stat().st_size, edges_sha256(path))
+        for folder in folders  # sentence-transformers keeps a model in a folder within
+        for path in sorted(folder.iterdir())
         if path.is_file()
     ]
     return f"{backbone}{_STAMP}{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]}"

@@ -102,7 +102,8 @@ def writing(target: Path) -> Iterator[None]:
     except Exception as error:
         from safetensors import SafetensorError  # few processes write tensors
 
-        if not isinstance(error, OSError | sqlite3.OperationalError | SafetensorError):
+        refused = isinstance(error, sqlite3.OperationalError | SafetensorError)
+        if not refused and getattr(error, "errno", None) is None:  # a hub client's time-out is an OSError too
             raise
         raise VdistillError(
             f"cannot write {target}: {getattr(error, 'strerror', None) or error}",

@@ -86,10 +86,12 @@ def bench(
         return
     from vdistill.bench import runs
     from vdistill.bench.gates import no_worse
-    from vdistill.student import read_info
+    from vdistill.student import read_info, require_same_holdout
 
     if no_worse_than is not None:
         runs.pick(workspace, no_worse_than)  # that there is one at all, before any work is done
+    if info := read_info(workspace):
+        require_same_holdout(workspace, info)
     source = pick_backbone(workspace, backbone)
     found, searchers = _measured(session, workspace, source, qrels, judge, against or [], gates, seed, slice_ or [])
     if robustness:
@@ -97,7 +99,6 @@ def bench(
     if no_worse_than is not None:  # by the same judge, who is known now
         earlier = runs.pick(workspace, no_worse_than, found.heldout)
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
-    info = read_info(workspace)
     made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
     kept = runs.keep(workspace, found, *made_from)
     speeds = _speeds(list(searchers.values())[-1], workspace, source, found) if speed else None

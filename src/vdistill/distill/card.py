@@ -27,10 +27,7 @@ trained it. The text tower is the backbone's own.
 ## Use
 
 ```python
-from peft import PeftModel
-from transformers import AutoModel
-
-model = PeftModel.from_pretrained(AutoModel.from_pretrained("{facts["backbone"]}"), "path/to/this/folder")
+{_usage(facts)}
 ```
 
 ## Held-out figures
@@ -63,6 +60,20 @@ def _story(facts: dict[str, Any]) -> str:
     if facts["objection"]:
         told.append(f"**Published with --keep-anyway although {facts['objection']}.**")
     return "\n".join(told)
+
+
+def _usage(facts: dict[str, Any]) -> str:
+    backbone = facts["backbone"]
+    if facts.get("layout") == "open_clip":  # which transformers cannot open
+        return f"""from pathlib import Path
+
+from vdistill.encoder import DualEncoder  # for others: vdistill distill --merge DIR
+
+encoder = DualEncoder.load("{backbone}", adapter=Path("path/to/this/folder"))"""
+    return f"""from peft import PeftModel
+from transformers import AutoModel
+
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("{backbone}"), "path/to/this/folder")"""
 
 
 def _table(heldout: dict[str, dict[str, float]], ci95: dict[str, dict[str, tuple[float, float]]]) -> str:

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vdistill.distill.merged import require_opened
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
-from vdistill.pretrained import image_processor_config, quiet_transformers
+from vdistill.pretrained import image_processor_config, load_errors, quiet_transformers
 from vdistill.student import open_student, read_info
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
@@ -30,15 +31,25 @@ def write(workspace: Workspace, folder: Path) -> None:
         raise VdistillError(f"{folder} holds something else than a merged student", hint="give a new folder")
     encoder = open_student(workspace, device="cpu", precision="fp32")
     info = read_info(workspace)
-    with replacing_folder(folder) as aside, writing(folder), quiet_transformers():
-        encoder.model.save_pretrained(aside)
-        encoder.tokenizer.save_pretrained(aside)
-        config = image_processor_config(encoder.source)
-        write_file(aside / "preprocessor_config.json", json.dumps(config, indent=2) + "\n")
-        made_from = {"backbone": encoder.source, "adapter_sha256": info.adapter_sha256 if info else ""}
-        write_file(aside / MARK, json.dumps(made_from, indent=2) + "\n")
-        for name, content in _for_sentence_transformers(encoder).items():
-            write_file(aside / name, json.dumps(content, indent=2) + "\n")
+    made_from = {"backbone": encoder.source, "adapter_sha256": info.adapter_sha256 if info else ""}
+    with load_errors(encoder.source):
+        contents = {"preprocessor_config.json": _of_today(image_processor_config(encoder.source), encoder)}
+    contents |= {MARK: made_from, **_for_sentence_transformers(encoder)}
+    encoder.tokenizer.model_max_length = encoder.max_text_length
+    encoder.model.config.__dict__.pop("auto_map", None)  # code that does not come along
+    with replacing_folder(folder) as aside, quiet_transformers():
+        with writing(folder):
+            encoder.model.save_pretrained(aside)
+            encoder.tokenizer.save_pretrained(aside)
+            for name, content in contents.items():
+                write_file(aside / name, json.dumps(content, indent=2) + "\n")
+        require_opened(aside, encoder)
+
+
+def _of_today(config: dict[str, Any], encoder: DualEncoder) -> dict[str, Any]:
+    """The settings under the name that image processors have now."""
+    kept = {name: value for name, value in config.items() if name not in ("feature_extractor_type", "auto_map")}
+    return {**kept, "image_processor_type": encoder.preprocessing.kind}
 
 
 def _for_sentence_transformers(encoder: DualEncoder) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def distill(
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
-        fingerprint = encoder.fingerprint
+        fingerprint, identity = encoder.fingerprint, encoder.identity if leads else ""
         trunk = trunk_of(encoder, settings.train_layers)
         cache = TrunkCache(workspace.cache / FOLDER, trunk) if trunk else None
         trunked = Trunked(encoder, cache, where.trunk_bytes)
@@ -139,6 +139,8 @@ def distill(
             facts = {
                 "backbone": publish.portable(where.backbone),
                 "backbone_fingerprint": fingerprint,
+                "backbone_identity": identity,
+                "layout": encoder.layout,
                 "holdout": sources.holdout,
                 "seed": settings.seed,
                 "settings": asdict(settings),

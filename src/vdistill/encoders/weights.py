@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vdistill.encoders.checkpoint import OWN_CODE
 from vdistill.errors import VdistillError
 
-OWN_CODE = "this checkpoint brings code of its own (auto_map in its config.json), which vdistill does not run"
 _SHOWN = 3  # names in a message
 # Buffers that are made anew and never learnt; whether a file has them depends on the version that wrote it.
 _NEVER_LEARNT = ("position_ids", "token_type_ids")
@@ -66,5 +66,5 @@ def _has_own_code(model: Any) -> bool:
 
 def _remedy(model: Any) -> str:
     if _has_own_code(model):
-        return f"{OWN_CODE}: take a model that transformers knows (docs/distill.md has a list)"
+        return OWN_CODE
     return "the files are incomplete or belong to another architecture: download them again, or take another model"

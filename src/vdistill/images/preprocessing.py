@@ -23,6 +23,7 @@ _CLIP_LIKE = {**_CROPPED, "resample": _BICUBIC, "image_mean": _CLIP_MEAN, "image
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "CLIPImageProcessor": _CLIP_LIKE,
     "ChineseCLIPImageProcessor": _CLIP_LIKE,
+    "BitImageProcessor": _CLIP_LIKE,
     "SiglipImageProcessor": {**_SQUASHED, "resample": _BICUBIC, "image_mean": _HALF, "image_std": _HALF},
     "ViTImageProcessor": {**_SQUASHED, "resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
     "Siglip2ImageProcessor": {

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from vdistill.encoder import DualEncoder
+from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
-from vdistill.index.tokens import PROBES, check_same, export_tokenizer
+from vdistill.index.tokens import check_same, export_tokenizer
 from vdistill.query import picture, text
 
 MIN_COSINE = 0.9999
@@ -64,7 +65,8 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
     exported = text.TextEncoder.open(folder)
     names = {name: values.tolist() for name, values in encoder.tokenize(PROBES).items()}
     check_same(exported.tokenize(PROBES)["input_ids"].tolist(), names["input_ids"], type(tokenizer).__name__)
-    _check(exported.encode(PROBES), encoder.encode_texts(PROBES), "text")
+    alone = np.concatenate([exported.encode([probe]) for probe in PROBES])  # as queries are
+    _check(alone, encoder.encode_texts(PROBES), "text")
 
 
 def export_image_encoder(encoder: DualEncoder, folder: Path) -> None:

@@ -7,21 +7,8 @@ import string
 from pathlib import Path
 from typing import Any
 
+from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
-
-PROBES = (
-    "a photo of a red watering can",
-    "Gift for a mother who loves gardening!",
-    "  two   spaces,\ttab\nand newline ",
-    "it's 5'10\" — don't you'll €9.99 50% #1",
-    "Ünïcödé naïve café ſtraße",
-    "日本語のテキスト と 한국어",
-    "مرحبا بالعالم",
-    "🎁👩‍🌾 emoji 🪴",
-    "(parentheses) [brackets] {braces} under_score",
-    "x",
-    "a very long wish " * 60,
-)
 
 
 def export_tokenizer(tokenizer: Any, path: Path) -> None:

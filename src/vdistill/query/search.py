@@ -20,7 +20,7 @@ from vdistill.index.store import Store
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
-from vdistill.student import provenance
+from vdistill.student import provenance, same_provenance
 
 if TYPE_CHECKING:
     from vdistill.query.picture import PictureEncoder
@@ -76,7 +76,7 @@ class Searcher:
             raise VdistillError(f"no workspace in {path} or above", hint="run `vdistill index CATALOG` first")
         name = model or ("student" if found.student.is_dir() else "backbone")
         searcher = cls.at(found.index, name)
-        if name == "student" and searcher.manifest.made_from != provenance(found, name, ""):
+        if name == "student" and not same_provenance(searcher.manifest.made_from, provenance(found, name, "")):
             searcher.close()
             raise VdistillError("the index is of another student", hint="run `vdistill index`")
         return searcher

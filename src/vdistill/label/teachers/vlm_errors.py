@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from vdistill.encoders.checkpoint import hub_name
 from vdistill.errors import VdistillError
 from vdistill.label.teachers.aliases import close_models
-from vdistill.pretrained import hub_name
 
 # In transformers' words: "X requires the Torchvision library", "Package `num2words` is required".
 _PACKAGE = re.compile(r"requires the ([\w-]+) library|ackage `([\w-]+)` is required|No module named '([\w-]+)'")
