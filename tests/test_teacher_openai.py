@@ -522,3 +522,24 @@ def test_a_key_that_is_refused_with_a_400_stops_at_once(question):
         with pytest.raises(TeacherError, match="API key not valid"):
             ask(server, question)
         assert server.calls == 1
+
+
+def test_one_answer_alone_does_not_decide_how_a_server_is_asked_for_good(tmp_path, catalog):
+    """Its probabilities contradict it; those of the next one are to be had, so choices are asked for."""
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    contradiction = completion("A", {"A": float("-inf"), "B": -0.1})
+    with ChatServer(contradiction, completion("B", {"A": -2.0, "B": -0.2})) as server:
+        done = vdistill("label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2,
+                        "--budget", 12, "--json", "--endpoint", server.url, cwd=tmp_path)  # fmt: skip
+    assert "rank" not in done.err
+    assert done.json["calls"] == done.json["judgments"] == server.calls
+
+
+def test_calls_that_fail_are_said_with_their_reason(tmp_path, catalog):
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    with ChatServer(completion("A", {"So": -0.1, "A": -14.0})) as server:
+        done = vdistill("label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2,
+                        "--budget", 12, "--json", "--endpoint", server.url, cwd=tmp_path)  # fmt: skip
+    assert done.code == 0
+    assert "calls failed, the last one: the letters have" in done.err
+    assert "--think low" in done.err

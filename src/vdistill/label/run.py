@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,8 +17,10 @@ from vdistill.label.schedules import Guides, Schedule
 from vdistill.label.stage import LabelSettings, Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.turns import Side, take_turns
-from vdistill.records import Ask, Split
+from vdistill.records import Answer, Ask, Split
 from vdistill.workspace import Workspace
+
+TELLING = 3  # answers without readable probabilities that mean that there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def label(
         planned = sum(side.calls for side in sides)
         asker = Asker(teacher, database, purse, stage.settings.concurrency, lambda tally: advance(tally, planned))
         take_turns(sides, asker.ask_keyed)
+    tally = asker.tally
+    if tally.failed:
+        say(f"{tally.failed:,} of {tally.calls:,} calls failed, the last one: {tally.last_failure}")
     return report(stage, teacher.name, asker.tally, time.monotonic() - started)
 
 
@@ -84,24 +89,39 @@ def as_it_can(
 ) -> tuple[Stage, Tally | None]:
     """The stage, asking for rankings if the teacher's choices come without probabilities; and what it cost to know.
 
-    One question of the plan tells, and its answer is kept like any other; what it told is remembered.
+    A question of the plan tells, and its answer is kept like any other; what it told is remembered. Where it leaves
+    that open (an answer that is stored, or whose probabilities cannot be read, may be one-hot by chance), so many more
+    are asked that their answers decide.
     """
     if not isinstance(teacher, MayBeBare):
         return stage, None
     known, tally = mode_of(workspace, teacher), None
-    groups = stage.training({}).next_round([])[:1] if known is None and stage.queries_of("train") else []
+    open_mode = known is None and stage.queries_of("train")
+    groups = stage.training({}).next_round([])[:TELLING] if open_mode else []
     if groups:
         with workspace.lock("label"), Database.open(workspace.database) as database:
             asker = Asker(teacher, database, purse, 1, lambda _: None)
             remember_split(database, stage.settings)
             stage.register(database)
-            answers = asker.ask([Asked(stage.question(groups[0]), "train", groups[0].pool)])
-            tally = asker.tally
-            for answer in answers.values():
-                bare = max(answer.probabilities or (0.0,)) == 1.0 if teacher.bare is None else teacher.bare
-                known = "rank" if bare else "best"
+            tally, answers = asker.tally, []
+            for group in groups:
+                said = asker.ask([Asked(stage.question(group), "train", group.pool)])
+                answers += said.values()
+                known = _told(teacher, answers)
+                if known is not None or not said:
+                    break
+            if known is not None:
                 database.remember(_mode_name(teacher), known)
     return ranking(stage, teacher, known, say), tally
+
+
+def _told(teacher: MayBeBare, answers: Sequence[Answer]) -> Ask | None:
+    """How to ask a teacher that gave these answers: as it knows itself, else by their probabilities."""
+    if teacher.bare is not None:
+        return "rank" if teacher.bare else "best"
+    if any(max(answer.probabilities or (1.0,)) < 1.0 for answer in answers):
+        return "best"
+    return "rank" if len(answers) >= TELLING else None
 
 
 def mode_of(workspace: Workspace | None, teacher: Teacher) -> Ask | None:
