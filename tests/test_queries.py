@@ -1,6 +1,7 @@
 """Queries from files and the built-in ones, each on its side of the split."""
 
 import json
+import os
 
 import fsspec
 import pyarrow as pa
@@ -19,9 +20,24 @@ def test_the_built_in_personas_are_many_and_distinct():
     assert 0.1 < sum(query.split == "heldout" for query in queries) / len(queries) < 0.3
 
 
-def test_a_text_file_gives_one_query_a_line(tmp_path):
-    (tmp_path / "q.txt").write_text("first\n\n# a remark\n  second  \nfirst\n")
-    assert [query.text for query in load(tmp_path / "q.txt", 0.2)] == ["first", "second"]
+def test_a_text_file_gives_one_query_a_line_whatever_it_begins_with(tmp_path):
+    (tmp_path / "q.txt").write_bytes(
+        "\ufefffirst\r\n\n#1 dad mug\n  second  \nfirst\nred mug\u2028for a baker\nblue\fchair\x85".encode()
+    )
+    wanted = ["first", "#1 dad mug", "second", "red mug\u2028for a baker", "blue\fchair"]
+    assert [query.text for query in load(tmp_path / "q.txt", 0.2)] == wanted
+    assert not any(query.text.startswith("#") for query in load(None, 0.2)), "the built-in ones have a heading"
+
+
+def test_half_a_character_in_a_query_becomes_a_mark(tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"query": "mug \\ud83d"}\n{"query": "cup \\ud83c\\udf81"}\n')
+    assert [query.text for query in load(tmp_path / "q.jsonl", 0.2)] == ["mug \ufffd", "cup \U0001f381"]
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "q.txt")
+    with pytest.raises(VdistillError, match="named pipe"):
+        load(tmp_path / "q.txt", 0.2)
 
 
 def test_the_split_column_decides(tmp_path):

@@ -1,8 +1,8 @@
 """`vdistill.toml`: defaults for the commands, found in the current folder or its nearest parent.
 
 Keys are the long names of the flags. At the top of the file they hold for every command that has the flag, in a
-section named after a command for that command alone. Paths are relative to the file. `[prices]` is a table of what
-models cost.
+section named after a command for that command alone. Paths are relative to the file, URLs and names of models stay as
+they are. `[prices]` is a table of what models cost.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Collection, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vdistill.errors import VdistillError
 
@@ -22,7 +23,24 @@ else:
 
 FILE = "vdistill.toml"
 PRICES = "prices"
-_PATHS = frozenset({"catalog", "queries", "qrels", "workspace", "report", "gallery", "prompt"})
+
+
+class Meaning(Enum):
+    """What the text of an option may be a path in, besides those that are of type Path."""
+
+    PATH = "a path, or a URL, or - for standard input"
+    PATH_OR_NAME = "a path where there is something, else a name that others know"
+    TEACHER = "`table:PATH`, `metadata:PATH`, a path or a name"
+
+
+def meaning(annotation: Any) -> Meaning | None:
+    """What an option's annotation says that its value is: a `Meaning` in it, or the type Path."""
+    found = next((one for one in get_args(annotation) if isinstance(one, Meaning)), None)
+    return found or (Meaning.PATH if _holds_path(annotation) else None)
+
+
+def _holds_path(annotation: Any) -> bool:
+    return annotation is Path or any(_holds_path(one) for one in get_args(annotation))
 
 
 def find(start: Path) -> Path | None:
@@ -30,8 +48,8 @@ def find(start: Path) -> Path | None:
     return next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
 
 
-def defaults(path: Path, flags: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:
-    """The defaults of each command in `flags` (command → long names of its flags).
+def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> dict[str, dict[str, Any]]:
+    """The defaults of each command in `flags` (command → long names of its flags → what paths they hold).
 
     Raises VdistillError for a file that is not TOML, and for names that no command has.
     """
@@ -46,7 +64,7 @@ def defaults(path: Path, flags: Mapping[str, Collection[str]]) -> dict[str, dict
         section = sections.get(command, {})
         _check(path, section, known, f"setting of [{command}]")
         values = {**{name: value for name, value in shared.items() if name in known}, **section}
-        found[command] = {name: _resolved(path.parent, name, value) for name, value in values.items()}
+        found[command] = {name: _resolved(path.parent, known[name], value) for name, value in values.items()}
     return found
 
 
@@ -74,12 +92,19 @@ def _check(path: Path, names: Collection[str], known: Collection[str], what: str
             raise VdistillError(f"{path}: unknown {what} {name!r}", hint=asked)
 
 
-def _resolved(folder: Path, name: str, value: Any) -> Any:
-    """A path in the file is meant relative to the file, wherever the command is called."""
-    if not isinstance(value, str):
+def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
+    """A path in the file is meant relative to the file, wherever the command is called; a URL stays as it is."""
+    if isinstance(value, list):
+        return [_resolved(folder, meant, one) for one in value]
+    if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):
         return value
-    if name == "teacher" and value.startswith("table:"):
-        return f"table:{folder / value.removeprefix('table:')}"
-    if name == "backbone" and not (folder / value).is_dir():
-        return value
-    return str(folder / value) if name in _PATHS or name == "backbone" else value
+    kind, colon, rest = value.partition(":")
+    if meant is Meaning.TEACHER and colon and kind in ("table", "metadata"):
+        always = kind == "table"
+        return f"{kind}:{_path(folder, rest, always=always)}" if rest and "://" not in rest else value
+    return _path(folder, value, always=meant is Meaning.PATH)
+
+
+def _path(folder: Path, value: str, *, always: bool) -> str:
+    path = folder / Path(value).expanduser()
+    return str(path) if always or path.exists() else value

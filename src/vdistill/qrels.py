@@ -10,6 +10,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, Verdict, titles_of
+from vdistill.lines import read_lines
 from vdistill.metrics import Floats, Ints
 from vdistill.records import Item, Query, Split
 
@@ -24,9 +25,7 @@ def read_qrels(path: Path) -> Qrels:
     Raises VdistillError, naming the line, for a line that cannot be read or contradicts an earlier one.
     """
     found: Qrels = {}
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path, "judgment"):
         query, item, grade = _parse(line, f"{path}, line {number}")
         before = found.setdefault(query, {}).setdefault(item, grade)
         if before != grade:
@@ -67,15 +66,6 @@ def from_qrels(
         )
     titles, bearers = titles_of(kept)
     return HeldOut("qrels", name, tuple(rows), tuple(verdicts), titles, bearers, notes)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise VdistillError(f"{path} is not UTF-8: {error}", hint="save it as UTF-8") from error
-    except OSError as error:
-        raise VdistillError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from error
 
 
 def _parse(line: str, where: str) -> tuple[str, str, int]:

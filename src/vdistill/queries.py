@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from vdistill import remote
 from vdistill.errors import VdistillError
+from vdistill.lines import read_lines
 from vdistill.records import Query, Split
 from vdistill.sides import Sides, plain
-from vdistill.tables import read_rows
+from vdistill.tables import TABLES, read_rows
 
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -42,6 +43,7 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     """The queries of a file, or the built-in ones; repeated texts count once.
 
     source: a path or a URL that fsspec knows (`hf://datasets/…`), of a `.txt`, `.jsonl`, `.csv` or `.parquet` file.
+    Each line of a text file is a query, whatever it begins with.
     sides: of the workspace; a number is the share to hold out where there is none.
     A row without `query` but with `persona` gives a query by template. A query that the workspace knows keeps its side.
     Else a `split` column decides; without one the hash of the text does, and that of the persona where there is one, so
@@ -49,7 +51,8 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     """
     known = sides if isinstance(sides, Sides) else Sides(sides)
     if source is None:
-        return _from_text(resources.files("vdistill").joinpath("personas.txt").read_text(encoding="utf-8"), known)
+        built_in = resources.files("vdistill").joinpath("personas.txt").read_text(encoding="utf-8").split("\n")
+        return _from_lines(((n, line) for n, line in enumerate(built_in, start=1) if line and line[0] != "#"), known)
     with remote.local(str(source)) as path:
         return _read(path, str(source), known)
 
@@ -70,12 +73,7 @@ def agreed(queries: Iterable[Query]) -> list[Query]:
 
 def _read(path: Path, source: str, sides: Sides) -> list[Query]:
     if path.suffix.lower() == ".txt":
-        try:
-            queries = _from_text(path.read_text(encoding="utf-8-sig"), sides)
-        except (OSError, UnicodeDecodeError) as error:
-            raise VdistillError(
-                f"cannot read {path}: {error}", hint="give a UTF-8 text file, one query a line"
-            ) from error
+        queries = _from_lines(read_lines(path, "query"), sides)
     else:
         queries = [_from_row(path, line.number, line.row, sides) for line in read_rows(path)]
     if not queries:
@@ -83,13 +81,19 @@ def _read(path: Path, source: str, sides: Sides) -> list[Query]:
     return agreed(unique(queries))
 
 
-def _from_text(text: str, sides: Sides) -> list[Query]:
-    lines = [line.strip() for line in text.splitlines()]
-    return [
-        Query(id=str(number), text=line, split=sides.of_query(line))
-        for number, line in enumerate(lines, start=1)
-        if line and not line.startswith("#")
-    ]
+def texts(source: str) -> Iterator[str]:
+    """What is asked by a file of queries, as `load` reads it, or by standard input for "-", as it comes.
+
+    A text that is there twice comes twice. Raises VdistillError as `load` does.
+    """
+    path, sides = Path(source), Sides(0.0)
+    if path.suffix.lower() in TABLES:
+        return (_from_row(path, line.number, line.row, sides).text for line in read_rows(path))
+    return (line for _, line in read_lines(source, "query"))
+
+
+def _from_lines(lines: Iterable[tuple[int, str]], sides: Sides) -> list[Query]:
+    return [Query(id=str(number), text=line, split=sides.of_query(line)) for number, line in lines]
 
 
 def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Query:

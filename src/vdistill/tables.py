@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
+from vdistill.lines import regular, whole
 
 Row = dict[str, Any]
+TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"})
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row and where it stands, for messages: the line of a text file, the row of a Parquet file (from 1)."""
+    """A row and where it stands, for messages: the line of a text file, the row of a Parquet file (from 1).
+
+    mended: whether half characters (an emoji cut in two) were replaced by U+FFFD.
+    """
 
     number: int
     row: Row
+    mended: bool = False
 
 
 def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
@@ -34,8 +40,7 @@ def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
             f"cannot read {path}: unknown table format {path.suffix or '(no suffix)'}",
             hint="give a .jsonl, .csv or .parquet file",
         )
-    if not path.is_file():
-        raise VdistillError(f"{path} {'is no file' if path.exists() else 'does not exist'}", hint="check the path")
+    regular(path)
     try:
         for line in reader(path):
             if required is not None and line.row.get(required) in (None, ""):
@@ -56,20 +61,37 @@ def _jsonl(path: Path) -> Iterator[Line]:
             if not text.strip():
                 continue
             try:
-                row = json.loads(text)
+                row = json.loads(text, object_pairs_hook=_object)
             except ValueError as error:
                 raise VdistillError(
                     f"{path}, line {number}: not JSON ({error})", hint="mend or remove that line"
                 ) from error
             if not isinstance(row, dict):
                 raise VdistillError(f"{path}, line {number}: not a JSON object", hint='write {"column": value, …}')
-            yield Line(number, row)
+            sound = whole(row) if "\\ud" in text.lower() else row
+            yield Line(number, sound, mended=sound != row)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    """A JSON object; of two values by one name the last would win without a word."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError(f"{_twice([name for name, _ in pairs])!r} stands there twice")
+    return row
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """The first name that there is more than once."""
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def _csv(path: Path) -> Iterator[Line]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        reader = csv.DictReader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            _check_header(path, reader.fieldnames)
             for row in reader:
                 if None in row or any(value is None for value in row.values()):
                     raise VdistillError(
@@ -77,11 +99,17 @@ def _csv(path: Path) -> Iterator[Line]:
                         f"{len(reader.fieldnames or ())}",
                         hint="quote values that hold a comma",
                     )
-                yield Line(reader.line_num, dict(row))
+                yield Line(reader.line_num, {name: value for name, value in row.items() if name})
         except csv.Error as error:
             raise VdistillError(
                 f"{path}, line {reader.line_num}: not CSV ({error})", hint="mend or remove that line"
             ) from error
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    """Of two columns by one name the last would win; columns without a name (an index, commas at the end) are none."""
+    if twice := _twice([name for name in names if name]):
+        raise VdistillError(f"{path}: two columns are called {twice!r}", hint="rename one of them")
 
 
 def _width(row: dict[Any, Any]) -> int:
@@ -95,6 +123,7 @@ def _parquet(path: Path) -> Iterator[Line]:
     try:
         number = 0
         with pq.ParquetFile(path) as file:
+            _check_header(path, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=4096):
                 for row in batch.to_pylist():
                     number += 1

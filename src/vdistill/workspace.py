@@ -113,7 +113,8 @@ def writing(target: Path) -> Iterator[None]:
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` as a whole: readers see the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
+    # Paths may hold bytes that are no UTF-8.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with writing(path), replacing(path) as aside:
         aside.write_bytes(data)
 

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from vdistill import __version__, config
 from vdistill.cli import bench, console, distill, index, label, query
 from vdistill.cli.session import (
+    MEANINGS,
     DebugOption,
     Interrupted,
     QuietOption,
@@ -26,7 +27,6 @@ DONE, FAILED, GATE, INTERRUPTED = 0, 1, 3, 130
 app = typer.Typer(
     name="vdistill",
     help="Teach a CLIP-like model what a vision-language model thinks of your catalog, and search with it.",
-    add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -66,6 +66,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    console.never_fail()
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
@@ -86,7 +87,7 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, UnicodeError) as error:
         console.failure(VdistillError(str(error) or "out of memory", hint="--debug shows where"), debug=debug)
         return FAILED
 
@@ -115,7 +116,10 @@ def defaults() -> dict[str, Any]:
         command: {flag_name(parameter.opts, parameter.name): parameter.name for parameter in found.params}
         for command, found in group.commands.items()
     }
-    found = config.defaults(path, names)
+    flags = {
+        command: {flag: MEANINGS[command].get(name) for flag, name in known.items()} for command, known in names.items()
+    }
+    found = config.defaults(path, flags)
     return {
         command: {names[command][flag]: value for flag, value in values.items()} for command, values in found.items()
     }

@@ -8,6 +8,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+from vdistill.config import Meaning
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def bench(
     ] = None,
     against: Annotated[
         list[str] | None,
+        Meaning.PATH_OR_NAME,
         typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
     ] = None,
     slice_: Annotated[
@@ -61,6 +63,7 @@ def bench(
     ] = None,
     no_worse_than: Annotated[
         str | None,
+        Meaning.PATH_OR_NAME,
         typer.Option(
             help="An earlier run (last, best, an id, a file) that the student must not fall behind, else exit 3. "
             "last and best: of those that met their gates.",

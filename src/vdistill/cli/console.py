@@ -1,6 +1,7 @@
 """The only place that prints: results on stdout, all else on stderr."""
 
 import contextlib
+import io
 import json
 import sys
 import time
@@ -12,6 +13,13 @@ from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
 SECONDS_A_LINE = 60.0
+
+
+def never_fail() -> None:
+    """Let the streams write what their encoding lacks (a pipe of cp1252, a path that is no UTF-8) with backslashes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def result(renderable: Any) -> None:
@@ -26,7 +34,8 @@ def result(renderable: Any) -> None:
 
 def document(value: Any, *, line: bool = False) -> None:
     """Print a JSON document; as one line for JSON Lines."""
-    text = json.dumps(value, ensure_ascii=False, indent=None if line else 2, allow_nan=False)
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
+    text = json.dumps(value, ensure_ascii=encoding != "utf-8", indent=None if line else 2, allow_nan=False)
     sys.stdout.write(text + "\n")
     if line:
         sys.stdout.flush()

@@ -10,6 +10,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.cycles import Cycles, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+from vdistill.config import Meaning
 from vdistill.errors import GateError, VdistillError
 from vdistill.workspace import Workspace
 
@@ -155,6 +156,7 @@ def distill(
     ] = 1,
     teacher: Annotated[
         str | None,
+        Meaning.TEACHER,
         typer.Option(help="Of the cycles.", show_default="as for label", rich_help_panel=CYCLES),
     ] = None,
     endpoint: Annotated[

@@ -21,6 +21,7 @@ from vdistill.cli.session import (
     pick_catalog,
     pick_holdout,
 )
+from vdistill.config import Meaning
 
 if TYPE_CHECKING:
     from vdistill.cli.label_teacher import Asking
@@ -132,6 +133,7 @@ def label(
     catalog: Annotated[Path | None, typer.Argument(help="Folder of pictures. Remembered.", show_default=False)] = None,
     teacher: Annotated[
         str,
+        Meaning.TEACHER,
         typer.Option(
             help="metadata, table:FILE, an alias (qwen2-vl, smolvlm, …), a model id or folder, openai:MODEL.",
             rich_help_panel=TEACHER,
@@ -158,6 +160,7 @@ def label(
     ] = "off",
     queries: Annotated[
         str | None,
+        Meaning.PATH,
         typer.Option(
             help=".txt, .jsonl, .csv or .parquet, a path or a URL; without it the built-in personas.",
             rich_help_panel=QUESTIONS,

@@ -12,6 +12,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.query_batch import answer
 from vdistill.cli.session import JsonOption, Session, command, pick_model
+from vdistill.config import Meaning
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
@@ -56,7 +57,9 @@ def query(
         bool, typer.Option("--exact", help="Compare with every picture, however many.", rich_help_panel=RANKING)
     ] = False,
     batch: Annotated[
-        str | None, typer.Option(help="File with one query a line, or - for stdin; prints JSON Lines.")
+        str | None,
+        Meaning.PATH,
+        typer.Option(help="File of queries, one a line, or - for stdin; prints JSON Lines."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
     show: Annotated[

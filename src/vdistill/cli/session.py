@@ -27,8 +27,10 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 BackboneOption = Annotated[
     str | None,
+    config.Meaning.PATH_OR_NAME,
     typer.Option(help="Hugging Face dual encoder: a hub id or a folder. Remembered.", show_default=False),
 ]
+MEANINGS: dict[str, dict[str, config.Meaning | None]] = {}  # command → parameter → what paths it holds
 COMMON = {"workspace": WorkspaceOption, "quiet": QuietOption, "debug": DebugOption}
 _DEFAULTS = {"workspace": None, "quiet": False, "debug": False}
 
@@ -147,6 +149,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=_DEFAULTS[key])
             for key, kind in COMMON.items()
         ]
+        MEANINGS[name] = {one.name: config.meaning(one.annotation) for one in [*own, *extra]}
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         run.__signature__ = inspect.Signature([context, *map(_with_environment, own), *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in [context, *own, *extra]}

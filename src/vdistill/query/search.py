@@ -17,6 +17,7 @@ from vdistill.index import shards
 from vdistill.index.items import Row
 from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.store import Store
+from vdistill.lines import well_formed
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
@@ -172,11 +173,11 @@ class Searcher:
         """Unit vectors (n, dim), float32, of texts, each encoded by itself: its vector depends on no other text."""
         if not texts:
             return np.zeros((0, self.manifest.dim), np.float32)
-        return np.concatenate([self._text.encode([text]) for text in texts])
+        return np.concatenate([self._text.encode([well_formed(text)]) for text in texts])
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many tokens of these texts lie beyond what the model reads."""
-        return self._text.truncated(texts)
+        return self._text.truncated([well_formed(text) for text in texts])
 
     def encode_picture(self, path: Path) -> np.ndarray:
         """The unit vector (dim,), float32, of a picture file. Raises VdistillError where it cannot be read."""
@@ -308,7 +309,7 @@ class Searcher:
         self, near: list[Hit], vector: np.ndarray, words: str, pool: int, allowed: np.ndarray | None,
         min_score: float | None,
     ) -> list[Hit]:  # fmt: skip
-        keys = self._store.items.worded(words, pool, allowed)
+        keys = self._store.items.worded(well_formed(words), pool, allowed)
         worded = {hit.id: hit for hit in self._ranked(keys, self._cosines(keys, vector), len(keys), min_score)}
         rows = self._store.items.rows_of(keys)
         by_words = [rows[int(key)].id for key in keys if rows[int(key)].id in worded]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vdistill.catalog import IMAGE_SUFFIXES
 from vdistill.errors import VdistillError
+from vdistill.lines import well_formed
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
@@ -65,7 +66,7 @@ def _term(sign: float, text: str, *, weighted: bool) -> Term:
     if weight == 0:
         raise VdistillError(f"{text.strip()!r} weighs nothing", hint="leave it out, or give another weight")
     if Path(what).suffix.lower() not in IMAGE_SUFFIXES:
-        return Term(what, weight)
+        return Term(well_formed(what), weight)
     if not Path(what).is_file():
         raise VdistillError(f"there is no picture {what}", hint="give the path of a picture file, or words")
     return Term(Path(what), weight)
