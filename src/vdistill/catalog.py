@@ -1,18 +1,16 @@
-"""A folder of pictures becomes items: the Hugging Face ImageFolder convention."""
+"""A folder of images becomes items: the Hugging Face ImageFolder convention."""
 
 from __future__ import annotations
 
 import difflib
-import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
+from vdistill.catalog_metadata import CatalogMetadata
 from vdistill.errors import VdistillError
+from vdistill.folders import listing
 from vdistill.records import Item
-from vdistill.tables import read_rows
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
@@ -22,7 +20,7 @@ METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A picture that was left out, and why."""
+    """An image that was left out, and why."""
 
     id: str
     reason: str
@@ -30,17 +28,28 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The items of a folder, in the order of their ids, and what had to be left out."""
+    """The items of a folder, in the order of their ids, and what had to be left out.
+
+    remarks: what the user should know of the metadata, a line each. The `absent` among the skipped, images that the
+    metadata names and that are not there, are summed up in them.
+    """
 
     root: Path
     items: tuple[Item, ...]
     skipped: tuple[Skipped, ...]
+    remarks: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
+
+    def told(self, skipped: tuple[Skipped, ...]) -> list[str]:
+        """The remarks, and a line for each of `skipped` that they do not sum up."""
+        lines = [f"skipped {one.id}: {one.reason}" for one in skipped if one.id not in self.absent]
+        return [*lines, *self.remarks]
 
 
 def scan(root: Path) -> Catalog:
-    """List the pictures below `root` with their metadata; the pictures themselves are not opened.
+    """List the images below `root` with their metadata; the images themselves are not opened.
 
-    Raises VdistillError for a folder that is missing or holds no picture, and for metadata with a broken line.
+    Raises VdistillError for a folder that is missing or holds no image, and for metadata with a broken line.
     """
     if not root.is_dir():
         raise VdistillError(f"no catalog folder {root}", hint=_close_folder(root))
@@ -51,66 +60,43 @@ def scan(root: Path) -> Catalog:
             f"no pictures in {root}",
             hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively",
         )
-    metadata: dict[str, dict[str, Any]] = {}
+    metadata = CatalogMetadata(root, files)
     for table in tables:
-        rows, absent = _metadata(root, table, files)
-        metadata.update(rows)
-        skipped += absent
-    items = tuple(Item(id=key, path=files[key], metadata=metadata.get(key, {})) for key in sorted(files))
-    return Catalog(root, items, tuple(skipped))
+        metadata.read(table)
+    skipped += [Skipped(key, reason) for key, reason in metadata.unused]
+    items = tuple(Item(id=key, path=files[key], metadata=metadata.rows.get(key, {})) for key in sorted(files))
+    absent = frozenset(key for key, _ in metadata.unused)
+    return Catalog(root, items, tuple(skipped), tuple(metadata.remarks()), absent - files.keys())
 
 
 def _files(root: Path) -> tuple[dict[str, Path], list[Path], list[Skipped]]:
-    """The pictures by id, the metadata files, and names that cannot be used."""
+    """The images by id, the metadata files, and names that cannot be used."""
     files: dict[str, Path] = {}
     tables: list[Path] = []
     skipped: list[Skipped] = []
-    for path in _walk(root):
+    found = listing(root)
+    for path in found.files:
         if path.name in METADATA_FILES:
             tables.append(path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             key = path.relative_to(root).as_posix()
-            try:
-                key.encode()
-            except UnicodeEncodeError:
+            if _encodable(key):
+                files[key] = path
+            else:
                 skipped.append(Skipped(os.fsencode(key).decode("utf-8", "replace"), "file name is not valid UTF-8"))
-                continue
-            files[key] = path
+    for path, reason in found.refused:
+        if path.suffix.lower() in IMAGE_SUFFIXES or path.name in METADATA_FILES or "folder" in reason:
+            key = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
+            skipped.append(Skipped(key, reason))
     return files, sorted(tables), skipped
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below `root`, through links too, but no folder twice; names with a leading dot are passed over."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for name in names:
-            if not name.startswith("."):
-                yield Path(folder, name)
-
-
-def _metadata(root: Path, table: Path, files: dict[str, Path]) -> tuple[dict[str, dict[str, Any]], list[Skipped]]:
-    """The rows of one metadata file by item id, and the files it names that are not there."""
-    rows: dict[str, dict[str, Any]] = {}
-    absent: list[Skipped] = []
-    folder = PurePosixPath(table.parent.relative_to(root).as_posix())
-    for line in read_rows(table, required="file_name"):
-        key = os.path.normpath(folder / str(line.row["file_name"])).replace(os.sep, "/")
-        if key in files:
-            rows[key] = {name: _plain(value) for name, value in line.row.items() if name != "file_name"}
-        else:
-            absent.append(Skipped(key, f"named in {table.name}, line {line.number}, but absent"))
-    return rows, absent
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: no dates, and no NaN or infinity, which become null."""
-    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _close_folder(root: Path) -> str:

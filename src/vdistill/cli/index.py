@@ -79,8 +79,8 @@ def index(
     _remember_catalog(workspace, str(folder.resolve()))
     if backbone:
         remember(workspace, "backbone", source)
-    for skipped in report.skipped:
-        session.say(f"skipped {skipped.id}: {skipped.reason}")
+    for line in scanned.told(report.skipped):
+        session.say(line)
     if as_json:
         console.document(report.to_json())
         return

@@ -148,8 +148,8 @@ def read_inputs(
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
     catalog = catalogs.scan(settings.catalog)
-    for skipped in catalog.skipped:
-        say(f"skipped {skipped.id}: {skipped.reason}")
+    for line in catalog.told(catalog.skipped):
+        say(line)
     known = sides_of(workspace, settings.holdout)
     asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, known)
     teacher = open_teacher(catalog.items)
