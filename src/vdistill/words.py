@@ -1,12 +1,34 @@
-"""Text search over what a catalog says of its items."""
+"""Text search over what a catalog says of its items: what SQLite's FTS5 is given to index, and to look for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import sqlite3
+import threading
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+TABLE = "USING fts5 (text, content = '', tokenize = 'porter unicode61 remove_diacritics 2')"
+
+# English words that say nothing by themselves (Lucene's list).
+# fmt: off
+STOP_WORDS = frozenset([
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
+    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+])
+# fmt: on
+
+# Scripts that set no spaces between words: Thai, Lao, Burmese, Khmer; Chinese, Japanese; and Korean, whose words carry
+# endings that no stemmer here knows.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7a3\U00020000-\U0003ffff]+"
+)
 
 
 def words_of(metadata: Mapping[str, Any]) -> str:
@@ -17,29 +39,58 @@ def words_of(metadata: Mapping[str, Any]) -> str:
     return "\n".join(found)
 
 
+def indexable(text: str) -> str:
+    """The text as FTS5 is to index it: runs of a script without spaces as their characters and pairs of characters."""
+    text = unicodedata.normalize("NFKC", text)
+    if text.isascii():
+        return text
+    return _UNSPACED.sub(lambda run: f" {' '.join(_grams(run[0], single=True))} ", text)
+
+
+def match(query: str) -> str:
+    """The FTS5 expression that finds texts with any of the query's words; empty where it has none."""
+    query = unicodedata.normalize("NFKC", query)
+    found = re.findall(r"\w+", _UNSPACED.sub(" ", query))
+    for run in _UNSPACED.findall(query):
+        found += _grams(run, single=len(run) == 1)
+    return " OR ".join(f'"{word}"' for word in dict.fromkeys(found))
+
+
+def _grams(run: str, *, single: bool) -> Iterator[str]:
+    """Tokens for pairs of neighbours, and for the characters alone.
+
+    They are spelled in letters and digits, since the tokenizer drops vowel signs, and end in a digit, since the stemmer
+    would cut endings off.
+    """
+    codes = [f"u{ord(character):x}" for character in run]
+    if single:
+        yield from (f"{code}z0" for code in codes)
+    yield from (f"{one}{other}z0" for one, other in pairwise(codes))
+
+
 class Bm25:
-    """Okapi BM25 (Robertson & Zaragoza 2009) over texts, English stop words left out."""
+    """BM25 over texts (Robertson & Zaragoza 2009), by the engine and the words of `query --hybrid`."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s
-
-        tokens = bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
         self._count = len(texts)
-        self._index = None
-        if set(tokens.vocab) - {""}:
-            self._index = bm25s.BM25()
-            self._index.index(tokens, show_progress=False)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.execute(f"CREATE VIRTUAL TABLE words {TABLE}")
+        self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(map(indexable, texts)))
+        self._db.execute("CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)")
 
     @property
     def empty(self) -> bool:
         """Whether no text has a word to be found by."""
-        return self._index is None
+        with self._lock:
+            return self._db.execute("SELECT 1 FROM vocabulary LIMIT 1").fetchone() is None
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """(n,) how much each text has to do with the words of the query; 0 where it has none of them."""
-        import bm25s
-
-        words = bm25s.tokenize(query, stopwords="en", show_progress=False, return_ids=False)[0]
-        if self._index is None or not words:
-            return np.zeros(self._count)
-        return np.asarray(self._index.get_scores(words), np.float64)
+        scores = np.zeros(self._count)
+        if wanted := match(query):
+            with self._lock:
+                rows = self._db.execute("SELECT rowid, rank FROM words WHERE words MATCH ?", (wanted,)).fetchall()
+            for place, rank in rows:
+                scores[place] = -rank
+        return scores

@@ -18,6 +18,7 @@ from vdistill import metrics
 from vdistill.heldout import HeldOut, evaluate
 from vdistill.images import load, quiet
 from vdistill.metrics import Floats, Interval
+from vdistill.words import STOP_WORDS
 
 if TYPE_CHECKING:
     from vdistill.query.search import Searcher
@@ -71,9 +72,7 @@ def plain(query: str) -> str:
 
 def keywords(query: str) -> str:
     """Without the little words."""
-    from bm25s.stopwords import STOPWORDS_EN
-
-    return " ".join(word for word in plain(query).split() if word not in STOPWORDS_EN) or query
+    return " ".join(word for word in plain(query).split() if word not in STOP_WORDS) or query
 
 
 def chatty(query: str) -> str:

@@ -34,6 +34,7 @@ class Reader(Protocol):
 
     name: str
     temperature: float
+    version: tuple[str, ...]  # changes where the same text is read otherwise
 
     def scores(self, query: str) -> Floats:
         """(items,) how well each item's text fits; higher is better."""
@@ -60,7 +61,8 @@ class MetadataTeacher:
             )
         self._reader = _reader([texts[key] for key in self._place], model, say)
         self.name = f"metadata/{self._reader.name}"
-        self.prompt = hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()[:8]
+        read = [*sorted(texts.items()), *self._reader.version]
+        self.prompt = hashlib.sha256(json.dumps(read).encode()).hexdigest()[:8]
         self._scores = lru_cache(maxsize=4096)(self._reader.scores)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -129,6 +131,7 @@ class SentenceReader:
     """Cosine similarity of mean-pooled token embeddings (Reimers & Gurevych 2019)."""
 
     temperature = COSINE_TEMPERATURE
+    version: tuple[str, ...] = ()
 
     def __init__(self, texts: Sequence[str], source: str) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -176,6 +179,7 @@ class BM25Reader:
 
     name = "bm25"
     temperature = BM25_TEMPERATURE
+    version: tuple[str, ...] = ("fts5",)
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._search = Bm25(texts)
