@@ -17,14 +17,14 @@ def write_items(path, rows):
     """A file of items."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(items.SCHEMA)
-        connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, rows))
+        connection.executemany(f"INSERT INTO items ({items.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, rows))
         items.describe(connection)
     return path
 
 
 def row(key, id_, metadata=None):
     """An item."""
-    return Row(key, id_, id_, id_, 1, 1, json.dumps(metadata or {}))
+    return Row(key, id_, id_, id_, 1, 1, json.dumps(metadata or {}, ensure_ascii=False, sort_keys=True))
 
 
 def write_index(folder, vectors, dtype="f32", *, graph=False, metadata=lambda n: {}):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ _TEMPORARY = """
     CREATE TEMP TABLE moved (key INTEGER PRIMARY KEY, source INTEGER NOT NULL);
 """
 _NO_OLD = "CREATE TEMP VIEW old_items AS SELECT * FROM items WHERE 0"
-_OLD = "CREATE TEMP VIEW old_items AS SELECT * FROM old.items"
+_OLD = "CREATE TEMP VIEW old_items AS SELECT {columns}, {ctime} AS ctime_ns FROM old.items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Draft:
         self._db.execute("PRAGMA synchronous = OFF")
         if old is not None:
             self._db.execute("ATTACH ? AS old", (f"{old.resolve().as_uri()}?mode=ro&immutable=1",))
-        self._db.executescript(items.SCHEMA + _TEMPORARY + (_NO_OLD if old is None else _OLD))
+        self._db.executescript(items.SCHEMA + _TEMPORARY + (_NO_OLD if old is None else self._old()))
         self._db.execute("BEGIN")
 
     def __enter__(self) -> Draft:
@@ -69,7 +71,7 @@ class Draft:
         return self._next
 
     def plan(self, catalog: Catalog, reusable: bool) -> list[Skipped]:
-        """Enter the catalog: a picture is what it was by size and time first, by content where these differ.
+        """Enter the catalog: an image is what it was by size and times first, by content where these differ.
 
         Without `reusable` every picture is fresh: the old vectors are of another model or precision.
         Returns what could not be read.
@@ -125,12 +127,12 @@ class Draft:
             last = part[-1][0]
 
     def unchanged(self) -> bool:
-        """Whether the items are the old ones to the last letter."""
+        """Whether the items are the old ones to the last letter, and described as today's version describes them."""
         if self._one("SELECT count(*) FROM items") != self._one("SELECT count(*) FROM old_items"):
             return False
-        return not self._one(
-            f"SELECT count(*) FROM (SELECT {COLUMNS} FROM items EXCEPT SELECT {COLUMNS} FROM old_items)"
-        )
+        facts = f"{COLUMNS}, ctime_ns"
+        changed = self._one(f"SELECT count(*) FROM (SELECT {facts} FROM items EXCEPT SELECT {facts} FROM old_items)")
+        return not changed and items.has_column(self._db, "old", "columns", "kind")
 
     def counts(self) -> Counts:
         """What happened to the items; a known one is updated where picture or metadata changed."""
@@ -148,13 +150,23 @@ class Draft:
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Row]:
-        sql = f"SELECT {COLUMNS} FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
-        return {values[1]: Row(*values) for values in self._db.execute(sql, (json.dumps(ids),))}
+    def _old(self) -> str:
+        """The old items; those of an older version have no change time."""
+        known = items.has_column(self._db, "old", "items", "ctime_ns")
+        return _OLD.format(columns=COLUMNS, ctime="ctime_ns" if known else "NULL")
 
-    def _enter(self, item: Item, catalog: Catalog, known: Row | None, reusable: bool) -> None:
+    def _known(self, ids: Sequence[str]) -> dict[str, tuple[Row, int | None]]:
+        """The old items among `ids`, each with its change time where that is known."""
+        sql = f"SELECT {COLUMNS}, ctime_ns FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
+        return {values[1]: (Row(*values[:-1]), values[-1]) for values in self._db.execute(sql, (json.dumps(ids),))}
+
+    def _enter(self, item: Item, catalog: Catalog, old: tuple[Row, int | None] | None, reusable: bool) -> None:
         status = item.path.stat()
-        same = known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        if not stat.S_ISREG(status.st_mode):  # to open a named pipe may wait for ever
+            raise OSError(errno.EINVAL, "not a regular file")
+        known, ctime_ns = old or (None, None)
+        # Programs can put size and modification time back (`exiftool -P`), but not the change time.
+        same = known is not None and (known.size, known.mtime_ns, ctime_ns) == _state(status)
         sha256 = known.sha256 if same and known else file_sha256(item.path) if reusable else ""
         key, source = None, None
         if reusable and known is not None and known.sha256 == sha256:
@@ -169,8 +181,16 @@ class Draft:
                 self._db.execute("INSERT INTO moved VALUES (?, ?)", (key, *source))
         metadata = json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
         path = item.path.relative_to(catalog.root).as_posix()
-        row = Row(key, item.id, path, sha256, status.st_size, status.st_mtime_ns, metadata)
-        self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
+        size, mtime_ns, ctime_ns = _state(status)
+        row = Row(key, item.id, path, sha256, size, mtime_ns, metadata)
+        self._db.execute(
+            f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(row), ctime_ns)
+        )
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._db.execute(sql, values).fetchone()[0])
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    """Size, modification time and change time; on Windows the last is the time of creation."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

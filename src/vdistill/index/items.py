@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,19 +13,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vdistill.errors import VdistillError
+from vdistill.index.columns import ColumnKinds, Kind, checked
 from vdistill.index.manifest import REMEDY
-from vdistill.words import words_of
+from vdistill.words import TABLE, indexable, match, words_of
 
 T = TypeVar("T")
 
 COLUMNS = "key, id, path, sha256, size, mtime_ns, metadata"
-SCHEMA = """
+SCHEMA = f"""
     CREATE TABLE items (
         key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, sha256 TEXT NOT NULL,
-        size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, metadata TEXT NOT NULL
+        size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, metadata TEXT NOT NULL,
+        ctime_ns INTEGER  -- unknown where an older version wrote the index
     ) STRICT;
-    CREATE TABLE columns (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-    CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = 'porter unicode61 remove_diacritics 2');
+    CREATE TABLE columns (name TEXT PRIMARY KEY, kind TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE VIRTUAL TABLE words {TABLE};
 """
 
 
@@ -88,7 +89,7 @@ class Items:
 
     def worded(self, text: str, limit: int, allowed: np.ndarray | None = None) -> np.ndarray:
         """Keys of the (allowed) items whose text has most to do with the words of `text` (BM25), best first."""
-        terms = " OR ".join(f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", text)))
+        terms = match(text)
         if not terms:
             return np.array([], np.uint64)
         only = "" if allowed is None else "AND rowid IN (SELECT value FROM json_each(?))"
@@ -112,22 +113,45 @@ class Items:
 
 def describe(connection: sqlite3.Connection) -> None:
     """Fill `words` and `columns` from the items."""
-    columns: set[str] = set()
+    columns = ColumnKinds()
 
-    def words(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-        for key, text in rows:
-            metadata = json.loads(text)
-            columns.update(metadata)
+    def words(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, str]]:
+        for key, metadata in rows:
+            columns.add(metadata)
             if found := words_of(metadata):
-                yield key, found
+                yield key, indexable(found)
 
-    last = -1
-    while part := connection.execute(
-        "SELECT key, metadata FROM items WHERE key > ? ORDER BY key LIMIT 4096", (last,)
-    ).fetchall():
+    for part in _metadata(connection):
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words(part))
+    connection.executemany("INSERT INTO columns VALUES (?, ?)", list(columns.kinds().items()))
+
+
+def kinds_of(connection: sqlite3.Connection) -> dict[str, Kind]:
+    """What each column of the metadata holds; of a file without that, which an older version wrote, found out anew."""
+    if has_column(connection, "main", "columns", "kind"):
+        return {
+            name: checked(kind) for name, kind in connection.execute("SELECT name, kind FROM columns ORDER BY name")
+        }
+    columns = ColumnKinds()
+    for part in _metadata(connection):
+        for _, metadata in part:
+            columns.add(metadata)
+    return columns.kinds()
+
+
+def has_column(connection: sqlite3.Connection, schema: str, table: str, column: str) -> bool:
+    """Whether a table of a file, which an older version may have written, has this column."""
+    found = connection.execute("SELECT 1 FROM pragma_table_info(?, ?) WHERE name = ?", (table, schema, column))
+    return found.fetchone() is not None
+
+
+def _metadata(connection: sqlite3.Connection) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """The metadata of all items by key, a part at a time."""
+    last = -1
+    sql = "SELECT key, metadata FROM items WHERE key > ? ORDER BY key LIMIT 4096"
+    while part := connection.execute(sql, (last,)).fetchall():
+        yield [(key, json.loads(text)) for key, text in part]
         last = part[-1][0]
-    connection.executemany("INSERT INTO columns VALUES (?)", [(name,) for name in sorted(columns)])
 
 
 def _json(values: Sequence[Any] | np.ndarray) -> str:
