@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def main() -> int:
     """Run `vdistill` and return its exit code."""
-    from vdistill.cli.app import run
-
+    try:
+        from vdistill.cli.app import run
+    except KeyboardInterrupt:  # Ctrl-C before there is anything to put away
+        return 130
     return run()

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from vdistill.index.items import kinds_of
 from vdistill.lines import well_formed
 from vdistill.query.expression import Named, Names, Token, check_comparisons, resolved, tokens
 
-SECONDS = 20.0  # an expression that takes longer is broken off
+SECONDS = 20.0  # of the processor; an expression that takes longer is broken off
 LONGEST = 10_000_000  # bytes of any value on the way
 ITEM_ID = ("id", "file_name")  # both are the item's id, unless the metadata has such a column
 _OURS = frozenset({"items", "rowid", "oid", "_rowid_"})
@@ -98,14 +99,14 @@ def _raw(name: str, bound: str) -> str:
 @contextmanager
 def _reading_alone(connection: sqlite3.Connection) -> Iterator[None]:
     """Within the block the connection can read the items, for some seconds, and do nothing else."""
-    give_up = time.monotonic() + SECONDS
+    give_up = time.thread_time() + SECONDS
     connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()  # made known; the guard forbids that
     functions: dict[str, tuple[int, Callable[..., Any]]] = {"has": (2, _has), "number": (1, _number)}
     for name, (count, function) in functions.items():
         connection.create_function(name, count, function, deterministic=True)
     longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST) if hasattr(connection, "setlimit") else 0
     connection.set_authorizer(_authorize)
-    connection.set_progress_handler(lambda: time.monotonic() > give_up, 100_000)
+    connection.set_progress_handler(lambda: time.thread_time() > give_up, 100_000)
     try:
         yield
     finally:
@@ -115,6 +116,7 @@ def _reading_alone(connection: sqlite3.Connection) -> Iterator[None]:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
 
 
+@lru_cache(maxsize=4096)  # few lists are many
 def _has(values: Any, wanted: Any) -> bool | None:
     """Whether the list `values` (JSON) has the element `wanted`; a single value is a list of one."""
     if values is None or wanted is None:
