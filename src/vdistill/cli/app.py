@@ -84,7 +84,7 @@ def _run(arguments: list[str] | None) -> int:
         return INTERRUPTED
     except TyperException as error:
         return _usage(error)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except (BrokenPipeError, console.ReaderGoneError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (OSError, MemoryError, UnicodeError) as error:

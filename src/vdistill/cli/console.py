@@ -15,6 +15,18 @@ from vdistill.records import Hit
 SECONDS_A_LINE = 60.0
 
 
+class ReaderGoneError(Exception):
+    """Who read our output has seen enough. No OSError, which click and rich would end with exit code 1."""
+
+
+@contextlib.contextmanager
+def _to_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
 def never_fail() -> None:
     """Let the streams write what their encoding lacks (a pipe of cp1252, a path that is no UTF-8) with backslashes."""
     for stream in (sys.stdout, sys.stderr):
@@ -25,20 +37,26 @@ def never_fail() -> None:
 def result(renderable: Any) -> None:
     """Print a result: a string as it is, anything else through rich."""
     if isinstance(renderable, str):
-        sys.stdout.write(renderable + "\n")
+        with _to_reader():
+            sys.stdout.write(renderable + "\n")
         return
     from rich.console import Console
 
-    Console(soft_wrap=False).print(renderable)
+    class ToReader(Console):
+        def on_broken_pipe(self) -> None:
+            raise ReaderGoneError
+
+    ToReader(soft_wrap=False).print(renderable)
 
 
 def document(value: Any, *, line: bool = False) -> None:
     """Print a JSON document; as one line for JSON Lines."""
     encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
     text = json.dumps(value, ensure_ascii=encoding != "utf-8", indent=None if line else 2, allow_nan=False)
-    sys.stdout.write(text + "\n")
-    if line:
-        sys.stdout.flush()
+    with _to_reader():
+        sys.stdout.write(text + "\n")
+        if line:
+            sys.stdout.flush()
 
 
 def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
@@ -58,9 +76,10 @@ def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -
 
 def raw(data: bytes) -> None:
     """Print bytes as they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with _to_reader():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def notice(text: str) -> None:
