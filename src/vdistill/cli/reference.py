@@ -13,7 +13,9 @@ Written by `make docs` from the commands; change it there.
 
 Every option can also be set in `vdistill.toml` under its long name, and as an environment variable
 `VDISTILL_<OPTION>`. A flag wins over the environment, that over the file, that over what the workspace remembers, and
-that over the default. Everywhere: `--workspace DIR`, `--quiet`, `--debug`, `--version`, `--help`.
+that over the default. Paths in the file are relative to it; URLs and names of models stay as they are. Everywhere:
+`--workspace DIR`, `--quiet`, `--debug`, `--version`, `--help`. `vdistill --install-completion` teaches your shell the
+commands and their options.
 
 Exit codes: 0 done, 1 failed (one line `error: …`, one line `hint: …`), 2 wrong usage, 3 a `--fail-under` gate was not
 met, 130 interrupted (all finished work is kept).
