@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from vdistill.interrupts import after_imports
+
 
 def main() -> int:
     """Run `vdistill` and return its exit code."""
     try:
-        from vdistill.cli.app import run
-    except KeyboardInterrupt:  # Ctrl-C before there is anything to put away
+        with after_imports():  # an import that Ctrl-C breaks off may raise anything
+            from vdistill.cli.app import run
+
+            return run()
+    except KeyboardInterrupt:  # before there is anything to put away
         return 130
-    return run()
