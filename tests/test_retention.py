@@ -101,6 +101,8 @@ def test_the_own_picture_has_nearly_all_probability_where_titles_are_clear():
 def test_the_weight_follows_what_is_lost_within_bounds():
     assert steered(0.2, 0.3) > 0.2 > steered(0.2, -0.1)
     assert steered(0.2, retention.TOLERANCE) == pytest.approx(0.2)
+    slow, quick = steered(0.2, retention.MOST_LOST), steered(0.2, 0.4)
+    assert quick / 0.2 == pytest.approx((slow / 0.2) ** 5), "five epochs' worth at once where too much is lost"
     weight = 0.2
     for _ in range(200):
         weight = steered(weight, 1.0)

@@ -18,9 +18,10 @@ MOST = 4096  # titles, and pictures, that one step compares with: two logits a p
 
 # The weight is moved after each epoch so that of the probability that the backbone gives a validation title's own
 # picture among the validation pictures about TOLERANCE is lost. It moves slowly: at high learning rates more is lost,
-# and comes back by itself.
+# and comes back by itself. But where more than MOST_LOST is gone, which no epoch may lose that is kept, it hurries.
 START, LEAST, HIGHEST = 0.2, 0.05, 2.0
 TOLERANCE, WIDTH, PACE = 0.03, 0.05, 0.1
+MOST_LOST, HURRY = max(0.1, 3 * TOLERANCE), 5.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def own_probability(titles: Tensor, own: Tensor, images: Tensor, scale: float) -
 
 def steered(weight: float, lost: float) -> float:
     """The weight for the next epoch when `lost` is what validation titles have lost of their own pictures."""
-    push = min(1.0, max(-1.0, (lost - TOLERANCE) / WIDTH))
+    push = min(HURRY if lost > MOST_LOST else 1.0, max(-1.0, (lost - TOLERANCE) / WIDTH))
     return min(HIGHEST, max(LEAST, weight * math.exp(PACE * push)))
 
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from vdistill.distill.checkpoint import State
-from vdistill.distill.retention import TOLERANCE
+from vdistill.distill.retention import MOST_LOST
 from vdistill.distill.validation import Marks
 
-MOST_LOST = max(0.1, 3 * TOLERANCE)  # of the titles' probability: weights that lost more are not kept
 RUIN = 0.25  # lost by then, a training does not come back: it starts over
 EARLY = 0.2  # of the epochs: until then, and as long as nothing was kept, it may start over …
 SLOWER = 1 / 3  # … at this share of the learning rate …

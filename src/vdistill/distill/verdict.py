@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vdistill.distill.progress import Trained
-from vdistill.distill.selection import MOST_LOST
+from vdistill.distill.retention import MOST_LOST
 from vdistill.metrics import Floats, interval, p_value
 
 METRIC = "ndcg@10"
