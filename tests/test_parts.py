@@ -122,6 +122,19 @@ def test_as_many_images_at_once_as_fit():
     assert images_at_once(features, 1, 10) == 1
 
 
+def test_where_freed_memory_is_not_given_back_half_as_many(monkeypatch):
+    weight = torch.ones(1000, 10, requires_grad=True)
+    room = 4000 * memory.BEYOND
+    monkeypatch.setattr(memory, "_gives_back", lambda: False)
+
+    def features(count):
+        return torch.ones(count, 1000) @ weight
+
+    assert images_at_once(features, 128, 10.5 * room) == 5
+    assert images_at_once(features, 128, 10.5 * room, on_cpu=False) == 10, "its memory is kept by torch, which knows"
+    assert images_at_once(features, 128, 1e9) == 128
+
+
 def test_a_control_group_limits_what_is_free(tmp_path):
     group = tmp_path / "fs" / "a" / "b"
     group.mkdir(parents=True)

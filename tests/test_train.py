@@ -282,8 +282,8 @@ def test_one_query_teaches_without_validation(home):
 
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
-    [(["--train-layers", 7], 1, "has 2 blocks"), (["--rank", 0], 2, "is not in the range"),
-     (["--dropout", 1], 2, "is not in the range")],
+    [(["--train-layers", 7], 1, "has 2 blocks"), (["--rank", 0], 2, "'--rank': Input should be greater"),
+     (["--dropout", 1], 2, "'--dropout': Input should be less")],
 )  # fmt: skip
 def test_an_adapter_that_does_not_fit_is_refused(home, flags, code, said):
     done = trained(home, *flags, code=code)

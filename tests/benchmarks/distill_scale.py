@@ -49,7 +49,8 @@ DualEncoder.load(sys.argv[2], device="cpu", precision="fp32")
 loaded = status("VmRSS")
 
 def first(self):
-    print(f"{time.monotonic() - began:.1f} s to the first epoch, {status('VmHWM') - loaded:.2f} GiB beyond the model, "
+    print(f"{time.monotonic() - began:.1f} s ({time.process_time():.1f} s of work) to the first epoch, "
+          f"{status('VmHWM') - loaded:.2f} GiB beyond the model, "
           f"{len(self.lesson.tower):,} images and {len(self.lesson.calls.query):,} calls train", flush=True)
     raise SystemExit
 
@@ -76,12 +77,13 @@ def write_catalog(folder: Path, count: int) -> list[str]:
 
 def judge(database: Database, catalog: Path, names: list[str], calls: int, shown: int) -> None:
     rng = np.random.default_rng(0)
-    sides = {side: [name for name in names if split_of("item", name, HOLDOUT) == side] for side in ("train", "heldout")}
+    hashes = {name: file_sha256(catalog / name) for name in names}
+    side_of = {name: split_of("item", hashes[name], HOLDOUT) for name in names}
+    sides = {side: [name for name in names if side_of[name] == side] for side in ("train", "heldout")}
     sides["train"] = [sides["train"][number] for number in rng.permutation(len(sides["train"]))[:shown]]
     queries = [f"query {number}" for number in range(max(calls // 5, 100))]
     of_side = {side: [text for text in queries if split_of("query", text, HOLDOUT) == side] for side in sides}
     database.add_queries(Query(text, text, side) for side, texts in of_side.items() for text in texts)
-    hashes: dict[str, str] = {}
     rows: list[tuple[str, str, Judgment]] = []
     for number in range(calls):
         side = "heldout" if number % 10 == 0 else "train"
@@ -89,8 +91,6 @@ def judge(database: Database, catalog: Path, names: list[str], calls: int, shown
         pool = int(rng.integers(pools))
         members = sides[side][pool * POOL : (pool + 1) * POOL]
         items = tuple(members[place] for place in rng.permutation(len(members))[:SHOWN])
-        for item in items:
-            hashes[item] = hashes.get(item) or file_sha256(catalog / item)
         answer = Answer(probabilities=tuple(rng.dirichlet(np.ones(len(items))).tolist()))
         query = of_side[side][int(rng.integers(len(of_side[side])))]
         one = Judgment(query, items, tuple(hashes[item] for item in items), "best", answer, "simulated", side, pool)

@@ -135,7 +135,7 @@ class Loop:
         if self._room is None:
             share = -(-min(self.settings.batch_images, len(self.lesson.tower)) // self.crew.size)
             limit, now = self.step_bytes or SHARE * free_bytes(self.encoder.device), Chance.now()
-            self._room = images_at_once(self._probe, share, limit)
+            self._room = images_at_once(self._probe, share, limit, on_cpu=self.encoder.on_cpu)
             now.restore()
             if self._room < share:
                 self.watch.say(

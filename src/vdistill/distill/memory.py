@@ -16,10 +16,12 @@ from torch.autograd.graph import saved_tensors_hooks
 GIB = 1024**3
 SHARE = 0.5  # of what is free: the rest is for what the backward pass needs for a moment, and for others
 BEYOND = 1.25  # times what is kept: gradients on their way, and what a layer needs for a moment
+SCATTERED = 2.0  # … times this where what is freed is not given back: measured 1.5 to 2.2 with glibc's own rule
+LARGE = 1 * GIB  # kept by a step: from there on freed blocks are given back
 UNKNOWN = 4 * GIB  # taken to be free where the system does not say
 
 
-def images_at_once(features: Callable[[int], Tensor], most: int, limit: float) -> int:
+def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *, on_cpu: bool = True) -> int:
     """How many of up to `most` images can be encoded with a graph in `limit` bytes; at least one.
 
     features: the vectors of so many images, with a graph. What one more image keeps is measured.
@@ -27,8 +29,23 @@ def images_at_once(features: Callable[[int], Tensor], most: int, limit: float) -
     if most < 2:
         return max(most, 1)
     one = kept_bytes(lambda: features(1))
-    each = max(kept_bytes(lambda: features(2)) - one, 1)  # the difference: weights are kept once
-    return int(min(max(limit / (BEYOND * each), 1), most))
+    each = max(kept_bytes(lambda: features(2)) - one, 1) * BEYOND  # the difference: weights are kept once
+    if on_cpu and each * most > min(LARGE, limit) and not _gives_back():
+        each *= SCATTERED
+    return int(min(max(limit / each, 1), most))
+
+
+def _gives_back() -> bool:
+    """Let the C library give large blocks back as they are freed; False where it cannot be told.
+
+    glibc learns to keep blocks of up to 32 MB for later, and those of the backward pass come to lie between holes that
+    nothing fits into. To ask the system for each block of a megabyte costs a large tower next to nothing.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
+    return mallopt is not None and mallopt(_MMAP_THRESHOLD, 1024**2) == 1
+
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:
