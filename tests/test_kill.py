@@ -12,7 +12,8 @@ import pytest
 
 from chat_server import ChatServer, completion
 from shop import QUERIES
-from vdistill.label.teachers.openai_api import _data_uri
+from vdistill.label.teachers.image_cache import ImageCache
+from vdistill.label.teachers.openai_api import MOST_SIDE
 from vdistill.records import ShownImage
 
 KILLS, CALLS, AT_ONCE, WISHES = 50, 600, 4, 12
@@ -58,7 +59,8 @@ def asked(server, item_of, since):
 def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_path, catalog):
     (tmp_path / "queries.txt").write_text("\n".join(f"{wish} {n}" for n in range(WISHES) for wish in QUERIES[:6]))
     pictures = [path for path in catalog.iterdir() if path.suffix == ".png"]
-    item_of = {_data_uri(ShownImage(path.name, path, path.name), None): path.name for path in pictures}
+    images = ImageCache(MOST_SIDE, None)
+    item_of = {images.data_uri(ShownImage(path.name, path, path.name)): path.name for path in pictures}
     assert len(item_of) == len(pictures)
     rng = random.Random(0)
     with ChatServer(ANSWER, delay=0.02) as server:

@@ -87,5 +87,5 @@ def test_a_mistake_is_named_by_its_line(tmp_path, text, message):
 
 
 def test_a_missing_table():
-    with pytest.raises(VdistillError, match="does not exist"):
+    with pytest.raises(VdistillError, match="nowhere.csv: no such file"):
         opened("nowhere.csv")

@@ -82,7 +82,11 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path):
         workspace.create(tmp_path / "file" / ".vdistill")
 
 
-FLAGS = {"label": ["catalog", "teacher", "budget"], "distill": ["backbone", "rank"]}
+PATH, EITHER, TEACHER = config.Meaning.PATH, config.Meaning.PATH_OR_NAME, config.Meaning.TEACHER
+FLAGS = {
+    "label": {"catalog": PATH, "teacher": TEACHER, "budget": None},
+    "distill": {"backbone": EITHER, "rank": None},
+}
 
 
 def test_the_config_gives_defaults_by_command_with_paths_relative_to_it(tmp_path):
