@@ -103,7 +103,8 @@ def as_it_can(
             asker = Asker(teacher, database, purse, 1, lambda _: None)
             remember_split(database, stage.settings)
             stage.register(database)
-            tally, answers = asker.tally, []
+            tally = asker.tally
+            answers: list[Answer] = []
             for group in groups:
                 said = asker.ask([Asked(stage.question(group), "train", group.pool)])
                 answers += said.values()
