@@ -4,7 +4,6 @@ import time
 from typing import TYPE_CHECKING
 
 from vdistill.cli import console
-from vdistill.queries import texts
 
 if TYPE_CHECKING:
     from vdistill.cli.session import Session
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
 def answer(searcher: "Searcher", source: str, k: int, wish: "Wish", session: "Session") -> None:
     """One document a query of `source`, each the same as the query alone would get."""
+    from vdistill.queries import texts  # only here, so that the other commands start without it
+
     long = 0
     for text in texts(source):
         started = time.perf_counter()
