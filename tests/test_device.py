@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shop import vdistill, write_scores
-from vdistill.device import pick_precision
+from vdistill.device import pick_device, pick_precision
 from vdistill.encoder import DualEncoder
 
 # oneDNN and torch are told to pass for a processor that has AVX2 and nothing more.
@@ -90,3 +90,11 @@ def test_bf16_asked_for_in_vain_is_said_once(old_processor, shop):
         done = vdistill(*line.split(" "), cwd=shop)
         assert done.code == 0, done.err
     assert done.err.count("this cpu has no instructions for bf16: training in float32") == 1
+
+
+def test_a_build_for_cuda_on_a_machine_without_takes_the_processor(monkeypatch):
+    def answer(check_available=False):
+        return None if check_available else torch.device("cuda")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", answer)
+    assert pick_device("auto") == torch.device("cpu")

@@ -15,13 +15,16 @@ _BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16", "neon_bf16"
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the accelerator where there is one. Raises VdistillError for a name that torch does not know."""
+    """`auto` is the accelerator where one answers: a build for CUDA names one on a machine without it, too.
+
+    Raises VdistillError for a name that torch does not know.
+    """
     if name != "auto":
         try:
             return torch.device(name)
         except RuntimeError as error:
             raise VdistillError(f"unknown device {name!r}", hint="try auto, cpu, cuda, cuda:1 or mps") from error
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:

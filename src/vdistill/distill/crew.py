@@ -85,7 +85,7 @@ def join(device: str) -> tuple[Crew, str]:
         return ALONE, device
     from accelerate import PartialState
 
-    cpu = device == "cpu" or torch.accelerator.current_accelerator() is None
+    cpu = device == "cpu" or torch.accelerator.current_accelerator(check_available=True) is None
     state = PartialState(cpu=cpu, timeout=PATIENCE)
     return Crew(state.process_index, state.num_processes), "cpu" if cpu else str(state.device)
 
