@@ -314,7 +314,8 @@ def test_ctrl_c_at_any_moment_keeps_what_was_there(home, step, delay):
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode in ((130,) if delay < 1 else (130, 0)), err
+    # A machine may be quick enough to have ended before any delay but the first.
+    assert process.returncode in ((130, 0) if delay else (130,)), err
     assert "Traceback" not in err, err
     assert not list((home / ".vdistill").glob("*.part"))
     assert vdistill("query", "red", "-k", 1, cwd=home).code == 0
