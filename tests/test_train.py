@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
+import trainings
 from shop import QUERIES, errors, vdistill, vdistill_process
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import loop, objective, progress
+from vdistill.distill import loop, objective, progress, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.index import vectors as pictures
 from vdistill.index.store import Store
@@ -47,6 +48,23 @@ def test_each_epoch_is_validated_on_what_training_never_sees(uninterrupted):
     assert "learning_curve.png" in card
     assert "| ndcg@10 | 0." in card
     assert "[" in card.split("| ndcg@10 |")[1].splitlines()[0], "with intervals"
+
+
+def test_images_of_one_product_validate_together_or_train_together(tmp_path, clip_folder, monkeypatch):
+    trainings.label_shop(tmp_path, clip_folder, sku=lambda colour, shape, size: f"{colour} {shape}")
+    taken, parts = [], validation.parts
+
+    def noted(*arguments):
+        taken.append(parts(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(validation, "parts", noted)
+    trained(tmp_path, "--epochs", 1, "--refit", 0)
+    (found,) = taken
+    validating, training = ({name[:-5] for name in names} for names in (found.items, found.training.items))
+    assert len(validating) >= 4
+    assert len(training) >= 10
+    assert validating.isdisjoint(training)
 
 
 def test_at_the_end_all_judgments_train_for_a_quarter_of_the_epochs(home, uninterrupted):

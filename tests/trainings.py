@@ -9,8 +9,8 @@ TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validat
          "--precision", "fp32", "--json"]  # fmt: skip
 
 
-def label_shop(home, clip_folder):
-    """120 images that a table teacher judged."""
+def label_shop(home, clip_folder, **more):
+    """120 images that a table teacher judged; `more` adds columns, each a function of colour, shape and size."""
     catalog = home / "catalog"
     catalog.mkdir()
     rows = []
@@ -19,7 +19,8 @@ def label_shop(home, clip_folder):
             for s, shape in enumerate(SHAPES):
                 name = f"{colour}_{shape}{size}.png"
                 draw(colour, s, 36 + 3 * size + c, 40 + 2 * size + s).save(catalog / name)
-                rows.append({"file_name": name, "title": f"{colour} {shape}"})
+                columns = {column: value(colour, shape, size) for column, value in more.items()}
+                rows.append({"file_name": name, "title": f"{colour} {shape}", **columns})
     (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     write_scores(home, [row["file_name"] for row in rows])
     done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--backbone",

@@ -48,6 +48,14 @@ class ItemSides:
         """What is to be registered of these items."""
         return [(*key, self.split[one]) for one in ids if one in self.split for key in (*self.keys[one], ("id", one))]
 
+    def families(self) -> dict[str, str]:
+        """For each item a name that it shares with all items of its group or content, and with no others."""
+        root = _roots(self.keys.values())
+        first: dict[Key, Key] = {}
+        for mine in self.keys.values():
+            first[root[mine[0]]] = min(first.get(root[mine[0]], mine[0]), mine[0], key=_order)
+        return {one: first[root[mine[0]]][1] for one, mine in self.keys.items()}
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What somebody should know."""

@@ -54,7 +54,7 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
         whole = "the drift of their vectors is held instead"
         say(f"{untitled:,} of the {len(names):,} training images have no title: {whole}")
     everything = Lesson(calls, tower, _vectors(encoder, calls.queries), before, titles)
-    chosen = validations.parts(calls, settings.validation)
+    chosen = validations.parts(calls, settings.validation, sources.sides.families())
     validation = _validation(sources, encoder, everything, chosen)
     if validation:
         return _without(everything, chosen.training, validation, refit=settings.refit > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -16,6 +16,7 @@ from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, titles_of
 from vdistill.records import Item, Judgment
+from vdistill.sides import plain
 from vdistill.splits import validates
 
 # Fewer would say more about themselves than about the student.
@@ -32,10 +33,13 @@ class Parts:
     items: frozenset[str]
 
 
-def parts(calls: Calls, share: float) -> Parts:
-    """Set `share` of the queries and of the items aside, by their hashes."""
-    queries = np.array([validates("query", text, share) for text in calls.queries])
-    items = np.array([validates("item", key, share) for key in calls.items])
+def parts(calls: Calls, share: float, families: Mapping[str, str]) -> Parts:
+    """Set `share` of the queries and of the items aside, by their hashes; copies stay together.
+
+    families: of the items, by id: what `sides.ItemSides.families` says.
+    """
+    queries = np.array([validates("query", plain(text), share) for text in calls.queries])
+    items = np.array([validates("item", families[key], share) for key in calls.items])
     if queries.sum() < FEWEST_QUERIES or items.sum() < FEWEST_ITEMS:
         return Parts(calls, frozenset(), frozenset())
     training = calls.without(queries, items)
