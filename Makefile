@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip
 SHOP := examples/gift_shop
+# Two at once, of one thread each: most tests are too small to share among threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types fast slow docs clean
@@ -32,10 +34,10 @@ types: install
 	$(BIN)/mypy
 
 fast: install  ## The tests that take seconds.
-	$(BIN)/python -m pytest -q -n 2
+	$(PYTEST)
 
 slow: install
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 docs: install  ## Write docs/cli.md and docs/api.md anew from commands and docstrings.
 	$(BIN)/python docs/make_cli.py

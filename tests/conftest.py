@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -14,8 +15,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the 
 
 import models
 from vdistill.encoder import DualEncoder
+from vdistill.index import export as index_export
 from vdistill.records import Question, ShownImage
 from vdistill.workspace import create
+
+# A shell ignores Ctrl-C for what it starts in the background, tests too, and they would pass that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast the machine is decides nothing: Hypothesis's 200 ms are too few on an old laptop, or beside other work.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -46,6 +51,31 @@ def clip_encoder(clip_folder):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
     assert encoder.fingerprint
     return encoder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_traced_once(tmp_path_factory):
+    """Export each tower once a session, and copy the file afterwards: two seconds each, in every test that indexes.
+
+    What is copied is still compared with the model, as after every export.
+    """
+    traced, export = {}, index_export._export
+
+    def export_or_copy(encoder, tower, inputs, axes, path):
+        weights = encoder.text_fingerprint if tower == "text_features" else encoder.fingerprint
+        shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
+        made = traced.get(key := (tower, weights, encoder.precision, path.name, str(axes), str(shapes)))
+        if made is None:
+            export(encoder, tower, inputs, axes, path)
+            made = traced[key] = tmp_path_factory.mktemp("graph")
+            for file in path.parent.glob(f"{path.name}*"):
+                shutil.copy(file, made)
+        else:
+            shutil.copytree(made, path.parent, dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_export, "_export", export_or_copy)
+        yield
 
 
 class Counting(DualEncoder):

@@ -306,7 +306,6 @@ def test_judgments_on_pictures_that_are_gone_are_left_out(home):
 @pytest.mark.parametrize("step", [["distill", "--epochs", "400", "--rank", "2"], ["index", "--model", "backbone"]])
 @pytest.mark.parametrize("delay", [0, 0.3, 2.5, 4.5])
 def test_ctrl_c_at_any_moment_keeps_what_was_there(home, step, delay):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, and inherited, where tests run in a background
     program = "import sys; from vdistill.cli import main; print('begun', flush=True); sys.exit(main())"
     process = subprocess.Popen([sys.executable, "-c", program, *step], cwd=home, stderr=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)  # fmt: skip

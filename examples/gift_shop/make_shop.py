@@ -21,7 +21,7 @@ from shop.stocks import Stock
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
 
-VERSION = "2"
+VERSION = "3"
 SIDES = (96, 224)
 STOCKS = {"gifts": GIFTS, "hobbies": HOBBIES}
 HERE = Path(__file__).resolve().parent

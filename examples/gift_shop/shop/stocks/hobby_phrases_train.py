@@ -38,7 +38,7 @@ INTERESTS: dict[str, tuple[str, ...]] = {
         "talks of ships all day",
     ),
     "fishing": (
-        "sits by the river before dawn", "ties flies for trout", "brags about pike", "waits hours for a bite",
+        "sits by the river before dawn", "ties flies for trout", "brags about pike", "sits all day for a bite",
         "loves fishing", "goes angling with grandpa", "brings home carp on Saturdays", "keeps worms in the fridge",
     ),
     "winter sports": (
@@ -83,7 +83,7 @@ INTERESTS: dict[str, tuple[str, ...]] = {
         "studies to be a sommelier", "loves wine", "pairs Riesling with everything", "treads grapes each autumn",
     ),
     "elegance": (
-        "never leaves the house without dressing up", "reads fashion magazines", "goes to the opera in style",
+        "never leaves the house without dressing up", "reads fashion magazines", "turns up at the opera in style",
         "has an appointment at the beauty salon each week", "loves clothes and accessories", "always smells wonderful",
         "is the best-dressed at the party", "studies the catwalks of Milan", "takes an hour in front of the mirror",
     ),
