@@ -68,7 +68,7 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
 
     Raises VdistillError where none of them prefers anything.
     """
-    bias = preferences.fit(judgments).bias
+    bias = preferences.slot_biases(judgments)
     queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
     items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
     rows = [(judgment, *pick) for judgment in judgments for pick in preferences.picks(judgment)]
