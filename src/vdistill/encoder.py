@@ -216,12 +216,17 @@ class DualEncoder:
 
     def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         """Unit vectors (n, dim), float32."""
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # long ones together: less padding
+        vectors: list[np.ndarray] = [np.empty(0)] * len(texts)
         with torch.inference_mode():
-            parts = [
-                self.text_features(**self.tokenize(texts[start : start + batch])).cpu().numpy()
-                for start in range(0, len(texts), batch)
-            ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
+            for start in range(0, len(texts), batch):
+                places = order[start : start + batch]
+                found = self.text_features(**self.tokenize([texts[place] for place in places])).cpu().numpy()
+                for place, vector in zip(places, found, strict=True):
+                    vectors[place] = vector
+        return np.stack(vectors)
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch."""

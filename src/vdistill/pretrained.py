@@ -122,12 +122,13 @@ def with_adapter(model: Any, adapter: Path) -> Any:
 def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
     """How many texts are longer than the text tower of `source` can read, and its limit in tokens.
 
-    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had.
+    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had, or it has no text tower.
     """
     with load_errors(source), quiet_transformers():
         checkpoint = Checkpoint.of(source)
         config = config_of(checkpoint)
-        _require_dual(checkpoint, config)
+        if getattr(config, "text_config", None) is None:  # what `_require_dual` says, without importing the models
+            raise VdistillError(f"{source} has no text tower", hint="give a dual encoder: CLIP, SigLIP, …")
         tokenizer = tokenizer_of(checkpoint, config)
         limit = text_limit(config, tokenizer)
         lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False).input_ids]
