@@ -72,10 +72,10 @@ def write_scores(folder: Path, items: list[str]) -> None:
 
 def sides_of(home: Path, holdout: float, folder: str = ".vdistill"):
     """The side of each item of `home/catalog`, by id, as the workspace has it or, without one, as it would be."""
-    from vdistill import catalog
     from vdistill.database import Database
-    from vdistill.hashes import Hashes
-    from vdistill.sides import Sides
+    from vdistill.inputs import catalog
+    from vdistill.inputs.hashes import Hashes
+    from vdistill.inputs.sides import Sides
 
     items = catalog.scan(home / "catalog").items
     with Hashes.open(None) as hashes:

@@ -23,9 +23,9 @@ from vdistill.bench.speed import Speed
 from vdistill.bench.table import bench_table
 from vdistill.database import Database
 from vdistill.errors import VdistillError
+from vdistill.inputs.split import split_of
 from vdistill.metrics_table import metrics_table
 from vdistill.records import Answer, Judgment, Query
-from vdistill.splits import split_of
 
 HOLDOUT = 0.5
 METRICS = {metric for metric in metrics.METRICS if metric != "gap_closed"}

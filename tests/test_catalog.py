@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vdistill.catalog import scan
 from vdistill.errors import VdistillError
+from vdistill.inputs.catalog import scan
 
 
 @pytest.fixture

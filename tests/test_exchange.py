@@ -10,8 +10,8 @@ from PIL import Image
 
 from shop import errors, sides_of, vdistill, write_scores
 from vdistill.database import Database
-from vdistill.queries import load
-from vdistill.splits import split_of
+from vdistill.inputs.queries import load
+from vdistill.inputs.split import split_of
 
 
 @pytest.fixture

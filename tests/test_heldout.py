@@ -12,10 +12,10 @@ from vdistill import metrics
 from vdistill.errors import VdistillError
 from vdistill.heldout import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
 from vdistill.heldout_judgments import admissible
+from vdistill.inputs.sides import Sides
+from vdistill.inputs.split import split_of
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Item, Judgment, Query
-from vdistill.sides import Sides
-from vdistill.splits import split_of
 
 HOLDOUT = 0.5
 ALL = [Item(f"img {number:02d}.png", Path("x"), {"title": f"thing {number % 9}"}) for number in range(40)]

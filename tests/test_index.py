@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from shop import errors, vdistill_process
-from vdistill.catalog import scan
 from vdistill.encoder import DualEncoder
 from vdistill.errors import VdistillError
 from vdistill.index import manifest
@@ -25,6 +24,7 @@ from vdistill.index.export import export_image_encoder, export_text_encoder
 from vdistill.index.shards import ShardWriter
 from vdistill.index.store import Store, made_from
 from vdistill.index.tokens import PROBES
+from vdistill.inputs.catalog import scan
 from vdistill.query.picture import PictureEncoder
 from vdistill.query.search import Searcher
 from vdistill.query.text import TextEncoder
@@ -361,7 +361,7 @@ def test_interrupted_in_the_middle_the_old_index_stays(indexed, catalog, encoder
 KILLED = """
 import itertools, sys
 from pathlib import Path
-from vdistill.catalog import scan
+from vdistill.inputs.catalog import scan
 from vdistill.encoder import DualEncoder
 from vdistill.index.embed import build
 from vdistill.workspace import at

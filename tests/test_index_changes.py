@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from vdistill.catalog import scan
 from vdistill.images import DECODER
 from vdistill.index import compact, embed, shards
 from vdistill.index.embed import build, refresh
+from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher
 from vdistill.workspace import create
 

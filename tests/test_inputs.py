@@ -16,10 +16,10 @@ from conftest import draw_catalog
 from indexes import index_of
 from shop import errors, vdistill
 from test_query import unit
-from vdistill.catalog import scan
 from vdistill.index import manifest
 from vdistill.index.embed import build
 from vdistill.index.items import COLUMNS
+from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher, Wish
 
 

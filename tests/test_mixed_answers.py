@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shop import vdistill
-from vdistill.splits import split_of
+from vdistill.inputs.split import split_of
 
 HOLDOUT = 0.5
 

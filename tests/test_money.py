@@ -8,10 +8,10 @@ import pytest
 
 from chat_server import ChatServer, completion, interrupt_after
 from shop import COLOURS, QUERIES, errors, vdistill, write_scores
-from vdistill.catalog import scan
 from vdistill.database import Database
-from vdistill.hashes import Hashes
-from vdistill.sides import Sides
+from vdistill.inputs.catalog import scan
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.sides import Sides
 
 SOFT = completion(logprobs={"A": -0.7, "B": -1.1, "C": -1.6, "D": -2.2})
 PRICE = {"VDISTILL_USD_PER_MILLION": "10,10"}  # by estimate 0.0335 dollars for a call with four images

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vdistill.errors import VdistillError
-from vdistill.queries import TEMPLATES, load
-from vdistill.splits import split_of
+from vdistill.inputs.queries import TEMPLATES, load
+from vdistill.inputs.split import split_of
 
 
 def test_the_built_in_personas_are_many_and_distinct():

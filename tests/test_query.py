@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexes import index_of
-from vdistill.catalog import scan
 from vdistill.errors import VdistillError
 from vdistill.index import shards
 from vdistill.index.embed import build
 from vdistill.index.shards import DTYPES
+from vdistill.inputs.catalog import scan
 from vdistill.query.gallery import render
 from vdistill.query.search import Searcher
 from vdistill.records import Hit

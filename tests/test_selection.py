@@ -16,7 +16,7 @@ from vdistill.database import Database
 from vdistill.distill import exam_size, loop
 from vdistill.distill.validation import Marks, Validation
 from vdistill.images import decode, load
-from vdistill.splits import split_of
+from vdistill.inputs.split import split_of
 
 BACKBONE = [0.3, 0.4, 0.5]
 

@@ -13,10 +13,10 @@ from conftest import draw
 from shop import QUERIES, errors, sides_of, vdistill, write_scores
 from vdistill.database import MIGRATIONS, Database
 from vdistill.distill.sources import examiner, read
-from vdistill.hashes import Hashes
-from vdistill.near_duplicates import across, sketch
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.near_duplicates import across, sketch
+from vdistill.inputs.sides import Sides
 from vdistill.records import Item
-from vdistill.sides import Sides
 
 LABEL = ["label", "catalog", "--teacher", "table:scores.csv", "--images-per-call", 4, "--budget", 300]
 
@@ -296,7 +296,7 @@ def test_an_index_of_another_folder_leaves_the_catalog_of_the_judgments_alone(ho
 
 
 def test_a_file_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
-    from vdistill import hashes as module
+    from vdistill.inputs import hashes as module
 
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path in paths:

@@ -16,7 +16,7 @@ from shop import vdistill
 from vdistill.database import Database
 from vdistill.distill.sources import examiner, read
 from vdistill.errors import VdistillError
-from vdistill.sides import plain
+from vdistill.inputs.sides import plain
 
 WISHES = [f"a gift for aunt number {number}" for number in range(8)]
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "black", "grey", "pink", "brown")

@@ -8,11 +8,11 @@ import pytest
 
 from shop import vdistill
 from vdistill.errors import VdistillError
+from vdistill.inputs.words import Bm25
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import metadata, open_teacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Item, Question, ShownImage
-from vdistill.words import Bm25
 
 ITEMS = [
     Item("can.jpg", Path("can.jpg"), {"title": "watering can", "description": "for beds and pots", "price": 9}),

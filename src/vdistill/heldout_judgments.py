@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vdistill.errors import VdistillError
+from vdistill.inputs.sides import Sides
 from vdistill.records import Judgment
-from vdistill.sides import Sides
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, Verdict, titles_of
-from vdistill.lines import read_lines
+from vdistill.inputs.lines import read_lines
 from vdistill.metrics import Floats, Ints
 from vdistill.records import Item, Query, Split
 

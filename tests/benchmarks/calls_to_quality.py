@@ -28,13 +28,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vdistill import queries as query_files
 from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
-from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, evaluate_mean
+from vdistill.inputs import queries as query_files
+from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import prepare, sides_of
 from vdistill.label.purse import Purse
 from vdistill.label.run import label
@@ -137,7 +137,7 @@ def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> Non
 
 
 def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    from vdistill import catalog
+    from vdistill.inputs import catalog
 
     items = catalog.scan(shop / "catalog").items
     sides = sides_of(workspace, 0.2)

@@ -26,8 +26,8 @@ from PIL import Image
 
 from vdistill.database import Database
 from vdistill.images import file_sha256
+from vdistill.inputs.split import split_of
 from vdistill.records import Answer, Judgment, Query
-from vdistill.splits import split_of
 from vdistill.workspace import create
 
 HOLDOUT, SHOWN, POOL = 0.1, 8, 64

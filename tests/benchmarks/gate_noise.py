@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from vdistill import catalog
 from vdistill.bench import runs
 from vdistill.bench.evaluate import summarise
 from vdistill.bench.gates import no_worse
@@ -23,11 +22,12 @@ from vdistill.database import Database
 from vdistill.distill.pictures import Pictures
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.encoder import DualEncoder
-from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, evaluate
+from vdistill.inputs import catalog
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.sides import Sides
 from vdistill.metrics import Floats
 from vdistill.qrels import from_qrels, read_qrels
-from vdistill.sides import Sides
 from vdistill.student import adapter_file, read_info
 from vdistill.workspace import Workspace, at
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, grade
+from vdistill.inputs.words import Bm25
 from vdistill.metrics import Floats
-from vdistill.words import Bm25
 
 if TYPE_CHECKING:
     from vdistill.encoder import DualEncoder

@@ -18,11 +18,11 @@ from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.heldout_judgments import Admitted, admissible
+from vdistill.inputs.sides import Sides
+from vdistill.inputs.words import words_of
 from vdistill.metrics import Floats, Interval
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
-from vdistill.sides import Sides
-from vdistill.words import words_of
 
 if TYPE_CHECKING:
     from vdistill.database import Database

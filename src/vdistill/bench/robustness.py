@@ -17,8 +17,8 @@ from PIL import Image
 from vdistill import metrics
 from vdistill.heldout import HeldOut, evaluate
 from vdistill.images import load, quiet
+from vdistill.inputs.words import STOP_WORDS
 from vdistill.metrics import Floats, Interval
-from vdistill.words import STOP_WORDS
 
 if TYPE_CHECKING:
     from vdistill.query.search import Searcher

@@ -49,7 +49,7 @@ def index(
     """Embed the catalog, and publish the bundle that `query` reads."""
     found = session.find()
     folder = pick_catalog(found, catalog, INDEXED)
-    from vdistill.catalog import scan
+    from vdistill.inputs.catalog import scan
 
     scanned = scan(folder)  # before a workspace is made for a folder that is not there
     workspace = session.create()

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from vdistill import catalog as catalogs
-from vdistill import queries
 from vdistill.cli import console
 from vdistill.cli.session import Session
 from vdistill.database import Database
-from vdistill.hashes import Hashes
+from vdistill.inputs import catalog as catalogs
+from vdistill.inputs import queries
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.sides import Sides
 from vdistill.label.export import export
 from vdistill.label.foreign import Importer, say_what_was_left_out
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.stage import LabelSettings
-from vdistill.sides import Sides
 
 
 def export_file(session: Session, path: Path, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.session import Session, pick_backbone, price_table, remember, remembered
 from vdistill.errors import VdistillError
+from vdistill.inputs.sides import Sides
 from vdistill.label import generate, run
 from vdistill.label.asking import Tally
 from vdistill.label.audit import LEAST_CALLS, stored_size
@@ -28,7 +29,6 @@ from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.label.teachers.options import price_table as checked
 from vdistill.label.teachers.thinking import read_thinking
 from vdistill.records import Item, Query, Question, ShownImage
-from vdistill.sides import Sides
 from vdistill.workspace import FOLDER
 
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none

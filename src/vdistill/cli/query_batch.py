@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def answer(searcher: "Searcher", source: str, k: int, wish: "Wish", session: "Session") -> None:
     """One document a query of `source`, each the same as the query alone would get."""
-    from vdistill.queries import texts  # only here, so that the other commands start without it
+    from vdistill.inputs.queries import texts  # only here, so that the other commands start without it
 
     long = 0
     for text in texts(source):

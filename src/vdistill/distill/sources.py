@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vdistill import catalog as catalogs
-from vdistill import near_duplicates
-from vdistill.catalog import Catalog
 from vdistill.database import Database
 from vdistill.distill.exam_size import bounded
 from vdistill.errors import VdistillError
-from vdistill.hashes import Hashes
 from vdistill.heldout import HeldOut, from_judgments
 from vdistill.heldout_judgments import admissible
+from vdistill.inputs import catalog as catalogs
+from vdistill.inputs import near_duplicates
+from vdistill.inputs.catalog import Catalog
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.sides import ItemSides, Sides
 from vdistill.records import Item, Judgment
-from vdistill.sides import ItemSides, Sides
 
 Say = Callable[[str], None]
 

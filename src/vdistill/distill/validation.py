@@ -15,9 +15,9 @@ from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
 from vdistill.heldout import HeldOut, evaluate, from_judgments, titles_of
+from vdistill.inputs.sides import plain
+from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment
-from vdistill.sides import plain
-from vdistill.splits import validates
 
 # Fewer would say more about themselves than about the student.
 FEWEST_QUERIES, FEWEST_ITEMS = 5, 20

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from vdistill.catalog import Catalog, Skipped
 from vdistill.images import file_sha256
 from vdistill.index import items
 from vdistill.index.items import COLUMNS, Row
+from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.records import Item
 from vdistill.workspace import writing
 

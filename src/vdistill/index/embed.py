@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdistill.catalog import Catalog, Skipped
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
 from vdistill.index import manifest
@@ -22,6 +21,7 @@ from vdistill.index.publish import exported, publish
 from vdistill.index.shards import METRICS
 from vdistill.index.store import Store
 from vdistill.index.vectors import PictureModel, Progress
+from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:

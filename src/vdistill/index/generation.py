@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill.catalog import Catalog, Skipped
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
 from vdistill.index.draft import Counts, Draft
@@ -18,6 +17,7 @@ from vdistill.index.pending import Pending
 from vdistill.index.shards import ShardWriter
 from vdistill.index.store import Store
 from vdistill.index.vectors import Embedder, PictureModel, Progress
+from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
 
 if TYPE_CHECKING:

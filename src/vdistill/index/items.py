@@ -15,7 +15,7 @@ import numpy as np
 from vdistill.errors import VdistillError
 from vdistill.index.columns import ColumnKinds, Kind, checked
 from vdistill.index.manifest import REMEDY
-from vdistill.words import TABLE, indexable, match, words_of
+from vdistill.inputs.words import TABLE, indexable, match, words_of
 
 T = TypeVar("T")
 

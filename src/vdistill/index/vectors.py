@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from vdistill.catalog import Skipped
 from vdistill.errors import ImageError
 from vdistill.images import Preprocessing, file_sha256, load, quiet
 from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.shards import usable
+from vdistill.inputs.catalog import Skipped
 
 if TYPE_CHECKING:
     from vdistill.trunk_cache import TrunkCache

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from vdistill.errors import VdistillError
+from vdistill.inputs.sides import Sides, plain
+from vdistill.inputs.tables import Line, read_rows
 from vdistill.qrels import read_qrels
 from vdistill.records import Answer, Item, Judgment, Query, Split
-from vdistill.sides import Sides, plain
-from vdistill.tables import Line, read_rows
 
 PROMPT = "import"
 BEST_OF = 8  # pictures in a choice made from qrels

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import get_args
 
 from vdistill.errors import TeacherError, VdistillError
+from vdistill.inputs.sides import Sides, plain
+from vdistill.inputs.tables import read_rows
 from vdistill.label.purse import Purse
 from vdistill.label.schedules.plan import generator
 from vdistill.label.teacher import Teacher, Writer
 from vdistill.records import Failure, Query, Question, ShownImage, Split
-from vdistill.sides import Sides, plain
-from vdistill.tables import read_rows
 from vdistill.workspace import writing as writes
 
 PICTURES, QUERIES = 8, 10  # that a call shows, and that it asks for

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args, runtime_checkable
 
-from vdistill import catalog as catalogs
-from vdistill import near_duplicates, queries
 from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
-from vdistill.hashes import Hashes
+from vdistill.inputs import catalog as catalogs
+from vdistill.inputs import near_duplicates, queries
+from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.sides import ItemSides, Sides, moved
 from vdistill.label.layout import CALLS_PER_QUERY, lay_out
 from vdistill.label.purse import calls_within
 from vdistill.label.schedules import Plan, coverable, shown_items
@@ -19,7 +20,6 @@ from vdistill.label.schedules.plan import generator
 from vdistill.label.stage import LabelSettings, Stage
 from vdistill.label.teacher import Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
-from vdistill.sides import ItemSides, Sides, moved
 from vdistill.workspace import Workspace
 
 PICTURES_TO_WRITE_BY = 64

@@ -9,11 +9,11 @@ from typing import Literal
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
+from vdistill.inputs.sides import ItemSides, Sides
 from vdistill.label import schedules
 from vdistill.label.layout import in_order
 from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, ScheduleName, coverable
 from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
-from vdistill.sides import ItemSides, Sides
 
 SIDES: tuple[Split, ...] = ("train", "heldout")
 

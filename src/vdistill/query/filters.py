@@ -17,7 +17,7 @@ import numpy as np
 from vdistill.errors import VdistillError
 from vdistill.index.columns import Kind, value_sql
 from vdistill.index.items import kinds_of
-from vdistill.lines import well_formed
+from vdistill.inputs.lines import well_formed
 from vdistill.query.expression import Named, Names, Token, check_comparisons, resolved, tokens
 
 SECONDS = 20.0  # of the processor; an expression that takes longer is broken off

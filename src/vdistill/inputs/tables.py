@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.lines import regular, whole
+from vdistill.inputs.lines import regular, whole
 
 Row = dict[str, Any]
 TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"})

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from vdistill.inputs.split import split_of
 from vdistill.records import Item, Query, Split
-from vdistill.splits import split_of
 
 if TYPE_CHECKING:
     from vdistill.database import Database
