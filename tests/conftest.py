@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the hub client is first imported
 
 import models
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index import export as index_export
 from vdistill.records import Question, ShownImage
 from vdistill.workspace import create

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from shop import vdistill, write_scores
-from vdistill.device import pick_device, pick_precision
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.device import pick_device, pick_precision
+from vdistill.encoders.dual_encoder import DualEncoder
 
 # oneDNN and torch are told to pass for a processor that has AVX2 and nothing more.
 AVX2_ALONE = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -45,7 +45,7 @@ for line in sys.argv[2:]:
 assert Refuse.seen, "no product was seen at all"
 
 # What `index` embeds with; the command itself exports too, which torch does not do under a dispatch mode.
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 encoder = DualEncoder.load(sys.argv[1], precision="bf16")
 with Refuse():
     encoder.copies()[0].image_features(**encoder.blank(2))

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from shop import errors, vdistill_process
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
 from vdistill.index import manifest
 from vdistill.index.embed import build
@@ -362,7 +362,7 @@ KILLED = """
 import itertools, sys
 from pathlib import Path
 from vdistill.inputs.catalog import scan
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index.embed import build
 from vdistill.workspace import at
 encoder = DualEncoder.load(sys.argv[1], device="cpu", precision="fp32")

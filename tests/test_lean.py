@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from vdistill.device import cpu_multiplies_bf16
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.bf16_cpu import Lean
+from vdistill.encoders.device import cpu_multiplies_bf16
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.vectors import BATCH, Embedder
-from vdistill.lean import Lean
 
 PARTS = ("vision_model", "visual_projection")
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")

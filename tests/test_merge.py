@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from shop import errors, vdistill, write_scores
-from vdistill.encoder import DualEncoder
-from vdistill.student import open_student
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.student import open_student
 from vdistill.workspace import at
 
 

@@ -11,8 +11,8 @@ from transformers import AutoModel
 
 import open_clip_models
 from shop import errors, vdistill, write_scores
-from vdistill.encoder import DualEncoder
-from vdistill.student import open_student
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.student import open_student
 from vdistill.workspace import at
 
 TEXTS = ["A Red mug!", "something_blue to sit on", "x"]

@@ -15,7 +15,7 @@ from vdistill.distill.memory import images_at_once, kept_bytes
 from vdistill.distill.parts import Encoder
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 
 IMAGES = 13
 

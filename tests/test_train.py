@@ -22,9 +22,9 @@ from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
 from vdistill.distill import loop, objective, progress, validation
 from vdistill.distill.settings import DistillSettings
+from vdistill.encoders.student import open_student
 from vdistill.index import vectors as pictures
 from vdistill.index.store import Store
-from vdistill.student import open_student
 from vdistill.workspace import at
 
 

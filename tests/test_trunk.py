@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vdistill.encoder import DualEncoder
-from vdistill.trunk import trunk_of
-from vdistill.trunk_cache import TrunkCache
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import TrunkCache
+from vdistill.encoders.frozen_layers import trunk_of
 
 FAMILIES = ("clip", "siglip", "vision_text", "chinese_clip", "altclip")
 

@@ -32,6 +32,7 @@ from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
+from vdistill.encoders.student import open_student
 from vdistill.heldout import HeldOut, evaluate_mean
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
@@ -43,7 +44,6 @@ from vdistill.label.teachers.table import TableTeacher
 from vdistill.metrics import Floats
 from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Failure, Item, Question
-from vdistill.student import open_student
 from vdistill.workspace import Workspace, create
 
 SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"

@@ -39,7 +39,7 @@ began = time.monotonic()
 from vdistill.distill import loop
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.workspace import at
 
 def status(name):

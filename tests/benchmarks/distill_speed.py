@@ -42,10 +42,10 @@ from vdistill.distill.progress import Watch
 from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import TrunkCache
+from vdistill.encoders.frozen_layers import trunk_of
 from vdistill.images import file_sha256
-from vdistill.trunk import trunk_of
-from vdistill.trunk_cache import TrunkCache
 
 SETTINGS = DistillSettings(lr=5e-4, batch_images=64, retention=0.3, validation=0.0, patience=0)
 SHOWN, POOL = 8, 64

@@ -28,7 +28,7 @@ from vdistill import metrics
 from vdistill.database import Database
 from vdistill.distill import calls as choices
 from vdistill.distill.calls import Calls
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.heldout import evaluate_mean
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs.hashes import Hashes

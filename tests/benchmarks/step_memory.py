@@ -27,7 +27,7 @@ from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
 from vdistill.distill.parts import Encoder
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 
 VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
           "image_size": 224, "patch_size": 14}  # fmt: skip

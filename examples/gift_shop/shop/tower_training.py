@@ -19,7 +19,7 @@ from shop.kinds import DRAWINGS
 from shop.render import COLOURS, FINISHES, picture, products
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
-from vdistill.device import cpu_multiplies_bf16
+from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.images import Preprocessing
 
 SIDES = (96, 224)  # pixels, as in the catalog

@@ -14,7 +14,7 @@ from vdistill.inputs.words import Bm25
 from vdistill.metrics import Floats
 
 if TYPE_CHECKING:
-    from vdistill.encoder import DualEncoder
+    from vdistill.encoders.dual_encoder import DualEncoder
     from vdistill.query.search import Searcher
 
 WORDS = "bm25"
@@ -42,7 +42,7 @@ class Against:
     @classmethod
     def load(cls, source: str, searcher: Searcher, cache: Path) -> Against:
         """The dual encoder `source`. Raises VdistillError where it cannot be had."""
-        from vdistill.encoder import DualEncoder
+        from vdistill.encoders.dual_encoder import DualEncoder
 
         return cls(DualEncoder.load(source), searcher, cache)
 

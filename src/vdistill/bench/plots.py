@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.bench.evaluate import MODELS, BenchReport
-from vdistill.student import last_validated
+from vdistill.encoders.student import last_validated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
 from vdistill.bench.table import judged
-from vdistill.student import last_validated
+from vdistill.encoders.student import last_validated
 from vdistill.workspace import write_file
 
 if TYPE_CHECKING:

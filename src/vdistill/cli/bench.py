@@ -89,7 +89,7 @@ def bench(
         return
     from vdistill.bench import runs
     from vdistill.bench.gates import no_worse
-    from vdistill.student import read_info, require_same_holdout
+    from vdistill.encoders.student import read_info, require_same_holdout
 
     if no_worse_than is not None:
         runs.pick(workspace, no_worse_than)  # that there is one at all, before any work is done
@@ -147,7 +147,7 @@ def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "Be
 
 def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":
     from vdistill.bench.speed import measure
-    from vdistill.student import open_model
+    from vdistill.encoders.student import open_model
 
     encoder = open_model(workspace, searcher.model, backbone)
     return measure(searcher, encoder, workspace.root, found.heldout.queries)

@@ -190,7 +190,7 @@ def distill(
     from vdistill.distill.run import DistillReport, Where
     from vdistill.distill.run import distill as run
     from vdistill.distill.settings import DistillSettings
-    from vdistill.trunk_cache import GIB
+    from vdistill.encoders.feature_cache import GIB
 
     settings = DistillSettings(
         loss=loss.value,

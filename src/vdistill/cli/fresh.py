@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from vdistill.cli.session import Session, pick_backbone, remembered
+from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
 from vdistill.query.search import Searcher
-from vdistill.student import provenance, same_provenance
 from vdistill.workspace import Workspace
 
 

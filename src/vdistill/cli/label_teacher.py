@@ -230,7 +230,7 @@ class Asking:
         source = self._backbone()
         if source is None:
             return
-        from vdistill.pretrained import count_cut
+        from vdistill.encoders.pretrained import count_cut
 
         with suppress(VdistillError):  # a backbone that is not to be had is the business of `distill`
             cut, limit = count_cut(pick_backbone(None, source), [query.text for query in stage.queries])

@@ -6,9 +6,9 @@ import torch
 
 from vdistill.distill.dropout import by_image
 from vdistill.distill.settings import DistillSettings
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.pretrained import quiet_peft
 from vdistill.errors import VdistillError
-from vdistill.pretrained import quiet_peft
 
 
 def attach(encoder: DualEncoder, settings: DistillSettings) -> int:

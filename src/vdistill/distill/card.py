@@ -67,7 +67,7 @@ def _usage(facts: dict[str, Any]) -> str:
     if facts.get("layout") == "open_clip":  # which transformers cannot open
         return f"""from pathlib import Path
 
-from vdistill.encoder import DualEncoder  # for others: vdistill distill --merge DIR
+from vdistill.encoders.dual_encoder import DualEncoder  # for others: vdistill distill --merge DIR
 
 encoder = DualEncoder.load("{backbone}", adapter=Path("path/to/this/folder"))"""
     return f"""from peft import PeftModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from vdistill.student import last_validated
+from vdistill.encoders.student import last_validated
 
 FILE = "learning_curve.png"
 

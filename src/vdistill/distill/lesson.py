@@ -21,11 +21,11 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, examiner
 from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.validation import Validation
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import TrunkCache
 from vdistill.heldout import HeldOut, evaluate
 from vdistill.metrics import Floats
 from vdistill.records import Item
-from vdistill.trunk_cache import TrunkCache
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.validation import Marks
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 

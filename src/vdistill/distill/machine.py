@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vdistill.distill.settings import DistillSettings
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
 
 SHORT = 128  # tokens

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.distill.merged import require_opened
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.pretrained import image_processor_config, load_errors, quiet_transformers
+from vdistill.encoders.student import open_student, read_info
 from vdistill.errors import VdistillError
-from vdistill.pretrained import image_processor_config, load_errors, quiet_transformers
-from vdistill.student import open_student, read_info
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
 MARK = "vdistill.json"  # what the checkpoint was made from, and the sign that it may be replaced

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vdistill.encoder import DualEncoder, pooled
+from vdistill.encoders.dual_encoder import DualEncoder, pooled
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import VdistillError

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.distill import card, curve
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.pretrained import quiet_peft, quiet_transformers
+from vdistill.encoders.student import SCHEMA_VERSION, adapter_file
 from vdistill.images import file_sha256
-from vdistill.pretrained import quiet_peft, quiet_transformers
-from vdistill.student import SCHEMA_VERSION, adapter_file
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
 

@@ -19,12 +19,12 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import read
 from vdistill.distill.trackers import tracked
 from vdistill.distill.train import train
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import FOLDER, GIB, TrunkCache
+from vdistill.encoders.frozen_layers import trunk_of
 from vdistill.heldout import means
 from vdistill.images import DECODER
 from vdistill.metrics import Floats, interval
-from vdistill.trunk import trunk_of
-from vdistill.trunk_cache import FOLDER, GIB, TrunkCache
 from vdistill.workspace import Workspace
 
 

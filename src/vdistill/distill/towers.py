@@ -14,8 +14,8 @@ from torch import Tensor
 from vdistill.distill.augment import Crops, moved
 from vdistill.distill.crew import ALONE, Crew
 from vdistill.distill.pictures import Pictures
-from vdistill.encoder import DualEncoder
-from vdistill.trunk_cache import TrunkCache
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import TrunkCache
 
 BATCH = 64
 _PART = 512  # pictures in a file of the cache

@@ -17,7 +17,7 @@ from vdistill.distill.objective import Lesson
 from vdistill.distill.progress import Trained, Watch
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import embed
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 
 REFIT_LR = 1 / 3  # of the peak, since the weights are good already
 

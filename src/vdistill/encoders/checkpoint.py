@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vdistill.encoders.hub import look_up
 from vdistill.errors import VdistillError
-from vdistill.hub import look_up
 
 _FIRST = "config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"

@@ -25,8 +25,8 @@ from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
-    from vdistill.encoder import DualEncoder
-    from vdistill.trunk_cache import TrunkCache
+    from vdistill.encoders.dual_encoder import DualEncoder
+    from vdistill.encoders.feature_cache import TrunkCache
 
 Encoders = tuple[tuple[FileFacts, ...], tuple[FileFacts, ...]]  # the files of the text's and of the pictures'
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
 from vdistill.index.tokens import check_same, export_tokenizer

@@ -21,7 +21,7 @@ from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
 
 if TYPE_CHECKING:
-    from vdistill.trunk_cache import TrunkCache
+    from vdistill.encoders.feature_cache import TrunkCache
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from vdistill.index.shards import usable
 from vdistill.inputs.catalog import Skipped
 
 if TYPE_CHECKING:
-    from vdistill.trunk_cache import TrunkCache
+    from vdistill.encoders.feature_cache import TrunkCache
 
 BATCH = 64
 _THREADS = min(16, os.cpu_count() or 1)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.pretrained import DEFAULT_BACKBONE
+from vdistill.encoders.student import open_student
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load
-from vdistill.pretrained import DEFAULT_BACKBONE
 from vdistill.records import Item
-from vdistill.student import open_student
 from vdistill.workspace import Workspace
 
 BATCH = 64

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill import workspace
+from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
 from vdistill.index import shards
 from vdistill.index.items import Row
@@ -21,7 +22,6 @@ from vdistill.inputs.lines import well_formed
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
-from vdistill.student import provenance, same_provenance
 
 if TYPE_CHECKING:
     from vdistill.query.picture import PictureEncoder

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vdistill.device import pick_device, pick_precision
+from vdistill.encoders.device import pick_device, pick_precision
+from vdistill.encoders.pretrained import quiet_transformers
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import ImageError, TeacherError, VdistillError
 from vdistill.label.prompts import letters
@@ -26,7 +27,6 @@ from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.pictures import shown
 from vdistill.label.teachers.vlm_errors import BROKEN, first_line, loading, out_of_memory
 from vdistill.label.teachers.vlm_files import open_files
-from vdistill.pretrained import quiet_transformers
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512

@@ -136,8 +136,8 @@ class SentenceReader:
     def __init__(self, texts: Sequence[str], source: str) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+        from vdistill.encoders.pretrained import quiet_transformers
         from vdistill.encoders.weights import load_whole
-        from vdistill.pretrained import quiet_transformers
 
         with quiet_transformers():
             AutoConfig.from_pretrained(source, trust_remote_code=False)  # without network the tokenizer waits twice

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vdistill.pretrained import quiet_transformers
+from vdistill.encoders.pretrained import quiet_transformers
 
 OVERHEAD = 1.6  # attention, norms and copies, on top of what the large products take at their measured speed
 _MATRIX = (1024, 1536, 4096)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.encoders.checkpoint import hub_name
+from vdistill.encoders.hub import WEIGHTS, Files, look_up
+from vdistill.encoders.pretrained import quiet_transformers
 from vdistill.errors import VdistillError
-from vdistill.hub import WEIGHTS, Files, look_up
 from vdistill.label.teachers.vlm_errors import loading
 from vdistill.label.teachers.vlm_processor import Processor, load_processor
-from vdistill.pretrained import quiet_transformers
 
 UNREACHED = "the hub cannot be reached, and nothing of it is on this machine"
 

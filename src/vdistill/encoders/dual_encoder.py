@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vdistill.device import Precision, pick_device, pick_precision
+from vdistill.encoders.device import Precision, pick_device, pick_precision
+from vdistill.encoders.pretrained import load_errors, load_parts, text_limit, with_adapter
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
-from vdistill.pretrained import load_errors, load_parts, text_limit, with_adapter
 
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
 _VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
@@ -207,7 +207,7 @@ class DualEncoder:
         return [self, *(replace(self, model=copy.deepcopy(self.model).to(device), device=device) for device in others)]
 
     def _lean(self) -> DualEncoder:
-        from vdistill.lean import Lean
+        from vdistill.encoders.bf16_cpu import Lean
 
         if self.precision != "bf16" or not self.on_cpu:
             return self

@@ -14,8 +14,8 @@ from vdistill.images import edges_sha256
 from vdistill.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
-    from vdistill.encoder import DualEncoder
-    from vdistill.trunk_cache import TrunkCache
+    from vdistill.encoders.dual_encoder import DualEncoder
+    from vdistill.encoders.feature_cache import TrunkCache
 
 SCHEMA_VERSION = 1
 _STAMP = " files "  # between a local backbone and the hash of what its files look like
@@ -68,7 +68,7 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
 
     Raises VdistillError where there is no student, it is damaged, or its backbone is not what it was trained on.
     """
-    from vdistill.encoder import DualEncoder
+    from vdistill.encoders.dual_encoder import DualEncoder
     from vdistill.images import file_sha256
 
     info = read_info(workspace)
@@ -116,8 +116,8 @@ def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
 
     None where nothing was kept, or the encoder computes in another precision.
     """
-    from vdistill.trunk import Trunk
-    from vdistill.trunk_cache import FOLDER, TrunkCache, folder_of
+    from vdistill.encoders.feature_cache import FOLDER, TrunkCache, folder_of
+    from vdistill.encoders.frozen_layers import Trunk
 
     info = read_info(workspace)
     key = info.facts.get("trunk") if info else None
@@ -129,7 +129,7 @@ def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
 
 def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:
     """The `student` of the workspace, or the `backbone`."""
-    from vdistill.encoder import DualEncoder
+    from vdistill.encoders.dual_encoder import DualEncoder
 
     return open_student(workspace) if model == "student" else DualEncoder.load(backbone)
 

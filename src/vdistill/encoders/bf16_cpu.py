@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from vdistill.encoder import DualEncoder, pooled
+from vdistill.encoders.dual_encoder import DualEncoder, pooled
 
 _LEAST = 0.99  # cosine of a white image's vectors: bf16 has three digits
 BATCH = 16  # pictures; ViT-B/32 on two cores: 85 a second, with 64 in a batch 80, with 128 52

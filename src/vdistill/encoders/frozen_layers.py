@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vdistill.encoder import DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 
 
 class Trunk:

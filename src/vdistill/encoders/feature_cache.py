@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vdistill.encoders.frozen_layers import Trunk
 from vdistill.images import DECODER
-from vdistill.trunk import Trunk
 from vdistill.workspace import replacing, writing
 
 FOLDER = "trunk"
