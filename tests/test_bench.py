@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from indexes import index_of
-from vdistill import metrics
 from vdistill.bench import runs
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
@@ -23,8 +22,9 @@ from vdistill.bench.speed import Speed
 from vdistill.bench.table import bench_table
 from vdistill.database import Database
 from vdistill.errors import VdistillError
+from vdistill.evaluation import metrics
+from vdistill.evaluation.table import metrics_table
 from vdistill.inputs.split import split_of
-from vdistill.metrics_table import metrics_table
 from vdistill.records import Answer, Judgment, Query
 
 HOLDOUT = 0.5

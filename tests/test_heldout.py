@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdistill import metrics
 from vdistill.errors import VdistillError
-from vdistill.heldout import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
-from vdistill.heldout_judgments import admissible
+from vdistill.evaluation import metrics
+from vdistill.evaluation.admissible import admissible
+from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.test_set import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.split import split_of
-from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Item, Judgment, Query
 
 HOLDOUT = 0.5

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from vdistill import metrics
-from vdistill.metrics import (
+from vdistill.evaluation import metrics
+from vdistill.evaluation.metrics import (
     agreement,
     gap_closed,
     gap_interval,

@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from vdistill import metrics
 from vdistill.bench.evaluate import summarise
-from vdistill.heldout import HeldOut, Verdict, evaluate
+from vdistill.evaluation import metrics
+from vdistill.evaluation.test_set import HeldOut, Verdict, evaluate
 
 
 def scale(queries: int, items: int, dim: int = 512) -> None:

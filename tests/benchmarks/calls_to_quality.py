@@ -33,7 +33,9 @@ from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.encoders.student import open_student
-from vdistill.heldout import HeldOut, evaluate_mean
+from vdistill.evaluation.metrics import Floats
+from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.test_set import HeldOut, evaluate_mean
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import prepare, sides_of
@@ -41,8 +43,6 @@ from vdistill.label.purse import Purse
 from vdistill.label.run import label
 from vdistill.label.stage import LabelSettings
 from vdistill.label.teachers.table import TableTeacher
-from vdistill.metrics import Floats
-from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Answer, Failure, Item, Question
 from vdistill.workspace import Workspace, create
 

@@ -23,12 +23,12 @@ from vdistill.distill.pictures import Pictures
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
-from vdistill.heldout import HeldOut, evaluate
+from vdistill.evaluation.metrics import Floats
+from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.test_set import HeldOut, evaluate
 from vdistill.inputs import catalog
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
-from vdistill.metrics import Floats
-from vdistill.qrels import from_qrels, read_qrels
 from vdistill.workspace import Workspace, at
 
 

@@ -24,16 +24,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 
-from vdistill import metrics
 from vdistill.database import Database
 from vdistill.distill import calls as choices
 from vdistill.distill.calls import Calls
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.heldout import evaluate_mean
+from vdistill.evaluation import metrics
+from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.test_set import evaluate_mean
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
-from vdistill.qrels import from_qrels, read_qrels
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 FOLDS, EPOCHS, BATCH, LR, TEMPERATURE = 4, 6, 256, 1e-3, 0.08

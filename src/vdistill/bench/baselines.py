@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, grade
+from vdistill.evaluation.metrics import Floats
+from vdistill.evaluation.test_set import HeldOut, grade
 from vdistill.inputs.words import Bm25
-from vdistill.metrics import Floats
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder

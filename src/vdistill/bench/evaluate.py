@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from vdistill import metrics
 from vdistill.bench import baselines
 from vdistill.bench.examples import Example, examples
 from vdistill.bench.gates import Gate, Outcome, check_gates
 from vdistill.bench.robustness import Change
 from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
-from vdistill.heldout_judgments import Admitted, admissible
+from vdistill.evaluation import metrics
+from vdistill.evaluation.admissible import Admitted, admissible
+from vdistill.evaluation.metrics import Floats, Interval
+from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.test_set import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.words import words_of
-from vdistill.metrics import Floats, Interval
-from vdistill.qrels import from_qrels, read_qrels
 from vdistill.records import Item
 
 if TYPE_CHECKING:

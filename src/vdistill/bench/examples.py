@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill import metrics
-from vdistill.heldout import HeldOut
+from vdistill.evaluation import metrics
+from vdistill.evaluation.test_set import HeldOut
 
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import Embedded, Moved

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vdistill import metrics
 from vdistill.errors import VdistillError
-from vdistill.metrics import METRICS
+from vdistill.evaluation import metrics
+from vdistill.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport

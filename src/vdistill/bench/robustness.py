@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vdistill import metrics
-from vdistill.heldout import HeldOut, evaluate
+from vdistill.evaluation import metrics
+from vdistill.evaluation.metrics import Floats, Interval
+from vdistill.evaluation.test_set import HeldOut, evaluate
 from vdistill.images import load, quiet
 from vdistill.inputs.words import STOP_WORDS
-from vdistill.metrics import Floats, Interval
 
 if TYPE_CHECKING:
     from vdistill.query.search import Searcher

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from vdistill.errors import VdistillError
-from vdistill.metrics import Floats
+from vdistill.evaluation.metrics import Floats
 from vdistill.workspace import Workspace, read_json, write_file
 
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport
-    from vdistill.heldout import HeldOut
+    from vdistill.evaluation.test_set import HeldOut
 
 SCHEMA_VERSION = 1
 FOLDER = "runs"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill import metrics
 from vdistill.errors import VdistillError
-from vdistill.metrics import Interval
+from vdistill.evaluation import metrics
+from vdistill.evaluation.metrics import Interval
 
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport

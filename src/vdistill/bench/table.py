@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import BenchReport, movers
 from vdistill.bench.slices import Slice
-from vdistill.metrics import Interval
-from vdistill.metrics_table import MetricsTable, metrics_table
+from vdistill.evaluation.metrics import Interval
+from vdistill.evaluation.table import MetricsTable, metrics_table
 
 if TYPE_CHECKING:
     from rich.table import Table

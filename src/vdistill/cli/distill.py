@@ -246,7 +246,7 @@ def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -
     if as_json:
         console.document(report.to_json() | ({"cycles": found} if found else {}))
         return
-    from vdistill.metrics_table import metrics_table
+    from vdistill.evaluation.table import metrics_table
 
     console.result(f"student of {report.backbone}: {report.trainable_parameters:,} parameters trained, "
                    f"{report.steps} steps, {report.seconds:.0f} s")  # fmt: skip

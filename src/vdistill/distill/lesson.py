@@ -23,8 +23,8 @@ from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.validation import Validation
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import TrunkCache
-from vdistill.heldout import HeldOut, evaluate
-from vdistill.metrics import Floats
+from vdistill.evaluation.metrics import Floats
+from vdistill.evaluation.test_set import HeldOut, evaluate
 from vdistill.records import Item
 
 

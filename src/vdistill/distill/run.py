@@ -22,9 +22,9 @@ from vdistill.distill.train import train
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, TrunkCache
 from vdistill.encoders.frozen_layers import trunk_of
-from vdistill.heldout import means
+from vdistill.evaluation.metrics import Floats, interval
+from vdistill.evaluation.test_set import means
 from vdistill.images import DECODER
-from vdistill.metrics import Floats, interval
 from vdistill.workspace import Workspace
 
 

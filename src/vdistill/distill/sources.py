@@ -9,8 +9,8 @@ from pathlib import Path
 from vdistill.database import Database
 from vdistill.distill.exam_size import bounded
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, from_judgments
-from vdistill.heldout_judgments import admissible
+from vdistill.evaluation.admissible import admissible
+from vdistill.evaluation.test_set import HeldOut, from_judgments
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.catalog import Catalog

@@ -14,7 +14,7 @@ from vdistill.distill.calls import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, evaluate, from_judgments, titles_of
+from vdistill.evaluation.test_set import HeldOut, evaluate, from_judgments, titles_of
 from vdistill.inputs.sides import plain
 from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment

@@ -8,7 +8,7 @@ import numpy as np
 
 from vdistill.distill.progress import Trained
 from vdistill.distill.retention import MOST_LOST
-from vdistill.metrics import Floats, interval, p_value
+from vdistill.evaluation.metrics import Floats, interval, p_value
 
 METRIC = "ndcg@10"
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from vdistill.errors import VdistillError
+from vdistill.evaluation.qrels import read_qrels
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import Line, read_rows
-from vdistill.qrels import read_qrels
 from vdistill.records import Answer, Item, Judgment, Query, Split
 
 PROMPT = "import"

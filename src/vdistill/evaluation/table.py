@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vdistill.metrics import METRICS
+from vdistill.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions

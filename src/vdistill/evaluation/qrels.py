@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.errors import VdistillError
-from vdistill.heldout import HeldOut, Verdict, titles_of
+from vdistill.evaluation.metrics import Floats, Ints
+from vdistill.evaluation.test_set import HeldOut, Verdict, titles_of
 from vdistill.inputs.lines import read_lines
-from vdistill.metrics import Floats, Ints
 from vdistill.records import Item, Query, Split
 
 Qrels = dict[str, dict[str, int]]

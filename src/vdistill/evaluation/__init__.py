@@ -1,0 +1,1 @@
+"""What a ranking is measured by: for `distill` and `bench`."""
