@@ -227,7 +227,7 @@ no-worse-than = "last"
 
 
 def test_every_path_in_the_settings_is_relative_to_their_file_and_urls_stay(home, tmp_path):
-    from vdistill import config
+    from vdistill.cli import config
     from vdistill.cli.session import MEANINGS
 
     (tmp_path / "vdistill.toml").write_text(SETTINGS)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from vdistill.interrupts import after_imports
+from vdistill.cli.interrupts import after_imports
 
 MODULE = """
 import os, signal, time

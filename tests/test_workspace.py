@@ -7,7 +7,8 @@ import textwrap
 
 import pytest
 
-from vdistill import config, workspace
+from vdistill import workspace
+from vdistill.cli import config
 from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace, replacing_folder, write_file
 

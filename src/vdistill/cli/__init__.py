@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vdistill.interrupts import after_imports
+from vdistill.cli.interrupts import after_imports
 
 
 def main() -> int:

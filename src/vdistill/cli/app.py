@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from vdistill import __version__, config
-from vdistill.cli import bench, console, distill, index, label, query
+from vdistill import __version__
+from vdistill.cli import bench, config, console, distill, index, label, query
+from vdistill.cli.interrupts import after_imports
 from vdistill.cli.session import (
     MEANINGS,
     DebugOption,
@@ -20,7 +21,6 @@ from vdistill.cli.session import (
     flag_name,
 )
 from vdistill.errors import GateError, VdistillError
-from vdistill.interrupts import after_imports
 
 DONE, FAILED, GATE, INTERRUPTED = 0, 1, 3, 130
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.config import Meaning
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
-from vdistill.config import Meaning
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:

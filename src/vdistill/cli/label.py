@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     HOLDOUT,
     BackboneOption,
@@ -21,7 +22,6 @@ from vdistill.cli.session import (
     pick_catalog,
     pick_holdout,
 )
-from vdistill.config import Meaning
 
 if TYPE_CHECKING:
     from vdistill.cli.label_teacher import Asking

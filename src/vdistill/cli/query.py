@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.config import Meaning
 from vdistill.cli.query_batch import answer
 from vdistill.cli.session import JsonOption, Session, command, pick_model
-from vdistill.config import Meaning
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 

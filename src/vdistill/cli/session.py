@@ -11,8 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from vdistill import config
-from vdistill.cli import console
+from vdistill.cli import config, console
 from vdistill.errors import VdistillError
 from vdistill.workspace import FOLDER, Workspace, at, create, find
 
