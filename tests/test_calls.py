@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdistill.distill.batches import step_count, steps
-from vdistill.distill.calls import read
+from vdistill.distill.choices import read
 from vdistill.errors import VdistillError
 from vdistill.records import Answer, Judgment
 

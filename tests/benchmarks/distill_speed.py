@@ -33,8 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vdistill.distill.adapter import attach
-from vdistill.distill.calls import Calls
-from vdistill.distill.crew import ALONE
+from vdistill.distill.choices import Calls
+from vdistill.distill.distributed import ALONE
 from vdistill.distill.loop import Loop
 from vdistill.distill.losses import listwise_loss
 from vdistill.distill.objective import Lesson

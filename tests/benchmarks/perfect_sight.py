@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 
 from vdistill.database import Database
-from vdistill.distill import calls as choices
-from vdistill.distill.calls import Calls
+from vdistill.distill import choices
+from vdistill.distill.choices import Calls
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation import metrics
 from vdistill.evaluation.qrels import from_qrels, read_qrels

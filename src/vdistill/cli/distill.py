@@ -186,7 +186,7 @@ def distill(
         raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
     source = pick_backbone(workspace, backbone)
 
-    from vdistill.distill import crew
+    from vdistill.distill import distributed as crew
     from vdistill.distill.run import DistillReport, Where
     from vdistill.distill.run import distill as run
     from vdistill.distill.settings import DistillSettings

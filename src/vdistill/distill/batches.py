@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vdistill.distill.calls import Calls
+from vdistill.distill.choices import Calls
 
 Ints = NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from vdistill.distill import selection
 from vdistill.distill.augment import crops
 from vdistill.distill.batches import Step, step_count, steps
 from vdistill.distill.checkpoint import State, trained
-from vdistill.distill.crew import Crew
+from vdistill.distill.distributed import Crew
 from vdistill.distill.machine import attention
 from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
 from vdistill.distill.objective import Lesson

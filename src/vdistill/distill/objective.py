@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vdistill.distill.batches import Step
-from vdistill.distill.calls import Calls
+from vdistill.distill.choices import Calls
 from vdistill.distill.losses import bradley_terry_loss, listwise_loss
 from vdistill.distill.retention import Titles
 from vdistill.distill.settings import DistillSettings

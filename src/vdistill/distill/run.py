@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
-from vdistill.distill import lesson, publish, verdict
+from vdistill.distill import publish, verdict
+from vdistill.distill import training_data as lesson
 from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
-from vdistill.distill.crew import ALONE, Crew
-from vdistill.distill.lesson import Trunked
+from vdistill.distill.distributed import ALONE, Crew
 from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import read
 from vdistill.distill.trackers import tracked
 from vdistill.distill.train import train
+from vdistill.distill.training_data import Trunked
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, TrunkCache
 from vdistill.encoders.frozen_layers import trunk_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdistill.distill.augment import Crops, moved
-from vdistill.distill.crew import ALONE, Crew
+from vdistill.distill.distributed import ALONE, Crew
 from vdistill.distill.pictures import Pictures
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import TrunkCache

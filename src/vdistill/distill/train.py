@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from vdistill.distill.checkpoint import Checkpoint, State
-from vdistill.distill.crew import Crew
+from vdistill.distill.distributed import Crew
 from vdistill.distill.loop import Earlier, Loop
 from vdistill.distill.machine import memory_errors
 from vdistill.distill.objective import Lesson

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdistill.distill.calls import Calls
+from vdistill.distill.choices import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError

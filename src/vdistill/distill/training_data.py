@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdistill.database import Database
-from vdistill.distill import calls as lessons
+from vdistill.distill import choices
 from vdistill.distill import validation as validations
-from vdistill.distill.calls import Calls
-from vdistill.distill.crew import ALONE, Crew
+from vdistill.distill.choices import Calls
+from vdistill.distill.distributed import ALONE, Crew
 from vdistill.distill.objective import Lesson
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
@@ -44,7 +44,7 @@ class Trunked:
 
 def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say, crew: Crew = ALONE) -> Lesson:
     """What is taught, with validation as far as the settings ask for it and the judgments allow it."""
-    calls, encoder, items = lessons.read(sources.judgments, settings.head), trunked.encoder, sources.items
+    calls, encoder, items = choices.read(sources.judgments, settings.head), trunked.encoder, sources.items
     pictured = [items[key] for key in calls.items]
     tower = trunked.tower(pictured, sources.hashes, crew)
     before = embed(tower)
