@@ -7,9 +7,9 @@ from dataclasses import astuple
 
 import numpy as np
 
-from vdistill.index import items, manifest
-from vdistill.index.items import Row
-from vdistill.index.shards import METRICS, ShardWriter
+from vdistill.bundle import items, manifest
+from vdistill.bundle.items import Row
+from vdistill.bundle.shards import METRICS, ShardWriter
 from vdistill.query.search import Searcher
 
 

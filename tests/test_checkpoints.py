@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shop import errors, vdistill, write_scores
+from vdistill.bundle.store import made_from
 from vdistill.database import Database
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
-from vdistill.index.store import made_from
 from vdistill.query.search import Searcher
 from vdistill.workspace import writing
 

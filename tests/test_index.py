@@ -16,18 +16,18 @@ import pytest
 from PIL import Image
 
 from shop import errors, vdistill_process
+from vdistill.bundle import manifest
+from vdistill.bundle.image_encoder import PictureEncoder
+from vdistill.bundle.shards import ShardWriter
+from vdistill.bundle.store import Store, made_from
+from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
-from vdistill.index import manifest
 from vdistill.index.embed import build
 from vdistill.index.export import export_image_encoder, export_text_encoder
-from vdistill.index.shards import ShardWriter
-from vdistill.index.store import Store, made_from
 from vdistill.index.tokens import PROBES
 from vdistill.inputs.catalog import scan
-from vdistill.query.picture import PictureEncoder
 from vdistill.query.search import Searcher
-from vdistill.query.text import TextEncoder
 
 
 @pytest.fixture(scope="session")
@@ -324,7 +324,7 @@ def test_a_full_disk_leaves_the_old_index(indexed, catalog, encoder, monkeypatch
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vdistill.index.items.describe", full)
+    monkeypatch.setattr("vdistill.bundle.items.describe", full)
     with pytest.raises(VdistillError, match="No space left on device"):
         again(indexed, catalog, encoder, dtype="f32")
     assert len(vectors_by_id(indexed)) == 24

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from vdistill.bundle import shards
 from vdistill.images import DECODER
-from vdistill.index import compact, embed, shards
+from vdistill.index import compact, embed
 from vdistill.index.embed import build, refresh
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher

@@ -16,9 +16,9 @@ from conftest import draw_catalog
 from indexes import index_of
 from shop import errors, vdistill
 from test_query import unit
-from vdistill.index import manifest
+from vdistill.bundle import manifest
+from vdistill.bundle.items import COLUMNS
 from vdistill.index.embed import build
-from vdistill.index.items import COLUMNS
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher, Wish
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from shop import vdistill_process
-from vdistill.index import manifest
+from vdistill.bundle import manifest
 from vdistill.query.search import Searcher
 from vdistill.workspace import at
 

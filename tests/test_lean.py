@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import Lean
 from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.vectors import BATCH, Embedder
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexes import index_of
+from vdistill.bundle import shards
+from vdistill.bundle.shards import DTYPES
 from vdistill.errors import VdistillError
-from vdistill.index import shards
 from vdistill.index.embed import build
-from vdistill.index.shards import DTYPES
 from vdistill.inputs.catalog import scan
 from vdistill.query.gallery import render
 from vdistill.query.search import Searcher

@@ -143,7 +143,7 @@ def test_a_least_score_may_leave_fewer(home):
 
 
 def test_always_k_results_where_k_exist(tmp_path, monkeypatch):
-    from vdistill.index import shards
+    from vdistill.bundle import shards
 
     monkeypatch.setattr(shards, "FLAT", 200)
     vectors = unit(3000, 16)

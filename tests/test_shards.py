@@ -7,9 +7,10 @@ import pytest
 
 from indexes import index_of
 from test_query import unit
-from vdistill.index import compact, shards
+from vdistill.bundle import shards
+from vdistill.bundle.manifest import FileFacts, ShardFacts
+from vdistill.index import compact
 from vdistill.index.compact import arrange
-from vdistill.index.manifest import FileFacts, ShardFacts
 
 
 def facts(count, graph=False, name="v"):

@@ -19,12 +19,12 @@ from transformers import AutoModel
 import trainings
 from shop import QUERIES, errors, vdistill, vdistill_process
 from trainings import TRAIN, facts, trained, weights
+from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.distill import loop, objective, progress, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.student import open_student
 from vdistill.index import vectors as pictures
-from vdistill.index.store import Store
 from vdistill.workspace import at
 
 

@@ -26,10 +26,10 @@ from rich.table import Table
 from speed_model import backbone, photographs
 from torch.nn.functional import normalize
 
+from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import BATCH as LEAN
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.images import load
-from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.vectors import BATCH, Embedder
 

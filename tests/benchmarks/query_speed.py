@@ -24,12 +24,12 @@ from rich.table import Table
 from search_scale import data
 from speed_model import backbone
 
+from vdistill.bundle import manifest
+from vdistill.bundle.manifest import FileFacts
 from vdistill.database import Database
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import provenance
-from vdistill.index import manifest
 from vdistill.index.export import export_text_encoder
-from vdistill.index.manifest import FileFacts
 from vdistill.workspace import create
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -62,7 +62,7 @@ class Against:
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for a picture that cannot be read any more."""
-        from vdistill.index.items import Row
+        from vdistill.bundle.items import Row
         from vdistill.index.pending import Pending
         from vdistill.index.vectors import Embedder
 

@@ -11,8 +11,8 @@ from statistics import median
 
 import numpy as np
 
-from vdistill.index.shards import FLAT, WIDTH, Shard, ShardWriter
-from vdistill.index.store import Store
+from vdistill.bundle.shards import FLAT, WIDTH, Shard, ShardWriter
+from vdistill.bundle.store import Store
 
 K = 10
 WIDTHS = (16, 32, WIDTH, 128, 256)  # candidates kept while a graph is walked

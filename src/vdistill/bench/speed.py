@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from vdistill.bench import watched
 from vdistill.bench.machine import Machine, machine
 from vdistill.bench.recall_speed import Build, Point, recall_speed
+from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
-from vdistill.index.items import Row
 from vdistill.index.pending import Pending
 from vdistill.index.vectors import BATCH, Embedder
 

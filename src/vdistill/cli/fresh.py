@@ -28,7 +28,7 @@ def open_searcher(session: Session, workspace: Workspace, model: str, backbone: 
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:
     """Why the index of this model has to be built before it can answer, or None."""
-    from vdistill.index.store import made_from
+    from vdistill.bundle.store import made_from
 
     found = made_from(workspace.index, model)
     if found is None:

@@ -55,9 +55,9 @@ def index(
     workspace = session.create()
     name = pick_model(workspace, model)
     source = pick_backbone(workspace, backbone)
+    from vdistill.bundle.store import made_before
     from vdistill.encoders.student import open_model, open_trunk, provenance
     from vdistill.index.embed import build, refresh
-    from vdistill.index.store import made_before
 
     if made_before(workspace.index, name):
         session.say("this index is of an older version, which misread some images: all are embedded anew")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vdistill.index import shards
-from vdistill.index.manifest import ShardFacts
+from vdistill.bundle import shards
+from vdistill.bundle.manifest import ShardFacts
 
 DEAD = 0.2  # share of stored vectors without an item from which on everything is written anew
 SMALL = 8  # files without a graph, and files with one beyond what their size asks for, before they are put together

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from vdistill.bundle import items
+from vdistill.bundle.items import COLUMNS, Row
 from vdistill.images import file_sha256
-from vdistill.index import items
-from vdistill.index.items import COLUMNS, Row
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.records import Item
 from vdistill.workspace import writing

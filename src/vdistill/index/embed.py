@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vdistill.bundle import manifest
+from vdistill.bundle.manifest import Entry, FileFacts
+from vdistill.bundle.shards import METRICS
+from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
-from vdistill.index import manifest
 from vdistill.index.exported import Exported
 from vdistill.index.generation import Generation, Source, write
-from vdistill.index.manifest import Entry, FileFacts
 from vdistill.index.pending import Pending
 from vdistill.index.publish import exported, publish
-from vdistill.index.shards import METRICS
-from vdistill.index.store import Store
 from vdistill.index.vectors import PictureModel, Progress
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace

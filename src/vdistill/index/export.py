@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vdistill.bundle import image_encoder, text_encoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
 from vdistill.index.tokens import check_same, export_tokenizer
-from vdistill.query import picture, text
 
 MIN_COSINE = 0.9999
 
@@ -46,7 +46,7 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = encoder.tokenizer
-    settings = text.TextSettings(
+    settings = text_encoder.TextSettings(
         max_length=encoder.max_text_length,
         padding=encoder.text_padding,
         pad_id=int(tokenizer.pad_token_id or 0),
@@ -56,13 +56,13 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
     )
-    (folder / text.SETTINGS).write_text(json.dumps(asdict(settings)), encoding="utf-8")
-    export_tokenizer(tokenizer, folder / text.TOKENIZER)
+    (folder / text_encoder.SETTINGS).write_text(json.dumps(asdict(settings)), encoding="utf-8")
+    export_tokenizer(tokenizer, folder / text_encoder.TOKENIZER)
     axes = {0: torch.export.Dim.DYNAMIC}
     if settings.padding == "longest":
         axes[1] = torch.export.Dim.DYNAMIC
-    _export(_on_cpu(encoder), "text_features", encoder.tokenize(PROBES[:3]), axes, folder / text.MODEL)
-    exported = text.TextEncoder.open(folder)
+    _export(_on_cpu(encoder), "text_features", encoder.tokenize(PROBES[:3]), axes, folder / text_encoder.MODEL)
+    exported = text_encoder.TextEncoder.open(folder)
     names = {name: values.tolist() for name, values in encoder.tokenize(PROBES).items()}
     check_same(exported.tokenize(PROBES)["input_ids"].tolist(), names["input_ids"], type(tokenizer).__name__)
     alone = np.concatenate([exported.encode([probe]) for probe in PROBES])  # as queries are
@@ -81,13 +81,13 @@ def export_image_encoder(encoder: DualEncoder, folder: Path) -> None:
     prepare = encoder.preprocessing
     if prepare.patch_size:
         return
-    (folder / picture.SETTINGS).write_text(prepare.to_json(), encoding="utf-8")
+    (folder / image_encoder.SETTINGS).write_text(prepare.to_json(), encoding="utf-8")
     noise = np.random.default_rng(0).integers(0, 256, (3, 90, 120, 3), dtype=np.uint8)
     inputs = prepare.stack([prepare(Image.fromarray(pixels)) for pixels in noise])
     exact = replace(encoder, precision="fp32")
     _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC},
-            folder / picture.MODEL)  # fmt: skip
-    exported = picture.PictureEncoder.open(folder)
+            folder / image_encoder.MODEL)  # fmt: skip
+    exported = image_encoder.PictureEncoder.open(folder)
     one = {name: array[:1] for name, array in inputs.items()}
     found = np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
     _check(found, np.concatenate([exact.encode_images(inputs), exact.encode_images(one)]), "image")

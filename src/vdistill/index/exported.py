@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vdistill.bundle.image_encoder import PictureEncoder
+from vdistill.bundle.manifest import Entry
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
-from vdistill.index.manifest import Entry
-from vdistill.query.picture import PictureEncoder
 
 
 @dataclass(frozen=True)

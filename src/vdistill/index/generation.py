@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
+from vdistill.bundle.shards import ShardWriter
+from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
 from vdistill.index.draft import Counts, Draft
-from vdistill.index.manifest import Entry, FileFacts, ShardFacts
 from vdistill.index.pending import Pending
-from vdistill.index.shards import ShardWriter
-from vdistill.index.store import Store
 from vdistill.index.vectors import Embedder, PictureModel, Progress
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing

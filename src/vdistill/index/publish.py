@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from vdistill.bundle import manifest
+from vdistill.bundle.manifest import Entry, FileFacts
 from vdistill.errors import VdistillError
-from vdistill.index import manifest
-from vdistill.index.manifest import Entry, FileFacts
 from vdistill.workspace import writing
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from vdistill.bundle.items import Row
+from vdistill.bundle.shards import usable
 from vdistill.errors import ImageError
 from vdistill.images import Preprocessing, file_sha256, load, quiet
-from vdistill.index.items import Row
 from vdistill.index.pending import Pending
-from vdistill.index.shards import usable
 from vdistill.inputs.catalog import Skipped
 
 if TYPE_CHECKING:

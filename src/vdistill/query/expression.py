@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from vdistill.bundle.columns import Kind
 from vdistill.errors import VdistillError
-from vdistill.index.columns import Kind
 
 # SQLite's own lexical grammar. A character that begins nothing is a sign by itself.
 _TOKEN = re.compile(

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from vdistill.bundle.columns import Kind, value_sql
+from vdistill.bundle.items import kinds_of
 from vdistill.errors import VdistillError
-from vdistill.index.columns import Kind, value_sql
-from vdistill.index.items import kinds_of
 from vdistill.inputs.lines import well_formed
 from vdistill.query.expression import Named, Names, Token, check_comparisons, resolved, tokens
 
@@ -34,7 +34,7 @@ def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray
     """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
     `connection` is to the items of an index, opened read-only. Every column of the metadata can be named, and `id` and
-    `file_name`, the item's id. Values are those of the column's kind (`vdistill.index.columns`); `has(tags, 'x')` looks
+    `file_name`, the item's id. Values are those of the column's kind (`vdistill.bundle.columns`); `has(tags, 'x')` looks
     into lists, `number(x)` is NULL for what is none.
     Raises VdistillError for a syntax error, an unknown column (with close matches), a comparison that cannot hold
     anywhere, and anything but reading.

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill import workspace
+from vdistill.bundle import shards
+from vdistill.bundle.items import Row
+from vdistill.bundle.manifest import Entry, FileFacts
+from vdistill.bundle.store import Store
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
-from vdistill.index import shards
-from vdistill.index.items import Row
-from vdistill.index.manifest import Entry, FileFacts
-from vdistill.index.store import Store
 from vdistill.inputs.lines import well_formed
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
-    from vdistill.query.picture import PictureEncoder
-    from vdistill.query.text import TextEncoder
+    from vdistill.bundle.image_encoder import PictureEncoder
+    from vdistill.bundle.text_encoder import TextEncoder
 
 _SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where they are found by i8, then scored by the vectors beside it
@@ -238,14 +238,14 @@ class Searcher:
 
     @cached_property
     def _text(self) -> TextEncoder:
-        from vdistill.query.text import TextEncoder
+        from vdistill.bundle.text_encoder import TextEncoder
 
         return TextEncoder.open(self._folder(self.manifest.text_encoder))
 
     @cached_property
     def picture_encoder(self) -> PictureEncoder:
         """The exported image encoder. Raises VdistillError for a backbone that has none."""
-        from vdistill.query.picture import PictureEncoder
+        from vdistill.bundle.image_encoder import PictureEncoder
 
         if not self.manifest.image_encoder:
             raise VdistillError(

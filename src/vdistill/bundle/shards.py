@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vdistill.bundle.manifest import REMEDY, FileFacts, ShardFacts
 from vdistill.errors import VdistillError
-from vdistill.index.manifest import REMEDY, FileFacts, ShardFacts
 
 if TYPE_CHECKING:
     from usearch.index import Index

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vdistill.bundle.manifest import REMEDY
 from vdistill.errors import VdistillError
-from vdistill.index.manifest import REMEDY
 from vdistill.workspace import read_json
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from vdistill.bundle.columns import ColumnKinds, Kind, checked
+from vdistill.bundle.manifest import REMEDY
 from vdistill.errors import VdistillError
-from vdistill.index.columns import ColumnKinds, Kind, checked
-from vdistill.index.manifest import REMEDY
 from vdistill.inputs.words import TABLE, indexable, match, words_of
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.text_encoder import open_session, unit
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import Preprocessing, load, quiet
-from vdistill.index.manifest import REMEDY
-from vdistill.query.text import open_session, unit
 
 MODEL, SETTINGS = "model.onnx", "preprocessing.json"
 

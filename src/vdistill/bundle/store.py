@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vdistill.bundle.items import Items
+from vdistill.bundle.manifest import REMEDY, Entry, read
+from vdistill.bundle.shards import Shard
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
-from vdistill.index.items import Items
-from vdistill.index.manifest import REMEDY, Entry, read
-from vdistill.index.shards import Shard
 
 
 class Store:
