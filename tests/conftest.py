@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the 
 
 import models
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index import export as index_export
+from vdistill.index import onnx_export
 from vdistill.records import Question, ShownImage
 from vdistill.workspace import create
 
@@ -59,7 +59,7 @@ def graphs_traced_once(tmp_path_factory):
 
     What is copied is still compared with the model, as after every export.
     """
-    traced, export = {}, index_export._export
+    traced, export = {}, onnx_export._export
 
     def export_or_copy(encoder, tower, inputs, axes, path):
         weights = encoder.text_fingerprint if tower == "text_features" else encoder.fingerprint
@@ -74,7 +74,7 @@ def graphs_traced_once(tmp_path_factory):
             shutil.copytree(made, path.parent, dirs_exist_ok=True)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_export, "_export", export_or_copy)
+        patch.setattr(onnx_export, "_export", export_or_copy)
         yield
 
 

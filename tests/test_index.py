@@ -23,9 +23,9 @@ from vdistill.bundle.store import Store, made_from
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
-from vdistill.index.embed import build
-from vdistill.index.export import export_image_encoder, export_text_encoder
-from vdistill.index.tokens import PROBES
+from vdistill.index.build import build
+from vdistill.index.onnx_export import export_image_encoder, export_text_encoder
+from vdistill.index.tokenizer_export import PROBES
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher
 
@@ -363,7 +363,7 @@ import itertools, sys
 from pathlib import Path
 from vdistill.inputs.catalog import scan
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index.embed import build
+from vdistill.index.build import build
 from vdistill.workspace import at
 encoder = DualEncoder.load(sys.argv[1], device="cpu", precision="fp32")
 print("ready", flush=True)

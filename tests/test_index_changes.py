@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from vdistill.bundle import shards
 from vdistill.images import DECODER
-from vdistill.index import compact, embed
-from vdistill.index.embed import build, refresh
+from vdistill.index import build as building
+from vdistill.index import compact
+from vdistill.index.build import build, refresh
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher
 from vdistill.workspace import create
@@ -57,7 +58,7 @@ def answers(workspace):
 def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path, encoder, monkeypatch, seed):
     monkeypatch.setattr(shards, "FLAT", 30 if seed else 20_000)
     monkeypatch.setattr(compact, "SMALL", 3)
-    monkeypatch.setattr(embed, "exported", lambda *_: ())
+    monkeypatch.setattr(building, "exported", lambda *_: ())
     rng = random.Random(seed)
     catalog, kept = tmp_path / "catalog", create(tmp_path / "kept")
     catalog.mkdir()
@@ -106,8 +107,8 @@ def test_a_killed_build_loses_no_vector(tmp_path, encoder, catalog):
     encoder.encode_images = None
     embedded = []
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("vdistill.index.export.export_image_encoder", lambda *_: None)
-    monkey.setattr(embed, "exported", lambda *_: ())
+    monkey.setattr("vdistill.index.onnx_export.export_image_encoder", lambda *_: None)
+    monkey.setattr(building, "exported", lambda *_: ())
     build(workspace, scan(catalog), encoder, "backbone", progress=lambda done, total: embedded.append((done, total)))
     monkey.undo()
     assert embedded == [(24, 24)]
@@ -124,9 +125,9 @@ def test_a_few_pictures_need_no_torch(tmp_path, encoder, catalog, monkeypatch):
     assert refresh(workspace, scan(catalog), "backbone", made_from="another") is None
     assert refresh(workspace, scan(catalog), "backbone", made_from="x", dtype="f32") is None
     assert refresh(workspace, scan(catalog), "student", made_from="x") is None
-    monkeypatch.setattr(embed, "FEW", 2)
+    monkeypatch.setattr(building, "FEW", 2)
     assert refresh(workspace, scan(catalog), "backbone", made_from="x") is None
-    monkeypatch.setattr(embed, "FEW", 3)
+    monkeypatch.setattr(building, "FEW", 3)
     report = refresh(workspace, scan(catalog), "backbone", made_from="x")
     assert (report.items, report.added, report.removed) == (26, 3, 1)
     found, _ = answers(workspace)

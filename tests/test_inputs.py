@@ -18,7 +18,7 @@ from shop import errors, vdistill
 from test_query import unit
 from vdistill.bundle import manifest
 from vdistill.bundle.items import COLUMNS
-from vdistill.index.embed import build
+from vdistill.index.build import build
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher, Wish
 

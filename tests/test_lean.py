@@ -14,8 +14,8 @@ from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import Lean
 from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index.pending import Pending
-from vdistill.index.vectors import BATCH, Embedder
+from vdistill.index.embedding import BATCH, Embedder
+from vdistill.index.vector_cache import Pending
 
 PARTS = ("vision_model", "visual_projection")
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")

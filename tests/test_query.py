@@ -19,7 +19,7 @@ from indexes import index_of
 from vdistill.bundle import shards
 from vdistill.bundle.shards import DTYPES
 from vdistill.errors import VdistillError
-from vdistill.index.embed import build
+from vdistill.index.build import build
 from vdistill.inputs.catalog import scan
 from vdistill.query.gallery import render
 from vdistill.query.search import Searcher

@@ -24,7 +24,7 @@ from vdistill.database import Database
 from vdistill.distill import loop, objective, progress, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.student import open_student
-from vdistill.index import vectors as pictures
+from vdistill.index import embedding
 from vdistill.workspace import at
 
 
@@ -208,8 +208,8 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
 def test_the_index_starts_from_what_training_kept(home, monkeypatch):
     trained(home, "--train-layers", 1, "--precision", "auto")
     decoded = []
-    load = pictures.load
-    monkeypatch.setattr(pictures, "load", lambda path, target: (decoded.append(path.name), load(path, target))[1])
+    load = embedding.load
+    monkeypatch.setattr(embedding, "load", lambda path, target: (decoded.append(path.name), load(path, target))[1])
     found = []
     for _ in range(2):
         decoded.clear()

@@ -30,8 +30,8 @@ from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import BATCH as LEAN
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.images import load
-from vdistill.index.pending import Pending
-from vdistill.index.vectors import BATCH, Embedder
+from vdistill.index.embedding import BATCH, Embedder
+from vdistill.index.vector_cache import Pending
 
 
 def enlarged(paths: list[Path], folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from vdistill.bundle.manifest import FileFacts
 from vdistill.database import Database
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import provenance
-from vdistill.index.export import export_text_encoder
+from vdistill.index.onnx_export import export_text_encoder
 from vdistill.workspace import create
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

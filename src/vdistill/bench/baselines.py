@@ -63,8 +63,8 @@ class Against:
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for a picture that cannot be read any more."""
         from vdistill.bundle.items import Row
-        from vdistill.index.pending import Pending
-        from vdistill.index.vectors import Embedder
+        from vdistill.index.embedding import Embedder
+        from vdistill.index.vector_cache import Pending
 
         hashes = self._searcher.hashes(ids)
         rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]

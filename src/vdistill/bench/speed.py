@@ -18,11 +18,11 @@ from vdistill.bench.machine import Machine, machine
 from vdistill.bench.recall_speed import Build, Point, recall_speed
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
-from vdistill.index.pending import Pending
-from vdistill.index.vectors import BATCH, Embedder
+from vdistill.index.embedding import BATCH, Embedder
+from vdistill.index.vector_cache import Pending
 
 if TYPE_CHECKING:
-    from vdistill.index.vectors import PictureModel
+    from vdistill.index.embedding import PictureModel
     from vdistill.query.search import Searcher
 
 WARM_QUERIES = 100

@@ -57,7 +57,7 @@ def index(
     source = pick_backbone(workspace, backbone)
     from vdistill.bundle.store import made_before
     from vdistill.encoders.student import open_model, open_trunk, provenance
-    from vdistill.index.embed import build, refresh
+    from vdistill.index.build import build, refresh
 
     if made_before(workspace.index, name):
         session.say("this index is of an older version, which misread some images: all are embedded anew")

@@ -14,9 +14,9 @@ from vdistill.bundle.shards import ShardWriter
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
-from vdistill.index.draft import Counts, Draft
-from vdistill.index.pending import Pending
-from vdistill.index.vectors import Embedder, PictureModel, Progress
+from vdistill.index.embedding import Embedder, PictureModel, Progress
+from vdistill.index.plan import Counts, Draft
+from vdistill.index.vector_cache import Pending
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
 

@@ -34,8 +34,8 @@ def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray
     """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
     `connection` is to the items of an index, opened read-only. Every column of the metadata can be named, and `id` and
-    `file_name`, the item's id. Values are those of the column's kind (`vdistill.bundle.columns`); `has(tags, 'x')` looks
-    into lists, `number(x)` is NULL for what is none.
+    `file_name`, the item's id. Values are those of the column's kind (`vdistill.bundle.columns`); `has(tags, 'x')`
+    looks into lists, `number(x)` is NULL for what is none.
     Raises VdistillError for a syntax error, an unknown column (with close matches), a comparison that cannot hold
     anywhere, and anything but reading.
     """

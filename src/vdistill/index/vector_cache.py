@@ -16,7 +16,7 @@ from vdistill.images import DECODER
 from vdistill.workspace import writing
 
 if TYPE_CHECKING:
-    from vdistill.index.vectors import PictureModel
+    from vdistill.index.embedding import PictureModel
 
 
 class Pending:

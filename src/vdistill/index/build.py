@@ -16,11 +16,11 @@ from vdistill.bundle.shards import METRICS
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
+from vdistill.index.embedding import PictureModel, Progress
 from vdistill.index.exported import Exported
 from vdistill.index.generation import Generation, Source, write
-from vdistill.index.pending import Pending
 from vdistill.index.publish import exported, publish
-from vdistill.index.vectors import PictureModel, Progress
+from vdistill.index.vector_cache import Pending
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace
 
@@ -72,7 +72,7 @@ def build(
     computed are kept for the next.
     Raises VdistillError when no picture is usable, the disk refuses, or another `index` is at work.
     """
-    from vdistill.index.export import export_image_encoder, export_text_encoder
+    from vdistill.index.onnx_export import export_image_encoder, export_text_encoder
 
     def exports() -> Encoders:
         texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder)

@@ -21,7 +21,7 @@ from vdistill.bundle import image_encoder, text_encoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
-from vdistill.index.tokens import check_same, export_tokenizer
+from vdistill.index.tokenizer_export import check_same, export_tokenizer
 
 MIN_COSINE = 0.9999
 

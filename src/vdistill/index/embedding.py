@@ -19,7 +19,7 @@ from vdistill.bundle.items import Row
 from vdistill.bundle.shards import usable
 from vdistill.errors import ImageError
 from vdistill.images import Preprocessing, file_sha256, load, quiet
-from vdistill.index.pending import Pending
+from vdistill.index.vector_cache import Pending
 from vdistill.inputs.catalog import Skipped
 
 if TYPE_CHECKING:
