@@ -15,11 +15,11 @@ from indexes import index_of
 from vdistill.bench import runs
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
-from vdistill.bench.machine import machine
-from vdistill.bench.recall_speed import Build, Point, recall_speed
-from vdistill.bench.report import Around, render, write_report
-from vdistill.bench.speed import Speed
-from vdistill.bench.table import bench_table
+from vdistill.bench.report.page import Around, render, write_report
+from vdistill.bench.report.table import bench_table
+from vdistill.bench.speed.machine import machine
+from vdistill.bench.speed.measure import Speed
+from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics

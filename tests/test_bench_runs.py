@@ -14,7 +14,7 @@ from vdistill.bench import robustness, runs
 from vdistill.bench.baselines import labels
 from vdistill.bench.evaluate import bench, movers
 from vdistill.bench.gates import check_gates, no_worse, parse_gates
-from vdistill.bench.outputs import markdown
+from vdistill.bench.report.outputs import markdown
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
 

@@ -14,7 +14,7 @@ from vdistill.errors import GateError, VdistillError
 if TYPE_CHECKING:
     from vdistill.bench.evaluate import BenchReport
     from vdistill.bench.gates import Gate
-    from vdistill.bench.speed import Speed
+    from vdistill.bench.speed.measure import Speed
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
 
@@ -146,7 +146,7 @@ def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "Be
 
 
 def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":
-    from vdistill.bench.speed import measure
+    from vdistill.bench.speed.measure import measure
     from vdistill.encoders.student import open_model
 
     encoder = open_model(workspace, searcher.model, backbone)
@@ -158,8 +158,9 @@ def _write(
     report: Path | None, junit: Path | None, summary: Path | None,
 ) -> None:  # fmt: skip
     """The files that were asked for; `made` is what is known of how the student was made."""
-    from vdistill.bench import outputs, runs
-    from vdistill.bench.report import Around, write_report
+    from vdistill.bench import runs
+    from vdistill.bench.report import outputs
+    from vdistill.bench.report.page import Around, write_report
     from vdistill.database import Database
 
     if report is not None:
@@ -175,7 +176,7 @@ def _write(
 
 
 def _show(found: "BenchReport", speeds: "Speed | None") -> None:
-    from vdistill.bench.table import bench_table, changes_table, movers_table, slice_table
+    from vdistill.bench.report.table import bench_table, changes_table, movers_table, slice_table
     from vdistill.cli.tables import facts_table
 
     console.result(bench_table(found))
@@ -193,7 +194,7 @@ def _show(found: "BenchReport", speeds: "Speed | None") -> None:
 
 def _history(workspace: "Workspace", as_json: bool) -> None:
     from vdistill.bench import runs
-    from vdistill.bench.table import history_tables
+    from vdistill.bench.report.table import history_tables
 
     found = runs.trend(runs.history(workspace))
     if not found:

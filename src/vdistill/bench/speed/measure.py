@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench import watched
-from vdistill.bench.machine import Machine, machine
-from vdistill.bench.recall_speed import Build, Point, recall_speed
+from vdistill.bench.speed import child_process
+from vdistill.bench.speed.machine import Machine, machine
+from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.index.embedding import BATCH, Embedder
@@ -117,7 +117,7 @@ def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
 
 def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
     """Seconds of a whole `vdistill query`, and the most memory that it took in bytes."""
-    command = [sys.executable, watched.__file__, sys.executable, "-m", "vdistill", "query", "--model", model, "--json"]
+    command = [sys.executable, child_process.__file__, sys.executable, "-m", "vdistill", "query", "--model", model, "--json"]
     command += ["--quiet", "--workspace", str(workspace), "--", text]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

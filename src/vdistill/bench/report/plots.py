@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from vdistill.bench.recall_speed import Point
     from vdistill.bench.runs import Run
+    from vdistill.bench.speed.recall_speed import Point
 
 # Drawn in these, and then replaced by what the page's style sheet says.
 _INK = "#010203"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vdistill.bench.table import judged
+from vdistill.bench.report.table import judged
 from vdistill.workspace import write_file, writing
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
-from vdistill.bench.table import judged
+from vdistill.bench.report.table import judged
 from vdistill.encoders.student import last_validated
 from vdistill.workspace import write_file
 
 if TYPE_CHECKING:
     from vdistill.bench.runs import Run
-    from vdistill.bench.speed import Speed
+    from vdistill.bench.speed.measure import Speed
 
 _MOVED = 5  # queries that gained most, and lost most
 _SIDE = 150  # px, of a thumbnail
@@ -68,9 +68,9 @@ def render(report: BenchReport, around: Around | None = None) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("vdistill", "bench"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("vdistill", "bench/report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         verdict=report.verdict,
         judged=judged(report),
         models=[(model, model if model in MODELS else "other") for model in report.present],
@@ -90,7 +90,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
 
 
 def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
-    from vdistill.bench import plots
+    from vdistill.bench.report import plots
 
     yield plots.metric_bars(report), "Each metric's mean, with its 95 % interval."
     yield (

@@ -1,0 +1,1 @@
+"""What was measured, for people: a table, a page, plots, and files for CI."""

@@ -1,0 +1,1 @@
+"""Embedding, search, memory and disk on this machine."""
