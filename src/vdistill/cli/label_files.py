@@ -10,8 +10,8 @@ from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
-from vdistill.label.export import export
-from vdistill.label.foreign import Importer, say_what_was_left_out
+from vdistill.label.exchange.export import export
+from vdistill.label.exchange.importing import Importer, say_what_was_left_out
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.stage import LabelSettings
 

@@ -1,4 +1,4 @@
-"""Run a command: `python child_process.py COMMAND…` prints its seconds and the most memory it had (bytes, or null) as JSON.
+"""Run a command: `python child_process.py COMMAND…` prints its seconds and its peak of memory (bytes, or null) as JSON.
 
 In a process of its own, because Linux counts what the starting process had to the memory of the one it starts.
 """

@@ -117,8 +117,8 @@ def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
 
 def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
     """Seconds of a whole `vdistill query`, and the most memory that it took in bytes."""
-    command = [sys.executable, child_process.__file__, sys.executable, "-m", "vdistill", "query", "--model", model, "--json"]
-    command += ["--quiet", "--workspace", str(workspace), "--", text]
+    query = [sys.executable, "-m", "vdistill", "query", "--model", model, "--workspace", str(workspace)]
+    command = [sys.executable, child_process.__file__, *query, "--json", "--quiet", "--", text]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[0]

@@ -1,0 +1,1 @@
+"""Judgments in and out, as preference pairs for other tools."""
