@@ -1,0 +1,61 @@
+"""The rooms of the house: each imports from those below it alone, no modules import one another in a circle."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import vdistill
+
+ROOT = Path(vdistill.__file__).parent
+# From the ground up. `vdistill` itself (its public names) and `__main__` stand above all.
+ROOMS = ("errors", "records", "images", "workspace", "database", "preferences", "inputs", "evaluation", "encoders",
+         "bundle", "index", "query", "label", "distill", "bench", "cli")  # fmt: skip
+MODULES = {
+    "vdistill." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if path != ROOT / "__init__.py"
+}
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def imports(module, within_functions=True):
+    """(module, name) of all that a module imports from the package; the name is None for the module as a whole."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if within_functions else tree.body
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vdistill":
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                yield (whole, None) if whole in MODULES or f"{whole}.__init__" in MODULES else (node.module, name.name)
+
+
+def test_every_room_is_known():
+    assert {room(module) for module in MODULES} - {"__main__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) in ROOMS])
+def test_a_module_imports_from_its_own_room_and_those_below(module):
+    floor = ROOMS.index(room(module))
+    above = {found for found, _ in imports(module) if found != "vdistill" and ROOMS.index(room(found)) > floor}
+    assert not above
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    graph = {
+        module: {found for found, _ in imports(module, within_functions=False) if found != module} for module in MODULES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" → ".join(circle.args[1]))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_names_stay_in_their_room(module):
+    private = {name or found.rpartition(".")[2] for found, name in imports(module) if room(f"{found}.") != room(module)}
+    assert not {name for name in private if name.startswith("_") and not name.startswith("__")}
