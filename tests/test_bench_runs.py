@@ -12,8 +12,9 @@ from shop import errors, vdistill, write_scores
 from test_bench import Vectors, database, judged  # noqa: F401
 from vdistill.bench import robustness, runs
 from vdistill.bench.baselines import labels
-from vdistill.bench.evaluate import bench, movers
+from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import check_gates, no_worse, parse_gates
+from vdistill.bench.graded import movers
 from vdistill.bench.report.outputs import markdown
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
@@ -96,7 +97,8 @@ def kept_of(judged, workspace, noise, **changes):  # noqa: F811
     report = report_of(judged, noise)
     gates = tuple(replace(gate, passed=changes.pop("passed", True)) for gate in parse_gates_of(report))
     heldout = replace(report.heldout, **changes)
-    return runs.keep(workspace, replace(report, gates=gates, heldout=heldout), "x")
+    passed = all(gate.passed for gate in gates)
+    return runs.keep(workspace, replace(report, gates=gates, heldout=heldout), "x", passed=passed)
 
 
 def parse_gates_of(report):

@@ -48,7 +48,7 @@ assert Refuse.seen, "no product was seen at all"
 from vdistill.encoders.dual_encoder import DualEncoder
 encoder = DualEncoder.load(sys.argv[1], precision="bf16")
 with Refuse():
-    encoder.copies()[0].image_features(**encoder.blank(2))
+    replicas(encoder)[0].image_features(**encoder.blank(2))
 """
 
 

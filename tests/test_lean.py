@@ -14,6 +14,7 @@ from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import Lean
 from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.replicas import replicas
 from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import Pending
 
@@ -34,7 +35,7 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
     exact = dataclasses.replace(encoder, precision="fp32")
     before = copy.deepcopy(encoder.model.state_dict())
     inputs = noise(encoder)
-    (lean,) = encoder.copies()
+    (lean,) = replicas(encoder)
     assert isinstance(lean, Lean)
     found, wanted = lean.encode_images(inputs), exact.encode_images(inputs)
     assert found.dtype == np.float32
@@ -84,11 +85,8 @@ class Slow:
 
     precision, dim, fingerprint, text_fingerprint, on_cpu = "fp32", 2, "slow", "text", False
 
-    def __init__(self, preprocessing, used, number=0):
+    def __init__(self, preprocessing, used, number):
         self.preprocessing, self.used, self.number = preprocessing, used, number
-
-    def copies(self):
-        return [Slow(self.preprocessing, self.used, number) for number in range(3)]
 
     def encode_images(self, inputs):
         self.used.append((self.number, threading.get_ident()))
@@ -102,10 +100,10 @@ def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_en
     for number in range(count):
         Image.new("L", (32, 32), number % 256).save(tmp_path / f"{number:04}.png")
     used = []
-    model = Slow(clip_encoder.preprocessing, used)
+    models = [Slow(clip_encoder.preprocessing, used, number) for number in range(3)]
     rows = [Row(number, f"{number:04}.png", f"{number:04}.png", f"{number:064}", 0, 0, "{}") for number in range(count)]
-    with Pending.of(tmp_path / "cache", model) as pending:
-        batches = list(Embedder(tmp_path, model, None, pending).embedded(rows))
+    with Pending.of(tmp_path / "cache", models[0]) as pending:
+        batches = list(Embedder(tmp_path, models, pending).embedded(rows))
     assert [row.key for found, _, _ in batches for row in found] == list(range(count))
     vectors = np.stack([vector for _, found, _ in batches for vector in found])
     assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each picture has its own vector"

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,12 +18,10 @@ from transformers import AutoModel
 import trainings
 from shop import QUERIES, errors, vdistill, vdistill_process
 from trainings import TRAIN, facts, trained, weights
-from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.distill import loop, objective, progress, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.student import open_student
-from vdistill.index import embedding
 from vdistill.workspace import at
 
 
@@ -203,25 +200,6 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     trained(home, "--train-layers", 1)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert weights(home) == first
-
-
-def test_the_index_starts_from_what_training_kept(home, monkeypatch):
-    trained(home, "--train-layers", 1, "--precision", "auto")
-    decoded = []
-    load = embedding.load
-    monkeypatch.setattr(embedding, "load", lambda path, target: (decoded.append(path.name), load(path, target))[1])
-    found = []
-    for _ in range(2):
-        decoded.clear()
-        assert vdistill("index", "--dtype", "f32", "--json", cwd=home).json["added"] == 120
-        with contextlib.closing(Store.open(home / ".vdistill" / "index", "student")) as store:
-            rows = sorted(store.items.rows(), key=lambda row: row.id)
-            found.append((len(decoded), store.vectors(np.array([row.key for row in rows]))))
-        shutil.rmtree(home / ".vdistill" / "index")
-        shutil.rmtree(home / ".vdistill" / "cache", ignore_errors=True)
-    (few, kept), (everything, plain) = found
-    assert few < 40 < everything == 120
-    assert (kept * plain).sum(axis=1).min() > 0.999
 
 
 def test_a_trunk_that_would_not_fit_is_not_kept(home):

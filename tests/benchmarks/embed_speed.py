@@ -29,6 +29,7 @@ from torch.nn.functional import normalize
 from vdistill.bundle.items import Row
 from vdistill.encoders.bf16_cpu import BATCH as LEAN
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.replicas import replicas
 from vdistill.images import load
 from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import Pending
@@ -51,7 +52,9 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     rows = [Row(number, str(path), str(path), "", 1, 1, "{}") for number, path in enumerate(paths)]
     with tempfile.TemporaryDirectory() as name:
         pending = Pending.of(Path(name), encoder)
-        found = [vector for _, part, _ in Embedder(Path("/"), encoder, None, pending).embedded(rows) for vector in part]
+        found = [
+            vector for _, part, _ in Embedder(Path("/"), replicas(encoder), pending).embedded(rows) for vector in part
+        ]
     return np.stack([vector for vector in found if vector is not None])
 
 
@@ -84,7 +87,7 @@ def main() -> None:
         encoder = DualEncoder.load(source)
         theirs = SentenceTransformer(modules=[CLIPModel(source)], device="cpu")
         prepared = encoder.preprocessing.stack([encoder.preprocessing(load(path, 224)) for path in paths[:BATCH]])
-        lean, small = encoder.copies()[0], int8(encoder)
+        lean, small = replicas(encoder)[0], int8(encoder)
         pixels = torch.from_numpy(prepared["pixel_values"])
 
         def bare(model: DualEncoder) -> None:

@@ -63,13 +63,15 @@ class Against:
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for a picture that cannot be read any more."""
         from vdistill.bundle.items import Row
+        from vdistill.encoders.replicas import replicas
         from vdistill.index.embedding import Embedder
         from vdistill.index.vector_cache import Pending
 
         hashes = self._searcher.hashes(ids)
         rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
         with Pending.of(self._cache / "against", self._encoder) as pending:
-            for done, vectors, skipped in Embedder(self.catalog_root, self._encoder, None, pending).embedded(rows):
+            embedder = Embedder(self.catalog_root, replicas(self._encoder), pending)
+            for done, vectors, skipped in embedder.embedded(rows):
                 changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
                 for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
                     raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vdistill.bench import baselines
 from vdistill.bench.examples import Example, examples
 from vdistill.bench.gates import Gate, Outcome, check_gates
+from vdistill.bench.graded import MODELS, Embedded, Graded, Values, differences, movers
 from vdistill.bench.robustness import Change
 from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
-from vdistill.evaluation.metrics import Floats, Interval
+from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.inputs.sides import Sides
@@ -28,63 +29,23 @@ if TYPE_CHECKING:
     from vdistill.database import Database
     from vdistill.records import Judgment
 
-MODELS = ("backbone", "student", "teacher")
 DIFFERENCE = "student-backbone"
-
-Values = dict[str, Floats]  # of one model, by metric: (q,), or (t,) for the literal ones
-
-
-class Embedded(Protocol):
-    """An index with its text encoder: a `vdistill.query.search.Searcher`."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """The ids of all items."""
-        ...
-
-    @property
-    def catalog_root(self) -> Path:
-        """The folder that the ids are relative to."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, d)."""
-        ...
-
-    def vectors(self, ids: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, d)."""
-        ...
-
-    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What the catalog says of the items."""
-        ...
-
-    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
-        """The content hashes of the pictures that were embedded."""
-        ...
 
 
 @dataclass(frozen=True)
-class BenchReport:
-    """What was measured.
+class BenchReport(Graded):
+    """What was measured, and what follows from it.
 
-    values:  per model its values by metric, one a query.
-    models:  their means; None for a model that is not there.
     ci95:    95 % intervals of the means, and under `student-backbone` of the paired difference.
     p_values: of the paired difference, by metric.
     gates:   the outcome of each `--fail-under`.
     metadata: of the held-out items, by id.
-    heldout: what all of it was measured on.
     judge:   who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
     notes:   what was left out, one line each.
     """
 
-    values: dict[str, Values]
-    models: dict[str, dict[str, float] | None]
     ci95: dict[str, dict[str, Interval]]
     gates: tuple[Outcome, ...]
-    heldout: HeldOut
-    seed: int
     notes: tuple[str, ...]
     p_values: dict[str, float]
     metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -137,26 +98,6 @@ class BenchReport:
             "slices": [one.to_json() for one in self.slices],
             **({"robustness": [one.to_json() for one in self.changes]} if self.changes else {}),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A query, and its nDCG@10 by backbone and student."""
-
-    query: str
-    backbone: float
-    student: float
-
-
-def movers(report: BenchReport, count: int) -> list[Moved]:
-    """The `count` queries that gained most, or, with a negative count, that lost most; none without a student."""
-    if not {"backbone", "student"} <= report.values.keys():
-        return []
-    before, after = (report.values[model]["ndcg@10"] for model in ("backbone", "student"))
-    change = np.nan_to_num(after - before) * np.sign(count)
-    places = np.argsort(-change, kind="stable")[: abs(count)]
-    queries = report.heldout.queries
-    return [Moved(queries[p], float(before[p]), float(after[p])) for p in places if change[p] > 0]
 
 
 def bench(
@@ -229,12 +170,6 @@ def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate]
         notes=(*heldout.notes, *_absent(models)),
         p_values={metric: p for metric, p in p_values.items() if p is not None},
     )
-
-
-def differences(values: Mapping[str, Values]) -> Values:
-    """Student minus backbone, query by query, for each metric that both have."""
-    student, backbone = values["student"], values["backbone"]
-    return {metric: student[metric] - backbone[metric] for metric in student if metric in backbone}
 
 
 def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vdistill.bench.graded import Embedded, Moved
 from vdistill.evaluation import metrics
 from vdistill.evaluation.test_set import HeldOut
-
-if TYPE_CHECKING:
-    from vdistill.bench.evaluate import Embedded, Moved
 
 SHOWN = 5  # pictures of a model
 EACH = 2  # queries that gained most, that lost most, and at random

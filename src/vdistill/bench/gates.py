@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
     from vdistill.bench.runs import Run
 
 GAIN = "gain:"  # before a metric: student − backbone
@@ -78,7 +78,7 @@ def check_gates(gates: Sequence[Gate], models: Mapping[str, Mapping[str, float] 
     return tuple(_check(gate, found.get(gate.metric)) for gate in gates)
 
 
-def no_worse(report: BenchReport, run: Run) -> tuple[Outcome, ...]:
+def no_worse(report: Graded, run: Run) -> tuple[Outcome, ...]:
     """Hold the student against that of an earlier run, query by query.
 
     A metric fails where the 95 % interval of the paired difference lies below 0: chance alone fails one good student
@@ -90,7 +90,7 @@ def no_worse(report: BenchReport, run: Run) -> tuple[Outcome, ...]:
     return tuple(_held(report, run, metric) for metric in GUARDED if metric in run.values)
 
 
-def _held(report: BenchReport, run: Run, metric: str) -> Outcome:
+def _held(report: Graded, run: Run, metric: str) -> Outcome:
     if metric not in report.values["student"]:
         return Outcome(metric, 0.0, None, False, run.id)
     between = metrics.interval(run.paired(report, metric), report.seed)

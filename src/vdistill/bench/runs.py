@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
 from vdistill.evaluation.metrics import Floats
 from vdistill.workspace import Workspace, read_json, write_file
 
 if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
     from vdistill.evaluation.test_set import HeldOut
 
 SCHEMA_VERSION = 1
@@ -57,7 +57,7 @@ class Run:
         """The judge, for messages."""
         return f"{self.judged_by}#{self.prompt}" if self.prompt else self.judged_by
 
-    def paired(self, report: BenchReport, metric: str) -> Floats:
+    def paired(self, report: Graded, metric: str) -> Floats:
         """(c,) the report's student minus this one, for the queries that both have a value for.
 
         Raises VdistillError where there are none, or another judge gave them.
@@ -75,7 +75,7 @@ class Run:
         return np.array([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
 
 
-def values_of(report: BenchReport) -> dict[str, dict[str, float | None]]:
+def values_of(report: Graded) -> dict[str, dict[str, float | None]]:
     """The values of the student (or the backbone, where there is none) by metric and query, or title."""
     model = "student" if "student" in report.values else "backbone"
     heldout, found = report.heldout, {}
@@ -87,8 +87,8 @@ def values_of(report: BenchReport) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def keep(workspace: Workspace, report: BenchReport, adapter: str, judgments: int = 0) -> Run:
-    """Write the run into the workspace's `reports/runs/`."""
+def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0, *, passed: bool = True) -> Run:
+    """Write the run into the workspace's `reports/runs/`; `passed`: whether it met its gates."""
     now = datetime.now(timezone.utc)
     run = Run(
         id=f"{now:%Y%m%d-%H%M%S-%f}",
@@ -101,7 +101,7 @@ def keep(workspace: Workspace, report: BenchReport, adapter: str, judgments: int
         models={model: dict(found) for model, found in report.models.items() if found},
         values=values_of(report),
         prompt=report.heldout.prompt,
-        passed=not report.failed,
+        passed=passed,
     )
     document = {"schema_version": SCHEMA_VERSION, **asdict(run)}
     write_file(workspace.reports / FOLDER / f"{run.id}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

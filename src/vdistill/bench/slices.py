@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.metrics import Interval
-
-if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
 
 METRIC = "ndcg@10"
 MOST = 12  # groups of a slice; the smallest go together
@@ -46,7 +44,7 @@ class Slice:
 
 
 def slices(
-    report: BenchReport, columns: Sequence[str], metadata: Mapping[str, Mapping[str, Any]], personas: Mapping[str, str]
+    report: Graded, columns: Sequence[str], metadata: Mapping[str, Mapping[str, Any]], personas: Mapping[str, str]
 ) -> tuple[Slice, ...]:
     """The queries by length, by persona where they have one, and by each metadata column of what they seek.
 
@@ -67,7 +65,7 @@ def slices(
     return tuple(found)
 
 
-def _slice(report: BenchReport, by: str, names: Sequence[str], order: Sequence[str] = ()) -> Slice:
+def _slice(report: Graded, by: str, names: Sequence[str], order: Sequence[str] = ()) -> Slice:
     """Queries grouped by `names` (q,), in the `order` given, else the largest group first."""
     sizes = {name: names.count(name) for name in dict.fromkeys(names)}
     kept = sorted(sizes, key=lambda name: (-sizes[name], name))
@@ -78,7 +76,7 @@ def _slice(report: BenchReport, by: str, names: Sequence[str], order: Sequence[s
     return Slice(by, tuple(_group(report, name, named == name) for name in groups))
 
 
-def _group(report: BenchReport, name: str, inside: np.ndarray) -> Group:
+def _group(report: Graded, name: str, inside: np.ndarray) -> Group:
     values = {
         model: report.values[model][METRIC][inside] for model in ("backbone", "student") if model in report.values
     }

@@ -103,7 +103,7 @@ def bench(
         earlier = runs.pick(workspace, no_worse_than, found.heldout)
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
     made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
-    kept = runs.keep(workspace, found, *made_from)
+    kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
     speeds = _speeds(list(searchers.values())[-1], workspace, source, found) if speed else None
     facts = {"backbone": source} | (info.facts if info else {})
     _write(session, workspace, facts, found, speeds, report, junit, summary)
@@ -123,6 +123,7 @@ def _measured(
     """The report, and the searchers of the backbone and, where there is one, the student."""
     from vdistill.bench import evaluate
     from vdistill.bench.baselines import WORDS, Against, labels
+    from vdistill.bench.graded import MODELS, Embedded
     from vdistill.cli.fresh import open_searcher
     from vdistill.database import Database
 
@@ -131,8 +132,8 @@ def _measured(
         _check_judgments(database, qrels)
         searchers = {name: open_searcher(session, workspace, name, source) for name in names}
         loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-        others = dict(zip(labels(against, (*evaluate.MODELS, WORDS)), loaded, strict=True))
-        models: dict[str, evaluate.Embedded] = {**searchers, **others}
+        others = dict(zip(labels(against, (*MODELS, WORDS)), loaded, strict=True))
+        models: dict[str, Embedded] = {**searchers, **others}
         found = evaluate.bench(models, database, qrels, gates=gates, seed=seed, columns=columns, judge=judge)
     for note in found.notes:
         session.say(note)

@@ -56,7 +56,7 @@ def index(
     name = pick_model(workspace, model)
     source = pick_backbone(workspace, backbone)
     from vdistill.bundle.store import made_before
-    from vdistill.encoders.student import open_model, open_trunk, provenance
+    from vdistill.encoders.student import open_model, provenance
     from vdistill.index.build import build, refresh
 
     if made_before(workspace.index, name):
@@ -72,9 +72,8 @@ def index(
         report = refresh(workspace, scanned, name, dtype=dtype.value, made_from=made_from, progress=progress)
         if report is None:
             encoder = open_model(workspace, name, source)
-            trunk = open_trunk(workspace, encoder) if name == "student" else None
             started = time.monotonic()
-            report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from, trunk=trunk,
+            report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from,
                            progress=progress)  # fmt: skip
     _remember_catalog(workspace, str(folder.resolve()))
     if backbone:

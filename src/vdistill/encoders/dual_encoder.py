@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import inspect
 import json
@@ -25,7 +24,7 @@ from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
 
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
-_VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
+VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
 _ALIKE = 0.9999  # cosine; float32 differs by 1e-6, a fault by 1e-3 and more
 # Of the preprocessing, what the numbers of an image depend on.
 _SEEN = ("resample", "rescale", "mean", "std", "height", "width", "shortest_edge", "patch_size", "max_patches")
@@ -197,23 +196,6 @@ class DualEncoder:
         """Whether the model shares its cores with what prepares its inputs."""
         return self.device.type == "cpu"
 
-    def copies(self) -> list[DualEncoder]:
-        """Encoders of pictures alone: one on each accelerator of this kind, or one on the CPU."""
-        return [one._lean() for one in self._on_all_devices()]
-
-    def _on_all_devices(self) -> list[DualEncoder]:
-        count = torch.cuda.device_count() if self.device.type == "cuda" else 1
-        others = [torch.device("cuda", number) for number in range(count) if number != (self.device.index or 0)]
-        return [self, *(replace(self, model=copy.deepcopy(self.model).to(device), device=device) for device in others)]
-
-    def _lean(self) -> DualEncoder:
-        from vdistill.encoders.bf16_cpu import Lean
-
-        if self.precision != "bf16" or not self.on_cpu:
-            return self
-        lean = Lean.of(self, (self.vision_name, *_VISION_HEADS))
-        return lean if lean.agrees_with(self) else self
-
     def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         """Unit vectors (n, dim), float32."""
         if not texts:
@@ -268,7 +250,7 @@ class DualEncoder:
             )
         chosen = blocks[len(blocks) - count :]
         targets = {name for name in linears if any(name.startswith(f"{block}.") for block in chosen)}
-        head = {name for name in linears if name in _VISION_HEADS or f"{self.vision_name}.head.mlp." in name}
+        head = {name for name in linears if name in VISION_HEADS or f"{self.vision_name}.head.mlp." in name}
         return sorted(targets | head)
 
     def vision_blocks(self) -> list[str]:
@@ -285,7 +267,7 @@ class DualEncoder:
 
     def _hash(self, *, text: bool, extra: str) -> str:
         digest = hashlib.sha256(extra.encode())
-        image = (self.vision_name, *_VISION_HEADS)
+        image = (self.vision_name, *VISION_HEADS)
         for name, tensor in sorted(self.model.state_dict().items()):
             of_image = name.split(".")[0] in image
             if of_image is not text and not name.startswith("logit_"):

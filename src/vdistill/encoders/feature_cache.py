@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -54,10 +53,6 @@ class TrunkCache:
         """Places of the pictures that are not kept yet."""
         return [place for place, key in enumerate(sha256) if key not in self._at]
 
-    def has(self, sha256: str) -> bool:
-        """Whether the picture is kept."""
-        return sha256 in self._at
-
     def make_room(self, count: int, limit: float) -> bool:
         """Whether `count` more pictures fit into `limit` bytes; what other models left is deleted for it."""
         need = count * self.trunk.bytes_per_picture
@@ -84,12 +79,6 @@ class TrunkCache:
             part, place = self._at[key]
             found[row] = self._parts[part][place]
         return found
-
-    def vectors(self, sha256: Sequence[str]) -> np.ndarray:
-        """(n, dim) unit vectors, float32, of pictures that are kept."""
-        with torch.inference_mode():
-            states = self.read(sha256).to(self.trunk.device)
-            return self.trunk.features(states).cpu().numpy()
 
     def _open(self, path: Path) -> None:
         self._seen.add(path)

@@ -15,7 +15,6 @@ from vdistill.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
-    from vdistill.encoders.feature_cache import TrunkCache
 
 SCHEMA_VERSION = 1
 _STAMP = " files "  # between a local backbone and the hash of what its files look like
@@ -109,22 +108,6 @@ def _require_bound(info: StudentInfo, backbone: DualEncoder) -> None:
             f"the student was trained on another {info.backbone}: weights, tokenizer or image settings have changed",
             hint=f"put the former files back, or {REMEDY}",
         )
-
-
-def open_trunk(workspace: Workspace, encoder: DualEncoder) -> TrunkCache | None:
-    """What training kept of the pictures below the blocks that it trained, for the student as `open_student` gives it.
-
-    None where nothing was kept, or the encoder computes in another precision.
-    """
-    from vdistill.encoders.feature_cache import FOLDER, TrunkCache, folder_of
-    from vdistill.encoders.frozen_layers import Trunk
-
-    info = read_info(workspace)
-    key = info.facts.get("trunk") if info else None
-    if not key or not key.endswith(encoder.precision) or not folder_of(workspace.cache / FOLDER, key).is_dir():
-        return None
-    layers = info.facts["settings"]["train_layers"] if info else 0
-    return TrunkCache(workspace.cache / FOLDER, Trunk(encoder, layers, key))
 
 
 def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:

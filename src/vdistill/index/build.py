@@ -16,9 +16,10 @@ from vdistill.bundle.shards import METRICS
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER
-from vdistill.index.embedding import PictureModel, Progress
+from vdistill.index.embedding import Progress
 from vdistill.index.exported import Exported
 from vdistill.index.generation import Generation, Source, write
+from vdistill.index.image_model import ImageModel
 from vdistill.index.publish import exported, publish
 from vdistill.index.vector_cache import Pending
 from vdistill.inputs.catalog import Catalog, Skipped
@@ -26,7 +27,6 @@ from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
-    from vdistill.encoders.feature_cache import TrunkCache
 
 Encoders = tuple[tuple[FileFacts, ...], tuple[FileFacts, ...]]  # the files of the text's and of the pictures'
 
@@ -62,16 +62,15 @@ def build(
     made_from: str = "",
     seed: int = 0,
     progress: Progress | None = None,
-    trunk: TrunkCache | None = None,
 ) -> IndexReport:
     """Embed what is new or changed in `catalog` and publish the index of `model` ("student" or "backbone").
 
-    `made_from` names what the model was made from, for telling a stale index; `progress` is told (done, total);
-    pictures whose states `trunk` keeps are not decoded.
+    `made_from` names what the model was made from, for telling a stale index; `progress` is told (done, total).
     Readers see the old index until the new one is whole, also when this is killed; vectors that a killed build
     computed are kept for the next.
     Raises VdistillError when no picture is usable, the disk refuses, or another `index` is at work.
     """
+    from vdistill.encoders.replicas import replicas
     from vdistill.index.onnx_export import export_image_encoder, export_text_encoder
 
     def exports() -> Encoders:
@@ -84,7 +83,7 @@ def build(
 
     with _Run.of(workspace, model) as run, Pending.of(workspace.cache, encoder) as pending:
         base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
-        report = run.publish(base, Source(catalog, encoder, pending, trunk), exports, progress)
+        report = run.publish(base, Source(catalog, replicas(encoder), pending), exports, progress)
     assert report is not None
     return report
 
@@ -114,7 +113,7 @@ def refresh(
             return None
         base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
         with Pending.of(workspace.cache, encoder) as pending:
-            source = Source(catalog, encoder, pending, few=FEW)
+            source = Source(catalog, [encoder], pending, few=FEW)
             return run.publish(base, source, lambda: (old.text_encoder, old.image_encoder), progress)
 
 
@@ -169,7 +168,7 @@ def _old(folder: Path, model: str, stack: ExitStack) -> tuple[dict[str, Entry], 
 
 
 def _blank(
-    entries: dict[str, Entry], catalog: Catalog, encoder: PictureModel, dtype: str, made_from: str, seed: int
+    entries: dict[str, Entry], catalog: Catalog, encoder: ImageModel, dtype: str, made_from: str, seed: int
 ) -> Entry:
     """The entry of this run, but for its files."""
     return Entry(

@@ -16,7 +16,7 @@ from vdistill.images import Preprocessing
 
 @dataclass(frozen=True)
 class Exported:
-    """The encoder of an entry; a `PictureModel`."""
+    """The encoder of an entry; an `ImageModel`."""
 
     _pictures: PictureEncoder
     dim: int
@@ -41,10 +41,6 @@ class Exported:
     def preprocessing(self) -> Preprocessing:
         """As the model was trained with."""
         return self._pictures.preprocessing
-
-    def copies(self) -> list[Exported]:
-        """Itself: ONNX Runtime uses all cores."""
-        return [self]
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,27 +13,25 @@ from vdistill.bundle.shards import ShardWriter
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
-from vdistill.index.embedding import Embedder, PictureModel, Progress
+from vdistill.index.embedding import Embedder, Progress
+from vdistill.index.image_model import ImageModel
 from vdistill.index.plan import Counts, Draft
 from vdistill.index.vector_cache import Pending
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
-
-if TYPE_CHECKING:
-    from vdistill.encoders.feature_cache import TrunkCache
 
 
 @dataclass(frozen=True)
 class Source:
     """Where the vectors come from.
 
+    models: those of one fingerprint that may embed side by side.
     few: more fresh pictures than this are left to another encoder; None for any number.
     """
 
     catalog: Catalog
-    encoder: PictureModel
+    models: Sequence[ImageModel]
     pending: Pending
-    trunk: TrunkCache | None = None
     few: int | None = None
 
 
@@ -97,7 +94,7 @@ def _as_it_was(base: Entry, old: Entry) -> Entry:
 
 def _embed(draft: Draft, source: Source, progress: Progress | None) -> list[Skipped]:
     """Compute the vectors of fresh items that are not pending; returns those that had to be left out."""
-    embedder = Embedder(source.catalog.root, source.encoder, source.trunk, source.pending)
+    embedder = Embedder(source.catalog.root, source.models, source.pending)
     skipped: list[Skipped] = []
     done, total = 0, draft.count_fresh()
     for rows, vectors, left_out in embedder.embedded(draft.fresh()):

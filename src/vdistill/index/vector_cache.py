@@ -8,15 +8,12 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vdistill.images import DECODER
+from vdistill.index.image_model import ImageModel
 from vdistill.workspace import writing
-
-if TYPE_CHECKING:
-    from vdistill.index.embedding import PictureModel
 
 
 class Pending:
@@ -34,9 +31,9 @@ class Pending:
                 self._db = _opened(path)
 
     @classmethod
-    def of(cls, cache: Path, encoder: PictureModel) -> Pending:
-        """The pending vectors of an encoder."""
-        return cls(cache / f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER}.db", encoder.dim)
+    def of(cls, cache: Path, model: ImageModel) -> Pending:
+        """The pending vectors of a model."""
+        return cls(cache / f"vectors-{model.fingerprint}-{model.precision}-{DECODER}.db", model.dim)
 
     def __enter__(self) -> Pending:
         return self

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench.evaluate import DIFFERENCE, MODELS, BenchReport, movers
+from vdistill.bench.evaluate import DIFFERENCE, BenchReport
+from vdistill.bench.graded import MODELS, movers
 from vdistill.bench.report.table import judged
 from vdistill.encoders.student import last_validated
 from vdistill.workspace import write_file

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill.bench.evaluate import MODELS, BenchReport
+from vdistill.bench.evaluate import BenchReport
+from vdistill.bench.graded import MODELS
 from vdistill.encoders.student import last_validated
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench.evaluate import BenchReport, movers
+from vdistill.bench.evaluate import BenchReport
+from vdistill.bench.graded import movers
 from vdistill.bench.slices import Slice
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.table import MetricsTable, metrics_table

@@ -22,7 +22,7 @@ from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import Pending
 
 if TYPE_CHECKING:
-    from vdistill.index.embedding import PictureModel
+    from vdistill.encoders.dual_encoder import DualEncoder
     from vdistill.query.search import Searcher
 
 WARM_QUERIES = 100
@@ -73,7 +73,7 @@ class Speed:
         }
 
 
-def measure(searcher: Searcher, encoder: PictureModel, workspace: Path, queries: Sequence[str]) -> Speed:
+def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: Sequence[str]) -> Speed:
     """Search for `queries` (at least one, up to WARM_QUERIES are used), warm and from cold; embed; build a graph.
 
     encoder: what embeds the pictures.  workspace: the folder that a fresh `vdistill query` is to use.
@@ -127,13 +127,15 @@ def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
     return found["seconds"], found["peak"]
 
 
-def _embedding(searcher: Searcher, encoder: PictureModel) -> float | None:
+def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
     """Pictures a second from file to vector, after a first batch that warms up; None where none can be read."""
+    from vdistill.encoders.replicas import replicas
+
     wanted = EMBEDDED + BATCH
     names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
     rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
     with tempfile.TemporaryDirectory() as folder, Pending.of(Path(folder), encoder) as pending:
-        batches = Embedder(searcher.catalog_root, encoder, None, pending).embedded(rows)
+        batches = Embedder(searcher.catalog_root, replicas(encoder), pending).embedded(rows)
         next(batches)
         started = time.perf_counter()
         done = sum(len(found) for found, _, _ in batches)
