@@ -23,11 +23,9 @@ def room(module):
     return module.split(".")[1]
 
 
-def imports(module, within_functions=True):
-    """(module, name) of all that a module imports from the package; the name is None for the module as a whole."""
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if within_functions else tree.body
-    for node in nodes:
+def imports(module):
+    """(module, name) of all that a module imports from the package, in functions too; no name for a whole module."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vdistill":
             for name in node.names:
                 whole = f"{node.module}.{name.name}"
@@ -46,9 +44,7 @@ def test_a_module_imports_from_its_own_room_and_those_below(module):
 
 
 def test_no_modules_import_one_another_in_a_circle():
-    graph = {
-        module: {found for found, _ in imports(module, within_functions=False) if found != module} for module in MODULES
-    }
+    graph = {module: {found for found, _ in imports(module) if found != module} for module in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:

@@ -288,7 +288,6 @@ def label(
 
 def resolved(session: Session, *given: str) -> LabelOptions:
     """What `vdistill label` with these arguments would be asked, by the environment and `vdistill.toml` too."""
-    from vdistill.cli.app import defaults
 
     @wraps(label)
     def read(_: Session, **values: Any) -> LabelOptions:
@@ -299,7 +298,7 @@ def resolved(session: Session, *given: str) -> LabelOptions:
     common = {"workspace": session.folder, "quiet": session.quiet, "debug": session.debug}
     found = typer.main.get_command(reader).main(
         args=list(given), prog_name="vdistill label", standalone_mode=False, obj=common,
-        default_map=defaults().get("label", {}),
+        default_map=session.defaults.get("label", {}),
     )  # fmt: skip
     assert isinstance(found, LabelOptions)
     return found

@@ -3,9 +3,9 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -40,12 +40,17 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """One call of one command. typed: the parameters given on the command line, not by environment or file."""
+    """One call of one command.
+
+    typed: the parameters given on the command line, not by environment or file.
+    defaults: what `vdistill.toml` says, by command and parameter.
+    """
 
     folder: Path | None
     quiet: bool
     debug: bool
     typed: frozenset[str] = frozenset()
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         """A notice on stderr, unless --quiet."""
@@ -140,8 +145,10 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
         def run(ctx: typer.Context, **values: Any) -> Any:
             common = {key: _common(ctx, key, values.pop(key)) for key in COMMON}
             typed = frozenset(key for key in values if _typed(ctx, key))
+            defaults = (ctx.parent and ctx.parent.default_map) or {}
             with _interrupts():
-                return function(Session(common["workspace"], common["quiet"], common["debug"], typed), **values)
+                session = Session(common["workspace"], common["quiet"], common["debug"], typed, defaults)
+                return function(session, **values)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         extra = [
