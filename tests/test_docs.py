@@ -11,7 +11,7 @@ from PIL import Image
 
 import make_api
 import make_cli
-from shop import vdistill
+from shop import vdistill, vdistill_process
 from vdistill.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -84,3 +84,11 @@ def test_links_between_the_documents_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_help_of_distill_fits_one_screen_and_the_reference_has_the_rest(tmp_path):
+    shown = vdistill_process("distill", "--help", cwd=tmp_path)
+    assert len(shown.out.splitlines()) <= 40
+    assert "--lr" in shown.out
+    assert "--rslora" not in shown.out
+    assert "--rslora" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -11,13 +11,12 @@ from vdistill.cli import console
 from vdistill.cli.config import Meaning
 from vdistill.cli.cycles import Cycles, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+from vdistill.distill.settings import DistillSettings
 from vdistill.errors import GateError, VdistillError
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.distill.run import DistillReport
-
-ADAPTER, TRAINING, CYCLES, INSTEAD = "Adapter", "Training", "Cycles", "Instead"
 
 
 class Loss(str, Enum):
@@ -25,6 +24,10 @@ class Loss(str, Enum):
 
     bradley_terry = "bradley-terry"
     listwise = "listwise"
+
+
+DEFAULTS = DistillSettings()
+LOSS = Loss(DEFAULTS.loss)
 
 
 def register(app: typer.Typer) -> None:
@@ -35,149 +38,110 @@ def register(app: typer.Typer) -> None:
 def distill(
     session: Session,
     backbone: BackboneOption = None,
-    loss: Annotated[
-        Loss, typer.Option(help="Pairs of what the teacher saw, or whole lists.", rich_help_panel=TRAINING)
-    ] = Loss.listwise,
-    rank: Annotated[int, typer.Option(min=1, help="LoRA rank.", rich_help_panel=ADAPTER)] = 32,
-    alpha: Annotated[
-        float | None, typer.Option(min=0, help="LoRA scale.", show_default="2 × rank", rich_help_panel=ADAPTER)
-    ] = None,
-    dropout: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Of the adapter's inputs.", rich_help_panel=ADAPTER)
-    ] = 0.0,
-    dora: Annotated[bool, typer.Option("--dora", help="Weight-decomposed adapter.", rich_help_panel=ADAPTER)] = False,
-    rslora: Annotated[bool, typer.Option("--rslora", help="Rank-stabilised scale.", rich_help_panel=ADAPTER)] = False,
     train_layers: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            help="Blocks to train, from the last; 0 the projection alone. What lies below is computed once.",
-            show_default="all",
-            rich_help_panel=ADAPTER,
+            min=0, metavar="N", show_default="all", help="Blocks to train, from the last; 0: the projection alone."
         ),
+    ] = DEFAULTS.train_layers,
+    rank: Annotated[int, typer.Option(min=1, metavar="N", help="LoRA rank.")] = DEFAULTS.rank,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum passes over the data.")] = DEFAULTS.epochs,
+    batch_images: Annotated[int, typer.Option(min=2, metavar="N", help="Images per step.")] = DEFAULTS.batch_images,
+    lr: Annotated[float, typer.Option(min=0, metavar="X", help="Peak learning rate.")] = DEFAULTS.lr,
+    loss: Annotated[Loss, typer.Option(metavar="NAME", help="listwise, or bradley-terry (over pairs).")] = LOSS,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False,
+    cycles: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Label and distill N times; each student guides the next.")
+    ] = 1,
+    merge: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Instead: write the student as a standard checkpoint.")
     ] = None,
+    as_json: JsonOption = False,
+    alpha: Annotated[
+        float | None, typer.Option(min=0, help="LoRA scale.", show_default="2 × rank", hidden=True)
+    ] = DEFAULTS.alpha,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Dropout of the adapter's inputs.", hidden=True)
+    ] = DEFAULTS.dropout,
+    dora: Annotated[bool, typer.Option("--dora", help="Weight-decomposed adapter.", hidden=True)] = DEFAULTS.dora,
+    rslora: Annotated[bool, typer.Option("--rslora", help="Rank-stabilised scale.", hidden=True)] = DEFAULTS.rslora,
     trunk_cache: Annotated[
-        float,
-        typer.Option(min=0, help="GiB on disk for what lies below the trained blocks.", rich_help_panel=ADAPTER),
+        float, typer.Option(min=0, help="GiB on disk for the output of the frozen layers.", hidden=True)
     ] = 8.0,
     head: Annotated[
         float,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="What a choice in a ranking weighs beside the one above it.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 0.25,
-    epochs: Annotated[
-        int, typer.Option(min=1, help="Passes over the judgments, at most.", rich_help_panel=TRAINING)
-    ] = 30,
-    batch_images: Annotated[
-        int, typer.Option(min=2, help="Pictures encoded in a step.", rich_help_panel=TRAINING)
-    ] = 128,
+        typer.Option(min=0.01, max=1, help="Weight of a choice in a ranking, relative to the one above.", hidden=True),
+    ] = DEFAULTS.head,
     step_memory: Annotated[
         float | None,
         typer.Option(
             min=0,
             help="GiB that the images of a step may keep for the backward pass; beyond that they are encoded in parts.",
             show_default="half of what is free",
-            rich_help_panel=TRAINING,
+            hidden=True,
         ),
     ] = None,
-    accumulate: Annotated[int, typer.Option(min=1, help="Steps to an update.", rich_help_panel=TRAINING)] = 1,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.", rich_help_panel=TRAINING)] = 1e-3,
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Gradient accumulation steps.", hidden=True)
+    ] = DEFAULTS.accumulate,
     temperature: Annotated[
-        float, typer.Option(min=0.001, help="Of the student's cosines in the loss.", rich_help_panel=TRAINING)
-    ] = 0.08,
+        float, typer.Option(min=0.001, help="Temperature of the student's cosines in the loss.", hidden=True)
+    ] = DEFAULTS.temperature,
     retention: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="Weight of holding what the backbone knew.",
+            help="Weight of retaining what the backbone knew.",
             show_default="chosen by validation",
-            rich_help_panel=TRAINING,
+            hidden=True,
         ),
-    ] = None,
+    ] = DEFAULTS.retention,
     validation: Annotated[
-        float,
-        typer.Option(
-            min=0, max=0.5, help="Share of training items and queries to validate with.", rich_help_panel=TRAINING
-        ),
-    ] = 0.1,
+        float, typer.Option(min=0, max=0.5, help="Share of training items and queries to validate with.", hidden=True)
+    ] = DEFAULTS.validation,
     patience: Annotated[
         int,
         typer.Option(
-            min=0,
-            help="Stop after so many epochs in a row that are not worth keeping; 0: never.",
-            rich_help_panel=TRAINING,
+            min=0, help="Stop after this many epochs in a row that are not worth keeping; 0: never.", hidden=True
         ),
-    ] = 10,
+    ] = DEFAULTS.patience,
     refit: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Epochs on all judgments after that, those of validation too, as a share of those before.",
-            rich_help_panel=TRAINING,
+            help="Further epochs at the end on all judgments, those of validation too, as a share of those before.",
+            hidden=True,
         ),
-    ] = 0.25,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=TRAINING)] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32, or bf16 where the machine has it.", rich_help_panel=TRAINING)
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=TRAINING)] = 0,
+    ] = DEFAULTS.refit,
     track: Annotated[
         str | None,
-        typer.Option(help="Also log to tensorboard, wandb, … (accelerate's trackers).", rich_help_panel=TRAINING),
+        typer.Option(help="Also log to tensorboard, wandb, … (one of accelerate's trackers).", hidden=True),
     ] = None,
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh",
-            help="Do not go on with an interrupted training, or with earlier cycles.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = False,
     keep_anyway: Annotated[
         bool,
-        typer.Option(
-            "--keep-anyway",
-            help="Publish the student even where it is worse than its backbone.",
-            rich_help_panel=TRAINING,
-        ),
+        typer.Option("--keep-anyway", help="Publish the student even if it is worse than its backbone.", hidden=True),
     ] = False,
-    cycles: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Label and distill so many times, each student guiding what the teacher sees next.",
-            rich_help_panel=CYCLES,
-        ),
-    ] = 1,
     teacher: Annotated[
         str | None,
         Meaning.TEACHER,
-        typer.Option(help="Of the cycles.", show_default="as for label", rich_help_panel=CYCLES),
+        typer.Option(help="Teacher of the cycles.", show_default="as for label", hidden=True),
     ] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="Of the teacher of the cycles.", show_default="as for label", rich_help_panel=CYCLES),
+        typer.Option(help="Endpoint of that teacher.", show_default="as for label", hidden=True),
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Teacher calls of all cycles.", show_default="as for one label", rich_help_panel=CYCLES
-        ),
+        typer.Option(min=1, help="Maximum teacher calls of all cycles.", show_default="as for one label", hidden=True),
     ] = None,
-    merge: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the student that is there as a standard checkpoint into this folder.", rich_help_panel=INSTEAD
-        ),
-    ] = None,
-    as_json: JsonOption = False,
 ) -> None:
-    """Train the student on the teacher's judgments."""
+    """Train the student on the teacher's judgments. Further options: docs/cli.md."""
     if merge is not None:
         _merge(session.require(), merge, as_json)
         return
@@ -189,7 +153,6 @@ def distill(
     from vdistill.distill import distributed as crew
     from vdistill.distill.run import DistillReport, Where
     from vdistill.distill.run import distill as run
-    from vdistill.distill.settings import DistillSettings
     from vdistill.encoders.feature_cache import GIB
 
     settings = DistillSettings(
