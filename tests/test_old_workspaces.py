@@ -1,0 +1,54 @@
+"""A workspace that an earlier version made opens as before: nothing is asked, trained or embedded again."""
+
+import sqlite3
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shop import vdistill
+
+MADE_IN = "/home/anna/shop"
+OLD = sorted((Path(__file__).parent / "old_workspaces").glob("*.zip"))
+
+
+@pytest.fixture(params=OLD, ids=lambda path: path.stem)
+def old(request, tmp_path):
+    """The shop of 24 images, labelled, distilled, indexed and benched by an earlier version; here instead of there."""
+    with zipfile.ZipFile(request.param) as packed:
+        packed.extractall(tmp_path)
+    for path in (tmp_path / ".vdistill").rglob("*.json"):
+        path.write_text(path.read_text().replace(MADE_IN, str(tmp_path)))
+    with closing(sqlite3.connect(tmp_path / ".vdistill" / "vdistill.db")) as database, database:
+        database.execute("UPDATE settings SET value = replace(value, ?, ?)", (MADE_IN, str(tmp_path)))
+    return tmp_path
+
+
+def test_it_is_searched_as_it_is(old):
+    index = sorted((old / ".vdistill" / "index").rglob("*"))
+    done = vdistill("query", "red mug", "-k", 3, "--json", cwd=old)
+    assert (done.code, done.err) == (0, "")
+    assert len(done.json["results"]) == 3
+    assert sorted((old / ".vdistill" / "index").rglob("*")) == index
+
+
+def test_no_question_is_asked_again(old):
+    command = ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--images-per-call", 4,
+               "--budget", 400, "--pool", 12, "--json"]  # fmt: skip
+    done = vdistill(*command, cwd=old)
+    assert done.code == 0, done.err
+    assert (done.json["calls"], done.json["reused"] > 100) == (0, True)
+
+
+def test_its_student_is_measured_and_its_runs_are_known(old):
+    done = vdistill("bench", "--json", "--no-worse-than", "last", cwd=old)
+    assert done.code == 0, done.err
+    assert done.json["models"]["student"]
+
+
+def test_it_is_indexed_without_embedding_and_trained_on(old):
+    done = vdistill("index", "--json", cwd=old)
+    assert (done.code, done.json["added"], done.json["updated"]) == (0, 0, 0)
+    done = vdistill("distill", "--epochs", 1, "--rank", 2, "--keep-anyway", "--device", "cpu", cwd=old)
+    assert done.code == 0, done.err
