@@ -123,7 +123,7 @@ def test_qrels_become_choices_of_one_side(tmp_path, catalog):
         ({"chosen": "a", "rejected": "b"}, "line 1: no prompt"),
         ({"prompt": "q", "chosen": "a"}, "line 1: no rejected"),
         ({"prompt": "q", "chosen": "a", "rejected": "a"}, "is chosen and rejected"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b", "probability": 2}, "the probability 2 is none"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "probability": 2}, "must be between 0 and 1, got 2"),
         ({"prompt": "q", "items": ["a", "b"], "probabilities": [0.9, 0.9]}, "the call cannot be read"),
         ({"prompt": "q", "items": ["a", "a"], "order": [0, 1]}, "the call cannot be read"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "no judgment that can be used"),

@@ -392,7 +392,7 @@ def environment():
 
 
 def test_one_writer_at_a_time(indexed, catalog, encoder):
-    with indexed.lock("index"), pytest.raises(VdistillError, match="at work"):
+    with indexed.lock("index"), pytest.raises(VdistillError, match="already running"):
         again(indexed, catalog, encoder)
 
 

@@ -411,7 +411,7 @@ def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp
 
 
 def test_an_endpoint_that_is_no_url():
-    with pytest.raises(TeacherError, match="no URL"):
+    with pytest.raises(TeacherError, match="not a valid URL"):
         OpenAITeacher("vlm", TeacherOptions(endpoint="localhost:8000"), say=print)
 
 

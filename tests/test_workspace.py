@@ -106,7 +106,7 @@ def test_the_config_gives_defaults_by_command_with_paths_relative_to_it(tmp_path
         ("[lable]\nbudget = 1\n", "unknown command 'lable'", "label"),
         ("[label]\nbudgte = 1\n", "unknown setting of \\[label\\] 'budgte'", "budget"),
         ("ranks = 1\n", "unknown setting 'ranks'", "rank"),
-        ("[label\n", "cannot read", "mend"),
+        ("[label\n", "cannot read", "fix"),
     ],
 )
 def test_a_mistake_in_the_config_is_named_with_the_close_match(tmp_path, text, message, hint):

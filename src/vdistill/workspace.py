@@ -63,7 +63,7 @@ class Workspace:
                 lock.acquire()
             except Timeout:
                 raise VdistillError(
-                    f"another `vdistill {name}` is at work in {self.root}", hint="wait for it, or stop it first"
+                    f"another `vdistill {name}` is already running in {self.root}", hint="wait for it, or stop it first"
                 ) from None
         try:
             yield

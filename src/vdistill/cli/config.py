@@ -81,7 +81,7 @@ def _content(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.load(file)
     except (OSError, ValueError) as error:
-        raise VdistillError(f"cannot read {path}: {error}", hint="mend the file, or move it away") from error
+        raise VdistillError(f"cannot read {path}: {error}", hint="fix the file, or move it away") from error
 
 
 def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:

@@ -173,10 +173,10 @@ def label(
         ),
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Most teacher calls; 40 a query without it.", rich_help_panel=QUESTIONS)
+        int | None, typer.Option(min=1, help="Maximum teacher calls; default: 40 per query.", rich_help_panel=QUESTIONS)
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Most US dollars to spend.", rich_help_panel=QUESTIONS)
+        float | None, typer.Option(min=0, help="Maximum US dollars to spend.", rich_help_panel=QUESTIONS)
     ] = None,
     images_per_call: Annotated[
         str, typer.Option(help="Pictures shown at once, 2 to 9; auto: by an audit.", rich_help_panel=QUESTIONS)
@@ -210,7 +210,7 @@ def label(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at once, over HTTP.", rich_help_panel=TEACHER)] = 8,
     calls_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Most calls a minute, over HTTP.", rich_help_panel=TEACHER)
+        int | None, typer.Option(min=1, help="Maximum calls per minute, over HTTP.", rich_help_panel=TEACHER)
     ] = None,
     holdout: Annotated[
         float | None,

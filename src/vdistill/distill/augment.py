@@ -25,7 +25,7 @@ class Crops:
 
 
 def crops(count: int, rng: torch.Generator) -> Crops:
-    """Random ones."""
+    """Random crops for `count` images."""
     zoom = 1 + ZOOM * (2 * torch.rand(count, generator=rng) - 1)
     return Crops(zoom, 2 * SHIFT * (2 * torch.rand(count, 2, generator=rng) - 1))
 

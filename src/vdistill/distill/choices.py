@@ -99,7 +99,7 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
 
 
 def _masses(judgment: Judgment, head: float) -> NDArray[np.float64]:
-    """What each choice of a judgment weighs: in a ranking of what fits badly the order is mood."""
+    """What each choice of a judgment weighs: the order of poor matches is mostly noise."""
     mass = head ** np.arange(sum(1 for _ in preferences.picks(judgment)))
     return np.asarray(mass / mass.sum())
 

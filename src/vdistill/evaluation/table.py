@@ -1,4 +1,4 @@
-"""Metrics as a table for the terminal: one a row, a model a column, intervals beside the means or, if narrow, below."""
+"""Metrics as a table: one metric per row, one model per column, intervals beside the means or, if narrow, below."""
 
 from __future__ import annotations
 

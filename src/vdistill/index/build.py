@@ -68,7 +68,7 @@ def build(
     `made_from` names what the model was made from, for telling a stale index; `progress` is told (done, total).
     Readers see the old index until the new one is whole, also when this is killed; vectors that a killed build
     computed are kept for the next.
-    Raises VdistillError when no picture is usable, the disk refuses, or another `index` is at work.
+    Raises VdistillError when no picture is usable, the disk refuses, or another `index` is running.
     """
     from vdistill.encoders.replicas import replicas
     from vdistill.index.onnx_export import export_image_encoder, export_text_encoder

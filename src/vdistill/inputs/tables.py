@@ -64,7 +64,7 @@ def _jsonl(path: Path) -> Iterator[Line]:
                 row = json.loads(text, object_pairs_hook=_object)
             except ValueError as error:
                 raise VdistillError(
-                    f"{path}, line {number}: not JSON ({error})", hint="mend or remove that line"
+                    f"{path}, line {number}: not JSON ({error})", hint="fix or remove that line"
                 ) from error
             if not isinstance(row, dict):
                 raise VdistillError(f"{path}, line {number}: not a JSON object", hint='write {"column": value, …}')
@@ -102,7 +102,7 @@ def _csv(path: Path) -> Iterator[Line]:
                 yield Line(reader.line_num, {name: value for name, value in row.items() if name})
         except csv.Error as error:
             raise VdistillError(
-                f"{path}, line {reader.line_num}: not CSV ({error})", hint="mend or remove that line"
+                f"{path}, line {reader.line_num}: not CSV ({error})", hint="fix or remove that line"
             ) from error
 
 

@@ -93,7 +93,7 @@ class Names:
         )
 
     def close(self, name: str) -> str:
-        """A hint for a name that is none."""
+        """A hint for a name that no column has."""
         folded = {_folded(column): column for column in self._columns}
         close = difflib.get_close_matches(_folded(name), folded, n=3)
         if close:

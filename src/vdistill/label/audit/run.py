@@ -35,7 +35,7 @@ from vdistill.workspace import Workspace
 LEAST_CALLS = 30
 ENOUGH_CALLS = 100  # with fewer, a teacher that shows nothing may only have been asked too little
 TIE = 0.02  # the two likeliest this close
-WEAK = 0.2  # reliability of a teacher that says more noise than news
+WEAK = 0.2  # reliability of a teacher whose answers are mostly noise
 
 Verdict = Literal["worth its calls", "weak", "worthless", "undecided"]
 Scores = Callable[[Sequence[str], Sequence[str]], Floats]  # (queries, items) → (queries, items)
@@ -267,7 +267,7 @@ def _verdict(
             return "undecided", f"so far {why}; audit with more calls"
         return "worthless", why
     if reliable[0] < WEAK:
-        return "weak", "it says more noise than news: many calls, or another teacher"
+        return "weak", "its answers are mostly noise: give it many calls, or take another teacher"
     return "worth its calls", "its answers hang on query and pictures more than on the pictures' order"
 
 

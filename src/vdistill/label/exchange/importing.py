@@ -266,7 +266,10 @@ def _pair(line: Line, where: str) -> tuple[tuple[str, str], Answer]:
     except (TypeError, ValueError):
         probability = -1.0
     if not 0 <= probability <= 1:
-        raise VdistillError(f"{where}: the probability {said!r} is none", hint="give a number from 0 to 1, or nothing")
+        raise VdistillError(
+            f"{where}: a probability must be between 0 and 1, got {said!r}",
+            hint="give a number from 0 to 1, or nothing",
+        )
     return (chosen, rejected), Answer(probabilities=(probability, 1 - probability))
 
 

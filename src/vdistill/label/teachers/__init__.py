@@ -62,7 +62,7 @@ def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:
     except Exception as error:
         raise VdistillError(
             f"the plug-in {plugin.name!r} ({plugin.value}) failed: {type(error).__name__}: {error}",
-            hint="mend or uninstall its package; --debug shows where it failed",
+            hint="fix or uninstall its package; --debug shows where it failed",
         ) from error
     if not isinstance(teacher, Teacher):
         raise VdistillError(f"the plug-in {plugin.name!r} gave no Teacher", hint="see docs/teachers.md")

@@ -83,7 +83,7 @@ def chat_url(endpoint: str | None) -> httpx2.URL:
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if url.scheme not in ("http", "https") or not url.host:
-        raise TeacherError("--endpoint is no URL", hint="for example --endpoint http://localhost:8000")
+        raise TeacherError("--endpoint is not a valid URL", hint="for example --endpoint http://localhost:8000")
     path = url.path.rstrip("/")
     if path.endswith("/chat/completions"):
         return url.copy_with(path=path)

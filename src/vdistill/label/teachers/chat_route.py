@@ -50,7 +50,7 @@ def _certificates() -> ssl.SSLContext:
         return httpx2.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
         named = next((name for name in CERTIFICATES if os.environ.get(name)), "the system's certificates")
-        raise TeacherError(f"{named} cannot be used: {error}", hint=f"mend or unset {named}") from error
+        raise TeacherError(f"{named} cannot be used: {error}", hint=f"fix or unset {named}") from error
 
 
 def _proxy(url: httpx2.URL) -> tuple[str, httpx2.Proxy | None]:

@@ -74,7 +74,7 @@ class MetadataTeacher:
         return [], [item for item in items if item not in self._place]
 
     def price(self, question: Question) -> Price:
-        """Free."""
+        """Nothing: it runs on this machine."""
         return Price()
 
     def close(self) -> None:

@@ -35,8 +35,8 @@ class OpenAITeacher:
     ) -> None:
         """Nothing is sent yet.
 
-        Raises TeacherError for no model's name, an endpoint that is no URL, a proxy or certificates that cannot be
-        used, and prices that are no numbers.
+        Raises TeacherError without a model's name, and for an endpoint that is not a valid URL, a proxy or certificates
+        that cannot be used, and prices that are not numbers.
         """
         if not model.strip():
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")

@@ -46,7 +46,7 @@ class TableTeacher:
         return [self._answer(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """Free."""
+        """Nothing: it runs on this machine."""
         return Price()
 
     def close(self) -> None:
