@@ -74,8 +74,9 @@ def build(
     from vdistill.index.onnx_export import export_image_encoder, export_text_encoder
 
     def exports() -> Encoders:
-        texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder)
         known = run.entries.values()
+        others = [(run.folder / entry.image_encoder[0].name).parent for entry in known if entry.image_encoder]
+        texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder, known=others)
         return (
             exported(run.folder, "text_encoder", encoder.text_fingerprint, known, texts),
             exported(run.folder, "image_encoder", encoder.fingerprint, known, pictures),

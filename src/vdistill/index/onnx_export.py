@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from vdistill.bundle import image_encoder, text_encoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
+from vdistill.index import graph_reuse
 from vdistill.index.tokenizer_export import check_same, export_tokenizer
 
 MIN_COSINE = 0.9999
@@ -69,8 +70,10 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
     _check(alone, encoder.encode_texts(PROBES), "text")
 
 
-def export_image_encoder(encoder: DualEncoder, folder: Path) -> None:
+def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Path] = ()) -> None:
     """Write `model.onnx` and `preprocessing.json` into `folder`. Raises VdistillError as `export_text_encoder` does.
+
+    known: folders of other exports: one of the same architecture lends its graph.
 
     A tower that takes pictures of any shape (Siglip2 NaFlex) resizes its position embeddings for each picture, which
     no fixed graph does: for it nothing is written.
@@ -84,13 +87,21 @@ def export_image_encoder(encoder: DualEncoder, folder: Path) -> None:
     (folder / image_encoder.SETTINGS).write_text(prepare.to_json(), encoding="utf-8")
     noise = np.random.default_rng(0).integers(0, 256, (3, 90, 120, 3), dtype=np.uint8)
     inputs = prepare.stack([prepare(Image.fromarray(pixels)) for pixels in noise])
-    exact = replace(encoder, precision="fp32")
-    _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC},
-            folder / image_encoder.MODEL)  # fmt: skip
-    exported = image_encoder.PictureEncoder.open(folder)
+    exact, graph = replace(encoder, precision="fp32"), folder / image_encoder.MODEL
     one = {name: array[:1] for name, array in inputs.items()}
-    found = np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
-    _check(found, np.concatenate([exact.encode_images(inputs), exact.encode_images(one)]), "image")
+    wanted = np.concatenate([exact.encode_images(inputs), exact.encode_images(one)])
+
+    def found() -> np.ndarray:
+        exported = image_encoder.PictureEncoder.open(folder)
+        return np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
+
+    for other in known:
+        with contextlib.suppress(VdistillError, OSError, ValueError, KeyError):  # damaged: it is traced anew
+            if graph_reuse.reuse(exact, other, graph) and _worst(found(), wanted) >= MIN_COSINE:
+                return
+    _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC}, graph)
+    _check(found(), wanted, "image")
+    graph_reuse.note_weights(exact, graph)
 
 
 def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes: dict[int, Any], path: Path) -> None:
@@ -125,8 +136,12 @@ def _on_cpu(encoder: DualEncoder) -> DualEncoder:
     return replace(encoder, model=copy.deepcopy(encoder.model).cpu(), device=torch.device("cpu"))
 
 
+def _worst(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float((found * wanted).sum(axis=1).min())
+
+
 def _check(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
-    worst = float((found * wanted).sum(axis=1).min())
+    worst = _worst(found, wanted)
     if not worst >= MIN_COSINE:
         raise VdistillError(
             f"the exported {what} encoder differs from the model: cosine {worst:.6f}",
