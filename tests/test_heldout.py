@@ -12,7 +12,15 @@ from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import admissible
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import MOST_TITLES, evaluate, evaluate_mean, from_judgments, grade, teacher_scores
+from vdistill.evaluation.test_set import (
+    MOST_TITLES,
+    evaluate,
+    evaluate_mean,
+    from_judgments,
+    grade,
+    ndcg,
+    teacher_scores,
+)
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.split import split_of
 from vdistill.records import Answer, Item, Judgment, Query
@@ -148,6 +156,13 @@ def test_a_model_is_graded_on_what_the_teacher_judged_and_on_titles():
     assert values["ndcg@10"] > 0.9
     assert values["literal_recall@1"] == 1
     assert evaluate_mean(heldout, items, -query, titles)["mpr"] < 0.2
+
+
+def test_ndcg_alone_is_that_of_all_figures():
+    heldout = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:9])], HELD)
+    rng = np.random.default_rng(0)
+    items, queries, titles = (unit(rng.normal(size=(count, 8))) for count in (len(HELD), 2, len(heldout.titles)))
+    assert ndcg(heldout, items, queries).tolist() == evaluate(heldout, items, queries, titles)["ndcg@10"].tolist()
 
 
 def test_a_catalog_without_titles_has_no_literal_figures():

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shop.attributes import price_of
+from shop.attributes import matches, price_of
 from shop.descriptions import describe
 from shop.personas import PersonaQuery, persona_queries
 from shop.render import Product, picture, products
-from shop.shoppers import grade, matches, scores
+from shop.shoppers import grade, scores
 from shop.stocks import Stock
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
@@ -101,7 +101,7 @@ def _write_judges(
 
     tables, qrels = [], []
     for number, query in enumerate(queries):
-        fits = matches(stock, query, goods, prices)
+        fits = matches(stock, query.wish, goods, prices)
         said = scores(fits, np.random.default_rng([seed, 4, number]))
         tables.append(pa.table({"query": [query.text] * len(names), "item": names, "score": said.astype(np.float32)}))
         grades = [grade(float(fit)) for fit in fits]

@@ -6,12 +6,12 @@ These attributes decide what the simulated shoppers like and what the qrels call
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from shop.render import Product
+from shop.render import COLOURS, Product
 from shop.stocks import Stock
 
 # Finish → the taste it speaks to.
@@ -50,22 +50,26 @@ def price_of(stock: Stock, product: Product, rng: np.random.Generator) -> float:
     return round(stock.base_price[product.kind] * _FINISH_PRICE[product.finish] * float(rng.uniform(0.85, 1.15)), 2)
 
 
-def match(stock: Stock, wish: Wish, product: Product, price: float) -> float:
-    """How well a product fulfils a wish, in [0, 1]. The interest comes first: without it nothing else helps."""
-    serves = stock.interests_of[product.kind]
-    interest = sum(weight * serves.get(name, 0.0) for name, weight in wish.interests.items())
-    taste = _taste(wish.taste, TASTE_OF[product.finish])
-    colour = max((_colour(wanted, product.colour) for wanted in wish.colours), default=1.0)
-    return (
-        interest
-        * (1 - PULL * wish.taste_weight * (1 - taste))
-        * (1 - PULL * wish.colour_weight * (1 - colour))
-        * (1 - PULL * wish.budget_weight * (1 - _budget(wish.budget, price)))
-    )
+def matches(stock: Stock, wish: Wish, products: Sequence[Product], prices: Sequence[float]) -> np.ndarray:
+    """(products,) how well each fulfils a wish, in [0, 1]. The interest comes first: without it nothing else helps."""
+    interest = {
+        kind: sum(weight * serves.get(name, 0.0) for name, weight in wish.interests.items())
+        for kind, serves in stock.interests_of.items()
+    }
+    taste = {finish: 1 - PULL * wish.taste_weight * (1 - _taste(wish.taste, TASTE_OF[finish])) for finish in TASTE_OF}
+    colour = {name: 1 - PULL * wish.colour_weight * (1 - _best_colour(wish.colours, name)) for name in COLOURS}
+    fits = np.array([interest[one.kind] * taste[one.finish] * colour[one.colour] for one in products])
+    if wish.budget is None:
+        return fits
+    return fits * np.array([1 - PULL * wish.budget_weight * (1 - _budget(wish.budget, price)) for price in prices])
 
 
 def _taste(wanted: str | None, offered: str) -> float:
     return 1.0 if wanted is None or wanted == offered else TASTE_MATCH[wanted, offered]
+
+
+def _best_colour(wanted: Sequence[str], offered: str) -> float:
+    return max((_colour(one, offered) for one in wanted), default=1.0)
 
 
 def _colour(wanted: str, offered: str) -> float:
@@ -74,10 +78,8 @@ def _colour(wanted: str, offered: str) -> float:
     return 0.4 if frozenset((wanted, offered)) in _AKIN else 0.0
 
 
-def _budget(wanted: str | None, price: float) -> float:
+def _budget(wanted: str, price: float) -> float:
     """A soft cap for the thrifty, a soft floor for the generous."""
-    if wanted is None:
-        return 1.0
     if wanted == "generous":
         return min(1.0, price / 100)
     cap = {"thrifty": 20.0, "moderate": 50.0}[wanted]

@@ -6,11 +6,6 @@ import math
 
 import numpy as np
 
-from shop.attributes import match
-from shop.personas import PersonaQuery
-from shop.render import Product
-from shop.stocks import Stock
-
 # A match of 0.5 or less is irrelevant; each tenth above is a grade.
 LEAST, GRADES = 0.5, 5
 # A shopper's score in logits: how much a perfect match is worth, and how much mood there is in it.
@@ -20,11 +15,6 @@ WORTH, MOOD = 8.0, 0.5
 def grade(fit: float) -> int:
     """The TREC grade 0 … 5 of a match in [0, 1]."""
     return max(0, min(GRADES, math.floor((fit - LEAST) * 10 + 1e-9) + 1)) if fit >= LEAST else 0
-
-
-def matches(stock: Stock, query: PersonaQuery, products: list[Product], prices: list[float]) -> np.ndarray:
-    """(products,) how well each fulfils the query's wish, in [0, 1]."""
-    return np.array([match(stock, query.wish, product, price) for product, price in zip(products, prices, strict=True)])
 
 
 def scores(fits: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -107,7 +107,8 @@ def _watching(encoder: DualEncoder, everything: Lesson, items: Sequence[Item]) -
 
 def _graded_by(exam: HeldOut, encoder: DualEncoder, everything: Lesson) -> Validation:
     places = _places(everything.calls.items, exam.items)
-    queries, titles = encoder.encode_texts(exam.queries), encoder.encode_texts(exam.titles)
+    queries = everything.texts[torch.from_numpy(_places(everything.calls.queries, exam.queries))].cpu().numpy()
+    titles = encoder.encode_texts(exam.titles)
     known = Validation(exam, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
     return known.with_backbone(everything.before[torch.from_numpy(places).to(everything.before.device)])
 

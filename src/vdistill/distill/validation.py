@@ -14,7 +14,7 @@ from vdistill.distill.choices import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOut, evaluate, from_judgments, titles_of
+from vdistill.evaluation.test_set import HeldOut, from_judgments, ndcg, titles_of
 from vdistill.inputs.sides import plain
 from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment
@@ -97,8 +97,7 @@ class Validation:
         return replace(self, backbone=self._ndcg(images), known=self._own(images))
 
     def _ndcg(self, images: Tensor) -> list[float]:
-        found = evaluate(self.exam, images.cpu().numpy(), self.queries, self.titles)
-        return [float(value) for value in found["ndcg@10"]]
+        return [float(value) for value in ndcg(self.exam, images.cpu().numpy(), self.queries)]
 
     def _own(self, images: Tensor) -> float | None:
         if not len(self.titles):
