@@ -124,13 +124,13 @@ def _measured(
     from vdistill.bench import evaluate
     from vdistill.bench.baselines import WORDS, Against, labels
     from vdistill.bench.graded import MODELS, Embedded
-    from vdistill.cli.fresh import open_searcher
+    from vdistill.cli.fresh import open_searchers
     from vdistill.database import Database
 
     names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
     with Database.open(workspace.database, write=False) as database:
         _check_judgments(database, qrels)
-        searchers = {name: open_searcher(session, workspace, name, source) for name in names}
+        searchers = open_searchers(session, workspace, names, source)
         loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
         others = dict(zip(labels(against, (*MODELS, WORDS)), loaded, strict=True))
         models: dict[str, Embedded] = {**searchers, **others}

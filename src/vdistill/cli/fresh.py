@@ -1,7 +1,9 @@
 """An index that is missing or stale is built before it is asked; said on stderr."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vdistill.cli.session import Session, pick_backbone, remembered
@@ -14,12 +16,24 @@ from vdistill.workspace import Workspace
 
 def open_searcher(session: Session, workspace: Workspace, model: str, backbone: str | None = None) -> Searcher:
     """The searcher of an up-to-date index. Raises VdistillError where it cannot be built."""
-    reason = stale(workspace, model, backbone)
-    if reason:
+    return open_searchers(session, workspace, [model], backbone)[model]
+
+
+def open_searchers(
+    session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None = None
+) -> dict[str, Searcher]:
+    """The searchers of up-to-date indexes, by model. Raises VdistillError where one cannot be built."""
+    reasons = {model: reason for model in models if (reason := stale(workspace, model, backbone))}
+    for reason in reasons.values():
         if remembered(workspace, "catalog") is None:
             raise VdistillError(f"{reason}, and no catalog is known", hint="run `vdistill index CATALOG` first")
         session.say(f"{reason}: indexing first")
-        _index(session, workspace, model, backbone)
+    if reasons:
+        _index(session, workspace, list(reasons), backbone)
+    return {model: _opened(session, workspace, model) for model in models}
+
+
+def _opened(session: Session, workspace: Workspace, model: str) -> Searcher:
     searcher = Searcher.at(workspace.index, model)
     if searcher.manifest.decoder != DECODER:
         session.say("this index is of an older version, which misread some images: `vdistill index` embeds them anew")
@@ -38,11 +52,21 @@ def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str 
     return None if same_provenance(found, wanted) else f"the index is of another {model}"
 
 
-def _index(session: Session, workspace: Workspace, model: str, backbone: str | None) -> None:
+# One process for all of them, so that torch is imported once.
+_PROGRAM = """
+import json, sys
+from vdistill.cli.app import run
+sys.exit(next((code for code in map(run, json.loads(sys.argv[1])) if code), 0))
+"""
+
+
+def _index(session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None) -> None:
     """Index in a process of its own: this one stays without torch."""
-    command = [sys.executable, "-m", "vdistill", "index", "--model", model, "--workspace", str(workspace.root)]
-    command += ["--backbone", backbone] if backbone else []
-    command += ["--quiet"] if session.quiet else []
+    common = ["--workspace", str(workspace.root)]
+    common += ["--backbone", backbone] if backbone else []
+    common += ["--quiet"] if session.quiet else []
+    commands = [["index", "--model", model, *common] for model in models]
+    command = [sys.executable, "-c", _PROGRAM, json.dumps(commands)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=Path.cwd(), check=False)
     if done.returncode == 130:
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.session import Session, pick_backbone, price_table, remember, remembered
+from vdistill.encoders.text_length import surely_whole
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
 from vdistill.label import generate, run
@@ -228,12 +229,13 @@ class Asking:
     def _say_cut(self, stage: Stage) -> None:
         """Queries that are longer than the student will be able to read, where its backbone is known already."""
         source = self._backbone()
-        if source is None:
+        texts = [query.text for query in stage.queries]
+        if source is None or surely_whole(source, texts):
             return
         from vdistill.encoders.pretrained import count_cut
 
         with suppress(VdistillError):  # a backbone that is not to be had is the business of `distill`
-            cut, limit = count_cut(pick_backbone(None, source), [query.text for query in stage.queries])
+            cut, limit = count_cut(pick_backbone(None, source), texts)
             if cut:
                 self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
 

@@ -1,0 +1,32 @@
+"""Whether texts are surely short enough for a checkpoint, without torch and without its tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_BESIDE = 8  # positions for special tokens, and for those that some towers leave unused
+
+
+def surely_whole(source: str, texts: Iterable[str]) -> bool:
+    """Whether no tokenizer could make more tokens of any text than the local checkpoint `source` reads.
+
+    A token of an ASCII text is at least one letter of it. False where this tells nothing: then the tokenizer must.
+    """
+    folder = Path(source)
+    positions = _read(folder / "config.json").get("text_config", {}).get("max_position_embeddings")
+    most = _read(folder / "tokenizer_config.json").get("model_max_length")
+    if not isinstance(positions, int) or not isinstance(most, int | float):
+        return False
+    limit = min(positions, most) - _BESIDE
+    return all(text.isascii() and len(text) <= limit for text in texts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
