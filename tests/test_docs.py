@@ -15,7 +15,12 @@ from shop import vdistill, vdistill_process
 from vdistill.cli.app import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+EXAMPLES = [  # without what `make demo` left there, a model card in `.vdistill` among it
+    page
+    for page in (ROOT / "examples").rglob("*.md")
+    if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
+]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *EXAMPLES])
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
