@@ -46,6 +46,7 @@ assert Refuse.seen, "no product was seen at all"
 
 # What `index` embeds with; the command itself exports too, which torch does not do under a dispatch mode.
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.replicas import replicas
 encoder = DualEncoder.load(sys.argv[1], precision="bf16")
 with Refuse():
     replicas(encoder)[0].image_features(**encoder.blank(2))
