@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -122,6 +123,7 @@ class Asker:
 
         with ThreadPoolExecutor(workers) as executor:
             futures: set[Future[int]] = set()
+            _start(executor, min(workers, len(fresh)))
             try:
                 while True:
                     while len(running) < workers and (batch := self._affordable(fresh, running)):
@@ -199,6 +201,20 @@ class Asker:
                 f"{self.teacher.name} failed {tally.in_a_row} times in a row: {tally.last_failure}",
                 hint="fix the cause and run the same command again; the answers so far are kept",
             )
+
+
+def _start(executor: ThreadPoolExecutor, threads: int) -> None:
+    """Start so many threads before anything is asked.
+
+    The executor waits at its end for the threads that it knows; one whose start an interrupt breaks off runs on unknown
+    to it, and what it asked would be lost.
+    """
+    ready = threading.Event()
+    try:
+        for _ in range(threads):  # each finds the others waiting, so that a thread is started for it
+            executor.submit(ready.wait)
+    finally:
+        ready.set()
 
 
 def key_of(teacher: Teacher, question: Question) -> str:
