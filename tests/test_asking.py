@@ -1,6 +1,7 @@
 """Hard caps, reuse, interrupts: every answer that was paid for is kept, and none is asked for twice."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,29 @@ def test_an_interrupt_keeps_what_was_answered(database, after):
     teacher = Oracle()
     asker(teacher, database).ask(questions(20))
     assert len(teacher.asked) == 20 - after
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_an_interrupt_while_a_thread_starts_loses_no_answer(database, monkeypatch, number):
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+        """As Ctrl-C does it while `start` waits for the thread, which runs on."""
+        start(thread)
+        started.append(thread)
+        if len(started) == number:
+            raise KeyboardInterrupt
+
+    oracle = Oracle()
+    answer = oracle.ask
+    monkeypatch.setattr(oracle, "ask", lambda asked: time.sleep(0.1) or answer(asked))
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asker(oracle, database).ask(questions(20))
+    monkeypatch.undo()
+    for thread in started:
+        thread.join()
+    assert {judgment.query for judgment in database.judgments()} == set(oracle.asked)
 
 
 def test_the_pace_is_that_of_the_last_answers_without_pauses(database, monkeypatch):
