@@ -29,13 +29,13 @@ def report_of(judged, noise, **more):  # noqa: F811
 
 def test_the_same_student_is_no_worse(judged, workspace):  # noqa: F811
     report = report_of(judged, 0.1)
-    outcomes = no_worse(report, runs.keep(workspace, report, "abc"))
+    outcomes = no_worse(report, runs.keep(workspace, report, "abc", passed=True))
     assert {one.metric for one in outcomes} == {"ndcg@10", "mpr", "literal_recall@10"}
     assert all(one.passed for one in outcomes)
 
 
 def test_a_worse_student_is_named(judged, workspace):  # noqa: F811
-    kept = runs.keep(workspace, report_of(judged, 0.1), "abc")
+    kept = runs.keep(workspace, report_of(judged, 0.1), "abc", passed=True)
     outcomes = {one.metric: one for one in no_worse(report_of(judged, 3.0), kept)}
     assert not outcomes["ndcg@10"].passed
     assert f"is worse than in run {kept.id}" in str(outcomes["ndcg@10"])
@@ -45,8 +45,8 @@ def test_a_worse_student_is_named(judged, workspace):  # noqa: F811
 def test_runs_are_found_by_name(judged, workspace, tmp_path):  # noqa: F811
     with pytest.raises(VdistillError, match="no earlier run"):
         runs.pick(workspace, "last")
-    worse, better = (runs.keep(workspace, report_of(judged, noise), "x") for noise in (1.0, 0.05))
-    again = runs.keep(workspace, report_of(judged, 0.5), "y")
+    worse, better = (runs.keep(workspace, report_of(judged, noise), "x", passed=True) for noise in (1.0, 0.05))
+    again = runs.keep(workspace, report_of(judged, 0.5), "y", passed=True)
     assert {run.id for run in runs.history(workspace)} == {worse.id, better.id, again.id}
     assert runs.pick(workspace, "best") == better
     assert runs.pick(workspace, worse.id) == worse
@@ -62,7 +62,7 @@ def test_runs_are_found_by_name(judged, workspace, tmp_path):  # noqa: F811
 
 def test_what_the_earlier_run_had_must_still_be_there(judged, workspace):  # noqa: F811
     report = report_of(judged, 0.1)
-    kept = runs.keep(workspace, report, "x")
+    kept = runs.keep(workspace, report, "x", passed=True)
     student = {name: values for name, values in report.values["student"].items() if not name.startswith("literal")}
     lost = {one.metric: one for one in no_worse(replace(report, values={**report.values, "student": student}), kept)}
     assert not lost["literal_recall@10"].passed
@@ -80,7 +80,7 @@ def test_other_models_never_hide_a_row():
 
 def test_runs_of_another_judge_are_not_compared(judged, workspace):  # noqa: F811
     report = report_of(judged, 0.1)
-    kept = replace(runs.keep(workspace, report, "x"), judged_by="somebody else")
+    kept = replace(runs.keep(workspace, report, "x", passed=True), judged_by="somebody else")
     with pytest.raises(VdistillError, match="judged by somebody else"):
         no_worse(report, kept)
 
@@ -124,7 +124,7 @@ def test_a_run_of_another_judge_is_neither_last_nor_best(judged, workspace):  # 
 
 
 def test_a_run_without_a_student_is_neither_last_nor_best(judged, workspace):  # noqa: F811
-    runs.keep(workspace, bench({"backbone": Vectors(0.5)}, judged), "")
+    runs.keep(workspace, bench({"backbone": Vectors(0.5)}, judged), "", passed=True)
     for name in ("last", "best"):
         with pytest.raises(VdistillError, match="no earlier run has a student"):
             runs.pick(workspace, name)
@@ -140,7 +140,7 @@ def test_runs_of_before_count_as_passed(judged, workspace):  # noqa: F811
 
 
 def test_noise_on_the_student_fails_and_none_passes(judged, workspace):  # noqa: F811
-    kept = runs.keep(workspace, report_of(judged, 0.1), "abc")
+    kept = runs.keep(workspace, report_of(judged, 0.1), "abc", passed=True)
     rng = np.random.default_rng(0)
     failed = 0
     for _ in range(20):

@@ -100,6 +100,26 @@ def test_a_graph_that_does_not_give_what_the_model_gives_is_traced_anew(clip_fol
     assert np.allclose(exported, direct, atol=1e-5)
 
 
+@pytest.mark.parametrize("notes", ["[]", "null", '{"architecture": 1}'])
+def test_notes_that_are_none_do_no_harm(notes, clip_folder, tmp_path, traced):
+    backbone = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
+    export_image_encoder(backbone, tmp_path / "backbone")
+    (tmp_path / "backbone" / NOTES).write_text(notes)
+    export_image_encoder(changed(backbone), tmp_path / "student", known=[tmp_path / "backbone"])
+    assert len(traced) == 2
+
+
+def test_weights_beyond_their_file_are_not_written(clip_folder, tmp_path, traced):
+    backbone = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
+    export_image_encoder(backbone, tmp_path / "backbone")
+    notes = json.loads((tmp_path / "backbone" / NOTES).read_text())
+    notes["weights"][0][0] = 10**12
+    (tmp_path / "backbone" / NOTES).write_text(json.dumps(notes))
+    export_image_encoder(changed(backbone), tmp_path / "student", known=[tmp_path / "backbone"])
+    assert len(traced) == 2
+    assert (tmp_path / "student" / "model.onnx.data").stat().st_size < 10**6
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", NOTES])
 def test_a_damaged_export_does_no_harm(name, clip_folder, tmp_path):
     backbone = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")

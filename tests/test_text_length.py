@@ -26,5 +26,11 @@ def test_of_no_local_checkpoint_nothing_is_known(tmp_path):
     assert not surely_whole("openai/clip-vit-base-patch32", ["red"])
     (tmp_path / "config.json").write_text(json.dumps({"text_config": {"max_position_embeddings": 77}}))
     assert not surely_whole(str(tmp_path), ["red"])
+    for text in (None, [], "clip", {"max_position_embeddings": None}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
+        (tmp_path / "config.json").write_text(json.dumps({"text_config": text}))
+        assert not surely_whole(str(tmp_path), ["red"])
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": {"max_position_embeddings": 77}}))
+    assert surely_whole(str(tmp_path), ["red"])
     (tmp_path / "tokenizer_config.json").write_text("[]")
     assert not surely_whole(str(tmp_path), ["red"])

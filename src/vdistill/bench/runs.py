@@ -87,7 +87,7 @@ def values_of(report: Graded) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0, *, passed: bool = True) -> Run:
+def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0, *, passed: bool) -> Run:
     """Write the run into the workspace's `reports/runs/`; `passed`: whether it met its gates."""
     now = datetime.now(timezone.utc)
     run = Run(

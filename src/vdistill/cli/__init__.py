@@ -5,12 +5,12 @@ from __future__ import annotations
 from vdistill.cli.interrupts import after_imports
 
 
-def main() -> int:
-    """Run `vdistill` and return its exit code."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run `vdistill`, with the arguments of this process where none are given, and return its exit code."""
     try:
         with after_imports():  # an import that Ctrl-C breaks off may raise anything
             from vdistill.cli.app import run
 
-            return run()
+            return run(arguments)
     except KeyboardInterrupt:  # before there is anything to put away
         return 130

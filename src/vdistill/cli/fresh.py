@@ -14,11 +14,6 @@ from vdistill.query.search import Searcher
 from vdistill.workspace import Workspace
 
 
-def open_searcher(session: Session, workspace: Workspace, model: str, backbone: str | None = None) -> Searcher:
-    """The searcher of an up-to-date index. Raises VdistillError where it cannot be built."""
-    return open_searchers(session, workspace, [model], backbone)[model]
-
-
 def open_searchers(
     session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None = None
 ) -> dict[str, Searcher]:
@@ -55,8 +50,8 @@ def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str 
 # One process for all of them, so that torch is imported once.
 _PROGRAM = """
 import json, sys
-from vdistill.cli.app import run
-sys.exit(next((code for code in map(run, json.loads(sys.argv[1])) if code), 0))
+from vdistill.cli import main
+sys.exit(next((code for code in map(main, json.loads(sys.argv[1])) if code), 0))
 """
 
 

@@ -82,11 +82,13 @@ def query(
 
     terms = (Term(image),) if image is not None else parse(text) if text else ()
     workspace = session.require()
-    from vdistill.cli.fresh import open_searcher
+    from vdistill.cli.fresh import open_searchers
     from vdistill.query.search import Wish
 
     wish = Wish(where, exact, hybrid, min_score, diverse)
-    searcher = open_searcher(session, workspace, pick_model(workspace, model))
+    name = pick_model(workspace, model)
+    searchers = open_searchers(session, workspace, [name, "backbone"] if compare else [name])
+    searcher = searchers[name]
     if batch is not None:
         answer(searcher, batch, k, wish, session)
         return
@@ -96,7 +98,7 @@ def query(
     _warn(session, searcher, terms, k, hits, wish)
     asked = spoken(terms)
     if gallery is not None:
-        other = open_searcher(session, workspace, "backbone") if compare else None
+        other = searchers["backbone"] if compare else None
         _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, wish) if other else None)
     if paths0:
         console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))

@@ -145,7 +145,6 @@ def distill(
                 "holdout": sources.holdout,
                 "seed": settings.seed,
                 "settings": asdict(settings),
-                "trunk": trunk.key if trunk else None,
                 "judgments": len(sources.judgments),
                 "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
                 "data": {"queries": len(final.calls.queries), "items": len(final.calls.items)},

@@ -19,17 +19,16 @@ from vdistill.encoders.dual_encoder import DualEncoder
 class Trunk:
     """The image tower of `encoder` below its last `layers` blocks. The encoder may be wrapped by peft afterwards.
 
-    shape: of the states of a picture, (tokens, width).  key: names the cut, for files; a student, whose lower blocks
-    are its backbone's, goes by the key of that.
+    shape: of the states of a picture, (tokens, width).  key: names the cut, for files.
     """
 
-    def __init__(self, encoder: DualEncoder, layers: int, key: str = "") -> None:
+    def __init__(self, encoder: DualEncoder, layers: int) -> None:
         names = encoder.vision_blocks()
         below = names[: len(names) - layers]
         self._encoder = encoder
         self._blocks = [encoder.model.get_submodule(name) for name in below]
         self._embeddings = _embeddings(encoder)
-        self.key = key or f"{encoder.fingerprint}-{len(below)}-{encoder.precision}"
+        self.key = f"{encoder.fingerprint}-{len(below)}-{encoder.precision}"
         self.dtype = torch.bfloat16 if encoder.precision == "bf16" else torch.float32
         self._tuples = False
         probe = self.states(encoder.blank())

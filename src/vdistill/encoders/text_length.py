@@ -16,7 +16,8 @@ def surely_whole(source: str, texts: Iterable[str]) -> bool:
     A token of an ASCII text is at least one letter of it. False where this tells nothing: then the tokenizer must.
     """
     folder = Path(source)
-    positions = _read(folder / "config.json").get("text_config", {}).get("max_position_embeddings")
+    text = _read(folder / "config.json").get("text_config")
+    positions = text.get("max_position_embeddings") if isinstance(text, dict) else None
     most = _read(folder / "tokenizer_config.json").get("model_max_length")
     if not isinstance(positions, int) or not isinstance(most, int | float):
         return False

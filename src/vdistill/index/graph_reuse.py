@@ -71,12 +71,13 @@ def reuse(encoder: DualEncoder, known: Path, graph: Path) -> bool:
     data = graph.name + _DATA
     for name in (graph.name, data, NOTES):
         shutil.copyfile(known / name, graph.with_name(name))
+    end = (known / data).stat().st_size
     with graph.with_name(data).open("r+b") as file:
         for start, length, name, turned in facts["weights"]:
             array = parameters[name].T if turned else parameters[name]
             content = np.ascontiguousarray(array).tobytes()
-            if len(content) != length:
-                return False
+            if len(content) != length or not 0 <= start <= end - length:
+                return False  # damaged
             file.seek(start)
             file.write(content)
     return True

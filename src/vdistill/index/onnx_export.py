@@ -96,7 +96,7 @@ def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Pat
         return np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
 
     for other in known:
-        with contextlib.suppress(VdistillError, OSError, ValueError, KeyError):  # damaged: it is traced anew
+        with contextlib.suppress(VdistillError, OSError, ValueError, KeyError, TypeError):  # damaged: it is traced anew
             if graph_reuse.reuse(exact, other, graph) and _worst(found(), wanted) >= MIN_COSINE:
                 return
     _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC}, graph)
