@@ -136,7 +136,7 @@ class Database:
 
     # The sides of items
     def add_item_sides(self, rows: Iterable[tuple[str, str, Split]]) -> None:
-        """Register sides: (kind, key, split) each, as of `sides.ItemSides.rows`.
+        """Register sides: (kind, key, split) each, as of `inputs.sides.ItemSides.rows`.
 
         A content or a group that is known keeps its side: judgments depend on it. An id has the side of what it names.
         """

@@ -36,7 +36,7 @@ class Parts:
 def parts(calls: Calls, share: float, families: Mapping[str, str]) -> Parts:
     """Set `share` of the queries and of the items aside, by their hashes; copies stay together.
 
-    families: of the items, by id: what `sides.ItemSides.families` says.
+    families: of the items, by id: what `inputs.sides.ItemSides.families` says.
     """
     queries = np.array([validates("query", plain(text), share) for text in calls.queries])
     items = np.array([validates("item", families[key], share) for key in calls.items])

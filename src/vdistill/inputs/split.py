@@ -1,4 +1,4 @@
-"""The held-out split of what nobody has judged yet: a stable hash decides, never the order (see `sides`)."""
+"""The held-out split of what nobody has judged yet: a stable hash decides, never the order (see `sides.py`)."""
 
 from __future__ import annotations
 
