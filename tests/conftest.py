@@ -1,7 +1,6 @@
 """What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -9,11 +8,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the hub client is first imported
 
 import models
+from drawings import draw_catalog
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index import onnx_export
 from vdistill.records import Question, ShownImage
@@ -25,9 +25,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How fast the machine is decides nothing: Hypothesis's 200 ms are too few on an old laptop, or beside other work.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
-
-COLOURS = ("red", "green", "blue", "yellow")
-SHAPES = ("mug", "lamp", "chair", "plant", "teapot", "pot")
 
 
 def folder_of(make):
@@ -111,28 +108,6 @@ def catalog(drawn_catalog, tmp_path):
 @pytest.fixture
 def workspace(tmp_path):
     return create(tmp_path / ".vdistill")
-
-
-def draw_catalog(folder: Path) -> None:
-    rows = []
-    for c, colour in enumerate(COLOURS):
-        for s, shape in enumerate(SHAPES):
-            name = f"{colour}_{shape}.png"
-            draw(colour, s, 40 + 4 * c, 48 + 3 * s).save(folder / name)
-            row = {"file_name": name, "title": f"{colour} {shape}", "description": f"a {shape} for the kitchen"}
-            rows.append({**row, "price": 5 * (c + 1) + s})
-    (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-
-
-def draw(colour: str, sides: int, width: int, height: int) -> Image.Image:
-    image = Image.new("RGB", (width, height), "white")
-    centre = (width // 2, height // 2, min(width, height) // 3)
-    pen = ImageDraw.Draw(image)
-    if sides:
-        pen.regular_polygon(centre, sides + 2, fill=colour, outline="black")
-    else:
-        pen.circle(centre[:2], centre[2], fill=colour, outline="black")
-    return image
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from PIL import Image
 
 import make_api
 import make_cli
-from shop import vdistill, vdistill_process
+from command_line import vdistill, vdistill_process
+from drawings import draw_catalog
 from vdistill.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -63,11 +64,10 @@ def python_blocks():
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, clip_folder):
     """A folder with the things that the documents speak of: `shop` with an index, `photo.jpg`."""
-    import conftest
 
     place = tmp_path_factory.mktemp("place")
     (place / "shop" / "catalog").mkdir(parents=True)
-    conftest.draw_catalog(place / "shop" / "catalog")
+    draw_catalog(place / "shop" / "catalog")
     Image.new("RGB", (50, 50), "green").save(place / "photo.jpg")
     done = vdistill("index", "catalog", "--model", "backbone", "--backbone", clip_folder, cwd=place / "shop")
     assert done.code == 0, done.err

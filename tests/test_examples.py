@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shop import vdistill
+from command_line import vdistill
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Question, ShownImage
@@ -142,7 +142,7 @@ def test_the_shipped_image_tower_sees_what_its_recipe_says():
 SMALL_RECIPE = """
 import sys
 from pathlib import Path
-from shop import image_tower as tower, tower_training as training
+from command_line import image_tower as tower, tower_training as training
 from shop.text_tower import sentence_tower
 import make_backbone
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shop import vdistill
+from command_line import vdistill
 
 MADE_IN = "/home/anna/shop"
 OLD = sorted((Path(__file__).parent / "old_workspaces").glob("*.zip"))

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--shown", type=int, default=10_000)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
     import models
 
     models.TOWER.update(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)

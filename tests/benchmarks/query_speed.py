@@ -32,7 +32,7 @@ from vdistill.encoders.student import provenance
 from vdistill.index.onnx_export import export_text_encoder
 from vdistill.workspace import create
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from indexes import write_index
 
 # The least that encodes a text with transformers and finds the nearest vectors in a file.

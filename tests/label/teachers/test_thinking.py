@@ -1,0 +1,186 @@
+"""Models that think before they answer, over HTTP."""
+
+import math
+
+import pytest
+
+from chat_server import ChatServer, completion, refusal
+from command_line import errors, vdistill
+from vdistill.errors import TeacherError, VdistillError
+from vdistill.label.teachers import chat_endpoint
+from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
+from vdistill.label.teachers.options import TeacherOptions
+from vdistill.label.teachers.thinking import Thinking, read_thinking
+from vdistill.records import Answer, Failure, Question
+
+QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)
+SOFT = completion("B", {"A": -2.0, "B": -0.2})
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
+    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def cut(text=None, **message):
+    """An answer that came to the cap on tokens."""
+    document = completion(text, **message)
+    document["choices"][0]["finish_reason"] = "length"
+    return document
+
+
+def teacher_of(server, said=None, think="off", **options):
+    known = TeacherOptions(endpoint=server.url, thinking=read_thinking(think), prices={"vlm": (1.0, 2.0)}, **options)
+    return OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=QUICK)
+
+
+def ask(server, *questions, **how):
+    teacher = teacher_of(server, **how)
+    try:
+        return teacher.ask(questions)
+    finally:
+        teacher.close()
+
+
+def test_models_are_asked_not_to_think(question):
+    with ChatServer() as server:
+        ask(server, question)
+    body = server.bodies[0][1]
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "reasoning_effort" not in body
+
+
+@pytest.mark.parametrize(("think", "cap", "effort"), [("low", 2048 + 4, "low"), ("500", 504, None)])
+def test_thinking_gets_tokens_and_is_part_of_the_key(question, think, cap, effort):
+    with ChatServer() as server:
+        ask(server, question, think=think)
+        prompts = {teacher_of(server, think=each).prompt for each in ("off", "low", "500")}
+    body = server.bodies[0][1]
+    assert body["max_tokens"] == cap
+    assert body.get("reasoning_effort") == effort
+    assert body["chat_template_kwargs"] == {"enable_thinking": True}
+    assert "structured_outputs" not in body, "thoughts are no letters"
+    assert prompts == {"1/768px", "1/768px/think low", "1/768px/think 500"}
+
+
+def test_thoughts_are_part_of_the_price(question):
+    with ChatServer() as server:
+        plain, thinking = (teacher_of(server, think=think).price(question) for think in ("off", "1000"))
+    assert thinking.tokens == plain.tokens + 1000
+    assert thinking.usd == pytest.approx(plain.usd + 1000 * 2e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>A or C? C.</think>\n\nB", "A or C? C.</think>B", "<think></think>B", "[THINK]A[/THINK] B",
+             "<|begin_of_box|>B<|end_of_box|>"],
+)  # fmt: skip
+def test_the_answer_stands_after_the_thoughts(question, text):
+    with ChatServer(completion(text)) as server:
+        assert ask(server, question, think="low")[0].probabilities == (0.0, 1.0, 0.0)
+
+
+def test_the_order_stands_after_the_thoughts(question):
+    with ChatServer(completion("<think>B, A, C?</think>C, A, B")) as server:
+        rank = Question(question.query, question.images, "rank")
+        assert ask(server, rank, think="low")[0].order == (2, 0, 1)
+
+
+def test_thoughts_in_a_field_of_their_own_are_not_the_answer(question):
+    with ChatServer(completion("B", reasoning_content="It is A.")) as server:
+        assert ask(server, question, think="low")[0].probabilities == (0.0, 1.0, 0.0)
+
+
+def test_the_probabilities_are_those_of_the_answer_and_not_of_letters_within_thoughts(question):
+    document = completion("<think>B</think>B", {"A": math.log(0.25), "B": math.log(0.75)})
+    answer = document["choices"][0]["logprobs"]["content"][0] | {"token": "B"}
+    thought = {"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": 0.0}]}
+    document["choices"][0]["logprobs"]["content"] = [thought, {"token": "</think>", "logprob": 0.0}, answer]
+    with ChatServer(document) as server:
+        assert ask(server, question, think="low")[0].probabilities == pytest.approx((0.25, 0.75, 0.0))
+
+
+def test_an_answer_that_is_cut_doubles_the_cap_once_and_for_the_run(question):
+    def answer(body):
+        return SOFT if body["max_tokens"] >= 208 else cut("<think>Let me see")
+
+    with ChatServer(answer) as server:
+        first, second = ask(server, question, question, think="100")
+        assert [body["max_tokens"] for _, body in server.bodies] == [104, 208, 208]
+    assert (first.tokens, second.tokens) == (202, 101), "the call that was cut was paid for, too"
+    assert first.cost_usd == pytest.approx(2 * 102e-6)
+
+
+@pytest.mark.parametrize(
+    "thoughts", [cut("<think>Let me"), cut(None, reasoning_content="Let me"), cut("", reasoning="M")]
+)
+def test_a_model_that_only_thinks_ends_the_run_and_names_the_remedy(question, thoughts):
+    with ChatServer(thoughts) as server:
+        with pytest.raises(TeacherError, match="thoughts") as caught:
+            ask(server, question, question, question)
+        efforts = [(body.get("reasoning_effort"), body["max_tokens"]) for _, body in server.bodies]
+        assert efforts == [(None, 4), ("none", 4), ("minimal", 4), *[("minimal", 8)] * 3]
+    assert "--think low" in caught.value.hint
+
+
+def test_where_others_answered_it_is_a_failure(question):
+    with ChatServer(SOFT, cut("<think>Let me")) as server:
+        _, *failures = ask(server, *[question] * 5)
+    assert all(isinstance(failure, Failure) and "--think low" in failure.reason for failure in failures)
+
+
+def test_a_public_model_that_thinks_to_its_cap_is_known_by_its_words(question):
+    words = "Could not finish the message because max_tokens or model output limit was reached."
+    with ChatServer((400, {"error": {"message": words}}, {})) as server:
+        with pytest.raises(TeacherError, match="thoughts"):
+            ask(server, question, question, question)
+        assert [body["max_tokens"] for _, body in server.bodies] == [4, 4, 4, 8, 8, 8]
+
+
+def test_thinking_is_an_option_of_the_command(tmp_path, catalog):
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
+    command = ["label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2, "--ask", "best",
+               "--budget", 12, "--json"]  # fmt: skip
+    with ChatServer() as server:
+        plain = vdistill(*command, "--endpoint", server.url, cwd=tmp_path)
+        thinking = vdistill(*command, "--endpoint", server.url, "--think", "300", cwd=tmp_path)
+        assert (plain.json["reused"], thinking.json["reused"]) == (0, 0), "answers after thoughts are others"
+        assert server.bodies[-1][1]["max_tokens"] == 304
+        again = vdistill(*command, "--endpoint", server.url, cwd=tmp_path, env={"VDISTILL_THINK": "300"})
+        assert again.json["calls"] == 0
+    assert "--think" in errors(vdistill(*command, "--endpoint", server.url, "--think", "hard", cwd=tmp_path))[0]
+
+
+@pytest.mark.parametrize("said", ["high", "-1", "0", "1.5", "", "٣"])
+def test_another_amount_of_thinking_is_refused(said):
+    with pytest.raises(VdistillError, match="--think"):
+        read_thinking(said)
+
+
+def test_no_thinking_is_the_default():
+    assert TeacherOptions().thinking == read_thinking("off") == Thinking()
+
+
+@pytest.mark.parametrize(("known", "tried"), [("none", [None, "none"]), ("minimal", [None, "none", "minimal"])])
+def test_a_model_that_thinks_unasked_is_asked_not_to_in_the_words_that_its_server_knows(question, known, tried):
+    """Ollama knows the effort `none`, some of OpenAI's models `minimal`; who does not think is sent neither."""
+
+    def answer(body):
+        effort = body.get("reasoning_effort")
+        if effort not in (None, known):
+            return refusal(f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.")
+        return SOFT if effort else cut("", reasoning="Let me see")
+
+    said = []
+    with ChatServer(answer) as server:
+        answers = ask(server, question, question, said=said)
+        assert [body.get("reasoning_effort") for _, body in server.bodies] == [*tried, known]
+        assert {body["max_tokens"] for _, body in server.bodies} == {4}
+    assert all(isinstance(answer, Answer) for answer in answers)
+    assert answers[0].tokens == 202
+    assert any(f"reasoning_effort {known}" in text for text in said)
+
+
+def test_thinking_in_this_process_is_refused(tmp_path, catalog):
+    done = vdistill("label", "catalog", "--teacher", "owner/model", "--think", "low", "--dry-run", cwd=tmp_path)
+    assert "over HTTP" in errors(done)[0]

@@ -1,0 +1,42 @@
+"""A small labelled shop to train on, and what a training leaves behind."""
+
+import json
+
+from command_line import vdistill, write_scores
+from drawings import COLOURS, SHAPES, draw
+
+TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--device", "cpu",
+         "--precision", "fp32", "--json"]  # fmt: skip
+
+
+def label_shop(home, clip_folder, **more):
+    """120 images that a table teacher judged; `more` adds columns, each a function of colour, shape and size."""
+    catalog = home / "catalog"
+    catalog.mkdir()
+    rows = []
+    for size in range(5):
+        for c, colour in enumerate(COLOURS):
+            for s, shape in enumerate(SHAPES):
+                name = f"{colour}_{shape}{size}.png"
+                draw(colour, s, 36 + 3 * size + c, 40 + 2 * size + s).save(catalog / name)
+                columns = {column: value(colour, shape, size) for column, value in more.items()}
+                rows.append({"file_name": name, "title": f"{colour} {shape}", **columns})
+    (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_scores(home, [row["file_name"] for row in rows])
+    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--backbone",
+                    clip_folder, "--images-per-call", 4, "--budget", 800, "--pool", 24, cwd=home)  # fmt: skip
+    assert done.code == 0, done.err
+
+
+def facts(home):
+    return json.loads((home / ".vdistill" / "student" / "student.json").read_text())
+
+
+def weights(home):
+    return (home / ".vdistill" / "student" / "adapter_model.safetensors").read_bytes()
+
+
+def trained(home, *more, code=0):
+    done = vdistill(*TRAIN, *more, cwd=home)
+    assert done.code == code, done.err
+    return done
