@@ -17,13 +17,13 @@ from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
 from vdistill.bench.report.page import Around, render, write_report
 from vdistill.bench.report.table import bench_table
-from vdistill.bench.speed.machine import machine
 from vdistill.bench.speed.measure import Speed
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
+from vdistill.bench.speed.this_machine import machine
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
-from vdistill.evaluation.table import metrics_table
+from vdistill.evaluation.metrics_table import metrics_table
 
 METRICS = {metric for metric in metrics.METRICS if metric != "gap_closed"}
 
@@ -98,15 +98,15 @@ def test_the_same_seed_gives_the_same_document(judged, models):
 @pytest.mark.parametrize("by_qrels", [False, True])
 def test_no_training_query_and_no_training_item_is_touched(judged, models, qrels, by_qrels):
     bench(models, judged, qrels if by_qrels else None)
-    heldout = {query.text for query in QUERIES if query.split == "heldout"}
+    held_out = {query.text for query in QUERIES if query.split == "heldout"}
     for model in models.values():
         assert model.asked == set(HELD)
-        assert model.encoded == heldout | {TITLES[key] for key in HELD}
+        assert model.encoded == held_out | {TITLES[key] for key in HELD}
 
 
 def test_by_qrels_the_teacher_is_no_longer_perfect(judged, models, qrels):
     report = bench(models, judged, qrels)
-    assert report.heldout.judged_by == "shop.qrels"
+    assert report.held_out.judged_by == "shop.qrels"
     assert report.models["backbone"]["ndcg@10"] < report.models["teacher"]["ndcg@10"] < 1
 
 
@@ -135,7 +135,7 @@ def test_without_a_student_the_backbone_is_measured_and_gates_are_refused(judged
 
 def test_items_that_one_of_the_indexes_lacks_are_left_out(judged):
     report = bench({"backbone": Vectors(0.5), "student": Vectors(0.1, ids=IDS[:90])}, judged)
-    assert set(report.heldout.items) == set(HELD) & set(IDS[:90])
+    assert set(report.held_out.items) == set(HELD) & set(IDS[:90])
 
 
 def test_gates_pass_and_fail(judged, models):

@@ -13,7 +13,7 @@ from vdistill.bench import robustness, runs
 from vdistill.bench.baselines import labels
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import check_gates, no_worse, parse_gates
-from vdistill.bench.graded import movers
+from vdistill.bench.graded import largest_changes
 from vdistill.bench.report.outputs import markdown
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
@@ -95,9 +95,9 @@ def kept_of(judged, workspace, noise, **changes):
     """A run of a student with so much noise, as a gate or another judge may have left it."""
     report = report_of(judged, noise)
     gates = tuple(replace(gate, passed=changes.pop("passed", True)) for gate in parse_gates_of(report))
-    heldout = replace(report.heldout, **changes)
+    held_out = replace(report.held_out, **changes)
     passed = all(gate.passed for gate in gates)
-    return runs.keep(workspace, replace(report, gates=gates, heldout=heldout), "x", passed=passed)
+    return runs.keep(workspace, replace(report, gates=gates, held_out=held_out), "x", passed=passed)
 
 
 def parse_gates_of(report):
@@ -116,10 +116,10 @@ def test_a_run_of_another_judge_is_neither_last_nor_best(judged, workspace):
     good = kept_of(judged, workspace, 0.3, prompt="v1")
     kept_of(judged, workspace, 0.05, judged_by="somebody else")
     kept_of(judged, workspace, 0.05, prompt="v2")
-    heldout = replace(report_of(judged, 0.3).heldout, prompt="v1")
-    assert runs.pick(workspace, "last", heldout) == runs.pick(workspace, "best", heldout) == good
+    held_out = replace(report_of(judged, 0.3).held_out, prompt="v1")
+    assert runs.pick(workspace, "last", held_out) == runs.pick(workspace, "best", held_out) == good
     with pytest.raises(VdistillError, match="no earlier run has a student and met its gates, and was judged by nobody"):
-        runs.pick(workspace, "last", replace(heldout, judged_by="nobody"))
+        runs.pick(workspace, "last", replace(held_out, judged_by="nobody"))
 
 
 def test_a_run_without_a_student_is_neither_last_nor_best(judged, workspace):
@@ -176,13 +176,13 @@ def test_gains_of_nothing_are_refused(text):
 
 def test_movers_are_the_queries_that_changed_most(judged):
     report = report_of(judged, 0.1)
-    gained, lost = movers(report, 3), movers(report, -12)
+    gained, lost = largest_changes(report, 3), largest_changes(report, -12)
     assert all(one.student > one.backbone for one in gained)
     assert [one.student - one.backbone for one in gained] == sorted(
         (o.student - o.backbone for o in gained), reverse=True
     )
     assert all(one.student < one.backbone for one in lost)
-    assert not movers(bench({"backbone": Vectors(0.5)}, judged), 3)
+    assert not largest_changes(bench({"backbone": Vectors(0.5)}, judged), 3)
 
 
 def test_slices_cover_all_queries(judged, monkeypatch):
@@ -193,7 +193,7 @@ def test_slices_cover_all_queries(judged, monkeypatch):
     report = report_of(judged, 0.1, columns=["colour"])
     length, colour = report.slices
     for one in (length, colour):
-        assert sum(group.queries for group in one.groups) == len(report.heldout.verdicts)
+        assert sum(group.queries for group in one.groups) == len(report.held_out.verdicts)
     assert {group.name for group in colour.groups} <= set(colours)
     with pytest.raises(VdistillError, match="no column 'color'") as caught:
         report_of(judged, 0.1, columns=["color"])
@@ -292,7 +292,7 @@ def test_changes_are_measured_for_both_models(home):
     assert done.code == 0, done.err
     rows = done.json["robustness"]
     assert {row["model"] for row in rows} == {"backbone", "student"}
-    assert len(rows) == 2 * (len(robustness.WORDINGS) + len(robustness.SPOILED))
+    assert len(rows) == 2 * (len(robustness.WORDINGS) + len(robustness.CORRUPTED))
     for row in rows:
         assert row["before"] == pytest.approx(done.json["models"][row["model"]]["ndcg@10"])
     changed = {(row["change"], row["model"]): row for row in rows}

@@ -14,7 +14,7 @@ import numpy as np
 
 from vdistill.bench.evaluate import summarise
 from vdistill.evaluation import metrics
-from vdistill.evaluation.test_set import HeldOut, Verdict, evaluate
+from vdistill.evaluation.test_set import HeldOutSet, Verdict, evaluate
 
 
 def scale(queries: int, items: int, dim: int = 512) -> None:
@@ -31,14 +31,14 @@ def scale(queries: int, items: int, dim: int = 512) -> None:
         gains = rng.integers(1, 4, 20).astype(float)
         verdicts.append(Verdict(f"query {number}", rows, gains, gains))
     titles = tuple(f"title {number:04}" for number in range(1000))
-    bearers = tuple(np.array([place]) for place in rng.choice(items, 1000, replace=False))
-    heldout = HeldOut("qrels", "random", tuple(map(str, range(items))), tuple(verdicts), titles, bearers)
+    titled = tuple(np.array([place]) for place in rng.choice(items, 1000, replace=False))
+    held_out = HeldOutSet("qrels", "random", tuple(map(str, range(items))), tuple(verdicts), titles, titled)
     models = {model: unit(items) for model in ("backbone", "student")}
     texts, named = unit(queries), unit(len(titles))
     started = time.perf_counter()
-    values = {model: evaluate(heldout, vectors, texts, named) for model, vectors in models.items()}
+    values = {model: evaluate(held_out, vectors, texts, named) for model, vectors in models.items()}
     graded = time.perf_counter()
-    summarise(heldout, values)
+    summarise(held_out, values)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

@@ -28,14 +28,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vdistill.distill.pictures import Pictures
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
+from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.student import open_student
 from vdistill.evaluation.metrics import Floats
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOut, evaluate_mean
+from vdistill.evaluation.test_set import HeldOutSet, evaluate_mean
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import prepare, sides_of
@@ -68,7 +68,7 @@ def _bare(answer: Answer) -> Answer:
     chances = answer.probabilities
     if chances is None:
         return answer
-    return Answer(tuple(float(slot == int(np.argmax(chances))) for slot in range(len(chances))))
+    return Answer(tuple(float(position == int(np.argmax(chances))) for position in range(len(chances))))
 
 
 def student_of(
@@ -77,7 +77,7 @@ def student_of(
     calls: int,
     answers: str,
     teaching: DistillSettings,
-    judge: Callable[[HeldOut, Floats, Floats, Floats], dict[str, Any]] = evaluate_mean,
+    judge: Callable[[HeldOutSet, Floats, Floats, Floats], dict[str, Any]] = evaluate_mean,
 ) -> dict[str, Any]:
     """Label, distill, and judge the student."""
     seed = teaching.seed
@@ -144,13 +144,13 @@ def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]
     known = query_files.load(shop / "queries.jsonl", sides)
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
-    heldout = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, split)
+    held_out = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, split)
     encoder = open_student(workspace)
     paths = {item.id: item.path for item in items}
-    pictures = Pictures([paths[key] for key in heldout.items], encoder.preprocessing)
-    images = embed(WholeTower(encoder, pictures)).cpu().numpy()
-    texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
-    return judge(heldout, images, texts, titles)
+    images = TrainingImages([paths[key] for key in held_out.items], encoder.preprocessing)
+    images = embed(WholeTower(encoder, images)).cpu().numpy()
+    texts, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
+    return judge(held_out, images, texts, titles)
 
 
 def show(rows: Sequence[dict[str, object]]) -> None:

@@ -37,14 +37,14 @@ from vdistill.distill.choices import Calls
 from vdistill.distill.distributed import ALONE
 from vdistill.distill.loop import Loop
 from vdistill.distill.losses import listwise_loss
-from vdistill.distill.objective import Lesson
+from vdistill.distill.objective import TrainingData
 from vdistill.distill.progress import Watch
 from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import TrunkCache
-from vdistill.encoders.frozen_layers import trunk_of
+from vdistill.encoders.feature_cache import FeatureCache
+from vdistill.encoders.frozen_layers import frozen_layers_of
 from vdistill.images import file_sha256
 
 SETTINGS = DistillSettings(lr=5e-4, batch_images=64, retention=0.3, validation=0.0, patience=0)
@@ -144,20 +144,20 @@ def ours(
     settings = replace(SETTINGS, train_layers=layers, epochs=1000)
     encoder = DualEncoder.load(model)
     texts = texts_of(encoder, len(calls.queries))
-    trunk = trunk_of(encoder, layers)
-    kept = TrunkCache(cache, trunk) if trunk else None
+    layers = frozen_layers_of(encoder, layers)
+    kept = FeatureCache(cache, layers) if layers else None
     tower = tower_of(encoder, paths, [file_sha256(path) for path in paths], kept, 1e12)
     before = embed(tower)
     attach(encoder, settings)
-    lesson = Lesson(calls, tower, texts, before, untitled(before))
+    lesson = TrainingData(calls, tower, texts, before, untitled(before))
     probe = Loop(encoder, lesson, settings, ALONE, Watch(lambda _: None))
     began = time.monotonic()
     probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
     each = time.monotonic() - began
     encoder = DualEncoder.load(model)
-    trunk = trunk_of(encoder, layers)
+    layers = frozen_layers_of(encoder, layers)
     tower = tower_of(
-        encoder, paths, [file_sha256(path) for path in paths], TrunkCache(cache, trunk) if trunk else None, 1e12
+        encoder, paths, [file_sha256(path) for path in paths], FeatureCache(cache, layers) if layers else None, 1e12
     )
     settings = replace(settings, epochs=int(np.clip(seconds / each, 1, 60)))
     attach(encoder, settings)
@@ -178,7 +178,7 @@ def ours(
 
 def one(arguments: argparse.Namespace) -> None:
     """One arm, in a process of its own: prints a line of JSON."""
-    paths = sorted(Path(arguments.pictures).rglob("*.jpg"))[:500]
+    paths = sorted(Path(arguments.images).rglob("*.jpg"))[:500]
     calls = calls_of(len(paths), 100, 5)
     if arguments.arm == "plain":
         found = plain(arguments.model, paths, calls, arguments.plain)
@@ -198,7 +198,7 @@ def loops(arguments: argparse.Namespace) -> None:
         first = 0.0
         for arm in ("plain", "all blocks", "last two blocks, warm cache"):
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
-                       "--pictures", str(arguments.pictures), "--plain", str(arguments.plain)]  # fmt: skip
+                       "--pictures", str(arguments.images), "--plain", str(arguments.plain)]  # fmt: skip
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found = json.loads(said.splitlines()[-1])
             first = first or found["rate"]
@@ -230,7 +230,7 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     attach(encoder, SETTINGS)
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
-    lesson = Lesson(calls, tower, texts_of(encoder, queries), before, untitled(before))
+    lesson = TrainingData(calls, tower, texts_of(encoder, queries), before, untitled(before))
     loop = Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
     tower.features(np.arange(min(BATCH, images)))
     found = []

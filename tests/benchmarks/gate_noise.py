@@ -19,20 +19,20 @@ from vdistill.bench import runs
 from vdistill.bench.evaluate import summarise
 from vdistill.bench.gates import no_worse
 from vdistill.database import Database
-from vdistill.distill.pictures import Pictures
 from vdistill.distill.towers import WholeTower, embed
+from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
 from vdistill.evaluation.metrics import Floats
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOut, evaluate
+from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.inputs import catalog
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
 from vdistill.workspace import Workspace, at
 
 
-def graded(workspace: Workspace, heldout: HeldOut, root: Path, share: float, seed: int) -> dict[str, Floats]:
+def graded(workspace: Workspace, held_out: HeldOutSet, root: Path, share: float, seed: int) -> dict[str, Floats]:
     """The student's values with so much noise on its adapter."""
     info = read_info(workspace)
     assert info is not None
@@ -48,9 +48,9 @@ def graded(workspace: Workspace, heldout: HeldOut, root: Path, share: float, see
         encoder = DualEncoder.load(info.backbone, adapter=workspace.student)
     finally:
         save_file(exact, path)
-    images = embed(WholeTower(encoder, Pictures([root / key for key in heldout.items], encoder.preprocessing)))
-    texts, titles = encoder.encode_texts(heldout.queries), encoder.encode_texts(heldout.titles)
-    return evaluate(heldout, images.cpu().numpy(), texts, titles)
+    images = embed(WholeTower(encoder, TrainingImages([root / key for key in held_out.items], encoder.preprocessing)))
+    texts, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
+    return evaluate(held_out, images.cpu().numpy(), texts, titles)
 
 
 def main() -> None:
@@ -68,21 +68,21 @@ def main() -> None:
     items = catalog.scan(root).items
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
-    heldout = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, items, split)
-    plain = graded(workspace, heldout, root, 0.0, 0)
-    report = summarise(heldout, {"backbone": plain, "student": plain})
+    held_out = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, items, split)
+    plain = graded(workspace, held_out, root, 0.0, 0)
+    report = summarise(held_out, {"backbone": plain, "student": plain})
     kept = runs.keep(workspace, report, "", 0, passed=True)
     same = sum(
-        all(one.passed for one in no_worse(summarise(heldout, {"backbone": plain, "student": plain}, seed=seed), kept))
+        all(one.passed for one in no_worse(summarise(held_out, {"backbone": plain, "student": plain}, seed=seed), kept))
         for seed in range(20)
     )
     print(f"the same student: passes {same} of 20")
     for share in options.shares:
         failed, lost = 0, []
         for seed in range(20):
-            values = graded(workspace, heldout, root, share, seed)
+            values = graded(workspace, held_out, root, share, seed)
             lost.append(float(np.nanmean(values["ndcg@10"] - plain["ndcg@10"])))
-            worse = summarise(heldout, {"backbone": plain, "student": values})
+            worse = summarise(held_out, {"backbone": plain, "student": values})
             failed += not all(one.passed for one in no_worse(worse, kept))
         print(
             f"noise of {share:g}: nDCG@10 {np.mean(lost):+.3f} ± {np.std(lost):.3f}, fails {failed} of 20", flush=True

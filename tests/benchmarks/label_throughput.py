@@ -26,7 +26,7 @@ from vdistill.records import Question, ShownImage
 AT_ONCE, IMAGES, CALLS, RUNS = 32, 8, 1600, 5
 
 
-def pictures(folder: Path) -> list[ShownImage]:
+def images(folder: Path) -> list[ShownImage]:
     rng = np.random.default_rng(0)
     found = []
     for number in range(64):
@@ -46,7 +46,7 @@ def main() -> None:
     ideal = AT_ONCE / DELAY
     rates = []
     with tempfile.TemporaryDirectory() as name:
-        shown = pictures(Path(name))
+        shown = images(Path(name))
         rng = np.random.default_rng(0)
         for run in range(RUNS):
             chosen = [rng.choice(64, IMAGES, replace=False) for _ in range(CALLS)]

@@ -52,17 +52,17 @@ def main() -> None:
             sides = Sides.read(database).of_items(items, hashes.of(items))
         calls, queries = choices.read(database.judgments("train")), database.queries()
     qrels = read_qrels(Path("qrels.txt"))
-    heldout = from_qrels(qrels, "qrels", queries, items, sides.split)
+    held_out = from_qrels(qrels, "qrels", queries, items, sides.split)
     titles = {item.id: item.title or "" for item in items}
 
     def encode(texts: list[str]) -> Tensor:
         return torch.from_numpy(encoder.encode_texts(texts))
 
-    unseen = encode([titles[key] for key in heldout.items])
-    asked, named = (encoder.encode_texts(texts) for texts in (heldout.queries, heldout.titles))
+    unseen = encode([titles[key] for key in held_out.items])
+    asked, named = (encoder.encode_texts(texts) for texts in (held_out.queries, held_out.titles))
     for seed in (0, 1):
         see = fitted(calls, encode([titles[key] for key in calls.items]), encode(list(calls.queries)), seed)
-        found = evaluate_mean(heldout, see(unseen).numpy(), asked, named)
+        found = evaluate_mean(held_out, see(unseen).numpy(), asked, named)
         print(f"held out, seed {seed}: nDCG@10 {found['ndcg@10']:.3f}, mpr {found['mpr']:.3f}", flush=True)
     grades = {query.text: qrels.get(query.id, {}) for query in queries}
     for seed in (0, 1):

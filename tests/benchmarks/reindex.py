@@ -37,12 +37,12 @@ def index(home: Path, model: Path) -> tuple[dict[str, object], float]:
 
 def changes(home: Path, model: Path, count: int) -> None:
     """Index everything, then nothing, then 1 % anew."""
-    pictures = sorted((catalog(home / "catalog", count)).rglob("*.jpg"))
+    images = sorted((catalog(home / "catalog", count)).rglob("*.jpg"))
     _, full = index(home, model)
     print(f"{count:,} pictures: {full:.1f} s, {count / full:.1f} a second with starting and exporting")
     _, nothing = index(home, model)
     print(f"nothing changed: {nothing:.2f} s, {nothing / full:.1%}")
-    for path in pictures[::100]:
+    for path in images[::100]:
         with path.open("ab") as file:
             file.write(b"changed")
     report, again = index(home, model)
@@ -77,7 +77,7 @@ def main() -> None:
         if options.memory:
             memory(Path(name), model, options.memory)
         else:
-            changes(Path(name), model, options.pictures)
+            changes(Path(name), model, options.images)
 
 
 if __name__ == "__main__":

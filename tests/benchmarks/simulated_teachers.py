@@ -29,8 +29,8 @@ def softmax(logits: np.ndarray) -> tuple[float, ...]:
     return tuple((weights / weights.sum()).tolist())
 
 
-def one_hot(slot: int, count: int) -> Answer:
-    return Answer(tuple(float(place == slot) for place in range(count)))
+def one_hot(position: int, count: int) -> Answer:
+    return Answer(tuple(float(place == position) for place in range(count)))
 
 
 @dataclass

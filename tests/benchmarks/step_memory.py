@@ -22,7 +22,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import trained
-from vdistill.distill.machine import attention
+from vdistill.distill.hardware import attention
 from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
 from vdistill.distill.parts import Encoder
 from vdistill.distill.settings import DistillSettings

@@ -69,14 +69,14 @@ def test_no_training_judgment_touches_a_held_out_query_or_item(finished):
     home, _ = finished
     sides = sides_of(home, 0.4)
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
-        heldout = {query.text for query in database.queries("heldout")}
-        assert heldout
-        assert heldout < set(QUERIES)
+        held_out = {query.text for query in database.queries("heldout")}
+        assert held_out
+        assert held_out < set(QUERIES)
         for judgment in database.judgments("train"):
-            assert judgment.query not in heldout
+            assert judgment.query not in held_out
             assert {sides[item] for item in judgment.items} == {"train"}
         for judgment in database.judgments("heldout"):
-            assert judgment.query in heldout
+            assert judgment.query in held_out
             assert {sides[item] for item in judgment.items} == {"heldout"}
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from command_line import QUERIES, vdistill
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import exam_size, loop
-from vdistill.distill.validation import Marks, Validation
+from vdistill.distill import held_out_size, loop
+from vdistill.distill.validation import Scores, Validation
 from vdistill.images import decode, load
 from vdistill.inputs.split import split_of
 
@@ -34,7 +34,7 @@ def script(monkeypatch):
         def found(self):
             ndcg, lost = next(told)
             seen.append(self._weights())
-            return Marks([ndcg - 0.1, ndcg, ndcg + 0.1 + 0.02 * (ndcg == 0.89)], lost)
+            return Scores([ndcg - 0.1, ndcg, ndcg + 0.1 + 0.02 * (ndcg == 0.89)], lost)
 
         monkeypatch.setattr(Validation, "with_backbone", with_backbone)
         monkeypatch.setattr(loop.Loop, "_marks", found)
@@ -176,7 +176,7 @@ def test_too_few_judgments_to_validate_are_watched_by_titles(home):
 
 def test_a_small_catalog_that_forgets_its_titles_publishes_nothing(home, script):
     few_queries(home)
-    script_titles = [Marks([], 0.2)] * 9
+    script_titles = [Scores([], 0.2)] * 9
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Loop, "_marks", lambda _: script_titles.pop())
         done = trained(home, code=3)
@@ -235,7 +235,7 @@ def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_traini
         return as_before(file, **more)
 
     monkeypatch.setattr(decode.Image, "open", noted)
-    monkeypatch.setattr(exam_size, "MOST", 10)
+    monkeypatch.setattr(held_out_size, "MOST", 10)
     held = judged_for_the_exam(home)
     with monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "epoch", interrupted)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vdistill.bundle.items import Row
-from vdistill.encoders.bf16_cpu import Lean
+from vdistill.encoders.bf16_cpu import Bf16Copy
 from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
@@ -24,8 +24,8 @@ needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has 
 
 def noise(encoder, count=20):
     rng = np.random.default_rng(0)
-    pictures = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(count)]
-    return encoder.preprocessing.stack([encoder.preprocessing.compact(one) for one in pictures])
+    images = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(count)]
+    return encoder.preprocessing.stack([encoder.preprocessing.compact(one) for one in images])
 
 
 @needs_bf16
@@ -36,7 +36,7 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
     before = copy.deepcopy(encoder.model.state_dict())
     inputs = noise(encoder)
     (lean,) = replicas(encoder)
-    assert isinstance(lean, Lean)
+    assert isinstance(lean, Bf16Copy)
     found, wanted = lean.encode_images(inputs), exact.encode_images(inputs)
     assert found.dtype == np.float32
     assert (found * wanted).sum(axis=1).min() > 0.999
@@ -49,11 +49,11 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
 def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)
-    lean = Lean.of(encoder, PARTS)
+    lean = Bf16Copy.of(encoder, PARTS)
     assert lean.model.visual_projection._packed is not None
     packed = lean.encode_images(inputs)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
-    lean = Lean.of(encoder, PARTS)
+    lean = Bf16Copy.of(encoder, PARTS)
     assert lean.model.visual_projection._packed is None
     plain = lean.encode_images(inputs)
     assert (packed * plain).sum(axis=1).min() > 0.9999
@@ -76,7 +76,7 @@ def test_a_kernel_that_fails_or_errs_is_not_used(clip_folder, monkeypatch, fault
             return torch.zeros(*inputs.shape[:-1], len(weight), dtype=torch.bfloat16)
 
     monkeypatch.setattr(torch.ops, "mkldnn", Kernels())
-    found = Lean.of(encoder, PARTS).encode_images(inputs)
+    found = Bf16Copy.of(encoder, PARTS).encode_images(inputs)
     assert (found * exact).sum(axis=1).min() > 0.999
 
 

@@ -75,15 +75,15 @@ def test_top_is_the_beginning_of_a_stable_sort(values, k):
         ([0.5, 0.5, 0.5], [0, 1, 0], 0.5),  # a tie: the earlier candidate stands higher
     ],
 )
-def test_percentile_rank_by_hand(scores, worth, expected):
-    assert percentile_rank(np.array(scores), np.array(worth, float)) == pytest.approx(expected)
+def test_percentile_rank_by_hand(scores, utilities, expected):
+    assert percentile_rank(np.array(scores), np.array(utilities, float)) == pytest.approx(expected)
 
 
 def test_percentile_rank_of_many_winners_counts_like_that_of_few():
     rng = np.random.default_rng(1)
-    scores, worth = rng.integers(0, 9, 40).astype(float), np.r_[np.ones(20), np.zeros(20)]
+    scores, utilities = rng.integers(0, 9, 40).astype(float), np.r_[np.ones(20), np.zeros(20)]
     ranks = np.argsort(np.argsort(-scores, kind="stable")) + 1
-    assert percentile_rank(scores, worth) == pytest.approx(np.mean((40 - ranks[:20]) / 39))
+    assert percentile_rank(scores, utilities) == pytest.approx(np.mean((40 - ranks[:20]) / 39))
 
 
 def test_percentile_rank_needs_two_candidates():
@@ -100,25 +100,25 @@ def test_percentile_rank_needs_two_candidates():
         ([5, 5, 5], [1, 2, 3], 0.5),
     ],
 )
-def test_pairwise_accuracy_by_hand(scores, worth, expected):
-    assert agreement(np.array(scores, float), np.array(worth, float)).pairwise == pytest.approx(expected)
+def test_pairwise_accuracy_by_hand(scores, utilities, expected):
+    assert agreement(np.array(scores, float), np.array(utilities, float)).pairwise == pytest.approx(expected)
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=30))
 def test_agreement_is_a_count_over_pairs(pairs):
-    scores, worth = np.array(pairs, float).T
+    scores, utilities = np.array(pairs, float).T
     model, teacher = (np.sign(np.subtract.outer(values, values))[np.triu_indices(len(pairs), 1)] for values in
-                      (scores, worth))  # fmt: skip
+                      (scores, utilities))  # fmt: skip
     told = teacher != 0
-    found = agreement(scores, worth)
+    found = agreement(scores, utilities)
     if not told.any():
         assert np.isnan(found.tau)
         assert np.isnan(found.pairwise)
         return
     assert found.pairwise == pytest.approx(((model * teacher)[told] + 1).mean() / 2)
     if model.any():
-        assert found.tau == pytest.approx(kendalltau(scores, worth).statistic)
+        assert found.tau == pytest.approx(kendalltau(scores, utilities).statistic)
     else:
         assert found.tau == 0
 
@@ -126,12 +126,14 @@ def test_agreement_is_a_count_over_pairs(pairs):
 @settings(max_examples=100)
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=40, unique=True))
 def test_a_perfect_ranking_is_one_everywhere_and_a_reversed_one_the_opposite(utilities):
-    worth = np.array(utilities)
-    assert ndcg(worth, worth - worth.min()) == pytest.approx(1)
-    assert percentile_rank(worth, worth) == 1
-    assert percentile_rank(-worth, worth) == 0
-    assert (agreement(worth, worth).tau, agreement(-worth, worth).tau) == pytest.approx((1, -1))
-    assert (agreement(worth, worth).pairwise, agreement(-worth, worth).pairwise) == pytest.approx((1, 0))
+    utilities = np.array(utilities)
+    assert ndcg(utilities, utilities - utilities.min()) == pytest.approx(1)
+    assert percentile_rank(utilities, utilities) == 1
+    assert percentile_rank(-utilities, utilities) == 0
+    assert (agreement(utilities, utilities).tau, agreement(-utilities, utilities).tau) == pytest.approx((1, -1))
+    assert (agreement(utilities, utilities).pairwise, agreement(-utilities, utilities).pairwise) == pytest.approx(
+        (1, 0)
+    )
 
 
 def test_literal_recall_asks_for_no_more_than_fits():
@@ -229,8 +231,8 @@ def test_reciprocal_rank_is_that_of_trec_eval():
 
 
 def test_the_winner_is_within_the_head_or_not():
-    scores, worth = np.array([5.0, 4, 3, 2, 1]), np.array([0.0, 0, 9, 0, 0])
-    assert [metrics.winner_at(scores, worth, k) for k in (1, 2, 3, 5)] == [0, 0, 1, 1]
+    scores, utilities = np.array([5.0, 4, 3, 2, 1]), np.array([0.0, 0, 9, 0, 0])
+    assert [metrics.winner_at(scores, utilities, k) for k in (1, 2, 3, 5)] == [0, 0, 1, 1]
     assert metrics.winner_at(scores, np.array([9.0, 0, 0, 0, 9]), 2) == 0.5
 
 

@@ -49,12 +49,12 @@ def unit(vectors):
 
 
 def test_the_teachers_best_ten_get_falling_gains():
-    heldout = from_judgments([ranked("for my aunt", HELD[:14])], HELD)
-    (verdict,) = heldout.verdicts
-    by_item = {heldout.items[row]: gain for row, gain in zip(verdict.rows, verdict.gains, strict=True)}
+    held_out = from_judgments([ranked("for my aunt", HELD[:14])], HELD)
+    (verdict,) = held_out.verdicts
+    by_item = {held_out.items[row]: gain for row, gain in zip(verdict.rows, verdict.gains, strict=True)}
     assert [by_item[item.id] for item in HELD[:14]] == pytest.approx([10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0])
-    assert heldout.candidates.tolist() == [14]
-    assert (heldout.source, heldout.judged_by) == ("teacher", "metadata")
+    assert held_out.candidates.tolist() == [14]
+    assert (held_out.source, held_out.judged_by) == ("teacher", "metadata")
 
 
 def test_training_judgments_and_training_items_never_enter():
@@ -63,10 +63,10 @@ def test_training_judgments_and_training_items_never_enter():
         ranked("old", HELD[:6], split="train"),
         ranked("for a hike", TRAIN[:6]),
     ]
-    heldout = from_judgments(judgments, HELD)
-    assert heldout.queries == ("for my aunt",)
-    assert {heldout.items[row] for row in heldout.verdicts[0].rows} == {item.id for item in HELD[:6]}
-    assert set(heldout.items) == {item.id for item in HELD}
+    held_out = from_judgments(judgments, HELD)
+    assert held_out.queries == ("for my aunt",)
+    assert {held_out.items[row] for row in held_out.verdicts[0].rows} == {item.id for item in HELD[:6]}
+    assert set(held_out.items) == {item.id for item in HELD}
 
 
 def asked_by(prompt, judgment):
@@ -115,9 +115,9 @@ def test_judgments_of_queries_that_are_trained_on_do_not_count():
 def test_a_picture_that_changed_since_it_was_judged_does_not_count():
     judgments = [ranked("for my aunt", HELD[:6])]
     found = admissible(judgments, {HELD[0].id: "another", HELD[1].id: ""}, Sides(HOLDOUT))
-    heldout = from_judgments(found.judgments, HELD)
-    (verdict,) = heldout.verdicts
-    assert {heldout.items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
+    held_out = from_judgments(found.judgments, HELD)
+    (verdict,) = held_out.verdicts
+    assert {held_out.items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
     assert found.notes[0].startswith("1 held-out pictures changed")
 
 
@@ -133,43 +133,43 @@ def test_nothing_to_judge_by_is_an_error_with_a_way_out(judgments):
 def test_a_query_with_no_preferences_is_left_out_and_counted():
     same = Judgment("for a hike", (HELD[0].id, HELD[1].id), ("", ""), "best", Answer(probabilities=(0.5, 0.5)), "m",
                     "heldout")  # fmt: skip
-    heldout = from_judgments([ranked("for my aunt", HELD[:5]), same], HELD)
-    assert heldout.queries == ("for my aunt",)
-    assert heldout.notes == ("1 held-out queries left out: the teacher tells no two pictures apart",)
+    held_out = from_judgments([ranked("for my aunt", HELD[:5]), same], HELD)
+    assert held_out.queries == ("for my aunt",)
+    assert held_out.notes == ("1 held-out queries left out: the teacher tells no two pictures apart",)
 
 
 def test_the_teacher_is_perfect_by_its_own_preferences():
-    heldout = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:15])], HELD)
-    values = grade(heldout, teacher_scores(heldout, []))
+    held_out = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:15])], HELD)
+    values = grade(held_out, teacher_scores(held_out, []))
     assert np.stack(list(values.values())) == pytest.approx(1)
 
 
 def test_a_model_is_graded_on_what_the_teacher_judged_and_on_titles():
     rng = np.random.default_rng(0)
-    heldout = from_judgments([ranked("for my aunt", HELD[:12])], HELD)
+    held_out = from_judgments([ranked("for my aunt", HELD[:12])], HELD)
     items = unit(rng.normal(size=(len(HELD), 2048)))
-    rows = [heldout.items.index(item.id) for item in HELD[:12]]
+    rows = [held_out.items.index(item.id) for item in HELD[:12]]
     query = unit((items[rows] * np.linspace(2, 0.1, 12)[:, None]).sum(axis=0, keepdims=True))
-    titles = np.stack([items[bearers[0]] for bearers in heldout.bearers])
-    values = evaluate_mean(heldout, items, query, titles)
+    titles = np.stack([items[titled[0]] for titled in held_out.titled])
+    values = evaluate_mean(held_out, items, query, titles)
     assert list(values) == [metric for metric in metrics.METRICS if metric != "gap_closed"]
     assert values["ndcg@10"] > 0.9
     assert values["literal_recall@1"] == 1
-    assert evaluate_mean(heldout, items, -query, titles)["mpr"] < 0.2
+    assert evaluate_mean(held_out, items, -query, titles)["mpr"] < 0.2
 
 
 def test_ndcg_alone_is_that_of_all_figures():
-    heldout = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:9])], HELD)
+    held_out = from_judgments([ranked("for my aunt", HELD[:12]), ranked("for a hike", HELD[3:9])], HELD)
     rng = np.random.default_rng(0)
-    items, queries, titles = (unit(rng.normal(size=(count, 8))) for count in (len(HELD), 2, len(heldout.titles)))
-    assert ndcg(heldout, items, queries).tolist() == evaluate(heldout, items, queries, titles)["ndcg@10"].tolist()
+    items, queries, titles = (unit(rng.normal(size=(count, 8))) for count in (len(HELD), 2, len(held_out.titles)))
+    assert ndcg(held_out, items, queries).tolist() == evaluate(held_out, items, queries, titles)["ndcg@10"].tolist()
 
 
 def test_a_catalog_without_titles_has_no_literal_figures():
     bare = [Item(item.id, item.path) for item in HELD]
-    heldout = from_judgments([ranked("for my aunt", bare[:5])], bare)
+    held_out = from_judgments([ranked("for my aunt", bare[:5])], bare)
     vectors = unit(np.random.default_rng(0).normal(size=(len(bare), 8)))
-    assert "literal_recall@10" not in evaluate(heldout, vectors, vectors[:1], vectors[:0])
+    assert "literal_recall@10" not in evaluate(held_out, vectors, vectors[:1], vectors[:0])
 
 
 def test_many_titles_are_sampled_the_same_way_each_time():
@@ -178,13 +178,15 @@ def test_many_titles_are_sampled_the_same_way_each_time():
     again = from_judgments([ranked("for my aunt", items[:5])], items[::-1])
     assert len(first.titles) == MOST_TITLES
     assert first.titles == again.titles
-    assert all(items[row[0]].title == title for row, title in zip(first.bearers, first.titles, strict=True))
+    assert all(items[row[0]].title == title for row, title in zip(first.titled, first.titles, strict=True))
 
 
 def test_a_model_of_another_dimension_is_an_error():
-    heldout = from_judgments([ranked("for my aunt", HELD[:5])], HELD)
+    held_out = from_judgments([ranked("for my aunt", HELD[:5])], HELD)
     with pytest.raises(VdistillError, match="8 dimensions, the queries 9"):
-        evaluate(heldout, np.ones((len(HELD), 8), np.float32), np.ones((1, 9), np.float32), np.ones((1, 9), np.float32))
+        evaluate(
+            held_out, np.ones((len(HELD), 8), np.float32), np.ones((1, 9), np.float32), np.ones((1, 9), np.float32)
+        )
 
 
 def test_qrels_are_read_with_spaces_in_ids_and_negative_grades(tmp_path):
@@ -224,13 +226,13 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
         "t1": {HELD[2].id: 1},
         "h2": {TRAIN[1].id: 1},
     }
-    heldout = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES)
-    assert heldout.queries == ("for my aunt",)
-    assert heldout.items == tuple(item.id for item in HELD)
-    _, gains, _ = heldout.dense(heldout.verdicts[0])
-    assert gains.sum() == gains[heldout.items.index(HELD[0].id)] == 2
-    assert heldout.candidates.tolist() == [len(HELD)]
-    assert heldout.notes == ("1 held-out queries left out: no relevant held-out item",)
+    held_out = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES)
+    assert held_out.queries == ("for my aunt",)
+    assert held_out.items == tuple(item.id for item in HELD)
+    _, gains, _ = held_out.dense(held_out.verdicts[0])
+    assert gains.sum() == gains[held_out.items.index(HELD[0].id)] == 2
+    assert held_out.candidates.tolist() == [len(HELD)]
+    assert held_out.notes == ("1 held-out queries left out: no relevant held-out item",)
 
 
 def test_unknown_ids_are_counted_with_a_close_match():
@@ -242,9 +244,9 @@ def test_unknown_ids_are_counted_with_a_close_match():
 
 def test_an_id_of_two_queries_is_left_out():
     queries = [*QUERIES, Query("h2", "another text", "heldout")]
-    heldout = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, SIDES)
-    assert heldout.queries == ("for my aunt",)
-    assert heldout.notes == ("1 query ids left out: each names more than one query of the workspace",)
+    held_out = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, SIDES)
+    assert held_out.queries == ("for my aunt",)
+    assert held_out.notes == ("1 query ids left out: each names more than one query of the workspace",)
 
 
 def test_qrels_that_fit_nothing_say_what_is_wrong():
@@ -254,10 +256,10 @@ def test_qrels_that_fit_nothing_say_what_is_wrong():
 
 def test_by_qrels_the_teacher_is_a_ranker_like_others():
     qrels = {"h1": {HELD[1].id: 1, HELD[9].id: 1}, "h2": {HELD[0].id: 1}}
-    heldout = from_qrels(qrels, "q", QUERIES, ALL, SIDES)
-    scores = teacher_scores(heldout, [ranked("for my aunt", HELD[:5])])
-    assert scores[heldout.queries.index("for a hike")] is None
-    values = grade(heldout, scores)
-    first = heldout.queries.index("for my aunt")
+    held_out = from_qrels(qrels, "q", QUERIES, ALL, SIDES)
+    scores = teacher_scores(held_out, [ranked("for my aunt", HELD[:5])])
+    assert scores[held_out.queries.index("for a hike")] is None
+    values = grade(held_out, scores)
+    first = held_out.queries.index("for my aunt")
     assert 0 < values["ndcg@10"][first] < 1  # found one on rank 2, never saw the other
     assert np.isnan(values["ndcg@10"][1 - first])

@@ -35,7 +35,7 @@ PROCESSORS = processors()
 SIZES = [(1, 1), (7, 5), (224, 224), (225, 223), (301, 517), (640, 427), (100, 800), (3, 20)]
 
 
-def picture(size):
+def image(size):
     """Something with edges and gradients, the same each time."""
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     layers = [127 + 120 * np.sin(x / 9 + y / 17), (x * y) % 256, np.where((x // 16 + y // 16) % 2, 250, 20)]
@@ -45,8 +45,8 @@ def picture(size):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_preprocessing_equals_the_hugging_face_processor(name, size):
-    theirs = PROCESSORS[name](picture(size), return_tensors="np")
-    ours = Preprocessing.from_processor_config(PROCESSORS[name].to_dict())(picture(size))
+    theirs = PROCESSORS[name](image(size), return_tensors="np")
+    ours = Preprocessing.from_processor_config(PROCESSORS[name].to_dict())(image(size))
     assert set(ours) == set(theirs)
     for key, array in ours.items():
         assert array.dtype == theirs[key][0].dtype
@@ -57,8 +57,8 @@ def test_preprocessing_equals_the_hugging_face_processor(name, size):
 def test_beyond_an_aspect_of_eight_the_crop_is_nearly_the_same(size):
     """There only what stays is computed, and Pillow may then scale rows before columns, which rounds otherwise."""
     processor = PROCESSORS["clip"]
-    theirs = processor(picture(size), return_tensors="np")["pixel_values"][0]
-    ours = Preprocessing.from_processor_config(processor.to_dict())(picture(size))["pixel_values"]
+    theirs = processor(image(size), return_tensors="np")["pixel_values"][0]
+    ours = Preprocessing.from_processor_config(processor.to_dict())(image(size))["pixel_values"]
     assert np.abs(ours - theirs).mean() < 0.003
     assert np.quantile(np.abs(ours - theirs), 0.95) <= 1.01 / 255 / 0.26
 
@@ -71,7 +71,7 @@ def test_an_extreme_aspect_stays_small():
 def test_decoding_a_fraction_changes_little(tmp_path):
     prepare = Preprocessing.from_processor_config(PROCESSORS["clip"].to_dict())
     path = tmp_path / "a.jpg"
-    picture((2000, 1500)).resize((4000, 3000)).save(path, quality=92)
+    image((2000, 1500)).resize((4000, 3000)).save(path, quality=92)
     whole, part = (prepare(load(path, target))["pixel_values"] for target in (None, prepare.target))
     assert np.abs(whole - part).mean() < 0.03
 
@@ -84,7 +84,7 @@ def test_settings_survive_json(name):
 
 def test_stacking_adds_the_batch_axis():
     prepare = Preprocessing.from_processor_config(PROCESSORS["siglip2, small"].to_dict())
-    batch = prepare.stack([prepare(picture((30, 40))), prepare(picture((90, 20)))])
+    batch = prepare.stack([prepare(image((30, 40))), prepare(image((90, 20)))])
     assert {name: array.shape for name, array in batch.items()} == {
         "pixel_values": (2, 31, 192),
         "pixel_attention_mask": (2, 31),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vdistill.bundle.image_encoder import PictureEncoder
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index import onnx_export
 from vdistill.index.graph_reuse import NOTES
@@ -41,7 +41,7 @@ def vectors(encoder, folder, tmp_path):
     Image.linear_gradient("L").resize((61, 47)).save(path)
     with Image.open(path) as image:
         inputs = encoder.preprocessing.stack([encoder.preprocessing(image.convert("RGB"))])
-    return PictureEncoder.open(folder).encode(path), encoder.encode_images(inputs)[0]
+    return ImageEncoder.open(folder).encode(path), encoder.encode_images(inputs)[0]
 
 
 @pytest.mark.parametrize("name", ["clip", "vision_text", "chinese_clip", "altclip"])

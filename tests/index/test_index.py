@@ -18,7 +18,7 @@ from PIL import Image
 from command_line import errors, vdistill_process
 from drawings import draw_catalog
 from vdistill.bundle import manifest
-from vdistill.bundle.image_encoder import PictureEncoder
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.shards import ShardWriter
 from vdistill.bundle.store import Store, made_from
 from vdistill.bundle.text_encoder import TextEncoder
@@ -423,9 +423,9 @@ def test_exported_encoders_equal_the_model(name, request, tmp_path, capfd):
     if name == "siglip2":
         assert not list((tmp_path / "image").iterdir())
         return
-    picture = tmp_path / "picture.png"
-    Image.linear_gradient("L").resize((61, 47)).save(picture)
-    assert PictureEncoder.open(tmp_path / "image").encode(picture) @ direct(encoder, picture) > 0.9999
+    image = tmp_path / "picture.png"
+    Image.linear_gradient("L").resize((61, 47)).save(image)
+    assert ImageEncoder.open(tmp_path / "image").encode(image) @ direct(encoder, image) > 0.9999
 
 
 def test_the_text_encoder_says_how_much_it_cuts(indexed):

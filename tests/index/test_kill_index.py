@@ -62,8 +62,8 @@ class Reader(threading.Thread):
         hits = searcher.search(searcher.vectors([name])[0], ITEMS)
         versions = {hit.metadata["version"] for hit in hits}
         own = next(hit for hit in hits if hit.id == name)
-        picture = self.wanted / f"{item:02}_{own.metadata['painted']}.png"
-        score = float(searcher.encode_picture(picture) @ searcher.vectors([name])[0])
+        image = self.wanted / f"{item:02}_{own.metadata['painted']}.png"
+        score = float(searcher.encode_image(image) @ searcher.vectors([name])[0])
         self.answers += 1
         if len(hits) != ITEMS or len(versions) != 1 or score < 0.999:
             self.wrong.append((len(hits), versions, item, score))
@@ -122,8 +122,8 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
         hits = searcher.search(searcher.vectors(["00.png"])[0], ITEMS)
         assert {hit.metadata["version"] for hit in hits} == {2 + KILLS}
         for item in range(ITEMS):
-            picture = wanted / f"{item:02}_{painted[item]}.png"
-            assert float(searcher.encode_picture(picture) @ searcher.vectors([f"{item:02}.png"])[0]) > 0.999
+            image = wanted / f"{item:02}_{painted[item]}.png"
+            assert float(searcher.encode_image(image) @ searcher.vectors([f"{item:02}.png"])[0]) > 0.999
     files = {path for path in index.rglob("*") if path.is_file()}
     entries = manifest.read(index)
     assert files == {index / manifest.NAME} | {index / file.name for file in entries["backbone"].files}

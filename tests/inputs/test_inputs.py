@@ -19,7 +19,7 @@ from vdistill.bundle import manifest
 from vdistill.bundle.items import COLUMNS
 from vdistill.index.build import build
 from vdistill.inputs.catalog import scan
-from vdistill.query.search import Searcher, Wish
+from vdistill.query.search import Searcher, SearchOptions
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +187,8 @@ def test_pipes_that_nobody_writes_to_are_refused_and_open_ones_are_read(home, tm
 def test_hybrid_finds_words_of_any_script(tmp_path, title, query):
     with index_of(tmp_path, unit(400, 32), metadata=lambda n: {"title": title if n == 7 else "thing 东西"}) as searcher:
         vector = unit(1, 32, 5)[0]
-        assert "00007" not in {hit.id for hit in searcher.hits(vector, 5, Wish(), query)}
-        assert "00007" in {hit.id for hit in searcher.hits(vector, 5, Wish(hybrid=True), query)}
+        assert "00007" not in {hit.id for hit in searcher.hits(vector, 5, SearchOptions(), query)}
+        assert "00007" in {hit.id for hit in searcher.hits(vector, 5, SearchOptions(hybrid=True), query)}
         assert searcher.store.items.worded(query, 9).tolist() == [400 - 7]
 
 

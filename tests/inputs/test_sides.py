@@ -12,7 +12,7 @@ from PIL import Image
 from command_line import QUERIES, errors, sides_of, vdistill, write_scores
 from drawings import draw
 from vdistill.database import MIGRATIONS, Database
-from vdistill.distill.sources import examiner, read
+from vdistill.distill.sources import held_out_set, read
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.near_duplicates import across, sketch
 from vdistill.inputs.sides import Sides
@@ -54,7 +54,7 @@ def taught(home):
     said = []
     with database(home) as db:
         sources = read(db, said.append)
-        return sources, examiner(db, sources, said.append), said
+        return sources, held_out_set(db, sources, said.append), said
 
 
 def check_no_leak(home):

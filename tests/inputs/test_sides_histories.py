@@ -14,7 +14,7 @@ from PIL import Image
 
 from command_line import vdistill
 from vdistill.database import Database
-from vdistill.distill.sources import examiner, read
+from vdistill.distill.sources import held_out_set, read
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import plain
 
@@ -154,14 +154,14 @@ def check(world):
     """Nothing that `distill` would train with is held out, whoever judged it and whenever."""
     world.save()
     with Database.open(world.home / ".vdistill" / "vdistill.db") as database:
-        train, heldout = database.judgments("train"), database.judgments("heldout")
-        assert not {plain(one.query) for one in train} & {plain(one.query) for one in heldout}
-        assert not {sha for one in train for sha in one.sha256} & {sha for one in heldout for sha in one.sha256}
+        train, held_out = database.judgments("train"), database.judgments("heldout")
+        assert not {plain(one.query) for one in train} & {plain(one.query) for one in held_out}
+        assert not {sha for one in train for sha in one.sha256} & {sha for one in held_out for sha in one.sha256}
         try:
             sources = read(database, lambda _: None)
         except VdistillError:
             return  # nothing teaches
-        exam = examiner(database, sources, lambda _: None)
+        exam = held_out_set(database, sources, lambda _: None)
         registered = {plain(query.text): query.split for query in database.queries()}
     taught = {item for one in sources.judgments for item in one.items}
     assert not taught & set(sources.sides.of("heldout"))

@@ -7,7 +7,7 @@ import pytest
 
 import vlm_models
 from command_line import errors, vdistill, write_scores
-from vdistill.label.audit.statistics import bits, evidence, slot_effects
+from vdistill.label.audit.statistics import bits, evidence, position_effects
 from vdistill.records import Answer
 
 KEYS = ["teacher", "prompt", "calls", "reused", "failed", "tokens", "cost_usd", "soft", "reliability", "hears_query",
@@ -96,7 +96,7 @@ def test_slot_effects_are_found_whatever_the_pictures_are():
         utilities, turn = rng.normal(size=4), rng.permutation(4)
         one, two = noisy(rng, utilities, slots, 0.2), noisy(rng, utilities[turn], slots, 0.2)
         twice.append((evidence(one), evidence(two), tuple(turn)))
-    assert slot_effects(twice, 4) == pytest.approx(slots, abs=0.15)
+    assert position_effects(twice, 4) == pytest.approx(slots, abs=0.15)
 
 
 def test_bits_grow_with_reliability_and_are_bounded_for_bare_answers():

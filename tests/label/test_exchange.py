@@ -61,9 +61,9 @@ def test_rows_have_the_columns_of_preference_trainers(labelled):
 
 def sides(home, queries, holdout=0.4):
     of = sides_of(home, holdout)
-    train, heldout = ([item for item in sorted(of) if of[item] == side] for side in ("train", "heldout"))
+    train, held_out = ([item for item in sorted(of) if of[item] == side] for side in ("train", "heldout"))
     query = next(query for query in queries if split_of("query", query, holdout) == "train")
-    return query, train, heldout
+    return query, train, held_out
 
 
 def items_of(catalog):
@@ -71,13 +71,13 @@ def items_of(catalog):
 
 
 def test_human_pairs_are_taken_in_and_mixed_ones_left_out(tmp_path, catalog):
-    query, train, heldout = sides(tmp_path, [f"wish {n}" for n in range(20)])
+    query, train, held_out = sides(tmp_path, [f"wish {n}" for n in range(20)])
     rows = [
         {"prompt": query, "chosen": train[0], "rejected": train[1]},
         {"prompt": query, "chosen": train[0], "rejected": train[1]},  # a second person agrees
         {"prompt": [{"role": "user", "content": query}], "chosen": [{"role": "assistant", "content": train[2]}],
          "rejected": [{"role": "assistant", "content": train[1]}], "probability": 0.7},
-        {"prompt": query, "chosen": train[0], "rejected": heldout[0]},
+        {"prompt": query, "chosen": train[0], "rejected": held_out[0]},
         {"prompt": query, "chosen": train[0], "rejected": "nowhere.png"},
     ]  # fmt: skip
     (tmp_path / "human.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

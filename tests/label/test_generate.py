@@ -70,13 +70,13 @@ def test_a_call_that_writes_shows_images_of_one_side(tmp_path, catalog):
         assert label(tmp_path, server, "--generate-queries", 6, "--holdout", 0.4).code == 0
         shown = [set(texts_and_images(body)) for _, body in server.bodies[: len(set(written(tmp_path))) - 2]]
     sides = [row["split"] for row in rows(tmp_path)][2:]  # of each call: the first wrote three lines
-    train, heldout = (
+    train, held_out = (
         set().union(*(images for images, side in zip(shown, sides, strict=True) if side == wanted))
         for wanted in ("train", "heldout")
     )
     assert train
-    assert heldout
-    assert not train & heldout
+    assert held_out
+    assert not train & held_out
 
 
 def test_they_join_those_of_a_file(tmp_path, catalog):

@@ -57,11 +57,11 @@ def asked(server, item_of, since):
 
 @pytest.mark.slow
 def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_path, catalog):
-    (tmp_path / "queries.txt").write_text("\n".join(f"{wish} {n}" for n in range(WISHES) for wish in QUERIES[:6]))
-    pictures = [path for path in catalog.iterdir() if path.suffix == ".png"]
+    (tmp_path / "queries.txt").write_text("\n".join(f"{options} {n}" for n in range(WISHES) for options in QUERIES[:6]))
+    images = [path for path in catalog.iterdir() if path.suffix == ".png"]
     images = ImageCache(MOST_SIDE, None)
-    item_of = {images.data_uri(ShownImage(path.name, path, path.name)): path.name for path in pictures}
-    assert len(item_of) == len(pictures)
+    item_of = {images.data_uri(ShownImage(path.name, path, path.name)): path.name for path in images}
+    assert len(item_of) == len(images)
     rng = random.Random(0)
     with ChatServer(ANSWER, delay=0.02) as server:
         lost = 0

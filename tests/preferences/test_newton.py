@@ -100,7 +100,7 @@ def textbook_loss(given, items, teachers, point, prior, noise):
     found += sum(b**2 for b in bias.values()) / (2 * newton.BIAS_VARIANCE)
     for one in given:
         linear = np.array([
-            utility[one.query, item] + bias[one.teacher, len(one.items), slot] for slot, item in enumerate(one.items)
+            utility[one.query, item] + bias[one.teacher, len(one.items), place] for place, item in enumerate(one.items)
         ])  # fmt: skip
         if one.answer.order is None:
             logs = np.log(one.answer.probabilities)
@@ -118,7 +118,7 @@ def test_the_mode_is_where_a_generic_optimiser_finds_it(given):
     read = choices.read(given)
     prior, noise = 2.0, 0.7
     items = [(query, item) for query, known in zip(read.queries, read.items, strict=True) for item in known]
-    slots = [(who, size, slot) for who, size in read.biases for slot in range(size)]
+    slots = [(who, size, position) for who, size in read.biases for position in range(size)]
     found = minimize(lambda point: textbook_loss(given, items, slots, point, prior, noise),
                      np.zeros(len(items) + len(slots)), method="BFGS", options={"gtol": 1e-6})  # fmt: skip
     mode = newton.solve(read, prior, np.full(len(read.soft), noise))

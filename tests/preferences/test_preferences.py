@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vdistill.preferences import fit, slot_biases
+from vdistill.preferences import fit, position_biases
 from vdistill.records import Answer, Judgment
 
 
@@ -167,7 +167,7 @@ def test_ties_alone_are_no_reason_to_fail():
 
 
 def test_slot_biases_of_many_judgments_are_read_off_a_sample_that_no_order_changes(monkeypatch):
-    monkeypatch.setattr("vdistill.preferences.slots.ENOUGH", 600)
+    monkeypatch.setattr("vdistill.preferences.position_bias.ENOUGH", 600)
     rng = np.random.default_rng(4)
     first, last = np.array([0.8, 0, 0, 0]), np.array([0.0, 0.9])
     judgments = []
@@ -176,10 +176,12 @@ def test_slot_biases_of_many_judgments_are_read_off_a_sample_that_no_order_chang
         judgments += [chooser(rng, utilities, first, 4, query=f"q{number}") for _ in range(20)]
         judgments += [chooser(rng, utilities, last, 2, query=f"q{number}", teacher="few") for _ in range(5)]
     sizes = []
-    monkeypatch.setattr("vdistill.preferences.slots.fit", lambda sample: sizes.append(len(sample)) or fit(sample))
-    found = slot_biases(judgments)
+    monkeypatch.setattr(
+        "vdistill.preferences.position_bias.fit", lambda sample: sizes.append(len(sample)) or fit(sample)
+    )
+    found = position_biases(judgments)
     assert sizes == [600 + 300], "of the first teacher's 1,200 as many as it takes, of the other's all 300"
     assert found["t", 4][0] - found["t", 4][1:].mean() == pytest.approx(0.8, abs=0.15)
     assert found["few", 2][1] - found["few", 2][0] == pytest.approx(0.9, abs=0.3)
-    again = slot_biases(judgments[::-1])
+    again = position_biases(judgments[::-1])
     assert all(again[key] == pytest.approx(found[key], abs=1e-6) for key in found)

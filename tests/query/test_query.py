@@ -61,7 +61,7 @@ def test_hits_are_the_nearest_items_best_first_with_rank_path_and_metadata(searc
 
 
 def test_a_picture_finds_itself(searcher, home):
-    vector = searcher.encode_picture(home / "catalog" / "green_chair.png")
+    vector = searcher.encode_image(home / "catalog" / "green_chair.png")
     assert searcher.search(vector, 1)[0].id == "green_chair.png"
     assert searcher.search(vector, 1)[0].score > 0.999
 
@@ -175,10 +175,10 @@ def test_vectors_of_another_space_are_refused(searcher):
 
 def test_a_picture_that_cannot_be_read_is_named(searcher, tmp_path):
     with pytest.raises(VdistillError, match=r"cannot search by .*gone.png: no such file"):
-        searcher.encode_picture(tmp_path / "gone.png")
+        searcher.encode_image(tmp_path / "gone.png")
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(VdistillError, match="not an image"):
-        searcher.encode_picture(tmp_path / "text.png")
+        searcher.encode_image(tmp_path / "text.png")
 
 
 # Without torch, in a blink

@@ -86,12 +86,12 @@ def test_both_parts_of_a_mixture_count(home):
         terms = [Term("red mug"), Term(home / "catalog" / "green_chair.png")]
         mixed = searcher.vector(terms)
         images = searcher.vectors(searcher.ids)
-        text, picture = (images @ searcher.vector([term]) for term in terms)
+        text, image = (images @ searcher.vector([term]) for term in terms)
         both = images @ mixed
-        correlation = np.corrcoef([both, text, picture])
+        correlation = np.corrcoef([both, text, image])
         assert correlation[0, 1] == pytest.approx(correlation[0, 2], abs=0.02), "text and picture weigh alike"
         heavy = images @ searcher.vector([Term("red mug", 5.0), terms[1]])
-        assert np.corrcoef(heavy, text)[0, 1] > np.corrcoef(heavy, picture)[0, 1]
+        assert np.corrcoef(heavy, text)[0, 1] > np.corrcoef(heavy, image)[0, 1]
         without = images @ searcher.vector([terms[1], Term("red mug", -1.0)])
         assert np.corrcoef(without, text)[0, 1] < correlation[1, 2]
         with pytest.raises(VdistillError, match="cancel out"):
@@ -121,17 +121,17 @@ def test_hybrid_finds_words_that_the_vectors_miss(tmp_path):
     names = {7: "a rare zebrawood bowl", 8: "zebrawood"}
     with index_of(tmp_path, unit(2000, 32), metadata=lambda n: {"title": names.get(n, "thing"), "n": n}) as searcher:
         query = unit(1, 32, 5)[0]
-        from vdistill.query.search import Wish
+        from vdistill.query.search import SearchOptions
 
-        plain = searcher.hits(query, 10, Wish(), "Zebrawoods!")
-        mixed = searcher.hits(query, 10, Wish(hybrid=True), "Zebrawoods!")
+        plain = searcher.hits(query, 10, SearchOptions(), "Zebrawoods!")
+        mixed = searcher.hits(query, 10, SearchOptions(hybrid=True), "Zebrawoods!")
         assert {"00007", "00008"} <= {hit.id for hit in mixed}
         assert not {"00007", "00008"} & {hit.id for hit in plain}
         assert [hit.rank for hit in mixed] == list(range(1, 11))
-        only = searcher.hits(query, 10, Wish(hybrid=True, where="n != 8"), "zebrawood")
+        only = searcher.hits(query, 10, SearchOptions(hybrid=True, where="n != 8"), "zebrawood")
         assert "00007" in {hit.id for hit in only}
         assert "00008" not in {hit.id for hit in only}
-        assert searcher.hits(query, 10, Wish(hybrid=True), '"*) OR (') == plain
+        assert searcher.hits(query, 10, SearchOptions(hybrid=True), '"*) OR (') == plain
 
 
 def test_a_least_score_may_leave_fewer(home):

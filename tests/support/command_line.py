@@ -14,13 +14,13 @@ import pytest
 
 COLOURS = ("red", "green", "blue", "yellow")
 QUERIES = [
-    f"{wish} {colour}"
+    f"{options} {colour}"
     for colour in COLOURS
-    for wish in ("something", "a present in", "for a lover of", "she adores", "my kitchen wants", "a touch of")
+    for options in ("something", "a present in", "for a lover of", "she adores", "my kitchen wants", "a touch of")
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(layers=True)
 class Done:
     """What a command left behind."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.evaluation.metrics import Floats
-from vdistill.evaluation.test_set import HeldOut, grade
+from vdistill.evaluation.test_set import HeldOutSet, grade
 from vdistill.inputs.words import Bm25
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 WORDS = "bm25"
 
 
-def words(heldout: HeldOut, texts: Sequence[str]) -> dict[str, Floats] | None:
+def words(held_out: HeldOutSet, texts: Sequence[str]) -> dict[str, Floats] | None:
     """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where there are no words."""
     search = Bm25(texts)
-    return None if search.empty else grade(heldout, map(search.scores, heldout.queries))
+    return None if search.empty else grade(held_out, map(search.scores, held_out.queries))
 
 
 def labels(sources: Sequence[str], taken: Sequence[str]) -> list[str]:
@@ -65,20 +65,20 @@ class Against:
         from vdistill.bundle.items import Row
         from vdistill.encoders.replicas import replicas
         from vdistill.index.embedding import Embedder
-        from vdistill.index.vector_cache import Pending
+        from vdistill.index.vector_cache import VectorCache
 
         hashes = self._searcher.hashes(ids)
         rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
-        with Pending.of(self._cache / "against", self._encoder) as pending:
-            embedder = Embedder(self.catalog_root, replicas(self._encoder), pending)
+        with VectorCache.of(self._cache / "against", self._encoder) as vector_cache:
+            embedder = Embedder(self.catalog_root, replicas(self._encoder), vector_cache)
             for done, vectors, skipped in embedder.embedded(rows):
                 changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
                 for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
                     raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")
                 new = {row.sha256: vector for row, vector in zip(done, vectors, strict=True) if vector is not None}
                 if new:
-                    pending.add(list(new), np.stack(list(new.values())))
-            return pending.get([hashes[key] for key in ids])
+                    vector_cache.add(list(new), np.stack(list(new.values())))
+            return vector_cache.get([hashes[key] for key in ids])
 
     def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the catalog says of the items."""

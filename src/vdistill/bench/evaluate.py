@@ -12,7 +12,7 @@ import numpy as np
 from vdistill.bench import baselines
 from vdistill.bench.examples import Example, examples
 from vdistill.bench.gates import Gate, Outcome, check_gates
-from vdistill.bench.graded import MODELS, Embedded, Graded, Values, differences, movers
+from vdistill.bench.graded import MODELS, Embedded, Graded, Values, differences, largest_changes
 from vdistill.bench.robustness import Change
 from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
@@ -20,7 +20,7 @@ from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOut, evaluate, from_judgments, grade, means, teacher_scores
+from vdistill.evaluation.test_set import HeldOutSet, evaluate, from_judgments, grade, means, teacher_scores
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.words import words_of
 from vdistill.records import Item
@@ -89,12 +89,12 @@ class BenchReport(Graded):
                 for model, intervals in self.ci95.items()
             },
             "judge": dict(self.judge),
-            "queries": len(self.heldout.verdicts),
-            "items": len(self.heldout.items),
+            "queries": len(self.held_out.verdicts),
+            "items": len(self.held_out.items),
             "gates": [gate.to_json() for gate in self.gates],
             "p_values": dict(self.p_values),
-            "gained": [asdict(one) for one in movers(self, 10)],
-            "lost": [asdict(one) for one in movers(self, -10)],
+            "gained": [asdict(one) for one in largest_changes(self, 10)],
+            "lost": [asdict(one) for one in largest_changes(self, -10)],
             "slices": [one.to_json() for one in self.slices],
             **({"robustness": [one.to_json() for one in self.changes]} if self.changes else {}),
         }
@@ -124,30 +124,32 @@ def bench(
     admitted = admissible(database.judgments("heldout"), hashes, known, judge)
     judgments = admitted.judgments
     if qrels is None:
-        heldout = from_judgments(judgments, [item for item in items if sides.split.get(item.id) == "heldout"])
+        held_out = from_judgments(judgments, [item for item in items if sides.split.get(item.id) == "heldout"])
     else:
-        heldout = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split)
-    heldout = replace(heldout, notes=(*heldout.notes, *admitted.notes, *sides.notes))
-    values = {model: _measure(heldout, searcher) for model, searcher in searchers.items()}
+        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split)
+    held_out = replace(held_out, notes=(*held_out.notes, *admitted.notes, *sides.notes))
+    values = {model: _measure(held_out, searcher) for model, searcher in searchers.items()}
     of_item = {item.id: item.metadata for item in items}
-    metadata = {key: of_item[key] for key in heldout.items}
+    metadata = {key: of_item[key] for key in held_out.items}
     found = {
-        baselines.WORDS: baselines.words(heldout, [words_of(row) for row in metadata.values()]),
-        "teacher": _teacher(heldout, judgments),
+        baselines.WORDS: baselines.words(held_out, [words_of(row) for row in metadata.values()]),
+        "teacher": _teacher(held_out, judgments),
     }
     values |= {name: row for name, row in found.items() if row is not None}
-    report = replace(summarise(heldout, values, gates, seed), metadata=metadata, judge=_judge(heldout, admitted))
+    report = replace(summarise(held_out, values, gates, seed), metadata=metadata, judge=_judge(held_out, admitted))
     personas = {query.text: query.persona for query in database.queries() if query.persona}
     shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
     return replace(
         report,
         slices=slices(report, columns, metadata, personas),
-        examples=examples(heldout, shown, movers(report, 2), movers(report, -2)),
+        examples=examples(held_out, shown, largest_changes(report, 2), largest_changes(report, -2)),
         catalog_root=searchers[MODELS[0]].catalog_root,
     )
 
 
-def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate] = (), seed: int = 0) -> BenchReport:
+def summarise(
+    held_out: HeldOutSet, values: dict[str, Values], gates: Sequence[Gate] = (), seed: int = 0
+) -> BenchReport:
     """From values per query to means, intervals, gap closed and gates."""
     others = [model for model in values if model not in MODELS]
     models: dict[str, dict[str, float] | None] = {
@@ -165,9 +167,9 @@ def summarise(heldout: HeldOut, values: dict[str, Values], gates: Sequence[Gate]
         models=models,
         ci95=ci95,
         gates=check_gates(gates, models),
-        heldout=heldout,
+        held_out=held_out,
         seed=seed,
-        notes=(*heldout.notes, *_absent(models)),
+        notes=(*held_out.notes, *_absent(models)),
         p_values={metric: p for metric, p in p_values.items() if p is not None},
     )
 
@@ -181,21 +183,21 @@ def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:
     return [Item(key, first.catalog_root / key, metadata) for key, metadata in rows]
 
 
-def _measure(heldout: HeldOut, searcher: Embedded) -> Values:
-    vectors, queries, titles = searcher.vectors(heldout.items), searcher.encode(heldout.queries), heldout.titles
-    return evaluate(heldout, vectors, queries, searcher.encode(titles) if titles else queries[:0])
+def _measure(held_out: HeldOutSet, searcher: Embedded) -> Values:
+    vectors, queries, titles = searcher.vectors(held_out.items), searcher.encode(held_out.queries), held_out.titles
+    return evaluate(held_out, vectors, queries, searcher.encode(titles) if titles else queries[:0])
 
 
-def _judge(heldout: HeldOut, admitted: Admitted) -> dict[str, str | int]:
-    if heldout.source == "qrels":
-        return {"name": heldout.judged_by}
-    return {"name": heldout.judged_by, "prompt": heldout.prompt, "judgments": len(admitted.judgments)}
+def _judge(held_out: HeldOutSet, admitted: Admitted) -> dict[str, str | int]:
+    if held_out.source == "qrels":
+        return {"name": held_out.judged_by}
+    return {"name": held_out.judged_by, "prompt": held_out.prompt, "judgments": len(admitted.judgments)}
 
 
-def _teacher(heldout: HeldOut, judgments: Sequence[Judgment]) -> Values | None:
+def _teacher(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> Values | None:
     """The teacher's own row, where it was asked any of these queries."""
-    scores = teacher_scores(heldout, judgments)
-    return grade(heldout, scores) if any(found is not None for found in scores) else None
+    scores = teacher_scores(held_out, judgments)
+    return grade(held_out, scores) if any(found is not None for found in scores) else None
 
 
 def _add_gap(

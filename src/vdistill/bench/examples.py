@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.bench.graded import Embedded, Moved
 from vdistill.evaluation import metrics
-from vdistill.evaluation.test_set import HeldOut
+from vdistill.evaluation.test_set import HeldOutSet
 
 SHOWN = 5  # pictures of a model
 EACH = 2  # queries that gained most, that lost most, and at random
@@ -27,25 +27,25 @@ class Example:
 
 
 def examples(
-    heldout: HeldOut, searchers: Mapping[str, Embedded], gained: list[Moved], lost: list[Moved]
+    held_out: HeldOutSet, searchers: Mapping[str, Embedded], gained: list[Moved], lost: list[Moved]
 ) -> tuple[Example, ...]:
     """The queries that moved most and, by their hash, some of the others; all items are candidates."""
     chosen = {one.query: "gained most" for one in gained[:EACH]} | {one.query: "lost most" for one in lost[:EACH]}
-    rest = sorted((q for q in heldout.queries if q not in chosen), key=lambda q: hashlib.sha256(q.encode()).digest())
+    rest = sorted((q for q in held_out.queries if q not in chosen), key=lambda q: hashlib.sha256(q.encode()).digest())
     chosen |= {query: "any other" for query in rest[:EACH]}
-    verdicts = {verdict.query: verdict for verdict in heldout.verdicts}
-    tops = {model: _tops(heldout, searcher, list(chosen)) for model, searcher in searchers.items()}
+    verdicts = {verdict.query: verdict for verdict in held_out.verdicts}
+    tops = {model: _tops(held_out, searcher, list(chosen)) for model, searcher in searchers.items()}
     found = []
     for place, (query, kind) in enumerate(chosen.items()):
         verdict = verdicts[query]
-        best = verdict.rows[verdict.worth == verdict.worth.max()]
-        winners = tuple(heldout.items[row] for row in best)
+        best = verdict.rows[verdict.utilities == verdict.utilities.max()]
+        winners = tuple(held_out.items[row] for row in best)
         found.append(Example(query, kind, winners, {model: top[place] for model, top in tops.items()}))
     return tuple(found)
 
 
-def _tops(heldout: HeldOut, searcher: Embedded, queries: list[str]) -> list[tuple[str, ...]]:
+def _tops(held_out: HeldOutSet, searcher: Embedded, queries: list[str]) -> list[tuple[str, ...]]:
     if not queries:
         return []
-    scores = np.asarray(searcher.encode(queries)) @ np.asarray(searcher.vectors(heldout.items)).T
-    return [tuple(heldout.items[row] for row in metrics.top(row_scores, SHOWN)) for row_scores in scores]
+    scores = np.asarray(searcher.encode(queries)) @ np.asarray(searcher.vectors(held_out.items)).T
+    return [tuple(held_out.items[row] for row in metrics.top(row_scores, SHOWN)) for row_scores in scores]

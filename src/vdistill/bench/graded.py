@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vdistill.evaluation.metrics import Floats
-from vdistill.evaluation.test_set import HeldOut
+from vdistill.evaluation.test_set import HeldOutSet
 
 MODELS = ("backbone", "student", "teacher")
 
@@ -59,7 +59,7 @@ class Graded:
 
     values: dict[str, Values]
     models: dict[str, dict[str, float] | None]
-    heldout: HeldOut
+    held_out: HeldOutSet
     seed: int
 
 
@@ -72,14 +72,14 @@ class Moved:
     student: float
 
 
-def movers(graded: Graded, count: int) -> list[Moved]:
+def largest_changes(graded: Graded, count: int) -> list[Moved]:
     """The `count` queries that gained most, or, with a negative count, that lost most; none without a student."""
     if not {"backbone", "student"} <= graded.values.keys():
         return []
     before, after = (graded.values[model]["ndcg@10"] for model in ("backbone", "student"))
     change = np.nan_to_num(after - before) * np.sign(count)
     places = np.argsort(-change, kind="stable")[: abs(count)]
-    queries = graded.heldout.queries
+    queries = graded.held_out.queries
     return [Moved(queries[p], float(before[p]), float(after[p])) for p in places if change[p] > 0]
 
 

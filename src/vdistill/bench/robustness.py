@@ -16,7 +16,7 @@ from PIL import Image
 
 from vdistill.evaluation import metrics
 from vdistill.evaluation.metrics import Floats, Interval
-from vdistill.evaluation.test_set import HeldOut, evaluate
+from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.images import load, quiet
 from vdistill.inputs.words import STOP_WORDS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vdistill.query.search import Searcher
 
 METRIC = "ndcg@10"
-MOST_PICTURES = 2000  # more held-out pictures would take minutes to embed again
+MOST_IMAGES = 2000  # more held-out pictures would take minutes to embed again
 _BATCH = 64
 
 
@@ -45,7 +45,7 @@ class Change:
 
 
 def robustness(
-    heldout: HeldOut, searchers: Mapping[str, Searcher], values: Mapping[str, Mapping[str, Floats]], seed: int = 0
+    held_out: HeldOutSet, searchers: Mapping[str, Searcher], values: Mapping[str, Mapping[str, Floats]], seed: int = 0
 ) -> list[Change]:
     """Every change, for each model.
 
@@ -54,13 +54,13 @@ def robustness(
     """
     found = []
     for model, searcher in searchers.items():
-        images, texts = searcher.vectors(heldout.items), searcher.encode(heldout.queries)
+        images, texts = searcher.vectors(held_out.items), searcher.encode(held_out.queries)
         for name, reword in WORDINGS.items():
-            after = _graded(heldout, images, searcher.encode([reword(query) for query in heldout.queries]))
+            after = _graded(held_out, images, searcher.encode([reword(query) for query in held_out.queries]))
             found.append(_change(name, model, values[model][METRIC], after, seed))
-        if len(heldout.items) <= MOST_PICTURES and searcher.manifest.image_encoder:
-            for name, spoil in SPOILED.items():
-                after = _graded(heldout, _embedded(searcher, heldout.items, spoil), texts)
+        if len(held_out.items) <= MOST_IMAGES and searcher.manifest.image_encoder:
+            for name, corrupt in CORRUPTED.items():
+                after = _graded(held_out, _embedded(searcher, held_out.items, corrupt), texts)
                 found.append(_change(name, model, values[model][METRIC], after, seed))
     return found
 
@@ -89,7 +89,7 @@ def mistyped(query: str) -> str:
     return query.replace(word, word[:place] + word[place + 1] + word[place] + word[place + 2 :], 1)
 
 
-def squeezed(image: Image.Image) -> Image.Image:
+def compressed(image: Image.Image) -> Image.Image:
     """A JPEG of quality 20."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=20)
@@ -109,14 +109,14 @@ WORDINGS: dict[str, Callable[[str], str]] = {
     "a chatty wording": chatty,
     "a typing mistake": mistyped,
 }
-SPOILED: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "JPEG of quality 20": squeezed,
+CORRUPTED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "JPEG of quality 20": compressed,
     "thumbnails of 96 px": small,
 }
 
 
-def _graded(heldout: HeldOut, images: np.ndarray, texts: np.ndarray) -> Floats:
-    untitled = replace(heldout, titles=(), bearers=())
+def _graded(held_out: HeldOutSet, images: np.ndarray, texts: np.ndarray) -> Floats:
+    untitled = replace(held_out, titles=(), titled=())
     return evaluate(untitled, images, texts, texts[:0])[METRIC]
 
 
@@ -128,17 +128,17 @@ def _change(name: str, model: str, before: Floats, after: Floats, seed: int) -> 
     )  # fmt: skip
 
 
-def _embedded(searcher: Searcher, ids: tuple[str, ...], spoil: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    pictures = searcher.picture_encoder
-    prepare = pictures.preprocessing
+def _embedded(searcher: Searcher, ids: tuple[str, ...], corrupt: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    images = searcher.image_encoder
+    prepare = images.preprocessing
 
     def one(path: Path) -> dict[str, np.ndarray]:
-        return prepare(spoil(load(path)))
+        return prepare(corrupt(load(path)))
 
     def batches() -> Iterator[np.ndarray]:
         with quiet(), ThreadPoolExecutor() as executor:
             for start in range(0, len(ids), _BATCH):
                 paths = [searcher.catalog_root / key for key in ids[start : start + _BATCH]]
-                yield pictures.encode_arrays(prepare.stack(list(executor.map(one, paths))))
+                yield images.encode_arrays(prepare.stack(list(executor.map(one, paths))))
 
     return np.concatenate(list(batches()))

@@ -19,7 +19,7 @@ from vdistill.evaluation.metrics import Floats
 from vdistill.workspace import Workspace, read_json, write_file
 
 if TYPE_CHECKING:
-    from vdistill.evaluation.test_set import HeldOut
+    from vdistill.evaluation.test_set import HeldOutSet
 
 SCHEMA_VERSION = 1
 FOLDER = "runs"
@@ -47,10 +47,10 @@ class Run:
     prompt: str = ""
     passed: bool = True
 
-    def comparable(self, heldout: HeldOut) -> bool:
+    def comparable(self, held_out: HeldOutSet) -> bool:
         """Whether the same judge gave the verdicts. A teacher that was asked in other words is another judge."""
-        same_words = not self.prompt or not heldout.prompt or self.prompt == heldout.prompt
-        return self.judged_by == heldout.judged_by and same_words
+        same_words = not self.prompt or not held_out.prompt or self.prompt == held_out.prompt
+        return self.judged_by == held_out.judged_by and same_words
 
     @property
     def judge(self) -> str:
@@ -62,10 +62,10 @@ class Run:
 
         Raises VdistillError where there are none, or another judge gave them.
         """
-        if not self.comparable(report.heldout):
-            words = "" if self.judged_by != report.heldout.judged_by else " in other words"
+        if not self.comparable(report.held_out):
+            words = "" if self.judged_by != report.held_out.judged_by else " in other words"
             raise VdistillError(
-                f"run {self.id} was judged by {self.judged_by}{words}, this one by {report.heldout.judged_by}",
+                f"run {self.id} was judged by {self.judged_by}{words}, this one by {report.held_out.judged_by}",
                 hint="only runs with the same judge can be held against each other",
             )
         ours, theirs = values_of(report).get(metric, {}), self.values.get(metric, {})
@@ -78,9 +78,9 @@ class Run:
 def values_of(report: Graded) -> dict[str, dict[str, float | None]]:
     """The values of the student (or the backbone, where there is none) by metric and query, or title."""
     model = "student" if "student" in report.values else "backbone"
-    heldout, found = report.heldout, {}
+    held_out, found = report.held_out, {}
     for metric, values in report.values[model].items():
-        names = heldout.titles if metric.startswith("literal_") else heldout.queries
+        names = held_out.titles if metric.startswith("literal_") else held_out.queries
         found[metric] = {
             name: float(value) if math.isfinite(value) else None for name, value in zip(names, values, strict=True)
         }
@@ -93,14 +93,14 @@ def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0,
     run = Run(
         id=f"{now:%Y%m%d-%H%M%S-%f}",
         created=now.isoformat(timespec="seconds"),
-        judged_by=report.heldout.judged_by,
-        queries=len(report.heldout.verdicts),
-        items=len(report.heldout.items),
+        judged_by=report.held_out.judged_by,
+        queries=len(report.held_out.verdicts),
+        items=len(report.held_out.items),
         adapter=adapter,
         judgments=judgments,
         models={model: dict(found) for model, found in report.models.items() if found},
         values=values_of(report),
-        prompt=report.heldout.prompt,
+        prompt=report.held_out.prompt,
         passed=passed,
     )
     document = {"schema_version": SCHEMA_VERSION, **asdict(run)}
@@ -119,7 +119,7 @@ def history(workspace: Workspace) -> list[Run]:
     return found
 
 
-def pick(workspace: Workspace, name: str, heldout: HeldOut | None = None) -> Run:
+def pick(workspace: Workspace, name: str, held_out: HeldOutSet | None = None) -> Run:
     """The run `name`: a file, an id or its beginning, `last`, or `best` (by the student's nDCG@10).
 
     Of runs that failed a gate of theirs, that have no student, or that another judge graded than the one of `heldout`,
@@ -131,11 +131,11 @@ def pick(workspace: Workspace, name: str, heldout: HeldOut | None = None) -> Run
     if not paths:
         raise VdistillError("there is no earlier run to compare with", hint="run `vdistill bench` once, or give a file")
     if name == "last":
-        return _last(paths, heldout)
+        return _last(paths, held_out)
     runs = [read(path) for path in paths]
     if name == "best":
-        fitting = [run for run in runs if _counts(run, heldout)]
-        return max(fitting, key=lambda run: run.models["student"].get("ndcg@10", -1.0)) if fitting else _none(heldout)
+        fitting = [run for run in runs if _counts(run, held_out)]
+        return max(fitting, key=lambda run: run.models["student"].get("ndcg@10", -1.0)) if fitting else _none(held_out)
     fitting = [run for run in runs if run.id.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
@@ -144,20 +144,20 @@ def pick(workspace: Workspace, name: str, heldout: HeldOut | None = None) -> Run
     raise VdistillError(f"{what} {name!r}", hint=f"last, best, or one of {', '.join(close)}")
 
 
-def _last(paths: Sequence[Path], heldout: HeldOut | None) -> Run:
+def _last(paths: Sequence[Path], held_out: HeldOutSet | None) -> Run:
     for path in reversed(paths):
         run = read(path)  # a damaged one is an error: a gate must not silently take an older one
-        if _counts(run, heldout):
+        if _counts(run, held_out):
             return run
-    return _none(heldout)
+    return _none(held_out)
 
 
-def _counts(run: Run, heldout: HeldOut | None) -> bool:
-    return run.passed and "student" in run.models and (heldout is None or run.comparable(heldout))
+def _counts(run: Run, held_out: HeldOutSet | None) -> bool:
+    return run.passed and "student" in run.models and (held_out is None or run.comparable(held_out))
 
 
-def _none(heldout: HeldOut | None) -> NoReturn:
-    judged = f", and was judged by {heldout.judged_by}" if heldout else ""
+def _none(held_out: HeldOutSet | None) -> NoReturn:
+    judged = f", and was judged by {held_out.judged_by}" if held_out else ""
     raise VdistillError(
         f"no earlier run has a student and met its gates{judged}",
         hint="run `vdistill bench` once without --no-worse-than, or name a run: `vdistill bench --history` lists them",

@@ -51,7 +51,7 @@ def slices(
     metadata: of the items, by id.  personas: of the queries, by text.
     What a query seeks is its winner. Raises VdistillError for a column that no item has.
     """
-    queries = report.heldout.queries
+    queries = report.held_out.queries
     order = [label for _, label in LENGTHS]
     found = [_slice(report, "query length", [_length(query) for query in queries], order)]
     if personas and any(personas.get(query) for query in queries):
@@ -60,7 +60,7 @@ def slices(
         if not any(column in row for row in metadata.values()):
             known = sorted({name for row in metadata.values() for name in row})
             raise VdistillError(f"--slice: no column {column!r} in the metadata", hint=f"columns: {', '.join(known)}")
-        winners = [report.heldout.items[_winner(verdict)] for verdict in report.heldout.verdicts]
+        winners = [report.held_out.items[_winner(verdict)] for verdict in report.held_out.verdicts]
         found.append(_slice(report, column, [str(metadata.get(key, {}).get(column, NONE)) for key in winners]))
     return tuple(found)
 
@@ -96,4 +96,4 @@ def _length(query: str) -> str:
 
 
 def _winner(verdict: Any) -> int:
-    return int(verdict.rows[np.argmax(verdict.worth)])
+    return int(verdict.rows[np.argmax(verdict.utilities)])

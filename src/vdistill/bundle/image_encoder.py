@@ -15,7 +15,7 @@ from vdistill.images import Preprocessing, load, quiet
 MODEL, SETTINGS = "model.onnx", "preprocessing.json"
 
 
-class PictureEncoder:
+class ImageEncoder:
     """Pictures to unit vectors. May be shared between threads."""
 
     def __init__(self, preprocessing: Preprocessing, session: Any) -> None:
@@ -23,7 +23,7 @@ class PictureEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path) -> PictureEncoder:
+    def open(cls, folder: Path) -> ImageEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged."""
         try:
             preprocessing = Preprocessing.from_json((folder / SETTINGS).read_text(encoding="utf-8"))

@@ -100,7 +100,7 @@ def bench(
     if robustness:
         found = _with_changes(found, searchers)
     if no_worse_than is not None:  # by the same judge, who is known now
-        earlier = runs.pick(workspace, no_worse_than, found.heldout)
+        earlier = runs.pick(workspace, no_worse_than, found.held_out)
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
     made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
     kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
@@ -143,7 +143,7 @@ def _measured(
 def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "BenchReport":
     from vdistill.bench.robustness import robustness
 
-    return replace(found, changes=tuple(robustness(found.heldout, searchers, found.values, found.seed)))
+    return replace(found, changes=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
 
 
 def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":
@@ -151,7 +151,7 @@ def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: 
     from vdistill.encoders.student import open_model
 
     encoder = open_model(workspace, searcher.model, backbone)
-    return measure(searcher, encoder, workspace.root, found.heldout.queries)
+    return measure(searcher, encoder, workspace.root, found.held_out.queries)
 
 
 def _write(
@@ -177,7 +177,7 @@ def _write(
 
 
 def _show(found: "BenchReport", speeds: "Speed | None") -> None:
-    from vdistill.bench.report.table import bench_table, changes_table, movers_table, slice_table
+    from vdistill.bench.report.table import bench_table, changes_table, largest_changes_table, slice_table
     from vdistill.cli.tables import facts_table
 
     console.result(bench_table(found))
@@ -186,7 +186,7 @@ def _show(found: "BenchReport", speeds: "Speed | None") -> None:
             console.result(slice_table(one))
     if found.changes:
         console.result(changes_table(found))
-    for table in movers_table(found):
+    for table in largest_changes_table(found):
         console.result(table)
     console.result(found.verdict)
     if speeds is not None:

@@ -110,7 +110,7 @@ class Cycles:
 
 def show(found: list[dict[str, Any]]) -> None:
     """The held-out figures of the student after each cycle, with the backbone's first."""
-    from vdistill.evaluation.table import metrics_table
+    from vdistill.evaluation.metrics_table import metrics_table
 
     if found and found[-1]["heldout"]:
         columns = {"backbone": found[-1]["heldout"]["backbone"]}

@@ -150,7 +150,7 @@ def distill(
         raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
     source = pick_backbone(workspace, backbone)
 
-    from vdistill.distill import distributed as crew
+    from vdistill.distill import distributed as processes
     from vdistill.distill.run import DistillReport, Where
     from vdistill.distill.run import distill as run
     from vdistill.encoders.feature_cache import GIB
@@ -175,7 +175,7 @@ def distill(
         refit=refit,
         seed=seed,
     )
-    ours, place = crew.join(device)
+    ours, place = processes.join(device)
     where = Where(source, place, precision, ours, trunk_cache * GIB, track, step_memory and step_memory * GIB)
 
     def once() -> DistillReport:
@@ -199,7 +199,7 @@ def distill(
         _object(report)
         return
     report = once()
-    crew.leave()
+    processes.leave()
     if ours.leads:
         _show(report, [], as_json)
         _object(report)
@@ -209,7 +209,7 @@ def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -
     if as_json:
         console.document(report.to_json() | ({"cycles": found} if found else {}))
         return
-    from vdistill.evaluation.table import metrics_table
+    from vdistill.evaluation.metrics_table import metrics_table
 
     console.result(f"student of {report.backbone}: {report.trainable_parameters:,} parameters trained, "
                    f"{report.steps} steps, {report.seconds:.0f} s")  # fmt: skip

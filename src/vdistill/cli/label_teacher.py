@@ -19,7 +19,7 @@ from vdistill.label.audit import LEAST_CALLS, stored_size
 from vdistill.label.audit import audit as audit_teacher
 from vdistill.label.dry_run import dry_run
 from vdistill.label.outlook import announcement, outlook
-from vdistill.label.prepare import Inputs, MayBeBare, Samples, read_inputs
+from vdistill.label.prepare import Inputs, MayAnswerHard, Samples, read_inputs
 from vdistill.label.prompts import LETTERS, Wording, read_wording
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport
@@ -125,7 +125,7 @@ class Asking:
     def dry_run(self) -> LabelReport:
         """What a run would do."""
         stage, teacher, workspace = self._stage(), self._read().teacher, self.session.find()
-        if not self.ask_given and isinstance(teacher, MayBeBare):
+        if not self.ask_given and isinstance(teacher, MayAnswerHard):
             stage = run.ranking(stage, teacher, run.mode_of(workspace, teacher), self.session.say)
         report = dry_run(workspace, stage, teacher, self.purse, self.session.say)
         self._say_all(outlook(teacher, report.calls, report.seconds))
@@ -204,7 +204,7 @@ class Asking:
 
     def _announce(self, stage: Stage, teacher: Teacher) -> None:
         """How long this will take, where a model on this machine will take long."""
-        plans = {"train": stage.plan, "heldout": stage.exam}
+        plans = {"train": stage.plan, "heldout": stage.held_out_plan}
         calls = sum(plans[query.split].calls_per_query for query in stage.queries)
         self._say_all(announcement(teacher, calls, list(stage.shown.values())[: stage.settings.images_per_call]))
 

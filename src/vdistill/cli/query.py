@@ -17,7 +17,7 @@ from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
-    from vdistill.query.search import Searcher, Wish
+    from vdistill.query.search import Searcher, SearchOptions
     from vdistill.query.terms import Term
 
 RANKING, OUTPUT = "Ranking", "Output"
@@ -83,23 +83,23 @@ def query(
     terms = (Term(image),) if image is not None else parse(text) if text else ()
     workspace = session.require()
     from vdistill.cli.fresh import open_searchers
-    from vdistill.query.search import Wish
+    from vdistill.query.search import SearchOptions
 
-    wish = Wish(where, exact, hybrid, min_score, diverse)
+    options = SearchOptions(where, exact, hybrid, min_score, diverse)
     name = pick_model(workspace, model)
     searchers = open_searchers(session, workspace, [name, "backbone"] if compare else [name])
     searcher = searchers[name]
     if batch is not None:
-        answer(searcher, batch, k, wish, session)
+        answer(searcher, batch, k, options, session)
         return
     started = time.perf_counter()
-    hits = _hits(searcher, terms, k, wish)
+    hits = _hits(searcher, terms, k, options)
     took = round((time.perf_counter() - started) * 1000, 2)
-    _warn(session, searcher, terms, k, hits, wish)
+    _warn(session, searcher, terms, k, hits, options)
     asked = spoken(terms)
     if gallery is not None:
         other = searchers["backbone"] if compare else None
-        _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, wish) if other else None)
+        _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, options) if other else None)
     if paths0:
         console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))
     elif as_json:
@@ -126,17 +126,22 @@ def _check_usage(
         raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
 
-def _hits(searcher: "Searcher", terms: Sequence["Term"], k: int, wish: "Wish") -> list[Hit]:
+def _hits(searcher: "Searcher", terms: Sequence["Term"], k: int, options: "SearchOptions") -> list[Hit]:
     from vdistill.query.terms import wanted_text
 
-    return searcher.hits(searcher.vector(terms), k, wish, wanted_text(terms))
+    return searcher.hits(searcher.vector(terms), k, options, wanted_text(terms))
 
 
 def _warn(
-    session: Session, searcher: "Searcher", terms: Sequence["Term"], k: int, hits: Sequence[Hit], wish: "Wish"
+    session: Session,
+    searcher: "Searcher",
+    terms: Sequence["Term"],
+    k: int,
+    hits: Sequence[Hit],
+    options: "SearchOptions",
 ) -> None:
     if len(hits) < k:
-        why = "match" if wish.where or wish.min_score is not None else "are indexed"
+        why = "match" if options.where or options.min_score is not None else "are indexed"
         session.say(f"only {len(hits)} items {why}, {k} were asked for")
     texts = [term.what for term in terms if isinstance(term.what, str)]
     if texts and searcher.truncated(texts):

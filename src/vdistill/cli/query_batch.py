@@ -7,17 +7,17 @@ from vdistill.cli import console
 
 if TYPE_CHECKING:
     from vdistill.cli.session import Session
-    from vdistill.query.search import Searcher, Wish
+    from vdistill.query.search import Searcher, SearchOptions
 
 
-def answer(searcher: "Searcher", source: str, k: int, wish: "Wish", session: "Session") -> None:
+def answer(searcher: "Searcher", source: str, k: int, options: "SearchOptions", session: "Session") -> None:
     """One document a query of `source`, each the same as the query alone would get."""
     from vdistill.inputs.queries import texts  # only here, so that the other commands start without it
 
     long = 0
     for text in texts(source):
         started = time.perf_counter()
-        hits = searcher.hits(searcher.encode([text])[0], k, wish, text)
+        hits = searcher.hits(searcher.encode([text])[0], k, options, text)
         took = round((time.perf_counter() - started) * 1000, 2)
         console.document(console.hits_document(searcher.model, text, hits, took), line=True)
         long += bool(searcher.truncated([text]))

@@ -57,8 +57,8 @@ def _rows(calls: Calls, step_of: Ints, count: int) -> list[tuple[Ints, float]]:
 
     One sort for all steps, so that an epoch of many is linear in its calls.
     """
-    row, slot = np.nonzero(calls.shown)
-    meetings, present = np.unique(step_of[calls.image[row, slot]] * len(calls.query) + row, return_counts=True)
+    row, position = np.nonzero(calls.shown)
+    meetings, present = np.unique(step_of[calls.image[row, position]] * len(calls.query) + row, return_counts=True)
     step, rows = np.divmod(meetings, len(calls.query))
     shown = calls.shown.sum(axis=1)[rows]
     ends = np.searchsorted(step, np.arange(count + 1))

@@ -76,15 +76,15 @@ from transformers import AutoModel
 model = PeftModel.from_pretrained(AutoModel.from_pretrained("{backbone}"), "path/to/this/folder")"""
 
 
-def _table(heldout: dict[str, dict[str, float]], ci95: dict[str, dict[str, tuple[float, float]]]) -> str:
-    if not heldout:
+def _table(held_out: dict[str, dict[str, float]], ci95: dict[str, dict[str, tuple[float, float]]]) -> str:
+    if not held_out:
         return "Not measured: there were no held-out judgments."
-    models = list(heldout)
-    metrics = list(heldout[models[0]])
+    models = list(held_out)
+    metrics = list(held_out[models[0]])
     head = f"| metric | {' | '.join(models)} | gain |\n|---|{'---|' * (len(models) + 1)}"
     rows = [
-        f"| {metric} | {' | '.join(_cell(heldout[model][metric], ci95[model].get(metric)) for model in models)} "
-        f"| {_cell(heldout['student'][metric] - heldout['backbone'][metric], ci95['student-backbone'].get(metric))} |"
+        f"| {metric} | {' | '.join(_cell(held_out[model][metric], ci95[model].get(metric)) for model in models)} "
+        f"| {_cell(held_out['student'][metric] - held_out['backbone'][metric], ci95['student-backbone'].get(metric))} |"
         for metric in metrics
     ]
     return "\n".join([head, *rows])

@@ -35,7 +35,7 @@ class State:
     epoch: int = 0
     retention: float = 0.0
     peak: list[float] = field(default_factory=list)
-    marks: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     kept: int = 0
     stale: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)

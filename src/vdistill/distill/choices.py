@@ -68,7 +68,7 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
 
     Raises VdistillError where none of them prefers anything.
     """
-    bias = preferences.slot_biases(judgments)
+    bias = preferences.position_biases(judgments)
     queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
     items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
     rows = [(judgment, *pick) for judgment in judgments for pick in preferences.picks(judgment)]
@@ -77,7 +77,7 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
     shown = np.zeros((len(rows), width), bool)
     target = np.zeros((len(rows), width), np.float32)
     for row, (judgment, slots, probabilities, _soft) in enumerate(rows):
-        image[row, : len(slots)] = [items[judgment.items[slot]] for slot in slots]
+        image[row, : len(slots)] = [items[judgment.items[position]] for position in slots]
         shown[row, : len(slots)] = True
         target[row, : len(slots)] = _unbiased(probabilities, bias[judgment.teacher, len(judgment.items)][list(slots)])
     if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):

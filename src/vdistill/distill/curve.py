@@ -10,7 +10,7 @@ from vdistill.encoders.student import last_validated
 FILE = "learning_curve.png"
 
 
-def picture(history: Sequence[dict[str, float]]) -> bytes:
+def image(history: Sequence[dict[str, float]]) -> bytes:
     """A PNG of the figures of the epochs (keys as in `student.json`)."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

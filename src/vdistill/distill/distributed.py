@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Processes:
     """This process among all that train together."""
 
     rank: int = 0
@@ -72,14 +72,14 @@ class Crew:
             dist.barrier()
 
 
-ALONE = Crew()
+ALONE = Processes()
 
 # The others wait while the first process fills the trunk's cache and takes the exam; torch's own half an hour is too
 # little for either on a large catalog.
 PATIENCE = timedelta(days=1)
 
 
-def join(device: str) -> tuple[Crew, str]:
+def join(device: str) -> tuple[Processes, str]:
     """The crew that `accelerate launch` (or torchrun) started, and this process's device; alone without one."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return ALONE, device
@@ -87,7 +87,7 @@ def join(device: str) -> tuple[Crew, str]:
 
     cpu = device == "cpu" or torch.accelerator.current_accelerator(check_available=True) is None
     state = PartialState(cpu=cpu, timeout=PATIENCE)
-    return Crew(state.process_index, state.num_processes), "cpu" if cpu else str(state.device)
+    return Processes(state.process_index, state.num_processes), "cpu" if cpu else str(state.device)
 
 
 def leave() -> None:

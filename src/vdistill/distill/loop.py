@@ -14,15 +14,15 @@ from vdistill.distill import selection
 from vdistill.distill.augment import crops
 from vdistill.distill.batches import Step, step_count, steps
 from vdistill.distill.checkpoint import State, trained
-from vdistill.distill.distributed import Crew
-from vdistill.distill.machine import attention
+from vdistill.distill.distributed import Processes
+from vdistill.distill.hardware import attention
 from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
-from vdistill.distill.objective import Lesson
+from vdistill.distill.objective import TrainingData
 from vdistill.distill.parts import Chance, Encoded, Encoder
 from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.validation import Marks
+from vdistill.distill.validation import Scores
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
 
@@ -41,14 +41,14 @@ class Loop:
     def __init__(
         self,
         encoder: DualEncoder,
-        lesson: Lesson,
+        data: TrainingData,
         settings: DistillSettings,
-        crew: Crew,
+        processes: Processes,
         watch: Watch,
         earlier: Earlier | None = None,
         step_bytes: float | None = None,
     ) -> None:
-        self.encoder, self.lesson, self.settings, self.crew, self.watch = encoder, lesson, settings, crew, watch
+        self.encoder, self.data, self.settings, self.processes, self.watch = encoder, data, settings, processes, watch
         self.earlier = earlier or Earlier()
         self.refits = earlier is not None
         self.parameters = list(trained(encoder.model).values())
@@ -56,20 +56,20 @@ class Loop:
         self.attention = attention(encoder)
         self.step_bytes = step_bytes
         self._room: int | None = None
-        self.per_epoch = step_count(lesson.calls, settings.batch_images)
+        self.per_epoch = step_count(data.calls, settings.batch_images)
         self.total = self.per_epoch * settings.epochs
-        self.state = State(memory=lesson.before.clone())
+        self.state = State(memory=data.before.clone())
         self.begin()
 
     def begin(self) -> None:
         """Put everything at the start, where the backbone is the best so far; restarts are remembered."""
-        settings, validation = self.settings, self.lesson.validation
+        settings, validation = self.settings, self.data.validation
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
         self.state = State(
-            memory=self.lesson.before.clone(),
+            memory=self.data.before.clone(),
             retention=START if settings.retention is None else settings.retention,
             peak=validation.backbone if validation else [],
-            marks=validation.backbone if validation else [],
+            scores=validation.backbone if validation else [],
             best=self.start if validation else {},
             restarts=self.state.restarts,
             at_once=self.state.at_once,
@@ -89,9 +89,9 @@ class Loop:
         rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)  # all chance hangs on the epoch alone,
         torch.manual_seed(settings.seed * 100_003 + number)  # so a resumed training is the same training
         sums, started = np.zeros(4), time.monotonic()
-        planned = steps(self.lesson.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
+        planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
         self.optimizer.zero_grad(set_to_none=True)
-        encoder = Encoder(self.lesson.tower, self._at_once(), self.attention)
+        encoder = Encoder(self.data.tower, self._at_once(), self.attention)
         for place, step in enumerate(planned):
             encoded, loss, retention = self._losses(encoder, step, rng)
             # Only the images of this step learn from it: by as much as if all of their calls were there alone.
@@ -112,7 +112,7 @@ class Loop:
             self._put(self.state.best)
 
     def _update(self, done: int) -> None:
-        self.crew.add_gradients(self.parameters)
+        self.processes.add_gradients(self.parameters)
         for group in self.optimizer.param_groups:
             group["lr"] = selection.rate(self.settings.lr, self.state) * _schedule(done, self.total)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -123,17 +123,17 @@ class Loop:
         """This process's vectors, and the preference and retention loss of one step; the memory takes them in."""
         memory = self.state.memory
         count = len(step.images)
-        mine = self.crew.share(count)
+        mine = self.processes.share(count)
         drawn = crops(count, rng).part(mine) if self.settings.augment else None
         encoded = encoder.encode(step.images[mine], drawn) if mine.start < mine.stop else Encoded(memory[:0])
-        student = self.crew.gathered(encoded.vectors, count)
+        student = self.processes.gathered(encoded.vectors, count)
         memory[torch.from_numpy(step.images).to(memory.device)] = student.detach()
-        return encoded, *self.lesson.losses(step, student, memory, self.settings, rng)
+        return encoded, *self.data.losses(step, student, memory, self.settings, rng)
 
     def _at_once(self) -> int:
         """Images that one pass takes. A training that goes on keeps to it, for its last bits, unless memory is less."""
         if self._room is None:
-            share = -(-min(self.settings.batch_images, len(self.lesson.tower)) // self.crew.size)
+            share = -(-min(self.settings.batch_images, len(self.data.tower)) // self.processes.size)
             limit, now = self.step_bytes or SHARE * free_bytes(self.encoder.device), Chance.now()
             self._room = images_at_once(self._probe, share, limit, on_cpu=self.encoder.on_cpu)
             now.restore()
@@ -146,7 +146,7 @@ class Loop:
 
     def _probe(self, count: int) -> Tensor:
         with self.attention():
-            return self.lesson.tower.features(np.arange(count))
+            return self.data.tower.features(np.arange(count))
 
     def _check(self, loss: Tensor, epoch: int, place: int) -> None:
         if not torch.isfinite(loss):
@@ -164,44 +164,44 @@ class Loop:
             "retention_loss": float(sums[2] / sums[0]),
             "retention": state.retention,
         }
-        marks = self._marks()
-        if marks is None:
+        scores = self._scores()
+        if scores is None:
             state.kept = int(figures["epoch"])
-        elif not self.refits and selection.ruined(state, marks, self.settings.epochs):
-            self._start_over(marks)
+        elif not self.refits and selection.ruined(state, scores, self.settings.epochs):
+            self._start_over(scores)
             return
         else:
-            figures |= marks.figures("refit" if self.refits else "validation")
-            if selection.keep(state, marks, int(figures["epoch"])):
+            figures |= scores.figures("refit" if self.refits else "validation")
+            if selection.keep(state, scores, int(figures["epoch"])):
                 state.best = self._weights()
-            self._steer(marks)
+            self._steer(scores)
         state.history.append(figures)
         self.watch.epoch(figures)
 
-    def _marks(self) -> Marks | None:
+    def _scores(self) -> Scores | None:
         """What the first process finds, so that all decide alike."""
-        if self.lesson.validation is None:
+        if self.data.validation is None:
             return None
         self.encoder.model.eval()
-        marks = self.lesson.validation.grade()
-        lost, *ndcg = self.crew.agreed([math.nan if marks.lost is None else marks.lost, *marks.ndcg])
-        return Marks(ndcg, None if math.isnan(lost) else lost)
+        scores = self.data.validation.grade()
+        lost, *ndcg = self.processes.agreed([math.nan if scores.lost is None else scores.lost, *scores.ndcg])
+        return Scores(ndcg, None if math.isnan(lost) else lost)
 
-    def _steer(self, marks: Marks) -> None:
-        if self.settings.retention is not None or marks.lost is None or self.refits:
+    def _steer(self, scores: Scores) -> None:
+        if self.settings.retention is not None or scores.lost is None or self.refits:
             return
-        found = steered(self.state.retention, marks.lost)
-        if self.lesson.validation is not None and self.lesson.validation.trains:
+        found = steered(self.state.retention, scores.lost)
+        if self.data.validation is not None and self.data.validation.trains:
             found = max(found, self.state.retention)  # titles that train are held better than others would be
         self.state.retention = found
 
-    def _start_over(self, marks: Marks) -> None:
+    def _start_over(self, scores: Scores) -> None:
         state = self.state
         rate = selection.rate(self.settings.lr, state)
-        state.restarts.append({"epoch": float(state.epoch), "lr": rate, "lost": float(marks.lost or 0.0)})
+        state.restarts.append({"epoch": float(state.epoch), "lr": rate, "lost": float(scores.lost or 0.0)})
         self.begin()
         self.watch.say(
-            f"epoch {state.epoch} lost {marks.lost:.2f} of what the backbone knew of titles: "
+            f"epoch {state.epoch} lost {scores.lost:.2f} of what the backbone knew of titles: "
             f"starting over at a third of the learning rate, {selection.rate(self.settings.lr, self.state):.2g}"
         )
 
@@ -227,7 +227,7 @@ class Loop:
 
     def _later_steps(self) -> int:
         """Those of the refit, if all epochs are taken before it."""
-        whole, settings = self.lesson.everything, self.settings
+        whole, settings = self.data.everything, self.settings
         if whole is None:
             return 0
         return step_count(whole.calls, settings.batch_images) * math.ceil(settings.refit * settings.epochs)

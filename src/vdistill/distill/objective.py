@@ -20,7 +20,7 @@ LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What is taught: calls, the tower over their images, and what the backbone knew of those images.
 
     texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.
@@ -33,7 +33,7 @@ class Lesson:
     before: Tensor
     titles: Titles
     validation: Validation | None = None
-    everything: Lesson | None = None
+    everything: TrainingData | None = None
 
     def losses(
         self, step: Step, student: Tensor, memory: Tensor, settings: DistillSettings, rng: torch.Generator

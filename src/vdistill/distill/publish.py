@@ -21,7 +21,7 @@ def student(workspace: Workspace, encoder: DualEncoder, facts: dict[str, Any]) -
             encoder.model.save_pretrained(folder, safe_serialization=True)
         facts = {"schema_version": SCHEMA_VERSION, **facts, "adapter_sha256": file_sha256(adapter_file(folder))}
         write_file(folder / "student.json", json.dumps(facts, indent=2) + "\n")
-        write_file(folder / curve.FILE, curve.picture(facts["history"]))
+        write_file(folder / curve.FILE, curve.image(facts["history"]))
         write_file(folder / "README.md", card.render(facts))
 
 

@@ -10,19 +10,18 @@ from typing import Any
 
 from vdistill.database import Database
 from vdistill.distill import publish, verdict
-from vdistill.distill import training_data as lesson
 from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
-from vdistill.distill.distributed import ALONE, Crew
+from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.progress import Progress, Watch
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import read
 from vdistill.distill.trackers import tracked
 from vdistill.distill.train import train
-from vdistill.distill.training_data import Trunked
+from vdistill.distill.training_data import TowerMaker, held_out_vectors_of, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import FOLDER, GIB, TrunkCache
-from vdistill.encoders.frozen_layers import trunk_of
+from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
+from vdistill.encoders.frozen_layers import frozen_layers_of
 from vdistill.evaluation.metrics import Floats, interval
 from vdistill.evaluation.test_set import means
 from vdistill.images import DECODER
@@ -66,8 +65,8 @@ class Where:
     backbone: str
     device: str = "auto"
     precision: str = "auto"
-    crew: Crew = ALONE
-    trunk_bytes: float = 8 * GIB
+    processes: Processes = ALONE
+    feature_bytes: float = 8 * GIB
     tracker: str | None = None
     step_bytes: float | None = None
 
@@ -89,7 +88,7 @@ def distill(
     Raises VdistillError where there is nothing to learn from, or nothing to learn with.
     """
     started = time.monotonic()
-    leads = where.crew.leads
+    leads = where.processes.leads
     with (
         _alone(workspace, leads),
         tracked(where.tracker if leads else None, workspace.reports, asdict(settings)) as log,
@@ -100,10 +99,10 @@ def distill(
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
         fingerprint, identity = encoder.fingerprint, encoder.identity if leads else ""
-        trunk = trunk_of(encoder, settings.train_layers)
-        cache = TrunkCache(workspace.cache / FOLDER, trunk) if trunk else None
-        trunked = Trunked(encoder, cache, where.trunk_bytes)
-        taught = lesson.lesson_of(sources, trunked, settings, say, where.crew)
+        frozen = frozen_layers_of(encoder, settings.train_layers)
+        cache = FeatureCache(workspace.cache / FOLDER, frozen) if frozen else None
+        towers = TowerMaker(encoder, cache, where.feature_bytes)
+        taught = training_data_of(sources, towers, settings, say, where.processes)
         final = taught.everything or taught
         trainable = attach(encoder, settings)
         checkpoint = Checkpoint(
@@ -118,10 +117,10 @@ def distill(
         )
         if fresh and leads:
             checkpoint.remove()
-        where.crew.wait()
-        done = train(encoder, taught, settings, checkpoint, where.crew, Watch(advance, log, say), where.step_bytes)
-        exam = lesson.exam_of(database, sources, trunked, say) if leads else None
-        before, after = exam.both() if exam else (None, None)
+        where.processes.wait()
+        done = train(encoder, taught, settings, checkpoint, where.processes, Watch(advance, log, say), where.step_bytes)
+        held_out_vectors = held_out_vectors_of(database, sources, towers, say) if leads else None
+        before, after = held_out_vectors.both() if held_out_vectors else (None, None)
         against = verdict.objection(done, before, after)
         report = DistillReport(
             backbone=where.backbone,
@@ -156,7 +155,7 @@ def distill(
             publish.student(workspace, encoder, facts)
             checkpoint.remove()
             database.remember("backbone", where.backbone)
-        where.crew.wait()
+        where.processes.wait()
     return replace(report, seconds=round(time.monotonic() - started, 3))
 
 

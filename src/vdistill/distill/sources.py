@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vdistill.database import Database
-from vdistill.distill.exam_size import bounded
+from vdistill.distill.held_out_size import bounded
 from vdistill.errors import VdistillError
 from vdistill.evaluation.admissible import admissible
-from vdistill.evaluation.test_set import HeldOut, from_judgments
+from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.catalog import Catalog
@@ -68,7 +68,7 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
     return Sources(catalog, known, sides, usable, hashes, sketched)
 
 
-def examiner(database: Database, sources: Sources, say: Say) -> HeldOut | None:
+def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet | None:
     """What the judge with most held-out judgments says of the held-out images; None where nothing was judged."""
     held = [item for item in sources.catalog.items if sources.sides.split.get(item.id) == "heldout"]
     there = [item for item in held if item.id in sources.hashes]

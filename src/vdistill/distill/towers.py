@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdistill.distill.augment import Crops, moved
-from vdistill.distill.distributed import ALONE, Crew
-from vdistill.distill.pictures import Pictures
+from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import TrunkCache
+from vdistill.encoders.feature_cache import FeatureCache
 
 BATCH = 64
 _PART = 512  # pictures in a file of the cache
@@ -43,16 +43,16 @@ class WholeTower:
 
     crops = True
 
-    def __init__(self, encoder: DualEncoder, pictures: Pictures) -> None:
+    def __init__(self, encoder: DualEncoder, images: TrainingImages) -> None:
         self._encoder = encoder
-        self._pictures = pictures
+        self._images = images
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """As in `Tower`."""
-        inputs = self._encoder.to_tensors(self._pictures.batch(numbers.tolist()))
+        inputs = self._encoder.to_tensors(self._images.batch(numbers.tolist()))
         return self._encoder.image_features(**(moved(inputs, crops) if crops else inputs))
 
 
@@ -61,7 +61,7 @@ class UpperTower:
 
     crops = False
 
-    def __init__(self, encoder: DualEncoder, cache: TrunkCache, sha256: Sequence[str]) -> None:
+    def __init__(self, encoder: DualEncoder, cache: FeatureCache, sha256: Sequence[str]) -> None:
         self._encoder = encoder
         self._cache = cache
         self._sha256 = sha256
@@ -72,7 +72,7 @@ class UpperTower:
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """As in `Tower`."""
         states = self._cache.read([self._sha256[number] for number in numbers])
-        return self._cache.trunk.features(states.to(self._encoder.device))
+        return self._cache.layers.features(states.to(self._encoder.device))
 
 
 class PartTower:
@@ -95,29 +95,31 @@ def tower_of(
     encoder: DualEncoder,
     paths: Sequence[Path],
     sha256: Sequence[str],
-    cache: TrunkCache | None,
+    cache: FeatureCache | None,
     limit: float,
-    crew: Crew = ALONE,
+    processes: Processes = ALONE,
 ) -> Tower:
     """The tower over these images: on the cache where there is one and it has room, else from pixels.
 
     The first process of the crew fills the cache and decides for all: two that fill it would see each other's files and
     could think differently of the room that is left.
     """
-    images = Pictures(paths, encoder.preprocessing)
+    training_images = TrainingImages(paths, encoder.preprocessing)
     if cache is None:
-        return WholeTower(encoder, images)
-    fits = crew.leads and filled(cache, sha256, limit, lambda places: encoder.to_tensors(images.batch(places)))
-    (agreed,) = crew.agreed([float(fits)])
+        return WholeTower(encoder, training_images)
+    fits = processes.leads and filled(
+        cache, sha256, limit, lambda places: encoder.to_tensors(training_images.batch(places))
+    )
+    (agreed,) = processes.agreed([float(fits)])
     if not agreed:
-        return WholeTower(encoder, images)
-    if not crew.leads:
+        return WholeTower(encoder, training_images)
+    if not processes.leads:
         cache.refresh()
     return UpperTower(encoder, cache, sha256)
 
 
 def filled(
-    cache: TrunkCache, sha256: Sequence[str], limit: float, inputs: Callable[[list[int]], dict[str, Tensor]]
+    cache: FeatureCache, sha256: Sequence[str], limit: float, inputs: Callable[[list[int]], dict[str, Tensor]]
 ) -> bool:
     """Bring into the cache what it lacks of these pictures; False where `limit` bytes are too few."""
     missing = cache.missing(sha256)
@@ -125,7 +127,7 @@ def filled(
         return False
     for start in range(0, len(missing), _PART):
         part = missing[start : start + _PART]
-        states = [cache.trunk.states(inputs(part[at : at + BATCH])).cpu() for at in range(0, len(part), BATCH)]
+        states = [cache.layers.states(inputs(part[at : at + BATCH])).cpu() for at in range(0, len(part), BATCH)]
         cache.add([sha256[place] for place in part], torch.cat(states))
     return True
 

@@ -14,53 +14,55 @@ from vdistill.database import Database
 from vdistill.distill import choices
 from vdistill.distill import validation as validations
 from vdistill.distill.choices import Calls
-from vdistill.distill.distributed import ALONE, Crew
-from vdistill.distill.objective import Lesson
+from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.objective import TrainingData
 from vdistill.distill.retention import titles_of
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.sources import Say, Sources, examiner
+from vdistill.distill.sources import Say, Sources, held_out_set
 from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.validation import Validation
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import TrunkCache
+from vdistill.encoders.feature_cache import FeatureCache
 from vdistill.evaluation.metrics import Floats
-from vdistill.evaluation.test_set import HeldOut, evaluate
+from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.records import Item
 
 
 @dataclass(frozen=True)
-class Trunked:
+class TowerMaker:
     """How towers are made: on the cache of the trunk, where there is one, of up to `limit` bytes."""
 
     encoder: DualEncoder
-    cache: TrunkCache | None
+    cache: FeatureCache | None
     limit: float
 
-    def tower(self, items: Sequence[Item], hashes: Mapping[str, str], crew: Crew = ALONE) -> Tower:
+    def tower(self, items: Sequence[Item], hashes: Mapping[str, str], processes: Processes = ALONE) -> Tower:
         """The tower over these images; with a crew all processes must ask for it."""
         sha256 = [hashes[item.id] for item in items]
-        return tower_of(self.encoder, [item.path for item in items], sha256, self.cache, self.limit, crew)
+        return tower_of(self.encoder, [item.path for item in items], sha256, self.cache, self.limit, processes)
 
 
-def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say: Say, crew: Crew = ALONE) -> Lesson:
+def training_data_of(
+    sources: Sources, towers: TowerMaker, settings: DistillSettings, say: Say, processes: Processes = ALONE
+) -> TrainingData:
     """What is taught, with validation as far as the settings ask for it and the judgments allow it."""
-    calls, encoder, items = choices.read(sources.judgments, settings.head), trunked.encoder, sources.items
-    pictured = [items[key] for key in calls.items]
-    tower = trunked.tower(pictured, sources.hashes, crew)
+    calls, encoder, items = choices.read(sources.judgments, settings.head), towers.encoder, sources.items
+    shown_items = [items[key] for key in calls.items]
+    tower = towers.tower(shown_items, sources.hashes, processes)
     before = embed(tower)
-    names = [item.title or "" for item in pictured]
+    names = [item.title or "" for item in shown_items]
     titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)
     if untitled := names.count(""):
         whole = "the drift of their vectors is held instead"
         say(f"{untitled:,} of the {len(names):,} training images have no title: {whole}")
-    everything = Lesson(calls, tower, _vectors(encoder, calls.queries), before, titles)
+    everything = TrainingData(calls, tower, _vectors(encoder, calls.queries), before, titles)
     chosen = validations.parts(calls, settings.validation, sources.sides.families())
     validation = _validation(sources, encoder, everything, chosen)
     if validation:
         return _without(everything, chosen.training, validation, refit=settings.refit > 0)
     if not settings.validation:
         return everything
-    watching = _watching(encoder, everything, pictured)
+    watching = _watching(encoder, everything, shown_items)
     instead = (
         f"the titles of {len(watching.tower)} images that train watch over it"
         if watching
@@ -70,12 +72,12 @@ def lesson_of(sources: Sources, trunked: Trunked, settings: DistillSettings, say
     return replace(everything, validation=watching)
 
 
-def _without(everything: Lesson, training: Calls, validation: Validation, *, refit: bool) -> Lesson:
+def _without(everything: TrainingData, training: Calls, validation: Validation, *, refit: bool) -> TrainingData:
     """The part of a lesson that these calls are about; with `refit`, the whole comes after it."""
     images = _places(everything.calls.items, training.items)
     queries = torch.from_numpy(_places(everything.calls.queries, training.queries))
     rows, titles = torch.from_numpy(images), everything.titles
-    return Lesson(
+    return TrainingData(
         training,
         PartTower(everything.tower, images),
         everything.texts[queries.to(everything.texts.device)],
@@ -92,32 +94,32 @@ def _places(of: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _validation(
-    sources: Sources, encoder: DualEncoder, everything: Lesson, chosen: validations.Parts
+    sources: Sources, encoder: DualEncoder, everything: TrainingData, chosen: validations.Parts
 ) -> Validation | None:
     items = sources.items
-    exam = validations.exam_of(sources.judgments, chosen, [items[key] for key in sorted(chosen.items)])
-    return None if exam is None else _graded_by(exam, encoder, everything)
+    test_set = validations.test_set_of(sources.judgments, chosen, [items[key] for key in sorted(chosen.items)])
+    return None if test_set is None else _graded_by(test_set, encoder, everything)
 
 
-def _watching(encoder: DualEncoder, everything: Lesson, items: Sequence[Item]) -> Validation | None:
+def _watching(encoder: DualEncoder, everything: TrainingData, items: Sequence[Item]) -> Validation | None:
     """Validation where too little was judged to set some aside: by titles alone, of images that train."""
-    exam = validations.titles_alone(items)
-    return None if exam is None else replace(_graded_by(exam, encoder, everything), trains=True)
+    test_set = validations.titles_alone(items)
+    return None if test_set is None else replace(_graded_by(test_set, encoder, everything), trains=True)
 
 
-def _graded_by(exam: HeldOut, encoder: DualEncoder, everything: Lesson) -> Validation:
-    places = _places(everything.calls.items, exam.items)
-    queries = everything.texts[torch.from_numpy(_places(everything.calls.queries, exam.queries))].cpu().numpy()
-    titles = encoder.encode_texts(exam.titles)
-    known = Validation(exam, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
+def _graded_by(test_set: HeldOutSet, encoder: DualEncoder, everything: TrainingData) -> Validation:
+    places = _places(everything.calls.items, test_set.items)
+    queries = everything.texts[torch.from_numpy(_places(everything.calls.queries, test_set.queries))].cpu().numpy()
+    titles = encoder.encode_texts(test_set.titles)
+    known = Validation(test_set, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
     return known.with_backbone(everything.before[torch.from_numpy(places).to(everything.before.device)])
 
 
 @dataclass(frozen=True)
-class Exam:
+class HeldOutVectors:
     """The held-out images and what they are judged by. Texts are encoded once: their tower never changes."""
 
-    heldout: HeldOut
+    held_out: HeldOutSet
     encoder: DualEncoder
     tower: Tower
     queries: np.ndarray
@@ -133,21 +135,21 @@ class Exam:
         return before, self._grade()
 
     def _grade(self) -> dict[str, Floats]:
-        return evaluate(self.heldout, embed(self.tower).cpu().numpy(), self.queries, self.titles)
+        return evaluate(self.held_out, embed(self.tower).cpu().numpy(), self.queries, self.titles)
 
 
-def exam_of(database: Database, sources: Sources, trunked: Trunked, say: Say) -> Exam | None:
+def held_out_vectors_of(database: Database, sources: Sources, towers: TowerMaker, say: Say) -> HeldOutVectors | None:
     """The held-out exam; None where nothing was judged for one."""
-    heldout = examiner(database, sources, say)
-    if heldout is None:
+    held_out = held_out_set(database, sources, say)
+    if held_out is None:
         return None
-    encoder, items = trunked.encoder, sources.items
-    return Exam(
-        heldout,
+    encoder, items = towers.encoder, sources.items
+    return HeldOutVectors(
+        held_out,
         encoder,
-        trunked.tower([items[key] for key in heldout.items], sources.hashes),
-        encoder.encode_texts(heldout.queries),
-        encoder.encode_texts(heldout.titles),
+        towers.tower([items[key] for key in held_out.items], sources.hashes),
+        encoder.encode_texts(held_out.queries),
+        encoder.encode_texts(held_out.titles),
     )
 
 

@@ -14,7 +14,7 @@ from vdistill.distill.choices import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOut, from_judgments, ndcg, titles_of
+from vdistill.evaluation.test_set import HeldOutSet, from_judgments, ndcg, titles_of
 from vdistill.inputs.sides import plain
 from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment
@@ -53,7 +53,7 @@ def parts(calls: Calls, share: float, families: Mapping[str, str]) -> Parts:
 
 
 @dataclass(frozen=True)
-class Marks:
+class Scores:
     """How the student does on what validates.
 
     ndcg: of each validation query, none where titles alone validate.  lost: of the titles' own probability; None
@@ -77,7 +77,7 @@ class Validation:
     trains: whether the images train too, so that their titles tell of ruin alone and not how much others lose.
     """
 
-    exam: HeldOut
+    test_set: HeldOutSet
     tower: Tower
     queries: np.ndarray
     titles: np.ndarray
@@ -86,46 +86,46 @@ class Validation:
     backbone: list[float] = field(default_factory=list)
     known: float | None = None
 
-    def grade(self) -> Marks:
+    def grade(self) -> Scores:
         """The student as it is now."""
         images = embed(self.tower)
         own = self._own(images)
-        return Marks(self._ndcg(images), None if own is None or self.known is None else self.known - own)
+        return Scores(self._ndcg(images), None if own is None or self.known is None else self.known - own)
 
     def with_backbone(self, images: Tensor) -> Validation:
         """The same, knowing how the backbone does: by its vectors (n, dim) of the images."""
         return replace(self, backbone=self._ndcg(images), known=self._own(images))
 
     def _ndcg(self, images: Tensor) -> list[float]:
-        return [float(value) for value in ndcg(self.exam, images.cpu().numpy(), self.queries)]
+        return [float(value) for value in ndcg(self.test_set, images.cpu().numpy(), self.queries)]
 
     def _own(self, images: Tensor) -> float | None:
         if not len(self.titles):
             return None
         own = torch.zeros(len(self.titles), len(images), dtype=torch.bool, device=images.device)
-        for row, bearers in enumerate(self.exam.bearers):
-            own[row, torch.from_numpy(np.asarray(bearers)).to(own.device)] = True
+        for row, titled in enumerate(self.test_set.titled):
+            own[row, torch.from_numpy(np.asarray(titled)).to(own.device)] = True
         return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
 
 
-def exam_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item]) -> HeldOut | None:
+def test_set_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item]) -> HeldOutSet | None:
     """What the teacher said of the validation queries about validation items; None where that is too little."""
     ours = [replace(one, split="heldout") for one in judgments if one.query in chosen.queries]
     try:
-        exam = from_judgments(ours, [item for item in items if item.id in chosen.items])
+        test_set = from_judgments(ours, [item for item in items if item.id in chosen.items])
     except VdistillError:  # not even one query tells two items apart
         return None
-    return exam if len(exam.verdicts) >= FEWEST_QUERIES else None
+    return test_set if len(test_set.verdicts) >= FEWEST_QUERIES else None
 
 
-def titles_alone(items: Sequence[Item]) -> HeldOut | None:
+def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:
     """An exam of titles, which needs no judgments; None where fewer than two titles are told apart.
 
     items: those that train, for there are too few to set some aside. At most `MOST_WATCHED`, chosen by their hashes.
     """
-    titled = sorted((item for item in items if item.title), key=lambda item: sha256(item.id.encode()).digest())
-    chosen = sorted(titled[:MOST_WATCHED], key=lambda item: item.id)
-    titles, bearers = titles_of(chosen)
+    with_title = sorted((item for item in items if item.title), key=lambda item: sha256(item.id.encode()).digest())
+    chosen = sorted(with_title[:MOST_WATCHED], key=lambda item: item.id)
+    titles, titled = titles_of(chosen)
     if len(titles) < 2:
         return None
-    return HeldOut("teacher", "", tuple(item.id for item in chosen), (), titles, bearers)
+    return HeldOutSet("teacher", "", tuple(item.id for item in chosen), (), titles, titled)

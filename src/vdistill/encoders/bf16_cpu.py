@@ -15,14 +15,14 @@ _LEAST = 0.99  # cosine of a white image's vectors: bf16 has three digits
 BATCH = 16  # pictures; ViT-B/32 on two cores: 85 a second, with 64 in a batch 80, with 128 52
 
 
-class Lean(DualEncoder):
+class Bf16Copy(DualEncoder):
     """A dual encoder whose image tower multiplies in bf16 and adds in float32.
 
     Autocast does so too, but casts the weights and lays them out again for each batch.
     """
 
     @classmethod
-    def of(cls, encoder: DualEncoder, parts: Sequence[str]) -> Lean:
+    def of(cls, encoder: DualEncoder, parts: Sequence[str]) -> Bf16Copy:
         """A copy of the image tower of `encoder`: `parts` name it and its heads. The text tower is shared."""
         model = copy.copy(encoder.model)
         modules = dict(model.named_children())

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vdistill.encoders.frozen_layers import Trunk
+from vdistill.encoders.frozen_layers import FrozenLayers
 from vdistill.images import DECODER
 from vdistill.workspace import replacing, writing
 
@@ -32,12 +32,12 @@ def folder_of(root: Path, key: str) -> Path:
     return root / f"{key}-{DECODER}"
 
 
-class TrunkCache:
+class FeatureCache:
     """The states of pictures below one cut; `root` is the folder for all of them."""
 
-    def __init__(self, root: Path, trunk: Trunk) -> None:
-        self.trunk = trunk
-        self._folder = folder_of(root, trunk.key)
+    def __init__(self, root: Path, layers: FrozenLayers) -> None:
+        self.layers = layers
+        self._folder = folder_of(root, layers.key)
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         self._seen: set[Path] = set()
@@ -55,7 +55,7 @@ class TrunkCache:
 
     def make_room(self, count: int, limit: float) -> bool:
         """Whether `count` more pictures fit into `limit` bytes; what other models left is deleted for it."""
-        need = count * self.trunk.bytes_per_picture
+        need = count * self.layers.bytes_per_image
         if _size(self._folder) + need > limit:
             return False
         if _size(self._folder.parent) + need > limit:
@@ -74,7 +74,7 @@ class TrunkCache:
 
     def read(self, sha256: Sequence[str]) -> Tensor:
         """(n, tokens, width) the states of pictures that are kept."""
-        found = torch.empty(len(sha256), *self.trunk.shape, dtype=self.trunk.dtype)
+        found = torch.empty(len(sha256), *self.layers.shape, dtype=self.layers.dtype)
         for row, key in enumerate(sha256):
             part, place = self._at[key]
             found[row] = self._parts[part][place]
@@ -86,7 +86,7 @@ class TrunkCache:
             file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]  # mapped for as long as it lives
             keys = json.loads(file.metadata()["sha256"])
             states = file.get_slice("states")
-            if list(states.get_shape()) != [len(keys), *self.trunk.shape]:
+            if list(states.get_shape()) != [len(keys), *self.layers.shape]:
                 raise ValueError(states.get_shape())
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             with contextlib.suppress(OSError):  # it is made again

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vdistill.encoders.dual_encoder import DualEncoder
 
 
-class Trunk:
+class FrozenLayers:
     """The image tower of `encoder` below its last `layers` blocks. The encoder may be wrapped by peft afterwards.
 
     shape: of the states of a picture, (tokens, width).  key: names the cut, for files.
@@ -35,7 +35,7 @@ class Trunk:
         self.shape = (int(probe.shape[1]), int(probe.shape[2]))
 
     @property
-    def bytes_per_picture(self) -> int:
+    def bytes_per_image(self) -> int:
         """What the states of a picture take."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
@@ -78,14 +78,14 @@ class Trunk:
         return (hidden,) if self._tuples else hidden
 
 
-def trunk_of(encoder: DualEncoder, layers: int | None) -> Trunk | None:
+def frozen_layers_of(encoder: DualEncoder, layers: int | None) -> FrozenLayers | None:
     """The part that training the last `layers` blocks leaves alone; None where there is none, or it cannot be kept.
 
     Pictures cut into patches (NaFlex) differ in what the blocks above need beside the states.
     """
     if layers is None or layers >= len(encoder.vision_blocks()) or set(encoder.blank()) != {"pixel_values"}:
         return None
-    return Trunk(encoder, layers)
+    return FrozenLayers(encoder, layers)
 
 
 class _Enough(Exception):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from vdistill.encoders.bf16_cpu import Lean
+from vdistill.encoders.bf16_cpu import Bf16Copy
 from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
 
 
@@ -27,5 +27,5 @@ def _fastest(encoder: DualEncoder) -> DualEncoder:
     """The bf16 copy on a CPU, where it gives what the encoder gives."""
     if encoder.precision != "bf16" or not encoder.on_cpu:
         return encoder
-    lean = Lean.of(encoder, (encoder.vision_name, *VISION_HEADS))
+    lean = Bf16Copy.of(encoder, (encoder.vision_name, *VISION_HEADS))
     return lean if lean.agrees_with(encoder) else encoder

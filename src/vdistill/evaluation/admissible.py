@@ -45,14 +45,14 @@ def admissible(
     An image that has another content now is another item in the judgments that saw the old one, so that what they say
     of the others still counts. Raises VdistillError for a judge that gave none.
     """
-    heldout = [one for one in judgments if sides.of_registered(one.query, one.split) == "heldout"]
-    notes = [*_other_side(judgments, len(judgments) - len(heldout))]
-    if not heldout:
+    held_out = [one for one in judgments if sides.of_registered(one.query, one.split) == "heldout"]
+    notes = [*_other_side(judgments, len(judgments) - len(held_out))]
+    if not held_out:
         return Admitted([], None, tuple(notes))
-    judges = Counter(Judge(one.teacher, one.prompt) for one in reversed(heldout))  # of equals the first is the latest
+    judges = Counter(Judge(one.teacher, one.prompt) for one in reversed(held_out))  # of equals the first is the latest
     chosen = _chosen(judges, judge)
     notes += _not_asked(judges, chosen)
-    ours = [one for one in heldout if (one.teacher, one.prompt) == (chosen.teacher, chosen.prompt)]
+    ours = [one for one in held_out if (one.teacher, one.prompt) == (chosen.teacher, chosen.prompt)]
     changed = {item for one in ours for item in _changed(one, hashes)}
     if changed:
         notes.append(f"{len(changed):,} held-out pictures changed since they were judged: those judgments do not count")

@@ -83,7 +83,7 @@ def recall(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
     return float(np.count_nonzero(gains[top(scores, k)] > 0) / relevant) if relevant else np.nan
 
 
-def percentile_rank(scores: Floats, worth: Floats) -> float:
+def percentile_rank(scores: Floats, utilities: Floats) -> float:
     """Where the teacher's winner lands: (n − r) / (n − 1) for rank r from 1; several winners are averaged.
 
     scores: (n,) of the model. worth: (n,), highest is the winner. Returns a value in [0, 1], 1 for the first place;
@@ -91,7 +91,7 @@ def percentile_rank(scores: Floats, worth: Floats) -> float:
     """
     if len(scores) < 2:
         return np.nan
-    winners = np.flatnonzero(worth == worth.max())
+    winners = np.flatnonzero(utilities == utilities.max())
     return float(np.mean((len(scores) - _ranks(scores, winners)) / (len(scores) - 1)))
 
 
@@ -107,15 +107,15 @@ def reciprocal_rank(scores: Floats, gains: Floats) -> float:
     return float(1 / _ranks(scores, best[None])[0])
 
 
-def winner_at(scores: Floats, worth: Floats, k: int) -> float:
+def winner_at(scores: Floats, utilities: Floats, k: int) -> float:
     """Whether the teacher's winner lands among the first `k`: 1 or 0; of several winners the share that does.
 
     scores: (n,) of the model. worth: (n,), highest is the winner.
     """
-    return float(np.mean(_ranks(scores, np.flatnonzero(worth == worth.max())) <= k))
+    return float(np.mean(_ranks(scores, np.flatnonzero(utilities == utilities.max())) <= k))
 
 
-def agreement(scores: Floats, worth: Floats) -> Agreement:
+def agreement(scores: Floats, utilities: Floats) -> Agreement:
     """Kendall's τ-b, and the share of pairs that the teacher tells apart which the model orders alike (its ties: ½).
 
     scores: (n,) of the model. worth: (n,) utilities or gains. Both NaN where the teacher tells no pair apart; a model
@@ -128,21 +128,21 @@ def agreement(scores: Floats, worth: Floats) -> Agreement:
     from scipy.stats import kendalltau
 
     pairs = len(scores) * (len(scores) - 1) // 2
-    by_model, by_teacher = pairs - _tied_pairs(scores), pairs - _tied_pairs(worth)
+    by_model, by_teacher = pairs - _tied_pairs(scores), pairs - _tied_pairs(utilities)
     if by_teacher == 0:
         return Agreement(np.nan, np.nan)
     if by_model == 0:
         return Agreement(0.0, 0.5)
-    tau = float(kendalltau(scores, worth).statistic)
+    tau = float(kendalltau(scores, utilities).statistic)
     return Agreement(tau, 0.5 + 0.5 * tau * (by_model / by_teacher) ** 0.5)
 
 
-def literal_recall(scores: Floats, bearers: Ints, k: int = DEPTH) -> float:
+def literal_recall(scores: Floats, titled: Ints, k: int = DEPTH) -> float:
     """Of the items that bear a title, the share found among the first `k` for that title; at most `k` are asked for.
 
     scores: (n,) of the model for the title as a query. bearers: places of the items with that very title, at least one.
     """
-    return float(np.isin(top(scores, k), bearers).sum() / min(k, len(bearers)))
+    return float(np.isin(top(scores, k), titled).sum() / min(k, len(titled)))
 
 
 def gap_closed(student: Floats, backbone: Floats, teacher: Floats) -> float:

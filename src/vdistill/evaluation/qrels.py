@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.errors import VdistillError
 from vdistill.evaluation.metrics import Floats, Ints
-from vdistill.evaluation.test_set import HeldOut, Verdict, titles_of
+from vdistill.evaluation.test_set import HeldOutSet, Verdict, titles_of
 from vdistill.inputs.lines import read_lines
 from vdistill.records import Item, Query, Split
 
@@ -40,7 +40,7 @@ def read_qrels(path: Path) -> Qrels:
 
 def from_qrels(
     qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], sides: Mapping[str, Split]
-) -> HeldOut:
+) -> HeldOutSet:
     """Judge by the grades of a qrels file called `name`.
 
     queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Of both only the
@@ -64,8 +64,8 @@ def from_qrels(
             f"{name} has no relevant held-out item for any held-out query" + "".join(f"; {note}" for note in notes),
             hint="its first column must hold the ids of held-out queries, its third item paths relative to the catalog",
         )
-    titles, bearers = titles_of(kept)
-    return HeldOut("qrels", name, tuple(rows), tuple(verdicts), titles, bearers, notes)
+    titles, titled = titles_of(kept)
+    return HeldOutSet("qrels", name, tuple(rows), tuple(verdicts), titles, titled, notes)
 
 
 def _parse(line: str, where: str) -> tuple[str, str, int]:

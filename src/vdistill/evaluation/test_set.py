@@ -39,11 +39,11 @@ class Verdict:
     query: str
     rows: Ints
     gains: Floats
-    worth: Floats
+    utilities: Floats
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutSet:
     """Held-out queries and items, and what is known of them.
 
     source:    `teacher`: the candidates of a query are the items the teacher judged for it. `qrels`: all items are
@@ -60,7 +60,7 @@ class HeldOut:
     items: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     titles: tuple[str, ...]
-    bearers: tuple[Ints, ...]
+    titled: tuple[Ints, ...]
     notes: tuple[str, ...] = ()
     prompt: str = ""
 
@@ -78,13 +78,13 @@ class HeldOut:
     def dense(self, verdict: Verdict) -> tuple[Ints | slice, Floats, Floats]:
         """The candidates of a query with the gain and the worth of each."""
         if self.source == "teacher":
-            return verdict.rows, verdict.gains, verdict.worth
+            return verdict.rows, verdict.gains, verdict.utilities
         gains = np.zeros(len(self.items))
         gains[verdict.rows] = verdict.gains
         return slice(None), gains, gains
 
 
-def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOut:
+def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOutSet:
     """Judge by the teacher's preferences.
 
     judgments: those of the held-out split; others are passed over. items: the held-out items with vectors, in any
@@ -97,7 +97,9 @@ def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> Held
     ids = tuple(item.id for item in items)
     found = _utilities([one for one in judgments if one.split == "heldout"], ids)
     verdicts = [
-        Verdict(query, rows, _gains(worth), worth) for query, (rows, worth) in found.items() if np.ptp(worth) > _SAME
+        Verdict(query, rows, _gains(utilities), utilities)
+        for query, (rows, utilities) in found.items()
+        if np.ptp(utilities) > _SAME
     ]
     if not verdicts:
         raise VdistillError("no held-out judgments to measure by", hint=_LABEL)
@@ -105,12 +107,12 @@ def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> Held
     notes = (f"{lost:,} held-out queries left out: the teacher tells no two pictures apart",) if lost else ()
     teachers = sorted({one.teacher for one in judgments if one.split == "heldout"})
     prompts = {one.prompt for one in judgments if one.split == "heldout"}
-    titles, bearers = titles_of(items)
+    titles, titled = titles_of(items)
     prompt = prompts.pop() if len(prompts) == 1 else ""
-    return HeldOut("teacher", ", ".join(teachers), ids, tuple(verdicts), titles, bearers, notes, prompt)
+    return HeldOutSet("teacher", ", ".join(teachers), ids, tuple(verdicts), titles, titled, notes, prompt)
 
 
-def evaluate(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:
+def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:
     """Grade a dual encoder.
 
     items: (n, d), queries: (q, d), titles: (t, d) unit vectors, in the order of `heldout`.
@@ -122,22 +124,22 @@ def evaluate(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -
             f"the items have {items.shape[1]} dimensions, the queries {queries.shape[1]}",
             hint="index and text encoder are of different models: run `vdistill index`",
         )
-    values = grade(heldout, _scores(queries, items))
-    if heldout.titles:
-        values.update(_literal(heldout, items, titles))
+    values = grade(held_out, _scores(queries, items))
+    if held_out.titles:
+        values.update(_literal(held_out, items, titles))
     return values
 
 
-def ndcg(heldout: HeldOut, items: Floats, queries: Floats) -> Floats:
+def ndcg(held_out: HeldOutSet, items: Floats, queries: Floats) -> Floats:
     """nDCG@10 of a dual encoder for each query (q,): what `evaluate` says of it, without the cost of the rest."""
-    found = zip(heldout.verdicts, _scores(queries, items), strict=True)
-    graded = [(scores, *heldout.dense(verdict)) for verdict, scores in found]
+    found = zip(held_out.verdicts, _scores(queries, items), strict=True)
+    graded = [(scores, *held_out.dense(verdict)) for verdict, scores in found]
     return np.array([metrics.ndcg(scores[candidates], gains) for scores, candidates, gains, _ in graded])
 
 
-def evaluate_mean(heldout: HeldOut, items: Floats, queries: Floats, titles: Floats) -> dict[str, float]:
+def evaluate_mean(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Floats) -> dict[str, float]:
     """The means of `evaluate`; metrics without a value are absent."""
-    return means(evaluate(heldout, items, queries, titles))
+    return means(evaluate(held_out, items, queries, titles))
 
 
 def means(values: Mapping[str, Floats]) -> dict[str, float]:
@@ -146,49 +148,49 @@ def means(values: Mapping[str, Floats]) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def grade(heldout: HeldOut, scores: Iterable[Floats | None]) -> dict[str, Floats]:
+def grade(held_out: HeldOutSet, scores: Iterable[Floats | None]) -> dict[str, Floats]:
     """Grade anything that scores items: (n,) for each query, None where it has nothing to say.
 
     Returns per metric the values (q,), NaN where there are no scores.
     """
     heads = [f"winner@{k}" for k in metrics.HEADS]
     names = ("ndcg@10", "recall@10", "mrr", "mpr", *heads, "kendall_tau", "pairwise_accuracy")
-    values = np.full((len(heldout.verdicts), len(names)), np.nan)
-    for row, (verdict, found) in enumerate(zip(heldout.verdicts, scores, strict=True)):
+    values = np.full((len(held_out.verdicts), len(names)), np.nan)
+    for row, (verdict, found) in enumerate(zip(held_out.verdicts, scores, strict=True)):
         if found is not None:
-            candidates, gains, worth = heldout.dense(verdict)
-            values[row] = _grades(found[candidates], gains, worth)
+            candidates, gains, utilities = held_out.dense(verdict)
+            values[row] = _grades(found[candidates], gains, utilities)
     return dict(zip(names, values.T, strict=True))
 
 
-def teacher_scores(heldout: HeldOut, judgments: Sequence[Judgment]) -> list[Floats | None]:
+def teacher_scores(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> list[Floats | None]:
     """The teacher as a ranker: its fitted utilities (n,), items that it never saw below all others.
 
     None for a query that it was never asked. Judged by its own preferences it is perfect; by qrels it is the ceiling.
     """
-    if heldout.source == "teacher":
-        return [_spread(verdict.rows, verdict.worth, len(heldout.items)) for verdict in heldout.verdicts]
-    found = _utilities([one for one in judgments if one.split == "heldout"], heldout.items)
-    return [_spread(*found[query], len(heldout.items)) if query in found else None for query in heldout.queries]
+    if held_out.source == "teacher":
+        return [_spread(verdict.rows, verdict.utilities, len(held_out.items)) for verdict in held_out.verdicts]
+    found = _utilities([one for one in judgments if one.split == "heldout"], held_out.items)
+    return [_spread(*found[query], len(held_out.items)) if query in found else None for query in held_out.queries]
 
 
-def _grades(scores: Floats, gains: Floats, worth: Floats) -> tuple[float, ...]:
-    alike = metrics.agreement(scores, worth)
+def _grades(scores: Floats, gains: Floats, utilities: Floats) -> tuple[float, ...]:
+    alike = metrics.agreement(scores, utilities)
     return (
         metrics.ndcg(scores, gains),
         metrics.recall(scores, gains),
         metrics.reciprocal_rank(scores, gains),
-        metrics.percentile_rank(scores, worth),
-        *(metrics.winner_at(scores, worth, k) for k in metrics.HEADS),
+        metrics.percentile_rank(scores, utilities),
+        *(metrics.winner_at(scores, utilities, k) for k in metrics.HEADS),
         alike.tau,
         alike.pairwise,
     )
 
 
-def _literal(heldout: HeldOut, items: Floats, titles: Floats) -> dict[str, Floats]:
+def _literal(held_out: HeldOutSet, items: Floats, titles: Floats) -> dict[str, Floats]:
     found = [
-        (metrics.literal_recall(scores, bearers, 1), metrics.literal_recall(scores, bearers, DEPTH))
-        for scores, bearers in zip(_scores(titles, items), heldout.bearers, strict=True)
+        (metrics.literal_recall(scores, titled, 1), metrics.literal_recall(scores, titled, DEPTH))
+        for scores, titled in zip(_scores(titles, items), held_out.titled, strict=True)
     ]
     first, tenth = np.array(found).T
     return {"literal_recall@1": first, "literal_recall@10": tenth}
@@ -231,9 +233,9 @@ def _spread(rows: Ints, utilities: Floats, count: int) -> Floats:
 
 def titles_of(items: Sequence[Item]) -> tuple[tuple[str, ...], tuple[Ints, ...]]:
     """Distinct titles (t,), at most `MOST_TITLES`, and for each the places of the items that bear it."""
-    bearers: dict[str, list[int]] = {}
+    titled: dict[str, list[int]] = {}
     for row, item in enumerate(items):
         if item.title is not None:
-            bearers.setdefault(item.title, []).append(row)
-    chosen = sorted(bearers, key=lambda title: hashlib.sha256(title.encode()).digest())[:MOST_TITLES]
-    return tuple(sorted(chosen)), tuple(np.array(bearers[title], np.intp) for title in sorted(chosen))
+            titled.setdefault(item.title, []).append(row)
+    chosen = sorted(titled, key=lambda title: hashlib.sha256(title.encode()).digest())[:MOST_TITLES]
+    return tuple(sorted(chosen)), tuple(np.array(titled[title], np.intp) for title in sorted(chosen))

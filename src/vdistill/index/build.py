@@ -20,8 +20,8 @@ from vdistill.index.embedding import Progress
 from vdistill.index.exported import Exported
 from vdistill.index.generation import Generation, Source, write
 from vdistill.index.image_model import ImageModel
-from vdistill.index.publish import exported, publish
-from vdistill.index.vector_cache import Pending
+from vdistill.index.swap import exported, publish
+from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace
 
@@ -76,15 +76,15 @@ def build(
     def exports() -> Encoders:
         known = run.entries.values()
         others = [(run.folder / entry.image_encoder[0].name).parent for entry in known if entry.image_encoder]
-        texts, pictures = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder, known=others)
+        texts, images = partial(export_text_encoder, encoder), partial(export_image_encoder, encoder, known=others)
         return (
             exported(run.folder, "text_encoder", encoder.text_fingerprint, known, texts),
-            exported(run.folder, "image_encoder", encoder.fingerprint, known, pictures),
+            exported(run.folder, "image_encoder", encoder.fingerprint, known, images),
         )
 
-    with _Run.of(workspace, model) as run, Pending.of(workspace.cache, encoder) as pending:
+    with _Run.of(workspace, model) as run, VectorCache.of(workspace.cache, encoder) as vector_cache:
         base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
-        report = run.publish(base, Source(catalog, replicas(encoder), pending), exports, progress)
+        report = run.publish(base, Source(catalog, replicas(encoder), vector_cache), exports, progress)
     assert report is not None
     return report
 
@@ -113,8 +113,8 @@ def refresh(
         if encoder is None:
             return None
         base = _blank(run.entries, catalog, encoder, dtype, made_from, seed)
-        with Pending.of(workspace.cache, encoder) as pending:
-            source = Source(catalog, [encoder], pending, few=FEW)
+        with VectorCache.of(workspace.cache, encoder) as vector_cache:
+            source = Source(catalog, [encoder], vector_cache, few=FEW)
             return run.publish(base, source, lambda: (old.text_encoder, old.image_encoder), progress)
 
 
@@ -144,10 +144,10 @@ class _Run:
         made = write(self.folder, self.model, base, self.store, source, progress)
         if made is None:
             return None
-        texts, pictures = exports()
-        entry = replace(made.entry, text_encoder=texts, image_encoder=pictures)
+        texts, images = exports()
+        entry = replace(made.entry, text_encoder=texts, image_encoder=images)
         publish(self.folder, self.model, self.entries, entry)
-        source.pending.remove()
+        source.vector_cache.remove()
         return _report(self.model, made, entry, self.started)
 
 

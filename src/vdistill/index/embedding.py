@@ -20,7 +20,7 @@ from vdistill.bundle.shards import usable
 from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
 from vdistill.index.image_model import ImageModel, Inputs
-from vdistill.index.vector_cache import Pending
+from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Skipped
 
 BATCH = 64
@@ -49,7 +49,7 @@ class Embedder:
 
     root: Path
     models: Sequence[ImageModel]
-    pending: Pending
+    vector_cache: VectorCache
 
     def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
         """Batches of rows, in order, with their vectors, and what had to be left out of each."""
@@ -78,7 +78,7 @@ class Embedder:
         path, prepare = self.root / row.path, self.models[0].preprocessing
         try:
             row = replace(row, sha256=row.sha256 or file_sha256(path))
-            if self.pending.has(row.sha256):
+            if self.vector_cache.has(row.sha256):
                 return Decoded(row, None)
             return Decoded(row, prepare.compact(load(path, prepare.target)))
         except ImageError as error:
@@ -88,18 +88,16 @@ class Embedder:
 
     def _encoded(self, batch: Sequence[Decoded | Skipped]) -> Embedded:
         skipped = [one for one in batch if isinstance(one, Skipped)]
-        pictures = [one for one in batch if isinstance(one, Decoded)]
-        vectors = self._new({one.row.sha256: one.inputs for one in pictures})
+        images = [one for one in batch if isinstance(one, Decoded)]
+        vectors = self._new({one.row.sha256: one.inputs for one in images})
         bad = {sha256 for sha256, vector in vectors.items() if not usable(vector[None])[0]}
-        skipped += [
-            Skipped(one.row.id, "the model gives no usable vector") for one in pictures if one.row.sha256 in bad
-        ]
-        rows = [one.row for one in pictures if one.row.sha256 not in bad]
+        skipped += [Skipped(one.row.id, "the model gives no usable vector") for one in images if one.row.sha256 in bad]
+        rows = [one.row for one in images if one.row.sha256 not in bad]
         return rows, [vectors.get(row.sha256) for row in rows], skipped
 
-    def _new(self, pictures: Mapping[str, Inputs | None]) -> dict[str, np.ndarray]:
+    def _new(self, images: Mapping[str, Inputs | None]) -> dict[str, np.ndarray]:
         """The vectors of pictures that are not pending, by hash."""
-        new = {sha256: inputs for sha256, inputs in pictures.items() if inputs is not None}
+        new = {sha256: inputs for sha256, inputs in images.items() if inputs is not None}
         if not new:
             return {}
         model = self._free.get()

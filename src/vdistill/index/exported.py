@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill.bundle.image_encoder import PictureEncoder
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.manifest import Entry
 from vdistill.errors import VdistillError
 from vdistill.images import Preprocessing
@@ -18,7 +18,7 @@ from vdistill.images import Preprocessing
 class Exported:
     """The encoder of an entry; an `ImageModel`."""
 
-    _pictures: PictureEncoder
+    _images: ImageEncoder
     dim: int
     fingerprint: str
     text_fingerprint: str
@@ -32,16 +32,16 @@ class Exported:
             paths = [file.check(folder, full=True) for file in (*entry.image_encoder, *entry.text_encoder)]
             if not entry.image_encoder:
                 return None
-            pictures = PictureEncoder.open(paths[0].parent)
+            images = ImageEncoder.open(paths[0].parent)
         except VdistillError:
             return None
-        return cls(pictures, entry.dim, entry.model_fingerprint, entry.text_fingerprint)
+        return cls(images, entry.dim, entry.model_fingerprint, entry.text_fingerprint)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """As the model was trained with."""
-        return self._pictures.preprocessing
+        return self._images.preprocessing
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch."""
-        return self._pictures.encode_arrays(dict(inputs))
+        return self._images.encode_arrays(dict(inputs))

@@ -15,8 +15,8 @@ from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
 from vdistill.index.embedding import Embedder, Progress
 from vdistill.index.image_model import ImageModel
-from vdistill.index.plan import Counts, Draft
-from vdistill.index.vector_cache import Pending
+from vdistill.index.plan import Counts, Plan
+from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
 
@@ -31,7 +31,7 @@ class Source:
 
     catalog: Catalog
     models: Sequence[ImageModel]
-    pending: Pending
+    vector_cache: VectorCache
     few: int | None = None
 
 
@@ -57,20 +57,20 @@ def write(
     name = f"{model}-{base.generation}"
     first_key = store.entry.next_key if store and reusable else 0
     items = f"items-{name}.db"
-    with writing(folder), Draft(folder / items, store.items.path if store else None, first_key) as draft:
-        skipped = [*catalog.skipped, *draft.plan(catalog, reusable)]
-        if source.few is not None and draft.count_fresh() > source.few:
+    with writing(folder), Plan(folder / items, store.items.path if store else None, first_key) as plan:
+        skipped = [*catalog.skipped, *plan.plan(catalog, reusable)]
+        if source.few is not None and plan.count_fresh() > source.few:
             return None
-        skipped += _embed(draft, source, progress)
-        counts = draft.counts()
+        skipped += _embed(plan, source, progress)
+        counts = plan.counts()
         if not counts.items:
             raise _nothing_usable(catalog.root, skipped)
-        if store and reusable and draft.unchanged():
+        if store and reusable and plan.unchanged():
             return Generation(_as_it_was(base, store.entry), counts, tuple(skipped))
-        shards = _vectors(folder, name, base, draft, store if reusable else None, source.pending, counts.items)
-        draft.finish()
+        shards = _vectors(folder, name, base, plan, store if reusable else None, source.vector_cache, counts.items)
+        plan.finish()
         facts = FileFacts.of(folder, items)
-    entry = replace(base, count=counts.items, next_key=draft.next_key, shards=shards, items=facts)
+    entry = replace(base, count=counts.items, next_key=plan.next_key, shards=shards, items=facts)
     return Generation(entry, counts, tuple(skipped))
 
 
@@ -92,17 +92,17 @@ def _as_it_was(base: Entry, old: Entry) -> Entry:
     )
 
 
-def _embed(draft: Draft, source: Source, progress: Progress | None) -> list[Skipped]:
+def _embed(plan: Plan, source: Source, progress: Progress | None) -> list[Skipped]:
     """Compute the vectors of fresh items that are not pending; returns those that had to be left out."""
-    embedder = Embedder(source.catalog.root, source.models, source.pending)
+    embedder = Embedder(source.catalog.root, source.models, source.vector_cache)
     skipped: list[Skipped] = []
-    done, total = 0, draft.count_fresh()
-    for rows, vectors, left_out in embedder.embedded(draft.fresh()):
+    done, total = 0, plan.count_fresh()
+    for rows, vectors, left_out in embedder.embedded(plan.fresh()):
         new = {row.sha256: vector for row, vector in zip(rows, vectors, strict=True) if vector is not None}
         if new:
-            source.pending.add(list(new), np.stack(list(new.values())))
-        draft.embedded(rows)
-        draft.left_out(left_out)
+            source.vector_cache.add(list(new), np.stack(list(new.values())))
+        plan.embedded(rows)
+        plan.left_out(left_out)
         skipped += left_out
         done += len(rows) + len(left_out)
         if progress:
@@ -111,28 +111,28 @@ def _embed(draft: Draft, source: Source, progress: Progress | None) -> list[Skip
 
 
 def _vectors(
-    folder: Path, name: str, base: Entry, draft: Draft, store: Store | None, pending: Pending, items: int
+    folder: Path, name: str, base: Entry, plan: Plan, store: Store | None, vector_cache: VectorCache, items: int
 ) -> tuple[ShardFacts, ...]:
     """Write the vectors that are new, and those of old files that are put together; the other files stay."""
-    new = draft.count_new()
+    new = plan.count_new()
     staying = items - new
-    plan = arrange(store.entry.shards if store else (), staying, new)
-    writer = ShardWriter(folder, f"vectors-{name}", base.dim, base.dtype, graph=plan.graph)
-    merged = [shard for shard in store.shards if shard.facts in plan.merged] if store else []
-    for part in draft.vectors_wanted(0 if merged else draft.first_key):
+    shards = arrange(store.entry.shards if store else (), staying, new)
+    writer = ShardWriter(folder, f"vectors-{name}", base.dim, base.dtype, graph=shards.graph)
+    merged = [shard for shard in store.shards if shard.facts in shards.merged] if store else []
+    for part in plan.vectors_wanted(0 if merged else plan.first_key):
         keys = np.array([key for key, _, _ in part], np.uint64)
-        old = keys < draft.first_key
+        old = keys < plan.first_key
         wanted = ~old
         for shard in merged:
             wanted[old] |= shard.holds(keys[old])
         chosen = [one for one, ours in zip(part, wanted, strict=True) if ours]
         if chosen:
-            writer.add([key for key, _, _ in chosen], _found(chosen, store, pending, base.dim))
-    return (*plan.kept, *writer.finish())
+            writer.add([key for key, _, _ in chosen], _found(chosen, store, vector_cache, base.dim))
+    return (*shards.kept, *writer.finish())
 
 
 def _found(
-    wanted: Sequence[tuple[int, int | None, str]], store: Store | None, pending: Pending, dim: int
+    wanted: Sequence[tuple[int, int | None, str]], store: Store | None, vector_cache: VectorCache, dim: int
 ) -> np.ndarray:
     """The vectors (n, dim) of (key, key in the old index or None, hash)."""
     vectors = np.empty((len(wanted), dim), np.float32)
@@ -142,7 +142,7 @@ def _found(
         sources = [source for _, source, _ in wanted if source is not None]
         vectors[taken] = store.vectors(np.array(sources, np.uint64))
     if not taken.all():
-        vectors[~taken] = pending.get([sha256 for _, source, sha256 in wanted if source is None])
+        vectors[~taken] = vector_cache.get([sha256 for _, source, sha256 in wanted if source is None])
     return vectors
 
 

@@ -92,7 +92,7 @@ def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Pat
     wanted = np.concatenate([exact.encode_images(inputs), exact.encode_images(one)])
 
     def found() -> np.ndarray:
-        exported = image_encoder.PictureEncoder.open(folder)
+        exported = image_encoder.ImageEncoder.open(folder)
         return np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
 
     for other in known:

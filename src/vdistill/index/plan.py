@@ -38,7 +38,7 @@ class Counts:
     removed: int
 
 
-class Draft:
+class Plan:
     """A new file of items beside that of the old index, which may be missing. Use it as a context manager.
 
     Everything lies in the file, so a catalog of any size is planned in the same memory. How SQLite reports a full disk,
@@ -59,7 +59,7 @@ class Draft:
         self._db.executescript(items.SCHEMA + _TEMPORARY + (_NO_OLD if old is None else self._old()))
         self._db.execute("BEGIN")
 
-    def __enter__(self) -> Draft:
+    def __enter__(self) -> Plan:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ from vdistill.index.image_model import ImageModel
 from vdistill.workspace import writing
 
 
-class Pending:
+class VectorCache:
     """Vectors by the hash of their picture, of one encoder, in a file of the cache. May be asked from any thread."""
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -31,11 +31,11 @@ class Pending:
                 self._db = _opened(path)
 
     @classmethod
-    def of(cls, cache: Path, model: ImageModel) -> Pending:
+    def of(cls, cache: Path, model: ImageModel) -> VectorCache:
         """The pending vectors of a model."""
         return cls(cache / f"vectors-{model.fingerprint}-{model.precision}-{DECODER}.db", model.dim)
 
-    def __enter__(self) -> Pending:
+    def __enter__(self) -> VectorCache:
         return self
 
     def __exit__(self, *_: object) -> None:

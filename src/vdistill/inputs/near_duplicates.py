@@ -46,22 +46,22 @@ def sketches(items: Sequence[Item]) -> dict[str, Sketch]:
 
 def across(found: Mapping[str, Sketch], sides: Mapping[str, Split]) -> dict[str, str]:
     """For each held-out image that looks like a training image, that one. Neither is both."""
-    train, heldout = ([key for key in found if sides.get(key) == side] for side in ("train", "heldout"))
-    if not train or not heldout:
+    train, held_out = ([key for key in found if sides.get(key) == side] for side in ("train", "heldout"))
+    if not train or not held_out:
         return {}
-    ours, theirs = _pixels(found, train), _pixels(found, heldout)
+    ours, theirs = _pixels(found, train), _pixels(found, held_out)
     like: dict[str, str] = {}
     for band, other in zip(_bands(ours), _bands(theirs), strict=True):
         order = np.argsort(band, kind="stable")
         starts = np.searchsorted(band[order], other)
         ends = np.minimum(np.searchsorted(band[order], other, side="right"), starts + AT_ONCE)
         for place in np.flatnonzero(ends > starts).tolist():
-            if heldout[place] not in like:
+            if held_out[place] not in like:
                 rows = order[starts[place] : ends[place]]
                 difference = np.abs(ours[rows] - theirs[place])
                 near = (difference.mean(axis=1) <= MEAN) & (difference.max(axis=1) <= MOST)
                 if near.any():
-                    like[heldout[place]] = train[int(rows[np.argmax(near)])]
+                    like[held_out[place]] = train[int(rows[np.argmax(near)])]
     return like
 
 

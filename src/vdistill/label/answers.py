@@ -61,7 +61,7 @@ def _probabilities(given: Sequence[Any], count: int) -> tuple[float, ...]:
 
 
 def _order(given: Sequence[Any], count: int) -> tuple[int, ...]:
-    found = tuple(operator.index(slot) for slot in given)
+    found = tuple(operator.index(position) for position in given)
     if sorted(found) != list(range(count)):
         raise ValueError(f"an order must hold each of the positions 0 to {count - 1} once, got {_short(found)}")
     return found

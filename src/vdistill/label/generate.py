@@ -20,7 +20,7 @@ from vdistill.label.teacher import Teacher, Writer
 from vdistill.records import Failure, Query, Question, ShownImage, Split
 from vdistill.workspace import writing as writes
 
-PICTURES, QUERIES = 8, 10  # that a call shows, and that it asks for
+IMAGES, QUERIES = 8, 10  # that a call shows, and that it asks for
 SHARE = 0.5  # of the caps that writing may spend
 FRUITLESS = 5  # calls without a new query that end it
 _SHORTEST, _LONGEST = 8, 240  # characters of a query
@@ -98,9 +98,9 @@ def generate(writing: Writing, count: int, path: Path) -> list[Query]:
 
 def shares(count: int, writing: Writing) -> dict[Split, int]:
     """How many of `count` queries belong to each side that has images: the held-out share, and some of both."""
-    train, heldout = ("train" in writing.images, "heldout" in writing.images and writing.sides.holdout > 0)
-    if not (train and heldout):
-        return {"heldout" if heldout else "train": count}
+    train, held_out = ("train" in writing.images, "heldout" in writing.images and writing.sides.holdout > 0)
+    if not (train and held_out):
+        return {"heldout" if held_out else "train": count}
     held = min(max(round(count * writing.sides.holdout), 1), max(count - 1, 0))
     return {"train": count - held, "heldout": held}
 
@@ -133,7 +133,7 @@ def _next(wanted: Mapping[Split, int], known: Sequence[Query], fruitless: Mappin
 def _drawn(writing: Writing, split: Split, *names: int) -> list[ShownImage]:
     images = writing.images[split]
     rng = generator(writing.seed, "generate", split, *map(str, names))
-    return [images[i] for i in rng.choice(len(images), min(PICTURES, len(images)), replace=False)]
+    return [images[i] for i in rng.choice(len(images), min(IMAGES, len(images)), replace=False)]
 
 
 def _usable(lines: Sequence[str], known: set[str]) -> list[str]:

@@ -30,8 +30,8 @@ def scores(
     prepare = encoder.preprocessing
     parts = []
     for start in range(0, len(items), BATCH):
-        pictures = [prepare.compact(_loaded(item, prepare.target)) for item in items[start : start + BATCH]]
-        parts.append(encoder.encode_images(prepare.stack(pictures)))
+        images = [prepare.compact(_loaded(item, prepare.target)) for item in items[start : start + BATCH]]
+        parts.append(encoder.encode_images(prepare.stack(images)))
     return np.asarray(encoder.encode_texts(queries) @ np.concatenate(parts).T, np.float32)
 
 

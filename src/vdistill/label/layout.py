@@ -20,7 +20,7 @@ class Layout:
 
     queries: tuple[Query, ...]
     train: Plan
-    heldout: Plan
+    held_out: Plan
 
 
 def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
@@ -29,22 +29,22 @@ def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
     plan: its `calls_per_query` is not read. Each query that is asked gets at least one call, a held-out one
     HELDOUT_CALLS where half the budget reaches for that. Which queries a small budget reaches is drawn by the seed.
     """
-    train, heldout = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
+    train, held_out = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
     calls = CALLS_PER_QUERY if budget is None else max(1, budget // max(len(asked), 1))
     plan = replace(plan, calls_per_query=calls, queries=len(train))
     depth = max(calls, HELDOUT_CALLS)
     if budget is None:
         return Layout(tuple(asked), plan, replace(plan, calls_per_query=depth))
     count = 0
-    if heldout:
+    if held_out:
         depth = min(depth, budget // 2 if train else budget)
-        share = round(budget * len(heldout) / len(asked))
-        count = min(len(heldout), max(1, share // depth)) if depth else 0
+        share = round(budget * len(held_out) / len(asked))
+        count = min(len(held_out), max(1, share // depth)) if depth else 0
     train = in_order(train, plan.seed)[: (budget - count * depth) // calls]
-    reached = {*train, *in_order(heldout, plan.seed)[:count]}
-    exam = replace(plan, calls_per_query=max(depth, 1))
+    reached = {*train, *in_order(held_out, plan.seed)[:count]}
+    held_out_plan = replace(plan, calls_per_query=max(depth, 1))
     plan = replace(plan, queries=len(train))
-    return Layout(tuple(query for query in asked if query.text in reached), plan, exam)
+    return Layout(tuple(query for query in asked if query.text in reached), plan, held_out_plan)
 
 
 def in_order(texts: Iterable[str], seed: int) -> list[str]:

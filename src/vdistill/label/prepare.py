@@ -22,7 +22,7 @@ from vdistill.label.teacher import Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace
 
-PICTURES_TO_WRITE_BY = 64
+IMAGES_TO_WRITE_BY = 64
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -30,10 +30,10 @@ WriteQueries: TypeAlias = Callable[[Teacher, Samples, Sides], list[Query]]
 
 
 @runtime_checkable
-class MayBeBare(Protocol):
+class MayAnswerHard(Protocol):
     """A teacher whose choices may come without probabilities; None before that is known."""
 
-    bare: bool | None
+    hard_answers: bool | None
 
 
 @runtime_checkable
@@ -72,13 +72,13 @@ class Inputs:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
         drawn = Plan(1, settings.images_per_call, settings.pool, settings.seed)
         laid = lay_out(self.queries, self.reach(settings), drawn)
-        shown = self.check(_sample(self.items, self.sides, laid.train, laid.heldout, settings))
+        shown = self.check(_sample(self.items, self.sides, laid.train, laid.held_out, settings))
         for note in near_duplicates.notes(self._sketched, self.sides.split):
             self._once(note)
         if not shown:
             raise VdistillError("none of the pictures can be read", hint="the reasons stand above, one a picture")
         items = {key: self.items[key] for key in shown}
-        stage = Stage(settings, laid.train, laid.heldout, items, laid.queries, shown, self.sides)
+        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, self.sides)
         stage.check_sides(self._once)
         return stage
 
@@ -194,7 +194,7 @@ def _to_write_by(inputs: Inputs, seed: int) -> dict[Split, list[ShownImage]]:
     found: dict[Split, list[ShownImage]] = {}
     for split in get_args(Split):
         ours = [key for key in inputs.items if inputs.sides.split.get(key) == split]
-        rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:PICTURES_TO_WRITE_BY]
+        rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:IMAGES_TO_WRITE_BY]
         if len(ours):
             found[split] = list(inputs.check([ours[row] for row in rows], looks=True).values())
     return found
@@ -230,10 +230,12 @@ def _known(
     return known, left
 
 
-def _sample(items: Mapping[str, Item], sides: ItemSides, plan: Plan, exam: Plan, settings: LabelSettings) -> list[str]:
+def _sample(
+    items: Mapping[str, Item], sides: ItemSides, plan: Plan, held_out_plan: Plan, settings: LabelSettings
+) -> list[str]:
     """The items that will be shown at all."""
-    train, heldout = ([key for key in sides.of(split) if key in items] for split in get_args(Split))
-    return shown_items(settings.schedule, train, plan) + coverable(heldout, exam, "heldout")
+    train, held_out = ([key for key in sides.of(split) if key in items] for split in get_args(Split))
+    return shown_items(settings.schedule, train, plan) + coverable(held_out, held_out_plan, "heldout")
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

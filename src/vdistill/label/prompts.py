@@ -24,8 +24,8 @@ PROMPT_VERSION = "1"
 LETTERS = "ABCDEFGHI"
 PLACE, COUNT = "{query}", "{count}"
 
-Picture = TypeVar("Picture")
-Part = tuple[Literal["text"], str] | tuple[Literal["image"], Picture]
+ImageT = TypeVar("ImageT")
+Part = tuple[Literal["text"], str] | tuple[Literal["image"], ImageT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,18 @@ class Wording:
     )
     version: str = PROMPT_VERSION
 
-    def content(self, query: str, pictures: Sequence[Picture], ask: Ask) -> list[Part[Picture]]:
+    def content(self, query: str, images: Sequence[ImageT], ask: Ask) -> list[Part[ImageT]]:
         """The user's message in order: each picture behind its letter ("A:"), then the question."""
-        parts: list[Part[Picture]] = []
-        for letter, picture in zip(letters(len(pictures)), pictures, strict=True):
-            parts += [("text", f"{letter}:"), ("image", picture)]
+        parts: list[Part[ImageT]] = []
+        for letter, image in zip(letters(len(images)), images, strict=True):
+            parts += [("text", f"{letter}:"), ("image", image)]
         question = self.best if ask == "best" else self.rank
         return [*parts, ("text", f"{self.customer.replace(PLACE, query)}\n{question}")]
 
-    def request(self, pictures: Sequence[Picture], count: int) -> list[Part[Picture]]:
+    def request(self, images: Sequence[ImageT], count: int) -> list[Part[ImageT]]:
         """The message that asks for `count` queries of shoppers whom these pictures suit."""
-        images: list[Part[Picture]] = [("image", picture) for picture in pictures]
-        return [*images, ("text", self.shoppers.replace(COUNT, str(count)))]
+        shown: list[Part[ImageT]] = [("image", image) for image in images]
+        return [*shown, ("text", self.shoppers.replace(COUNT, str(count)))]
 
 
 def letters(count: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asked, Asker, Tally, key_of
-from vdistill.label.prepare import MayBeBare
+from vdistill.label.prepare import MayAnswerHard
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Guides, Schedule
 from vdistill.label.stage import LabelSettings, Stage
@@ -76,7 +76,7 @@ def both_sides(stage: Stage, guides: Guides, teacher: Teacher) -> list[Side]:
     """What training queries and held-out ones will be asked, where there is anything to ask."""
     schedules: dict[Split, Schedule | None] = {
         "train": stage.training(guides) if stage.queries_of("train") else None,
-        "heldout": stage.heldout(),
+        "heldout": stage.held_out(),
     }
     key = partial(key_of, teacher)
     return [
@@ -93,7 +93,7 @@ def as_it_can(
     that open (an answer that is stored, or whose probabilities cannot be read, may be one-hot by chance), so many more
     are asked that their answers decide.
     """
-    if not isinstance(teacher, MayBeBare):
+    if not isinstance(teacher, MayAnswerHard):
         return stage, None
     known, tally = mode_of(workspace, teacher), None
     open_mode = known is None and stage.queries_of("train")
@@ -116,10 +116,10 @@ def as_it_can(
     return ranking(stage, teacher, known, say), tally
 
 
-def _told(teacher: MayBeBare, answers: Sequence[Answer]) -> Ask | None:
+def _told(teacher: MayAnswerHard, answers: Sequence[Answer]) -> Ask | None:
     """How to ask a teacher that gave these answers: as it knows itself, else by their probabilities."""
-    if teacher.bare is not None:
-        return "rank" if teacher.bare else "best"
+    if teacher.hard_answers is not None:
+        return "rank" if teacher.hard_answers else "best"
     if any(max(answer.probabilities or (1.0,)) < 1.0 for answer in answers):
         return "best"
     return "rank" if len(answers) >= TELLING else None

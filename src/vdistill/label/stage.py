@@ -43,7 +43,7 @@ class Stage:
 
     settings: LabelSettings
     plan: Plan
-    exam: Plan
+    held_out_plan: Plan
     items: dict[str, Item]
     queries: tuple[Query, ...]
     shown: dict[str, ShownImage]
@@ -83,11 +83,15 @@ class Stage:
         queries = in_order(self.queries_of("train"), self.plan.seed)
         return schedules.training(self.settings.schedule, queries, self.items_of("train"), self.plan, guides)
 
-    def heldout(self) -> Schedule | None:
+    def held_out(self) -> Schedule | None:
         """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
         queries = in_order(self.queries_of("heldout"), self.plan.seed)
-        items = coverable(self.items_of("heldout"), self.exam, "heldout")
-        return Narrowing(queries, items, self.exam, self.exam.calls_per_query) if queries and len(items) > 1 else None
+        items = coverable(self.items_of("heldout"), self.held_out_plan, "heldout")
+        return (
+            Narrowing(queries, items, self.held_out_plan, self.held_out_plan.calls_per_query)
+            if queries and len(items) > 1
+            else None
+        )
 
     def check_sides(self, say: Callable[[str], None]) -> None:
         """Say which side has nothing to ask about.

@@ -15,6 +15,6 @@ Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured di
 
 from vdistill.preferences.choices import picks
 from vdistill.preferences.fitted import Fitted, Utilities, fit
-from vdistill.preferences.slots import slot_biases
+from vdistill.preferences.position_bias import position_biases
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "slot_biases"]
+__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases"]

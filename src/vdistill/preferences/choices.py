@@ -37,7 +37,7 @@ class Choices:
     items: tuple[tuple[str, ...], ...]
     start: Ints
     local: Ints
-    slot: Ints
+    position: Ints
     shown: Bools
     target: Floats
     soft: Bools
@@ -68,9 +68,11 @@ def read(judgments: Sequence[Judgment]) -> Choices:
         place = {item: row for row, item in enumerate(known)}
         for judgment in found:
             first = biases[judgment.teacher, len(judgment.items)]
-            for slots, probabilities, soft in picks(judgment):
-                local = [place[judgment.items[slot]] for slot in slots]
-                rows.append((local, [first + slot for slot in slots], probabilities, soft, number[judgment.teacher]))
+            for positions, probabilities, soft in picks(judgment):
+                local = [place[judgment.items[position]] for position in positions]
+                rows.append(
+                    (local, [first + position for position in positions], probabilities, soft, number[judgment.teacher])
+                )
         items.append(known)
         start.append(len(rows))
     return _pack(tuple(by_query), tuple(items), start, rows, teachers, biases)
@@ -103,15 +105,15 @@ def _pack(
     width = max((len(row[0]) for row in rows), default=1)
     count = np.array([len(row[0]) for row in rows], np.int64)
     shown = np.arange(width) < count[:, None]
-    local, slot = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), np.int64)
+    local, position = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), np.int64)
     target = np.zeros((len(rows), width))
     local[shown] = np.fromiter((place for row in rows for place in row[0]), np.int64, int(count.sum()))
-    slot[shown] = np.fromiter((place for row in rows for place in row[1]), np.int64, int(count.sum()))
+    position[shown] = np.fromiter((place for row in rows for place in row[1]), np.int64, int(count.sum()))
     target[shown] = np.fromiter((p for row in rows for p in row[2]), np.float64, int(count.sum()))
     soft = np.array([row[3] for row in rows], bool)
     target[soft] = _centred_logs(target[soft], shown[soft])
     teacher = np.array([row[4] for row in rows], np.int64)
-    return Choices(queries, items, np.array(start), local, slot, shown, target, soft, teacher, teachers, biases)
+    return Choices(queries, items, np.array(start), local, position, shown, target, soft, teacher, teachers, biases)
 
 
 def _centred_logs(probabilities: Floats, shown: Bools) -> Floats:

@@ -163,23 +163,23 @@ def derivatives(
         padded[place, : len(values)] = values
     rows = block.rows
     owner = block.owner if len(block.owner) else np.zeros(rows.stop - rows.start, np.int64)
-    shown, slot, local = choices.shown[rows], choices.slot[rows], choices.local[rows]
+    shown, position, local = choices.shown[rows], choices.position[rows], choices.local[rows]
     variable = owner[:, None] * n + local
-    residual, curve = _row_derivatives(choices, rows, padded.ravel()[variable] + bias[slot], noise)
+    residual, curve = _row_derivatives(choices, rows, padded.ravel()[variable] + bias[position], noise)
     both = shown[:, :, None] & shown[:, None, :]
     curve = np.where(both, curve, 0.0).ravel()
     residual = np.where(shown, residual, 0.0).ravel()
     gradient = np.bincount(variable.ravel(), residual, q * n).reshape(q, n)
     first = np.broadcast_to(variable[:, :, None], both.shape).ravel()
     entries = np.bincount(first * n + np.broadcast_to(local[:, None, :], both.shape).ravel(), curve, q * n * n)
-    other = np.broadcast_to(slot[:, None, :], both.shape).ravel()
+    other = np.broadcast_to(position[:, None, :], both.shape).ravel()
     cross = np.bincount(first * b + other, curve, q * n * b)
-    own = np.broadcast_to(slot[:, :, None], both.shape).ravel()
+    own = np.broadcast_to(position[:, :, None], both.shape).ravel()
     return (
         np.asarray(gradient + padded / prior, np.float64),
         np.asarray(cross.reshape(q, n, b), np.float64),
         np.asarray(entries.reshape(q, n, n) + np.eye(n) / prior, np.float64),
-        np.asarray(np.bincount(slot.ravel(), residual, b), np.float64),
+        np.asarray(np.bincount(position.ravel(), residual, b), np.float64),
         np.asarray(np.bincount(own * b + other, curve, b * b).reshape(b, b), np.float64),
     )
 
@@ -216,7 +216,7 @@ def _linear(choices: Choices, mean: Sequence[Floats], bias: Floats) -> Floats:
     offset = np.cumsum([0, *(len(items) for items in choices.items)])
     owner = np.repeat(np.arange(len(choices.queries)), np.diff(choices.start))
     flat = np.concatenate(list(mean)) if len(mean) else np.zeros(0)
-    return np.asarray(flat[np.where(choices.shown, offset[owner][:, None] + choices.local, 0)] + bias[choices.slot])
+    return np.asarray(flat[np.where(choices.shown, offset[owner][:, None] + choices.local, 0)] + bias[choices.position])
 
 
 def _softmax(linear: Floats, shown: np.ndarray) -> Floats:

@@ -18,7 +18,7 @@ class Card:
     hit: Hit
     title: str
     details: tuple[str, ...]
-    picture: str | None
+    image: str | None
     missing: str
 
 
@@ -51,11 +51,11 @@ def _cards(hits: Sequence[Hit]) -> tuple[Card, ...]:
 
 
 def _card(hit: Hit) -> Card:
-    picture, missing = shown(hit.path)
+    image, missing = shown(hit.path)
     title = str(hit.metadata.get("title") or hit.metadata.get("name") or hit.id)
     details = tuple(
         f"{name}: {value}"
         for name, value in hit.metadata.items()
         if name not in ("title", "name", "description") and isinstance(value, str | int | float) and value != ""
     )
-    return Card(hit, title, details[:3], picture, missing)
+    return Card(hit, title, details[:3], image, missing)

@@ -24,7 +24,7 @@ from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
-    from vdistill.bundle.image_encoder import PictureEncoder
+    from vdistill.bundle.image_encoder import ImageEncoder
     from vdistill.bundle.text_encoder import TextEncoder
 
 _SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
@@ -37,7 +37,7 @@ Asked = str | Path | Term | Sequence[Term] | np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SearchOptions:
     """What hits must be like, beyond near.
 
     where: an SQLite expression over the metadata that they fulfil.  exact: compare with every vector.
@@ -141,13 +141,13 @@ class Searcher:
         Raises VdistillError for k < 1, an empty query, a picture that cannot be read, a vector that cannot be compared
         and a bad expression.
         """
-        wish = Wish(where, exact, hybrid, min_score, diverse)
+        options = SearchOptions(where, exact, hybrid, min_score, diverse)
         if isinstance(query, np.ndarray):
-            return self.hits(query, k, wish)
+            return self.hits(query, k, options)
         if isinstance(query, str | Path):
             query = Term(query)
         terms = (query,) if isinstance(query, Term) else query
-        return self.hits(self.vector(terms), k, wish, wanted_text(terms))
+        return self.hits(self.vector(terms), k, options, wanted_text(terms))
 
     def vector(self, terms: Sequence[Term]) -> np.ndarray:
         """The unit vector (dim,), float32, of a query.
@@ -179,24 +179,26 @@ class Searcher:
         """How many tokens of these texts lie beyond what the model reads."""
         return self._text.truncated([well_formed(text) for text in texts])
 
-    def encode_picture(self, path: Path) -> np.ndarray:
+    def encode_image(self, path: Path) -> np.ndarray:
         """The unit vector (dim,), float32, of a picture file. Raises VdistillError where it cannot be read."""
-        return self.picture_encoder.encode(path)
+        return self.image_encoder.encode(path)
 
-    def hits(self, vector: np.ndarray, k: int, wish: Wish, words: str = "") -> list[Hit]:
+    def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "") -> list[Hit]:
         """The `k` best for a unit vector (dim,); `words` are what a hybrid search looks for in the items' texts."""
-        vector = self._checked(vector, k, wish.diverse)
-        allowed = None if wish.where is None else self._allowed(wish.where)
-        if not wish.hybrid and not wish.diverse:
-            return self._ranked(*self._nearest(vector, k, allowed, wish.exact), k, wish.min_score)
+        vector = self._checked(vector, k, options.diverse)
+        allowed = None if options.where is None else self._allowed(options.where)
+        if not options.hybrid and not options.diverse:
+            return self._ranked(*self._nearest(vector, k, allowed, options.exact), k, options.min_score)
         pool = max(_POOL * k, _LEAST)
-        found = self._ranked(*self._nearest(vector, pool, allowed, wish.exact), pool, wish.min_score)
-        if wish.hybrid:
-            found = self._with_words(found, vector, words, pool, allowed, wish.min_score)
-        if wish.diverse:
+        found = self._ranked(*self._nearest(vector, pool, allowed, options.exact), pool, options.min_score)
+        if options.hybrid:
+            found = self._with_words(found, vector, words, pool, allowed, options.min_score)
+        if options.diverse:
             vectors = self.vectors([hit.id for hit in found])
-            relevance = -np.arange(len(found), dtype=float) if wish.hybrid else np.array([hit.score for hit in found])
-            found = [found[place] for place in diversified(relevance, vectors, k, wish.diverse)]
+            relevance = (
+                -np.arange(len(found), dtype=float) if options.hybrid else np.array([hit.score for hit in found])
+            )
+            found = [found[place] for place in diversified(relevance, vectors, k, options.diverse)]
         return [replace(hit, rank=rank) for rank, hit in enumerate(found[:k], start=1)]
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
@@ -212,7 +214,7 @@ class Searcher:
         return {row.id: row.sha256 for row in self._rows_of(ids)}
 
     def _encoded(self, what: str | Path) -> np.ndarray:
-        return self.encode_picture(what) if isinstance(what, Path) else np.asarray(self.encode([what])[0])
+        return self.encode_image(what) if isinstance(what, Path) else np.asarray(self.encode([what])[0])
 
     @cached_property
     def _sample(self) -> np.ndarray:
@@ -243,16 +245,16 @@ class Searcher:
         return TextEncoder.open(self._folder(self.manifest.text_encoder))
 
     @cached_property
-    def picture_encoder(self) -> PictureEncoder:
+    def image_encoder(self) -> ImageEncoder:
         """The exported image encoder. Raises VdistillError for a backbone that has none."""
-        from vdistill.bundle.image_encoder import PictureEncoder
+        from vdistill.bundle.image_encoder import ImageEncoder
 
         if not self.manifest.image_encoder:
             raise VdistillError(
                 "this backbone cannot be asked with a picture: its image tower takes pictures of any shape",
                 hint="search by text, or index with a backbone of a fixed picture size",
             )
-        return PictureEncoder.open(self._folder(self.manifest.image_encoder))
+        return ImageEncoder.open(self._folder(self.manifest.image_encoder))
 
     def _folder(self, files: Sequence[FileFacts]) -> Path:
         """The folder of an exported encoder, once its files are found to be whole."""

@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     home = tmp_path_factory.mktemp("pictures")
     shown = []
     for number, (colour, size) in enumerate(
@@ -59,20 +59,20 @@ def test_a_model_that_was_trained_further_has_another_name(teacher, folder, tmp_
     assert LocalVLM(str(further), TeacherOptions(), say=print).name != teacher.name
 
 
-def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, pictures):
-    (answer,) = teacher.ask([Question("something red", tuple(pictures))])
+def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, images):
+    (answer,) = teacher.ask([Question("something red", tuple(images))])
     assert len(answer.probabilities) == 4
     assert sum(answer.probabilities) == pytest.approx(1)
     assert min(answer.probabilities) > 0
     assert answer.tokens > 50
 
 
-def test_a_batch_answers_as_one_by_one(folder, pictures):
+def test_a_batch_answers_as_one_by_one(folder, images):
     teacher = LocalVLM(str(folder), TeacherOptions(), say=lambda _: None, device="cpu", precision="fp32")
     questions = [
-        Question("something red", tuple(pictures[:2])),
-        Question("a much longer wish than the one before it, with many words", tuple(pictures)),
-        Question("blue", tuple(pictures[1:4])),
+        Question("something red", tuple(images[:2])),
+        Question("a much longer wish than the one before it, with many words", tuple(images)),
+        Question("blue", tuple(images[1:4])),
     ]
     together = teacher.ask(questions)
     for question, answer in zip(questions, together, strict=True):
@@ -80,36 +80,36 @@ def test_a_batch_answers_as_one_by_one(folder, pictures):
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
-def test_what_is_shown_and_asked_matters(teacher, pictures):
+def test_what_is_shown_and_asked_matters(teacher, images):
     red_first, blue_first, other = teacher.ask([
-        Question("something red", (pictures[0], pictures[1])),
-        Question("something red", (pictures[1], pictures[0])),
-        Question("my grandmother's garden", (pictures[0], pictures[1])),
+        Question("something red", (images[0], images[1])),
+        Question("something red", (images[1], images[0])),
+        Question("my grandmother's garden", (images[0], images[1])),
     ])  # fmt: skip
     assert red_first.probabilities != blue_first.probabilities
     assert red_first.probabilities != other.probabilities
 
 
-def test_a_ranking_is_an_order_of_all_pictures(teacher, pictures):
-    (rank,) = teacher.ask([Question("something red", tuple(pictures), "rank")])
+def test_a_ranking_is_an_order_of_all_pictures(teacher, images):
+    (rank,) = teacher.ask([Question("something red", tuple(images), "rank")])
     assert sorted(rank.order) == [0, 1, 2, 3]
     assert rank.probabilities is None
 
 
-def test_a_price_is_known_before_the_weights_are_loaded(folder, pictures):
+def test_a_price_is_known_before_the_weights_are_loaded(folder, images):
     said = []
     teacher = open_teacher(str(folder), TeacherOptions(), [], said.append)
-    price = teacher.price(Question("red", tuple(pictures)))
+    price = teacher.price(Question("red", tuple(images)))
     assert price.seconds > 0
     assert said == []
-    (answer,) = teacher.ask([Question("red", tuple(pictures))])
+    (answer,) = teacher.ask([Question("red", tuple(images))])
     assert price.tokens == answer.tokens
     assert said[0].startswith("loading")
 
 
-def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, pictures, monkeypatch):
+def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, images, monkeypatch):
     teacher = LocalVLM(str(folder), TeacherOptions(), say=lambda _: None, device="cpu", precision="fp32")
-    questions = [Question(text, tuple(pictures[:2])) for text in ("red", "blue", "green")]
+    questions = [Question(text, tuple(images[:2])) for text in ("red", "blue", "green")]
     whole = teacher.ask(questions)
     forward, most = teacher._model.forward, 1
 
@@ -126,10 +126,10 @@ def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, pictures, monk
         teacher.ask(questions)
 
 
-def test_a_broken_picture_fails_its_question_alone(teacher, pictures, tmp_path):
+def test_a_broken_picture_fails_its_question_alone(teacher, images, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     broken = ShownImage("broken.png", tmp_path / "broken.png", "x")
-    bad, good = teacher.ask([Question("red", (pictures[0], broken)), Question("red", tuple(pictures[:2]))])
+    bad, good = teacher.ask([Question("red", (images[0], broken)), Question("red", tuple(images[:2]))])
     assert isinstance(bad, Failure)
     assert "broken.png" in bad.reason
     assert isinstance(good, Answer)
@@ -163,13 +163,13 @@ def test_a_folder_without_a_processor_says_so_before_anything_is_asked(folder, t
     assert "copy the whole folder" in caught.value.hint
 
 
-def test_damaged_weights_say_so(folder, pictures, tmp_path):
+def test_damaged_weights_say_so(folder, images, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     with (damaged / "model.safetensors").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(VdistillError, match="cannot load the teacher") as caught:
-        LocalVLM(str(damaged), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
+        LocalVLM(str(damaged), TeacherOptions(), say=print).ask([Question("red", tuple(images))])
     assert "damaged" in caught.value.hint
 
 
@@ -186,19 +186,19 @@ def test_a_model_without_a_chat_template_is_refused_before_anything_is_asked(fol
     assert "Instruct" in caught.value.hint
 
 
-def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, pictures, tmp_path):
+def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, images, tmp_path):
     gentle = tmp_path / "gentle"
     shutil.copytree(folder, gentle)
     (gentle / "chat_template.jinja").unlink(missing_ok=True)
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     (gentle / "chat_template.json").write_text(json.dumps({"chat_template": refuses + vlm_models.TEMPLATE}))
-    (answer,) = LocalVLM(str(gentle), TeacherOptions(), say=print).ask([Question("red", tuple(pictures))])
+    (answer,) = LocalVLM(str(gentle), TeacherOptions(), say=print).ask([Question("red", tuple(images))])
     assert len(answer.probabilities) == 4
 
 
-def test_more_pictures_than_letters_stop_at_once(teacher, pictures):
+def test_more_pictures_than_letters_stop_at_once(teacher, images):
     with pytest.raises(TeacherError, match="9 at most"):
-        teacher.price(Question("red", tuple(pictures * 3)))
+        teacher.price(Question("red", tuple(images * 3)))
 
 
 def test_an_unknown_name_gets_the_close_ones():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import DIFFERENCE, BenchReport
-from vdistill.bench.graded import MODELS, movers
+from vdistill.bench.graded import MODELS, largest_changes
 from vdistill.bench.report.table import judged
 from vdistill.encoders.student import last_validated
 from vdistill.workspace import write_file
@@ -82,7 +82,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _plots(report, around)],
         slices=[one for one in report.slices if len(one.groups) > 1],
         changes=report.changes,
-        moved=[("gained most", movers(report, _MOVED)), ("lost most", movers(report, -_MOVED))],
+        moved=[("gained most", largest_changes(report, _MOVED)), ("lost most", largest_changes(report, -_MOVED))],
         examples=_examples(report),
         audits=around.audits,
         settings=_settings(report, around.facts),
@@ -107,7 +107,7 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
     if len(around.history) > 1:
         shaded = "" if last_validated(around.history) is None else " Shaded: on all judgments, those of validation too."
         yield plots.learning_curve(around.history), f"The student's training.{shaded}"
-    comparable = [run for run in around.runs if run.comparable(report.heldout)]
+    comparable = [run for run in around.runs if run.comparable(report.held_out)]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."
     if len({run.judgments for run in comparable if "student" in run.models}) > 1:
@@ -140,9 +140,9 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
     from vdistill.images.thumbnails import shown
 
-    picture, missing = shown(report.catalog_root / key, _SIDE)
+    image, missing = shown(report.catalog_root / key, _SIDE)
     title = str(report.metadata.get(key, {}).get("title") or key)
-    return {"title": title, "picture": picture, "chosen": chosen, "missing": missing}
+    return {"title": title, "picture": image, "chosen": chosen, "missing": missing}
 
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
     return {
         **{name: str(value) for name, value in facts.items()},
         "judged by": " ".join(f"{name} {value}" for name, value in report.judge.items()).removeprefix("name ")
-        or report.heldout.judged_by,
+        or report.held_out.judged_by,
         "bootstrap": f"9,999 resamples of the queries, seed {report.seed}",
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "python": f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}",

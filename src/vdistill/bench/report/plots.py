@@ -61,7 +61,7 @@ def winner_curve(report: BenchReport) -> str:
     """The share of queries whose winner a model puts among its first r, over r; one SVG element."""
 
     def draw(axes: Axes) -> None:
-        size = int(report.heldout.candidates.max())
+        size = int(report.held_out.candidates.max())
         for model in ("backbone", "student"):
             if model in report.values:
                 ranks = np.sort(_winner_ranks(report, model))
@@ -168,7 +168,7 @@ def _bars(axes: Axes, rows: np.ndarray, report: BenchReport, model: str, metrics
 
 def _winner_ranks(report: BenchReport, model: str) -> np.ndarray:
     """(q,) the ranks, from 1; of several winners the mean rank."""
-    percentile, sizes = report.values[model]["mpr"], report.heldout.candidates
+    percentile, sizes = report.values[model]["mpr"], report.held_out.candidates
     ranks = sizes - percentile * (sizes - 1)
     return np.asarray(ranks[np.isfinite(ranks)])
 

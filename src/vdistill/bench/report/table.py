@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.evaluate import BenchReport
-from vdistill.bench.graded import movers
+from vdistill.bench.graded import largest_changes
 from vdistill.bench.slices import Slice
 from vdistill.evaluation.metrics import Interval
-from vdistill.evaluation.table import MetricsTable, metrics_table
+from vdistill.evaluation.metrics_table import MetricsTable, metrics_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,10 +25,9 @@ def bench_table(report: BenchReport) -> MetricsTable:
 
 def judged(report: BenchReport) -> str:
     """What the figures were measured on, and who judged."""
-    heldout = report.heldout
-    return (
-        f"held out: {len(heldout.verdicts):,} queries × {len(heldout.items):,} pictures, judged by {heldout.judged_by}"
-    )
+    held_out = report.held_out
+    queries, items = len(held_out.verdicts), len(held_out.items)
+    return f"held out: {queries:,} queries × {items:,} images, judged by {held_out.judged_by}"
 
 
 def slice_table(one: Slice) -> Table:
@@ -49,9 +48,12 @@ def changes_table(report: BenchReport) -> Table:
     return table
 
 
-def movers_table(report: BenchReport) -> Iterator[Table]:
+def largest_changes_table(report: BenchReport) -> Iterator[Table]:
     """The queries whose nDCG@10 gained most, and lost most."""
-    for title, found in (("gained most", movers(report, _SHOWN)), ("lost most", movers(report, -_SHOWN))):
+    for title, found in (
+        ("gained most", largest_changes(report, _SHOWN)),
+        ("lost most", largest_changes(report, -_SHOWN)),
+    ):
         if found:
             table = _table(title, ("query", "backbone", "student"))
             for one in found:

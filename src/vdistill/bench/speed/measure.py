@@ -14,12 +14,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.speed import child_process
-from vdistill.bench.speed.machine import Machine, machine
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
+from vdistill.bench.speed.this_machine import Machine, machine
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.index.embedding import BATCH, Embedder
-from vdistill.index.vector_cache import Pending
+from vdistill.index.vector_cache import VectorCache
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
@@ -134,8 +134,8 @@ def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
     wanted = EMBEDDED + BATCH
     names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
     rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
-    with tempfile.TemporaryDirectory() as folder, Pending.of(Path(folder), encoder) as pending:
-        batches = Embedder(searcher.catalog_root, replicas(encoder), pending).embedded(rows)
+    with tempfile.TemporaryDirectory() as folder, VectorCache.of(Path(folder), encoder) as vector_cache:
+        batches = Embedder(searcher.catalog_root, replicas(encoder), vector_cache).embedded(rows)
         next(batches)
         started = time.perf_counter()
         done = sum(len(found) for found, _, _ in batches)

@@ -45,7 +45,10 @@ def _unit(queries: Sequence[str], items: Sequence[str], size: int, rng: np.rando
     turn = rng.permutation(size)
     while (turn == np.arange(size)).all():
         turn = rng.permutation(size)
-    turned = tuple(first[slot] for slot in turn)
+    turned = tuple(first[position] for position in turn)
     return Unit(
-        Group(query, tuple(first)), Group(query, turned), Group(other, tuple(first)), tuple(int(slot) for slot in turn)
+        Group(query, tuple(first)),
+        Group(query, turned),
+        Group(other, tuple(first)),
+        tuple(int(position) for position in turn),
     )

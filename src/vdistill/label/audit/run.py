@@ -17,11 +17,11 @@ from vdistill.label.audit.statistics import (
     bits,
     correlation,
     evidence,
-    hearing,
     interval,
     is_soft,
+    position_effects,
+    query_sensitivity,
     reliability,
-    slot_effects,
     winner,
 )
 from vdistill.label.purse import Purse
@@ -193,7 +193,7 @@ def _judge(
         sizes.append(_of_size(stage, teacher, size, rows, bias, graded=graded))
     seed = stage.settings.seed
     reliable = (reliability(seen), *interval(seen, reliability, seed))
-    hears = (hearing(seen), *interval(seen, hearing, seed))
+    hears = (query_sensitivity(seen), *interval(seen, query_sensitivity, seed))
     verdict, reason = _verdict(reliable, hears, len(answers))
     return Audit(
         teacher=teacher.name,
@@ -218,18 +218,18 @@ def _judge(
 
 def _seen(part: Sequence[tuple[Unit, list[Answer]]]) -> tuple[list[Seen], float]:
     """The units of one size, what each slot gets for itself taken out; and how far these amounts lie apart."""
-    slots = slot_effects(
+    positions = position_effects(
         [(evidence(three[0]), evidence(three[1]), unit.turn) for unit, three in part], len(part[0][0].turn)
     )
     found = []
     for unit, three in part:
-        first, turned, other = (evidence(answer) - slots for answer in three)
+        first, turned, other = (evidence(answer) - positions for answer in three)
         back = np.empty(len(unit.turn))
         back[list(unit.turn)] = turned
         raw = evidence(three[1])
         flipped = raw[unit.turn.index(winner(three[0]))] < raw.max() - 1e-6  # with a tie either may win
         found.append(Seen(first, back, other, flipped))
-    return found, float(np.ptp(slots))
+    return found, float(np.ptp(positions))
 
 
 def _of_size(stage: Stage, teacher: Teacher, size: int, rows: Sequence[Seen], bias: float, *, graded: bool) -> OfSize:

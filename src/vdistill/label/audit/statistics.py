@@ -42,14 +42,16 @@ def evidence(answer: Answer) -> Floats:
     return np.asarray(values - values.mean())
 
 
-def slot_effects(twice: Sequence[tuple[Floats, Floats, Sequence[int]]], size: int) -> Floats:
+def position_effects(twice: Sequence[tuple[Floats, Floats, Sequence[int]]], size: int) -> Floats:
     """(size,) what each slot gets for itself, mean 0: least squares on the same pictures in two slots.
 
     twice: the evidence in the first order, that in the second, and the first slot of each picture of the second.
     """
-    slots = np.eye(size)
-    rows = [slots[turn[slot]] - slots[slot] for _, _, turn in twice for slot in range(size)]
-    differences = [first[turn[slot]] - second[slot] for first, second, turn in twice for slot in range(size)]
+    positions = np.eye(size)
+    rows = [positions[turn[position]] - positions[position] for _, _, turn in twice for position in range(size)]
+    differences = [
+        first[turn[position]] - second[position] for first, second, turn in twice for position in range(size)
+    ]
     effects = np.linalg.lstsq(np.array(rows), np.array(differences), rcond=None)[0]
     return np.asarray(effects - effects.mean())
 
@@ -83,7 +85,7 @@ def deafness(seen: Sequence[Seen]) -> float:
     return correlation([one.first for one in seen], [one.other for one in seen])
 
 
-def hearing(seen: Sequence[Seen]) -> float:
+def query_sensitivity(seen: Sequence[Seen]) -> float:
     """By how much answers to the same query are more alike than answers to different ones."""
     return reliability(seen) - deafness(seen)
 
@@ -105,12 +107,12 @@ def bits(reliable: float, size: int, *, soft: bool) -> float:
     reliable = min(max(reliable, 0.0), _HIGHEST)
     if soft:
         return (size - 1) / 2 * float(np.log2(1 + reliable / (1 - reliable)))
-    scales, agreements, informations = _bare_choices(size)
+    scales, agreements, informations = _hard_choices(size)
     scale = float(np.interp(reliable, agreements, scales))
     return float(np.interp(scale, scales, informations))
 
 
-def _bare_choices(size: int) -> tuple[Floats, Floats, Floats]:
+def _hard_choices(size: int) -> tuple[Floats, Floats, Floats]:
     """Scales of normal utilities; at each the agreement beyond chance of two choices, and the bits of one."""
     rng = np.random.default_rng(0)
     utilities = rng.normal(size=(DRAWS, size))

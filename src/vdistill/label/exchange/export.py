@@ -28,9 +28,9 @@ def pairs(answer: Answer) -> Iterator[tuple[int, int, float]]:
         return
     chances = answer.probabilities or ()
     winner = max(range(len(chances)), key=chances.__getitem__)
-    for slot, chance in enumerate(chances):
-        if slot != winner:
-            yield winner, slot, chances[winner] / (chances[winner] + chance)
+    for position, chance in enumerate(chances):
+        if position != winner:
+            yield winner, position, chances[winner] / (chances[winner] + chance)
 
 
 def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:

@@ -234,15 +234,15 @@ def _shuffled(judgment: Judgment, key: str) -> Judgment:
     """The pictures in an order that tells nothing: with the chosen one always first, its slot would get the credit."""
     answer = judgment.answer
     order = np.random.default_rng(int(key[:15], 16)).permutation(len(judgment.items)).tolist()
-    place = {slot: new for new, slot in enumerate(order)}
+    place = {position: new for new, position in enumerate(order)}
     return Judgment(
         query=judgment.query,
-        items=tuple(judgment.items[slot] for slot in order),
-        sha256=tuple(judgment.sha256[slot] for slot in order),
+        items=tuple(judgment.items[position] for position in order),
+        sha256=tuple(judgment.sha256[position] for position in order),
         ask=judgment.ask,
         answer=Answer(
             probabilities=_reordered(answer.probabilities, order),
-            order=None if answer.order is None else tuple(place[slot] for slot in answer.order),
+            order=None if answer.order is None else tuple(place[position] for position in answer.order),
         ),
         teacher=judgment.teacher,
         split=judgment.split,
@@ -251,7 +251,7 @@ def _shuffled(judgment: Judgment, key: str) -> Judgment:
 
 
 def _reordered(values: Sequence[float] | None, order: Iterable[int]) -> tuple[float, ...] | None:
-    return None if values is None else tuple(values[slot] for slot in order)
+    return None if values is None else tuple(values[position] for position in order)
 
 
 def _pair(line: Line, where: str) -> tuple[tuple[str, str], Answer]:
@@ -287,7 +287,11 @@ def _whole(line: Line, where: str) -> tuple[tuple[str, ...], Answer]:
 
 
 def _is_order(order: object, size: int) -> bool:
-    return isinstance(order, list) and all(isinstance(slot, int) for slot in order) and sorted(order) == [*range(size)]
+    return (
+        isinstance(order, list)
+        and all(isinstance(position, int) for position in order)
+        and sorted(order) == [*range(size)]
+    )
 
 
 def _are_chances(chances: object, size: int) -> bool:

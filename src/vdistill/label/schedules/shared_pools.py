@@ -27,8 +27,8 @@ def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
     rng = generator(plan.seed, "pools")
     shuffled = [items[i] for i in rng.permutation(len(items))]
     size = max(plan.pool_size, plan.images_per_call)
-    slots = plan.queries * plan.calls_per_query * plan.images_per_call
-    count = max(1, min(round(len(items) / size), max(plan.calls_per_query, slots // (SHOWN * size))))
+    positions = plan.queries * plan.calls_per_query * plan.images_per_call
+    count = max(1, min(round(len(items) / size), max(plan.calls_per_query, positions // (SHOWN * size))))
     used = shuffled[: count * size] if len(items) > count * size * 1.5 else shuffled
     return [list(part) for part in np.array_split(np.array(used, dtype=object), count)]
 

@@ -7,7 +7,7 @@ import io
 import threading
 from collections import OrderedDict
 
-from vdistill.label.teachers.pictures import shown
+from vdistill.label.teachers.shown_image import shown
 from vdistill.records import ShownImage
 
 MOST_BYTES = 256 * 2**20  # some thousand images, which is many pools
@@ -53,6 +53,6 @@ class ImageCache:
 
     def _encoded(self, image: ShownImage) -> bytes:
         data = io.BytesIO()
-        picture = shown(image.path, most_side=self._most_side, most_pixels=self._most_pixels)
-        picture.save(data, "JPEG", quality=QUALITY)
+        decoded = shown(image.path, most_side=self._most_side, most_pixels=self._most_pixels)
+        decoded.save(data, "JPEG", quality=QUALITY)
         return data.getvalue()

@@ -24,7 +24,7 @@ from vdistill.label.teachers.letter_mass import LetterMass
 from vdistill.label.teachers.model_name import model_name
 from vdistill.label.teachers.notices import Notices
 from vdistill.label.teachers.options import TeacherOptions
-from vdistill.label.teachers.pictures import shown
+from vdistill.label.teachers.shown_image import shown
 from vdistill.label.teachers.vlm_errors import BROKEN, first_line, loading, out_of_memory
 from vdistill.label.teachers.vlm_files import open_files
 from vdistill.records import Answer, Failure, Question, ShownImage
@@ -110,8 +110,8 @@ class LocalVLM:
         """About `count` searches of shoppers whom these images suit."""
         content = self._wording.request([None] * len(images), count)
         try:
-            pictures = [self._shown(image) for image in images]
-            inputs = self._processor.inputs([self._processor.prompt(self._wording.system, content)], [pictures])
+            opened = [self._shown(image) for image in images]
+            inputs = self._processor.inputs([self._processor.prompt(self._wording.system, content)], [opened])
         except (ImageError, *BROKEN) as error:
             return Failure(first_line(error))
         # All of it is said, as models are shipped with settings that would write the same lines every time.
@@ -247,7 +247,7 @@ class LocalVLM:
         if doubt := mass.doubt(self.name):
             self._say_once("mass", doubt)
         if question.ask == "rank":
-            order = sorted(range(len(mass.of)), key=lambda slot: -mass.of[slot])
+            order = sorted(range(len(mass.of)), key=lambda position: -mass.of[position])
             return Answer(order=tuple(order), tokens=int(tokens))
         return Answer(probabilities=mass.shares, tokens=int(tokens))
 

@@ -58,7 +58,7 @@ class OpenAITeacher:
             patience=patience or Patience(),
             calls_per_minute=options.calls_per_minute,
         )
-        self.bare: bool | None = None  # whether it answers without probabilities; None before that is known
+        self.hard_answers: bool | None = None  # whether it answers without probabilities; None before that is known
         self._answered, self._fruitless = (
             False,
             0,
@@ -116,8 +116,8 @@ class OpenAITeacher:
             return Failure(answer.reason + hint, read + written, self._cost(read, written))
         self._answered = True
         if question.ask == "best":
-            self._note_bare(reading)
-            if self.bare and reading.mass is None:
+            self._note_hard(reading)
+            if self.hard_answers and reading.mass is None:
                 self._say_once("bare", f"{self.name} gives no log-probabilities: its bare answers are used, which say "
                                "less a call; --ask rank says more")  # fmt: skip
             elif reading.mass and (doubt := reading.mass.doubt(self.name)):
@@ -164,12 +164,12 @@ class OpenAITeacher:
             raise TeacherError(f"{self.name} spends its tokens on thoughts and gives no answer", hint=remedy)
         return Failure(f"{reading.answer.reason}: {remedy}")
 
-    def _note_bare(self, reading: Reading) -> None:
+    def _note_hard(self, reading: Reading) -> None:
         """Probabilities that came once are to be had: one answer without readable ones takes nothing back."""
         if reading.mass is not None:
-            self.bare = False
-        elif self.bare is None and not reading.unreadable:
-            self.bare = True
+            self.hard_answers = False
+        elif self.hard_answers is None and not reading.unreadable:
+            self.hard_answers = True
 
     def _uris(self, images: Sequence[ShownImage]) -> list[str] | Failure:
         found = []

@@ -67,7 +67,7 @@ def chosen(scores: Sequence[float], temperature: float, question: Question) -> A
     """The answer of somebody who weighs the images of `question` by these scores (higher is better)."""
     values = np.asarray(scores, np.float64)
     if question.ask == "rank":
-        return Answer(order=tuple(int(slot) for slot in np.argsort(-values, kind="stable")))
+        return Answer(order=tuple(int(position) for position in np.argsort(-values, kind="stable")))
     p = np.exp((values - values.max()) / temperature)
     return Answer(probabilities=tuple(float(x) for x in p / p.sum()))
 

@@ -15,7 +15,7 @@ KEEP_BYTES = 2 * 1024**3
 Arrays = dict[str, np.ndarray]
 
 
-class Pictures:
+class TrainingImages:
     """Preprocessed pictures by number; what fits into `keep_bytes` is decoded once."""
 
     def __init__(self, paths: Sequence[Path], prepare: Preprocessing, keep_bytes: int = KEEP_BYTES) -> None:

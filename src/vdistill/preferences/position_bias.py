@@ -13,7 +13,7 @@ from vdistill.records import Judgment
 ENOUGH = 10_000  # judgments of one teacher and number of images: each bias is then known to some 0.03 logits
 
 
-def slot_biases(judgments: Sequence[Judgment]) -> dict[tuple[str, int], Floats]:
+def position_biases(judgments: Sequence[Judgment]) -> dict[tuple[str, int], Floats]:
     """What `Fitted.bias` is, from at least `ENOUGH` judgments of each teacher and number of images, or all there are.
 
     The sample is of whole queries, chosen by a hash of their texts, so that it does not hang on the order.
