@@ -20,7 +20,7 @@ QUERIES = [
 ]
 
 
-@dataclass(layers=True)
+@dataclass(frozen=True)
 class Done:
     """What a command left behind."""
 
