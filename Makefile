@@ -8,7 +8,7 @@ SHOP := examples/gift_shop
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types fast slow docs clean
+.PHONY: help install demo test lint types fast slow docs wheel clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -39,9 +39,21 @@ fast: install  ## The tests that take seconds.
 slow: install
 	$(PYTEST) -m slow
 
-docs: install  ## Write docs/cli.md and docs/api.md anew from commands and docstrings.
+docs: install  ## Write docs/cli.md and docs/api.md anew, and build the site into build/site.
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_api.py
+	PYTHONPATH=docs $(BIN)/zensical build --clean --strict
+	rm build/site/*.py
+
+wheel:  ## Build and check what is released, and try it in an environment that has nothing else.
+	rm -rf build/tools build/empty dist
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --constraint constraints.txt build twine
+	build/tools/bin/python -m build --outdir dist
+	build/tools/bin/twine check --strict dist/*
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	build/empty/bin/python tests/try_wheel.py
 
 clean:  ## Remove what was made.
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist .cache .pytest_cache .mypy_cache .ruff_cache
