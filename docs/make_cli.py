@@ -18,8 +18,8 @@ that over the default. Paths in the file are relative to it; URLs and names of m
 `--workspace DIR`, `--quiet`, `--debug`, `--version`, `--help`. `vdistill --install-completion` teaches your shell the
 commands and their options.
 
-Exit codes: 0 done, 1 failed (one line `error: …`, one line `hint: …`), 2 wrong usage, 3 a `--fail-under` gate was not
-met, 130 interrupted (all finished work is kept).
+Exit codes: 0 done; 1 failed (one line `error: …`, one line `hint: …`); 2 wrong usage; 3 a gate of `bench` was not met,
+or `distill` published no student because it was worse than the backbone; 130 interrupted (all finished work is kept).
 """
 
 
