@@ -16,7 +16,7 @@ INLINE = r"(?<!\$)\$([^$\n]+(?:\n[^$\n]+)?)\$(?!\$)"  # a formula may go over th
 class _Inline(InlineProcessor):
     """`$…$` within a sentence."""
 
-    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:  # type: ignore[override]  # noqa: N802
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:  # type: ignore[override]
         return self.md.htmlStash.store(convert(m[1])), m.start(0), m.end(0)
 
 
@@ -34,12 +34,12 @@ class _Block(BlockProcessor):
 class Formulas(Extension):
     """Both."""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+    def extendMarkdown(self, md: Markdown) -> None:
         """Register them."""
         md.inlinePatterns.register(_Inline(INLINE, md), "formula", 185)
         md.parser.blockprocessors.register(_Block(md.parser), "formula", 90)
 
 
-def makeExtension(**options: Any) -> Formulas:  # noqa: N802
+def makeExtension(**options: Any) -> Formulas:
     """What Markdown looks for."""
     return Formulas(**options)

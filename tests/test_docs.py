@@ -1,8 +1,11 @@
 """What the documents say is what the program does."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,20 @@ def test_links_between_the_documents_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_site_builds_without_a_link_or_an_anchor_that_leads_nowhere(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    done = subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=tmp_path, capture_output=True,
+                          text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "docs")}, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "<math" in (tmp_path / "build" / "site" / "how_it_works.html").read_text(encoding="utf-8")
+
+
+def test_every_page_of_the_documents_is_found_from_the_first():
+    listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
 
 
 def test_the_help_of_distill_fits_one_screen_and_the_reference_has_the_rest(tmp_path):

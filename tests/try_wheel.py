@@ -31,7 +31,17 @@ with tempfile.TemporaryDirectory() as folder:
         assert "Usage" in run(*command, "--help", cwd=shop)
     here = ["--backbone", str(shop / "backbone")]
     assert len(json.loads(run("query", "red mug", "-k", "3", "--json", cwd=shop))["results"]) == 3
-    asked = ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", "10", "--json"]
+    asked = [
+        "label",
+        "catalog",
+        "--teacher",
+        "table:scores.csv",
+        "--queries",
+        "queries.txt",
+        "--budget",
+        "10",
+        "--json",
+    ]
     assert json.loads(run(*asked, *here, cwd=shop))["items"] == 24
     run("distill", "--epochs", "1", "--rank", "2", "--fresh", "--keep-anyway", *here, cwd=shop)
     run("index", "catalog", *here, cwd=shop)
