@@ -282,7 +282,7 @@ def test_an_apology_is_not_the_letter_i(question):
 
 
 def test_more_pictures_than_letters_stop_at_once(question):
-    with ChatServer() as server, pytest.raises(TeacherError, match="9 at most") as caught:
+    with ChatServer() as server, pytest.raises(TeacherError, match="at most 9") as caught:
         ask(server, Question("a gift", question.images * 4))
     assert "--images-per-call 9" in caught.value.hint
 
