@@ -17,7 +17,7 @@ from vdistill.errors import TeacherError
 from vdistill.label.prompts import Wording
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import chat_endpoint
-from vdistill.label.teachers.image_cache import ImageCache
+from vdistill.label.teachers.model_images import ImageCache
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question

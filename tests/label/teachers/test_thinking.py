@@ -9,8 +9,7 @@ from command_line import errors, vdistill
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.teachers import chat_endpoint
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
-from vdistill.label.teachers.options import TeacherOptions
-from vdistill.label.teachers.thinking import Thinking, read_thinking
+from vdistill.label.teachers.options import TeacherOptions, Thinking, read_thinking
 from vdistill.records import Answer, Failure, Question
 
 QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)

@@ -1,4 +1,4 @@
-"""`table:FILE`: a teacher that answers from a file of query, item, score: logs, human ratings, or a simulation."""
+"""`table:FILE`: a teacher that answers from a file of query, item and score: logs, human ratings, or a simulation."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class TableTeacher:
         return unknown, [item for item in items if not known or any(item not in scores for scores in known)]
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
-        """Answer from the table; a question about anything it does not hold is a Failure naming it."""
+        """Answer from the table; a question about a query or an item that it does not hold is a Failure."""
         return [self._answer(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """Nothing: it runs on this machine."""
+        """It costs nothing."""
         return Price()
 
     def close(self) -> None:
@@ -56,15 +56,15 @@ class TableTeacher:
         scores = self._scores.get(question.query)
         if scores is None:
             return Failure(f"the table has no query {question.query!r}")
-        shown = [image.item_id for image in question.images]
-        missing = [item for item in shown if item not in scores]
+        items = [image.item_id for image in question.images]
+        missing = [item for item in items if item not in scores]
         if missing:
             return Failure(f"the table has no score of {missing[0]!r} for {question.query!r}")
-        return chosen([scores[item] for item in shown], self._temperature, question)
+        return choose([scores[item] for item in items], self._temperature, question)
 
 
-def chosen(scores: Sequence[float], temperature: float, question: Question) -> Answer:
-    """The answer of somebody who weighs the images of `question` by these scores (higher is better)."""
+def choose(scores: Sequence[float], temperature: float, question: Question) -> Answer:
+    """The answer to `question` of a chooser with these scores of its images (higher is better)."""
     values = np.asarray(scores, np.float64)
     if question.ask == "rank":
         return Answer(order=tuple(int(position) for position in np.argsort(-values, kind="stable")))
@@ -95,6 +95,7 @@ def _score(path: Path, line: Line) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise VdistillError(
-            f"{path}, line {line.number}: the score {line.row.get('score')!r} is no number", hint="give a finite number"
+            f"{path}, line {line.number}: the score {line.row.get('score')!r} is not a number",
+            hint="give a finite number",
         )
     return score

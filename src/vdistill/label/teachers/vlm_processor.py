@@ -1,4 +1,4 @@
-"""The processor of a vision-language model, for images alone: no video, no tiles, and no torchvision for its sake."""
+"""The processor of a vision-language model, for images alone: without video, tiles, or a need for torchvision."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vdistill.errors import VdistillError
 from vdistill.label.prompts import LETTERS, Part
 from vdistill.label.teachers.vlm_template import ChatTemplate
 
-# Switches for tiles, which cost several times the tokens of one view. Only what models were seen to answer with.
+# Switches for tiles, which cost several times the tokens of one view.
 TILES = ("do_image_splitting", "crop_to_patches", "do_pan_and_scan")
 PINPOINTS = "image_grid_pinpoints"
-OF_OLD = ("do_image_splitting",)  # set ever since answers were stored, so no part of their key
+NOT_IN_KEY = ("do_image_splitting",)  # switched off since the first release, so not part of the key of answers
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Processor:
 
     @cached_property
     def marks(self) -> tuple[str, ...]:
-        """How questions differ from what the model's own settings make of them, for the key of an answer."""
+        """How prompts differ from what the model's own settings would make, for the key of an answer."""
         return (*self.template.marks, *(("whole",) if self.cuts else ()))
 
     def prompt(self, system: str, content: Sequence[Part[Any]]) -> str:
@@ -46,28 +46,28 @@ class Processor:
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
         """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""
         start = self.own.tokenizer.bos_token
-        twice = bool(start) and prompts[0].startswith(start)  # some templates write it, and the tokenizer would again
-        options: dict[str, Any] = {"add_special_tokens": False} if twice else {}
+        # Some templates write the start token, and the tokenizer would write it again.
+        options: dict[str, Any] = {"add_special_tokens": False} if start and prompts[0].startswith(start) else {}
         if self.views:
             options["images_kwargs"] = dict(self.views)
         return self.own(
-            text=list(prompts), images=[list(shown) for shown in images], padding=True, return_tensors="pt", **options
+            text=list(prompts), images=[list(row) for row in images], padding=True, return_tensors="pt", **options
         )
 
     def try_out(self) -> None:
-        """Ask about two blank images, so that what a model lacks shows at once. Raises what its processor raises."""
+        """Process a question about two blank images, so that what is missing raises its error at once."""
         blank = [Image.new("RGB", (64, 64), "white")] * 2
         self.inputs([self.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank])
         self.letter_ids  # noqa: B018 - raises for letters that are no tokens
 
     def fit(self, model: Any) -> None:
-        """Tell the model what it has to know of changed settings."""
+        """Pass on to the model the changed settings that it has to know."""
         if PINPOINTS in self.views:
             model.config.image_grid_pinpoints = self.views[PINPOINTS]
 
     @cached_property
     def letter_ids(self) -> dict[str, list[int]]:
-        """For each letter the tokens that say it at the start of an answer: with and without a blank before it.
+        """For each letter its tokens at the start of an answer: with and without a space before it.
 
         Raises VdistillError for a vocabulary that has no token for one of them.
         """
@@ -85,11 +85,11 @@ def _ids(tokenizer: Any, letter: str) -> list[int]:
 
 
 def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
-    """The processor of the class that the model's files name; where its video part cannot be had, without that part.
+    """The processor of the class that the model's files name, without its video part where that cannot be had.
 
-    where: revision and the like, for `from_pretrained`. Batches are padded on the left, so that the last position is
-    the answer's in every row. Raises OSError, ValueError or ImportError as transformers does, and VdistillError for a
-    model that cannot be talked to.
+    where: revision and the like, for `from_pretrained`. Batches are padded on the left, so that the answer begins
+    after the last position of every row. Raises OSError, ValueError or ImportError as transformers does, and
+    VdistillError for a model without a chat template.
     """
     from transformers import AutoProcessor
 
@@ -98,7 +98,7 @@ def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
     except (ImportError, ValueError, OSError):  # the video part needs torchvision, or a file that is not there
         own = _for_images(source, where)
     if not hasattr(own, "tokenizer") or not hasattr(own, "image_processor"):
-        raise ValueError(f"it has a {type(own).__name__}, where images and text are wanted")
+        raise ValueError(f"it has a {type(own).__name__}, not one for images and text")
     own.tokenizer.padding_side = "left"
     template = ChatTemplate(own.tokenizer, _template(own, source), _image_token(own))
     views = _views(own.image_processor)
@@ -114,16 +114,16 @@ def _template(own: Any, source: str) -> str:
         template = template.get("default") or next(iter(template.values()))
     if not template:
         raise VdistillError(
-            f"{source} has no chat template: it completes texts, and answers no questions",
+            f"{source} has no chat template: it completes text, and does not answer questions",
             hint="take the instruction-tuned variant of the model (its name often ends in -Instruct or -it)",
         )
     return str(template)
 
 
 def _views(image_processor: Any) -> dict[str, Any]:
-    """The settings, of those that this class knows, that make one view of an image."""
+    """The settings, of those that this class knows, that keep an image in one view."""
     views: dict[str, Any] = {name: False for name in TILES if hasattr(image_processor, name)}
-    if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and its tiles: one of them
+    if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and tiles: let it be one tile
         size = image_processor.size
         side = size.get("shortest_edge") or size.get("height")
         views[PINPOINTS] = [[side, side]]
@@ -136,15 +136,15 @@ def _image_token(own: Any) -> str | None:
 
 
 def _cuts(own: Any, views: Mapping[str, Any]) -> bool:
-    """Whether it would have cut tiles otherwise: a processor's class may have defaults of its own."""
+    """Whether it would otherwise have cut tiles; a processor's class may have defaults of its own."""
     typed = getattr(getattr(own, "valid_processor_kwargs", None), "_defaults", {})
     defaults = {**getattr(own, "images_kwargs", {}), **typed.get("images_kwargs", {})}
     usual = {name: defaults.get(name, getattr(own.image_processor, name, None)) for name in views}
-    return any(usual[name] for name, value in views.items() if name not in OF_OLD and usual[name] != value)
+    return any(usual[name] for name, value in views.items() if name not in NOT_IN_KEY and usual[name] != value)
 
 
 def _for_images(source: str, where: Mapping[str, Any]) -> Any:
-    """The model's processor, of a subclass that knows of no video processor."""
+    """The model's processor, of a subclass without a video processor."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
     base = _processor_class(source, where)
@@ -164,7 +164,7 @@ def _for_images(source: str, where: Mapping[str, Any]) -> Any:
 
 
 def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
-    """The class that the files name, else that of the model's kind. Raises ImportError for a package that it needs."""
+    """The class that the files name, else the one for the model's type. Raises ImportError for a missing package."""
     import transformers
     from transformers import AutoConfig
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -186,7 +186,7 @@ def _named_class(source: str, where: Mapping[str, Any]) -> str | None:
     for read in (ProcessorMixin.get_processor_dict, ImageProcessingMixin.get_image_processor_dict):
         try:
             settings, _ = read(source, **where)
-        except OSError:  # this file is one of several that may be there
+        except OSError:  # each of these files may be missing
             continue
         if settings.get("processor_class"):
             return str(settings["processor_class"])
