@@ -33,25 +33,6 @@ class Reading:
     unreadable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one or more requests; 0 where the server does not count."""
-
-    prompt: int = 0
-    completion: int = 0
-
-    @classmethod
-    def of(cls, document: Any) -> Usage:
-        """What a completion says that it used."""
-        usage = document.get("usage") if isinstance(document, Mapping) else None
-        counts = usage if isinstance(usage, Mapping) else {}
-        found = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-        return cls(*(count if isinstance(count, int) else 0 for count in found))
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(self.prompt + other.prompt, self.completion + other.completion)
-
-
 def read_answer(document: Any, question: Question) -> Reading:
     """The answer in a chat completion.
 
@@ -112,6 +93,14 @@ def _only_thinks(document: Any) -> bool:
     details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
     counted = isinstance(details, Mapping) and bool(details.get("reasoning_tokens"))
     return counted or any(message.get(name) for name in ("reasoning_content", "reasoning"))
+
+
+def used_tokens(document: Any) -> tuple[int, int]:
+    """Tokens of the prompt and of the completion; 0 where the server does not count."""
+    usage = document.get("usage") if isinstance(document, Mapping) else None
+    counts = usage if isinstance(usage, Mapping) else {}
+    prompt, completion = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
 
 
 def _first_choice(document: Any) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from vdistill.label.teachers.chat_terms import Agreement
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure
 
+CONNECT = 10.0  # seconds to wait for a connection
 # The limit on images in the words of vLLM's versions; some gateways send them with a 500.
 _IMAGE_LIMIT = re.compile(r"at most (\d+) image|image\W{1,4}(\d+).{0,40}limit-mm-per-prompt", re.IGNORECASE)
 _USELESS = (401, 402, 403, 404)  # wrong key, no credit, no permission, no such model
@@ -32,10 +33,9 @@ _MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocol
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for a response, a connection, and before another attempt (at first, at most), in seconds."""
+    """How long to wait, in seconds: for a response, and before another attempt (at first, and at the longest)."""
 
     timeout: float = 120.0
-    connect: float = 10.0
     attempts: int = 6
     backoff: float = 1.0
     longest: float = 60.0
@@ -60,7 +60,7 @@ class ChatClient:
         per_minute = options.calls_per_minute
         self._limit = Limiter(Rate(per_minute, Duration.MINUTE)) if per_minute else None
         self._client = httpx2.Client(
-            timeout=httpx2.Timeout(patience.timeout, connect=min(patience.connect, patience.timeout)),
+            timeout=httpx2.Timeout(patience.timeout, connect=min(CONNECT, patience.timeout)),
             headers=dict(endpoint.headers),
             limits=httpx2.Limits(max_connections=options.concurrency),
             follow_redirects=False,  # the key goes where it was meant to go, and nowhere else
@@ -102,7 +102,7 @@ class ChatClient:
     def _post(self, body: Mapping[str, Any]) -> Any:
         """One attempt; a request that is refused for one of its fields is made again as the server accepts it."""
         while True:
-            sent = self._agreement.applied(body)
+            sent = self._agreement.terms.applied(body)
             response = self._send(sent)
             if isinstance(response, Failure):
                 return response

@@ -16,16 +16,8 @@ from vdistill.label.teachers.options import Memory
 
 CAP, NEWER_CAP = "max_tokens", "max_completion_tokens"
 # The answer can be read without these. Where two are named together, the earlier one is left out.
-DISPENSABLE = (
-    "structured_outputs",
-    "chat_template_kwargs",
-    "reasoning_effort",
-    "top_k",
-    "top_p",
-    "top_logprobs",
-    "logprobs",
-    "temperature",
-)
+DISPENSABLE = ("structured_outputs", "chat_template_kwargs", "reasoning_effort", "top_k", "top_p", "top_logprobs",
+               "logprobs", "temperature")  # fmt: skip
 SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are sampled differently
 QUIET = ("none", "minimal")  # efforts that ask for no thoughts; which of them a server knows is found out
 FEWER = (5, 2)  # alternatives asked for, where the server does not say how many it gives
@@ -188,7 +180,7 @@ class Agreement:
         self._lock = threading.Lock()
         stored = memory.recall(name) if memory else None
         stored = stored if isinstance(stored, Mapping) else {}
-        self._terms = self._told = Terms.from_json(stored)
+        self.terms = self._told = Terms.from_json(stored)
         settled = stored.get("sampling")
         self._sampling = None if settled is None else frozenset(settled)
 
@@ -200,11 +192,7 @@ class Agreement:
     @property
     def sampling(self) -> frozenset[str]:
         """The sampling fields that are not sent."""
-        return self._terms.dropped & SAMPLING if self._sampling is None else self._sampling
-
-    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The request as it is sent."""
-        return self._terms.applied(body)
+        return self.terms.dropped & SAMPLING if self._sampling is None else self._sampling
 
     def refused(self, words: str, body: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
         """Learn from the words that refuse `sent`; whether `body` would now be sent differently.
@@ -213,29 +201,29 @@ class Agreement:
         to ask again, not to fail.
         """
         with self._lock:
-            self._terms = self._terms.learnt(words, sent)
-            return self._terms.applied(body) != sent
+            self.terms = self.terms.learnt(words, sent)
+            return self.terms.applied(body) != sent
 
     def quieter(self, effort: str) -> bool:
         """Learn that a request with this effort ("" for none) brought thoughts and no answer; whether to ask again."""
         with self._lock:
-            terms = self._terms.quieter(effort)
-            self._terms = terms or self._terms
+            terms = self.terms.quieter(effort)
+            self.terms = terms or self.terms
             return terms is not None
 
     def accepted(self, *, settles: bool = False) -> None:
         """A request went through: tell the user and the workspace on what terms. settles: it was a question."""
-        if self._told is self._terms and (self.settled or not settles):
+        if self._told is self.terms and (self.settled or not settles):
             return
         with self._lock:
-            news = self._terms.differences(self._told)
-            self._told = self._terms
+            news = self.terms.differences(self._told)
+            self._told = self.terms
             if settles and self._sampling is None:
-                self._sampling = self._terms.dropped & SAMPLING
+                self._sampling = self.terms.dropped & SAMPLING
             elif not news:
                 return
             if self._memory:
                 sampling = None if self._sampling is None else sorted(self._sampling)
-                self._memory.keep(self._name, {**self._terms.to_json(), "sampling": sampling})
+                self._memory.keep(self._name, {**self.terms.to_json(), "sampling": sampling})
         if news:
             self._say(f"adapted to what the server accepts: {news}")

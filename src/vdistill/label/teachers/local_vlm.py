@@ -107,7 +107,7 @@ class LocalVLM:
             return scaled
         content = self._wording.request([None] * len(images), count)
         try:
-            inputs = self._processor.inputs([self._processor.prompt(self._wording.system, content)], [scaled])
+            inputs = self._processor.inputs([self._processor.template.prompt(self._wording.system, content)], [scaled])
         except BROKEN as error:
             return Failure(first_line(error))
         # All of it is given, as models are shipped with settings that would write the same lines every time.
@@ -165,7 +165,7 @@ class LocalVLM:
             return images
         content = self._wording.content(question.query, images, question.ask)
         try:
-            return Ready(question, self._processor.prompt(self._wording.system, content), images)
+            return Ready(question, self._processor.template.prompt(self._wording.system, content), images)
         except VdistillError as error:
             return Failure(error.message)
 

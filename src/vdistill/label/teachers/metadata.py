@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,6 @@ COSINE_TEMPERATURE = 0.05
 BM25_TEMPERATURE = 1.0  # of scores in standard deviations over the catalog
 
 Floats = NDArray[np.float32]
-
-
-class Reader(Protocol):
-    """Scores texts for a query."""
-
-    name: str
-    temperature: float
-    version: tuple[str, ...]  # changes where the same text would get other scores
-
-    def scores(self, query: str) -> Floats:
-        """(items,) how well each item's text fits; higher is better."""
-        ...
 
 
 class MetadataTeacher:
@@ -104,11 +92,11 @@ def _words(value: Any) -> Iterable[str]:
         yield ", ".join(entry for entry in value if isinstance(entry, str))
 
 
-def _open_reader(texts: Sequence[str], model: str | None, say: Callable[[str], None]) -> Reader:
+def _open_reader(texts: Sequence[str], model: str | None, say: Callable[[str], None]) -> SentenceReader | BM25Reader:
     """A sentence encoder, else BM25. Raises VdistillError where `model` names an encoder that cannot be had."""
     source = model or _packaged() or ENCODER
     try:
-        reader: Reader = SentenceReader(texts, source)
+        reader = SentenceReader(texts, source)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if model is not None:
             raise VdistillError(
@@ -123,16 +111,14 @@ def _open_reader(texts: Sequence[str], model: str | None, say: Callable[[str], N
 
 def _packaged() -> str | None:
     spec = importlib.util.find_spec(PACKAGED)
-    if spec is None or spec.origin is None:
-        return None
-    return str(Path(spec.origin).parent / "model")
+    return str(Path(spec.origin).parent / "model") if spec and spec.origin else None
 
 
 class SentenceReader:
     """Cosine similarity of mean-pooled token embeddings (Reimers & Gurevych 2019)."""
 
     temperature = COSINE_TEMPERATURE
-    version: tuple[str, ...] = ()
+    version: tuple[str, ...] = ()  # part of the key of answers, and so empty for those that are stored already
 
     def __init__(self, texts: Sequence[str], source: str) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -150,7 +136,7 @@ class SentenceReader:
         self._items = self._encode(list(rows))[[rows[text] for text in texts]]
 
     def scores(self, query: str) -> Floats:
-        """Cosine similarities (items,)."""
+        """(items,) cosine similarities."""
         return np.asarray(self._items @ self._encode([query])[0])
 
     def _encode(self, texts: Sequence[str], batch: int = 64) -> Floats:
@@ -179,7 +165,7 @@ class BM25Reader:
         self._search = Bm25(texts)
 
     def scores(self, query: str) -> Floats:
-        """Standardised scores (items,); all zero where no word matches."""
+        """(items,) standardised scores; all zero where no word matches."""
         scores = self._search.scores(query).astype(np.float32)
         spread = float(scores.std())
         return np.asarray((scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores))

@@ -9,7 +9,7 @@ from typing import Any
 from vdistill.errors import TeacherError
 from vdistill.label.prompts import Part, letters
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers.chat_answers import Reading, Usage, read_answer, read_text
+from vdistill.label.teachers.chat_answers import Reading, read_answer, read_text, used_tokens
 from vdistill.label.teachers.chat_endpoint import read_endpoint
 from vdistill.label.teachers.chat_http import ChatClient, Patience
 from vdistill.label.teachers.chat_terms import QUIET, Agreement
@@ -75,7 +75,7 @@ class OpenAITeacher:
     def price(self, question: Question) -> Price:
         """What a question would cost by the price table, None without one; tokens are estimated, thoughts at most."""
         prompt, thoughts = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images), self._thinking.tokens
-        usd = self._paid(Usage(prompt, 1 + thoughts))[1] if self._prices else None
+        usd = self._usd(prompt, 1 + thoughts) if self._prices else None
         return Price(tokens=prompt + thoughts, usd=usd, seconds=1.0)
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
@@ -87,7 +87,7 @@ class OpenAITeacher:
         document = self._client.complete(body | {"temperature": 1})
         if isinstance(document, Failure):
             return document
-        text, paid = read_text(document), self._paid(Usage.of(document))
+        text, paid = read_text(document), self._paid(document)
         return Failure(text.reason, *paid) if isinstance(text, Failure) else Written(tuple(text.splitlines()), *paid)
 
     def close(self) -> None:
@@ -98,42 +98,42 @@ class OpenAITeacher:
         uris = load_each(question.images, self._images.data_uri)
         if isinstance(uris, Failure):
             return uris
-        reading, usage = self._read(question, uris)
+        reading, tokens, usd = self._read(question, uris)
         answer = reading.answer
         if isinstance(answer, Failure):
             hint = " (one that thinks first may need --think low)" if reading.mass and not self._thinking.tokens else ""
-            return Failure(answer.reason + hint, *self._paid(usage))
+            return Failure(answer.reason + hint, tokens, usd)
         self._answered = True
         if question.ask == "best":
             self._note_hard(reading)
-        return Answer(answer.probabilities, answer.order, *self._paid(usage))
+        return Answer(answer.probabilities, answer.order, tokens, usd)
 
-    def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, Usage]:
-        """What the model answers, and the tokens of all requests for it.
+    def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, int, float]:
+        """What the model answers, and the tokens and US dollars of all requests for it.
 
         If thoughts come instead of an answer, every way that the server knows to ask for none is tried. An answer that
         is cut is asked for again with a longer cap. Both hold for all questions from then on.
         """
-        longer, usage = self._longer, Usage()
+        longer, tokens, usd = self._longer, 0, 0.0
         while True:
             body = self._question_body(question, uris, LONGER if longer else 1)
-            effort = self._agreement.applied(body).get("reasoning_effort", "")
-            reading, used = self._request(question, body)
-            usage += used
+            effort = self._agreement.terms.applied(body).get("reasoning_effort", "")
+            reading, used, paid = self._request(question, body)
+            tokens, usd = tokens + used, usd + paid
             if reading.thinking and not self._thinking.tokens and self._agreement.quieter(effort):
                 continue
             if not reading.cut or longer:
                 break
             self._longer = longer = True
-        return (Reading(self._only_thinks(reading)) if reading.thinking else reading), usage
+        return (Reading(self._only_thinks(reading)) if reading.thinking else reading), tokens, usd
 
-    def _request(self, question: Question, body: Mapping[str, Any]) -> tuple[Reading, Usage]:
+    def _request(self, question: Question, body: Mapping[str, Any]) -> tuple[Reading, int, float]:
         document = self._client.complete(body)
         if isinstance(document, Failure):
             thought = _CUT in document.reason
-            return Reading(document, cut=thought, thinking=thought), Usage()
+            return Reading(document, cut=thought, thinking=thought), 0, 0.0
         self._agreement.accepted(settles=True)
-        return read_answer(document, question), Usage.of(document)
+        return read_answer(document, question), *self._paid(document)
 
     def _only_thinks(self, reading: Reading) -> Failure:
         """A failure; where no question brought an answer, the end of the run, as each call would cost as much."""
@@ -168,11 +168,14 @@ class OpenAITeacher:
         if new:
             self._say(text)
 
-    def _paid(self, usage: Usage) -> tuple[int, float]:
-        """Tokens and US dollars."""
+    def _paid(self, document: Any) -> tuple[int, float]:
+        """The tokens of a completion, and what they cost."""
+        prompt, completion = used_tokens(document)
+        return prompt + completion, self._usd(prompt, completion)
+
+    def _usd(self, prompt: int, completion: int) -> float:
         prompt_price, completion_price = self._prices or (0.0, 0.0)
-        usd = (usage.prompt * prompt_price + usage.completion * completion_price) / 1e6
-        return usage.prompt + usage.completion, usd
+        return (prompt * prompt_price + completion * completion_price) / 1e6
 
     def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
         known = letters(len(question.images))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+import timeit
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -87,14 +87,9 @@ def speed(device: str, dtype: torch.dtype) -> float:
     rows, inner, columns = _MATRIX
     left = torch.rand(rows, inner, device=device, dtype=dtype)
     right = torch.rand(inner, columns, device=device, dtype=dtype)
-    return 2.0 * rows * inner * columns / min(_product_time(left, right) for _ in range(3))
-
-
-def _product_time(left: torch.Tensor, right: torch.Tensor) -> float:
-    started = time.perf_counter()
-    product = left @ right
-    product[0, 0].item()  # waits for a device that works asynchronously
-    return max(time.perf_counter() - started, 1e-9)
+    # One value of the product is read, which waits for a device that works asynchronously.
+    best = min(timeit.repeat(lambda: (left @ right)[0, 0].item(), number=1, repeat=3))
+    return 2.0 * rows * inner * columns / best
 
 
 def _active_experts(text: Any) -> float:

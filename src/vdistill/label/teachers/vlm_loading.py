@@ -48,7 +48,7 @@ def open_files(source: str, *, plan: bool, say: Callable[[str], None]) -> Opened
         config = _config(source, files)
         _check_weights(source, plan, say)
         try:
-            processor = load_processor(files.name, files.where)
+            processor = load_processor(files, config)
         except OSError:
             if plan and files.local and not Path(source).is_dir():
                 return _unseen(source, files, plan, say, config)

@@ -9,8 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from vdistill.encoders.checkpoint import Checkpoint
+from vdistill.encoders.hub import Files
 from vdistill.errors import VdistillError
-from vdistill.label.prompts import LETTERS, Part
+from vdistill.label.prompts import LETTERS
 from vdistill.label.teachers.vlm_template import ChatTemplate
 
 # Switches for tiles, which cost several times the tokens of one view.
@@ -31,17 +33,10 @@ class Processor:
     views: Mapping[str, Any]
     cuts: bool
 
-    @cached_property
+    @property
     def marks(self) -> tuple[str, ...]:
         """How prompts differ from what the model's own settings would make, for the key of an answer."""
         return (*self.template.marks, *(("whole",) if self.cuts else ()))
-
-    def prompt(self, system: str, content: Sequence[Part[Any]]) -> str:
-        """The text of a chat. Raises VdistillError for user text that would be taken for an image."""
-        token = self.template.image_token
-        if token and any(kind == "text" and token in str(part) for kind, part in content):
-            raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
-        return self.template.prompt(system, content)
 
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
         """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""
@@ -57,7 +52,9 @@ class Processor:
     def try_out(self) -> None:
         """Process a question about two blank images, so that what is missing raises its error at once."""
         blank = [Image.new("RGB", (64, 64), "white")] * 2
-        self.inputs([self.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank])
+        self.inputs(
+            [self.template.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank]
+        )
         self.letter_ids  # noqa: B018 - raises for letters that are no tokens
 
     def fit(self, model: Any) -> None:
@@ -84,23 +81,23 @@ def _ids(tokenizer: Any, letter: str) -> list[int]:
     return sorted(found)
 
 
-def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
+def load_processor(files: Files, config: Any) -> Processor:
     """The processor of the class that the model's files name, without its video part where that cannot be had.
 
-    where: revision and the like, for `from_pretrained`. Batches are padded on the left, so that the answer begins
-    after the last position of every row. Raises OSError, ValueError or ImportError as transformers does, and
-    VdistillError for a model without a chat template.
+    Batches are padded on the left, so that the answer begins after the last position of every row. Raises OSError,
+    ValueError or ImportError as transformers does, and VdistillError for a model without a chat template.
     """
     from transformers import AutoProcessor
 
     try:
-        own = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False, **where)
+        own = AutoProcessor.from_pretrained(files.name, backend="pil", trust_remote_code=False, **files.where)
     except (ImportError, ValueError, OSError):  # the video part needs torchvision, or a file that is not there
-        own = _for_images(source, where)
+        own = _for_images(files, config)
     if not hasattr(own, "tokenizer") or not hasattr(own, "image_processor"):
         raise ValueError(f"it has a {type(own).__name__}, not one for images and text")
     own.tokenizer.padding_side = "left"
-    template = ChatTemplate(own.tokenizer, _template(own, source), _image_token(own))
+    image_token = getattr(own, "image_token", None) or getattr(own.tokenizer, "image_token", None)
+    template = ChatTemplate(own.tokenizer, _template(own, files.name), image_token)
     views = _views(own.image_processor)
     cuts = _cuts(own, views)
     for name, value in views.items():  # some processors count tokens by them, whatever they are called with
@@ -130,11 +127,6 @@ def _views(image_processor: Any) -> dict[str, Any]:
     return views
 
 
-def _image_token(own: Any) -> str | None:
-    token = getattr(own, "image_token", None) or getattr(own.tokenizer, "image_token", None)
-    return str(token) if token else None
-
-
 def _cuts(own: Any, views: Mapping[str, Any]) -> bool:
     """Whether it would otherwise have cut tiles; a processor's class may have defaults of its own."""
     typed = getattr(getattr(own, "valid_processor_kwargs", None), "_defaults", {})
@@ -143,11 +135,12 @@ def _cuts(own: Any, views: Mapping[str, Any]) -> bool:
     return any(usual[name] for name, value in views.items() if name not in NOT_IN_KEY and usual[name] != value)
 
 
-def _for_images(source: str, where: Mapping[str, Any]) -> Any:
+def _for_images(files: Files, config: Any) -> Any:
     """The model's processor, of a subclass without a video processor."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    base = _processor_class(source, where)
+    source, where = files.name, files.where
+    base = _processor_class(files, config)
 
     def attributes(cls: Any) -> list[str]:
         return [name for name in base.get_attributes() if name != "video_processor"]
@@ -163,14 +156,12 @@ def _for_images(source: str, where: Mapping[str, Any]) -> Any:
     )
 
 
-def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
+def _processor_class(files: Files, config: Any) -> Any:
     """The class that the files name, else the one for the model's type. Raises ImportError for a missing package."""
     import transformers
-    from transformers import AutoConfig
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-    named = getattr(transformers, _named_class(source, where) or "", None)
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **where)
+    named = getattr(transformers, _named_class(files), None)
     if named is None and type(config) not in PROCESSOR_MAPPING:
         raise ValueError(f"no processor is known for {config.model_type}")
     found: Any = named or PROCESSOR_MAPPING[type(config)]
@@ -178,17 +169,8 @@ def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
     return found
 
 
-def _named_class(source: str, where: Mapping[str, Any]) -> str | None:
-    from transformers import ProcessorMixin
-    from transformers.image_processing_base import ImageProcessingMixin
-    from transformers.models.auto.tokenization_auto import get_tokenizer_config
-
-    for read in (ProcessorMixin.get_processor_dict, ImageProcessingMixin.get_image_processor_dict):
-        try:
-            settings, _ = read(source, **where)
-        except OSError:  # each of these files may be missing
-            continue
-        if settings.get("processor_class"):
-            return str(settings["processor_class"])
-    name = get_tokenizer_config(source, **where).get("processor_class")
-    return str(name) if name else None
+def _named_class(files: Files) -> str:
+    checkpoint = Checkpoint(files.name, files.name, files.revision)
+    names = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+    found = ((checkpoint.json(name) or {}).get("processor_class") for name in names)
+    return next((str(each) for each in found if each), "")

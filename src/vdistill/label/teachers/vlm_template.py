@@ -23,14 +23,13 @@ SWITCHES = ("enable_thinking", "thinking")  # variables of templates that turn t
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 Layout = Literal["parts", "inline", "named"]  # images as parts, as tokens in the text, or all before it and named
-Content = Sequence[Part[None]]
+Content = Sequence[Part[Any]]
 
 
 class ChatTemplate:
     """Writes prompts that end where the model's answer begins. `image_token` is None where the processor names none."""
 
     def __init__(self, tokenizer: Any, template: str, image_token: str | None) -> None:
-        """Nothing is written yet."""
         self._tokenizer, self._template, self.image_token = tokenizer, template, image_token
 
     @property
@@ -40,7 +39,13 @@ class ChatTemplate:
         return thoughts if self.layout == "parts" else (self.layout, *thoughts)
 
     def prompt(self, system: str, content: Content) -> str:
-        """The chat of a system message and a user's texts and images."""
+        """The chat of a system message and a user's texts and images.
+
+        Raises VdistillError for a text that would be taken for an image.
+        """
+        token = self.image_token
+        if token and any(kind == "text" and token in str(part) for kind, part in content):
+            raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
         return _close_thoughts(self._render(system, _arranged(content, self.layout, self.image_token)))
 
     @cached_property
