@@ -36,7 +36,7 @@ class Opened:
 
 
 def open_files(source: str, *, plan: bool, say: Callable[[str], None]) -> Opened:
-    """Look a model up, read its configuration and its processor, and try the processor on two blank images.
+    """Look a model up, and read its configuration and its processor.
 
     plan: nothing will be asked, so weights need not be there, and `say` tells about a model that cannot be had.
     Raises VdistillError, with a remedy, for all that would keep it from answering.
@@ -53,7 +53,6 @@ def open_files(source: str, *, plan: bool, say: Callable[[str], None]) -> Opened
             if plan and files.local and not Path(source).is_dir():
                 return _unseen(source, files, plan, say, config)
             raise
-        processor.try_out()
     return Opened(files, config, processor)
 
 

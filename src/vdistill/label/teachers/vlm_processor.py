@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from PIL import Image
@@ -13,7 +12,7 @@ from vdistill.encoders.checkpoint import Checkpoint
 from vdistill.encoders.hub import Files
 from vdistill.errors import VdistillError
 from vdistill.label.prompts import LETTERS
-from vdistill.label.teachers.vlm_template import ChatTemplate
+from vdistill.label.teachers.vlm_template import ChatTemplate, Content
 
 # Switches for tiles, which cost several times the tokens of one view.
 TILES = ("do_image_splitting", "crop_to_patches", "do_pan_and_scan")
@@ -21,17 +20,19 @@ PINPOINTS = "image_grid_pinpoints"
 NOT_IN_KEY = ("do_image_splitting",)  # switched off since the first release, so not part of the key of answers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Processor:
     """Makes prompts and tensors.
 
     views: settings of the image processor that keep it from cutting tiles; cuts: whether it would have cut them.
+    letter_ids: for each letter its tokens at the start of an answer, with and without a space before it.
     """
 
     own: Any
     template: ChatTemplate
     views: Mapping[str, Any]
     cuts: bool
+    letter_ids: Mapping[str, Sequence[int]]
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -49,26 +50,10 @@ class Processor:
             text=list(prompts), images=[list(row) for row in images], padding=True, return_tensors="pt", **options
         )
 
-    def try_out(self) -> None:
-        """Process a question about two blank images, so that what is missing raises its error at once."""
-        blank = [Image.new("RGB", (64, 64), "white")] * 2
-        self.inputs(
-            [self.template.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank]
-        )
-        self.letter_ids  # noqa: B018 - raises for letters that are no tokens
-
     def fit(self, model: Any) -> None:
         """Pass on to the model the changed settings that it has to know."""
         if PINPOINTS in self.views:
             model.config.image_grid_pinpoints = self.views[PINPOINTS]
-
-    @cached_property
-    def letter_ids(self) -> dict[str, list[int]]:
-        """For each letter its tokens at the start of an answer: with and without a space before it.
-
-        Raises VdistillError for a vocabulary that has no token for one of them.
-        """
-        return {letter: _ids(self.own.tokenizer, letter) for letter in LETTERS}
 
 
 def _ids(tokenizer: Any, letter: str) -> list[int]:
@@ -85,7 +70,8 @@ def load_processor(files: Files, config: Any) -> Processor:
     """The processor of the class that the model's files name, without its video part where that cannot be had.
 
     Batches are padded on the left, so that the answer begins after the last position of every row. Raises OSError,
-    ValueError or ImportError as transformers does, and VdistillError for a model without a chat template.
+    ValueError or ImportError as transformers does, and VdistillError for a model without a chat template or without
+    tokens for the letters.
     """
     from transformers import AutoProcessor
 
@@ -102,7 +88,11 @@ def load_processor(files: Files, config: Any) -> Processor:
     cuts = _cuts(own, views)
     for name, value in views.items():  # some processors count tokens by them, whatever they are called with
         setattr(own.image_processor, name, value)
-    return Processor(own, template, views, cuts)
+    processor = Processor(own, template, views, cuts, {letter: _ids(own.tokenizer, letter) for letter in LETTERS})
+    # Asked about two blank images, it raises now what it would raise later.
+    question: Content = [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)]
+    processor.inputs([template.prompt("", question)], [[Image.new("RGB", (64, 64), "white")] * 2])
+    return processor
 
 
 def _template(own: Any, source: str) -> str:
