@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+import chat_teacher
 from chat_server import ChatServer, completion
 from command_line import errors, vdistill
 from vdistill.errors import TeacherError
@@ -22,23 +23,12 @@ from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question
 
-QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
+QUICK = replace(chat_teacher.QUICK, timeout=0.5)
 SECRET = "sk-very-secret"
 
 
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch):
-    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def ask(server, question, said=None, patience=QUICK, **options):
-    known = TeacherOptions(endpoint=server.url, concurrency=2, prices={"vlm": (1.0, 2.0)}, **options)
-    teacher = OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=patience)
-    try:
-        return teacher.ask([question])[0]
-    finally:
-        teacher.close()
+def ask(server, question, **how):
+    return chat_teacher.ask(server, question, **{"patience": QUICK} | how)[0]
 
 
 def test_log_probabilities_of_the_letters_become_probabilities(question):

@@ -73,8 +73,8 @@ class LocalVLM:
         self._config: Any = opened.config
         self._work: dict[int, Work] = {}  # of a question, by its number of images
         self.name = model_name(source)
-        marks = opened.processor.marks if opened.processor else ()
-        self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *marks])
+        key_parts = opened.processor.key_parts if opened.processor else ()
+        self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *key_parts])
         self.machine = "this CPU" if self._device.type == "cpu" else "this GPU"
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:

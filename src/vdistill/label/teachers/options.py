@@ -46,17 +46,13 @@ class Thinking:
         return f"/think {self.effort or self.tokens}" if self.tokens else ""
 
 
-def read_thinking(said: str) -> Thinking:
+def read_thinking(value: str) -> Thinking:
     """`off`, `low` or a number of tokens. Raises VdistillError for anything else."""
-    if said == "off":
-        return Thinking()
-    if said == "low":
-        return Thinking(LOW, "low")
-    if said.isascii() and said.isdigit() and 0 < int(said) <= 1_000_000:
-        return Thinking(int(said))
-    raise VdistillError(
-        f"--think is {said!r}", hint="off, low, or how many tokens the model may think for, such as 4000"
-    )
+    if value in ("off", "low"):
+        return Thinking(LOW, "low") if value == "low" else Thinking()
+    if value.isascii() and value.isdigit() and 0 < int(value) <= 1_000_000:
+        return Thinking(int(value))
+    raise VdistillError(f"--think is {value!r}", hint="off, low, or the most tokens for thoughts, such as 4000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +81,13 @@ class TeacherOptions:
 
         Raises TeacherError where the environment does not hold two prices.
         """
-        said = os.environ.get(PRICES, "").strip()
-        if not said:
+        value = os.environ.get(PRICES, "").strip()
+        if not value:
             return next((self.prices[name] for name in names if name in self.prices), None)
         try:
-            return _two(said.split(","))
+            return _two(value.split(","))
         except ValueError as error:
-            raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
+            raise TeacherError(f"{PRICES} is {value!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
 
 
 def refuse_without_price(teacher: str, model: str, prices: Mapping[str, Prices]) -> VdistillError:

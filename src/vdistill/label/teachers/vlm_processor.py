@@ -35,9 +35,9 @@ class Processor:
     letter_ids: Mapping[str, Sequence[int]]
 
     @property
-    def marks(self) -> tuple[str, ...]:
+    def key_parts(self) -> tuple[str, ...]:
         """How prompts differ from what the model's own settings would make, for the key of an answer."""
-        return (*self.template.marks, *(("whole",) if self.cuts else ()))
+        return (*self.template.key_parts, *(("whole",) if self.cuts else ()))
 
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
         """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""

@@ -33,7 +33,7 @@ class ChatTemplate:
         self._tokenizer, self._template, self.image_token = tokenizer, template, image_token
 
     @property
-    def marks(self) -> tuple[str, ...]:
+    def key_parts(self) -> tuple[str, ...]:
         """What was rearranged, for the key of an answer: nothing for most models."""
         thoughts = ("no-think",) if self._thinks else ()
         return thoughts if self.layout == "parts" else (self.layout, *thoughts)
@@ -66,18 +66,15 @@ class ChatTemplate:
 
     def _stands_between(self, layout: Layout) -> bool:
         """Whether an image between two texts puts something between them in the prompt."""
-        marks = ["(1st):", "(2nd):", "(3rd)"]
+        texts = ["(1st):", "(2nd):", "(3rd)"]
         with_images, without = (
-            self._try(_arranged(_probe(marks, images=images), layout, self.image_token)) for images in (True, False)
+            self._try(_arranged(_probe(texts, images=images), layout, self.image_token)) for images in (True, False)
         )
-        return all(_between(with_images, *pair) not in ("", _between(without, *pair)) for pair in pairwise(marks))
+        return all(_between(with_images, *pair) not in ("", _between(without, *pair)) for pair in pairwise(texts))
 
     def _takes_images(self) -> bool:
-        marks = ["(1st):", "(2nd)"]
-        text = self._try(_probe(marks, images=True))
-        if self.image_token is not None:
-            return self.image_token in text
-        return len(text) > len(self._try(_probe(marks, images=False)))
+        with_images, without = (self._try(_probe(["(1st):", "(2nd)"], images=images)) for images in (True, False))
+        return len(with_images) > len(without) if self.image_token is None else self.image_token in with_images
 
     def _try(self, content: Content) -> str:
         """The prompt, or "" where the template does not accept lists of parts."""
@@ -144,8 +141,7 @@ def _named(content: Content) -> Content:
     return [*images, ("text", "\n".join([*names, *rest]))]
 
 
-def _probe(marks: Sequence[str], *, images: bool) -> list[Part[None]]:
-    content: list[Part[None]] = []
-    for mark in marks:
-        content += [("text", mark), ("image", None)] if images else [("text", mark)]
-    return content
+def _probe(texts: Sequence[str], *, images: bool) -> Content:
+    """The texts, each with an image after it or without."""
+    both: Content = [part for text in texts for part in (("text", text), ("image", None))]
+    return both if images else [part for part in both if part[0] == "text"]
