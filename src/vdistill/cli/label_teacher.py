@@ -26,9 +26,8 @@ from vdistill.label.run import LabelReport
 from vdistill.label.stage import LabelSettings, Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
-from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
+from vdistill.label.teachers.options import TeacherOptions, read_thinking, refuse_without_price
 from vdistill.label.teachers.options import price_table as checked
-from vdistill.label.teachers.thinking import read_thinking
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
