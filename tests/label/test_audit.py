@@ -47,11 +47,11 @@ def test_auto_shows_as_many_pictures_as_the_audit_found(shop):
     done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 480,
                     "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "an audit of 120 calls first" in done.err
-    assert "8 pictures a call, as the audit found" in done.err
+    assert "8 images per call, as the audit found" in done.err
     again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 360,
                      "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "audit of" not in again.err
-    assert "8 pictures a call, as the audit found" in again.err
+    assert "8 images per call, as the audit found" in again.err
     assert again.json["reused"] > 100
 
 
@@ -62,7 +62,7 @@ def test_the_audit_of_auto_counts_against_the_budget(shop):
     assert "an audit of 50 calls first" in done.err
     assert 50 < done.json["calls"] <= 200
     small = vdistill(*command, "--budget", 40, "-w", "other", cwd=shop)
-    assert "too small for an audit" in small.err
+    assert "too few for an audit" in small.err
     assert small.json["calls"] <= 40
 
 
