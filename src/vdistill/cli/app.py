@@ -95,8 +95,21 @@ def _run(arguments: list[str] | None) -> int:
 def main(arguments: list[str]) -> int:
     """The command itself, with the defaults of `vdistill.toml`; what goes wrong is raised."""
     group = typer.main.get_command(app)
-    code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=defaults())
+    try:
+        code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=defaults())
+    except typer.BadParameter as error:
+        raise _of_file(error) or error from None
     return code if isinstance(code, int) else DONE
+
+
+def _of_file(error: typer.BadParameter) -> VdistillError | None:
+    """The error of a value that stands in `vdistill.toml`; None for one that was typed or exported."""
+    context, option = error.ctx, error.param
+    if not context or not option or getattr(context.get_parameter_source(option.name), "name", "") != "DEFAULT_MAP":
+        return None
+    name = flag_name(option.opts, option.name)
+    message = error.message.removeprefix("Value error, ").rstrip(".")
+    return VdistillError(f"{config.find(Path.cwd())}: {name}: {message}", hint=f"change it there, or give --{name}")
 
 
 def _usage(error: TyperException) -> int:

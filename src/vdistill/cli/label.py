@@ -41,10 +41,8 @@ class ScheduleChoice(str, Enum):
     """Who is shown what, and in which order."""
 
     adaptive = "adaptive"
-    narrow = "narrow"
-    knockout = "knockout"
     banded = "banded"
-    random = "random"
+    knockout = "knockout"
 
 
 class Guide(str, Enum):

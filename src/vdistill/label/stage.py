@@ -87,11 +87,7 @@ class Stage:
         """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
         queries = in_order(self.queries_of("heldout"), self.plan.seed)
         items = coverable(self.items_of("heldout"), self.held_out_plan, "heldout")
-        return (
-            Narrowing(queries, items, self.held_out_plan, self.held_out_plan.calls_per_query)
-            if queries and len(items) > 1
-            else None
-        )
+        return Narrowing(queries, items, self.held_out_plan) if queries and len(items) > 1 else None
 
     def check_sides(self, say: Callable[[str], None]) -> None:
         """Say which side has nothing to ask about.
