@@ -53,7 +53,9 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     with tempfile.TemporaryDirectory() as name:
         vector_cache = VectorCache.of(Path(name), encoder)
         found = [
-            vector for _, part, _ in Embedder(Path("/"), replicas(encoder), vector_cache).embedded(rows) for vector in part
+            vector
+            for _, part, _ in Embedder(Path("/"), replicas(encoder), vector_cache).embedded(rows)
+            for vector in part
         ]
     return np.stack([vector for vector in found if vector is not None])
 
