@@ -53,6 +53,10 @@ class Stage:
         """The teacher call of a group."""
         return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
 
+    def example(self, size: int) -> Question:
+        """A question about so many images, to ask the price of."""
+        return Question(self.queries[0].text, tuple(self.shown.values())[:size], self.settings.ask)
+
     def items_of(self, split: Split) -> list[str]:
         """The ids on one side of the held-out split, in order."""
         return [key for key in self.sides.of(split) if key in self.items]
