@@ -315,7 +315,7 @@ def test_a_text_is_read_alone_as_it_is_beside_a_longer_one(tmp_path, catalog):
 
 def test_without_network_there_is_one_error_and_one_hint(tmp_path, catalog):
     script = (
-        "import sys, time; time.sleep = lambda _: None; from vdistill.cli.app import run; sys.exit(run(sys.argv[1:]))"
+        "import sys, time; time.sleep = lambda _: None; from vdistill.cli.app import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "index", str(catalog), "--backbone", "nobody/nothing"], cwd=tmp_path,

@@ -9,8 +9,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `vdistill`, with the arguments of this process where none are given, and return its exit code."""
     try:
         with after_imports():  # an import that Ctrl-C breaks off may raise anything
-            from vdistill.cli.app import run
+            from vdistill.cli import app
 
-            return run(arguments)
-    except KeyboardInterrupt:  # before there is anything to put away
+            return app.main(arguments)
+    except KeyboardInterrupt:  # before there is anything to store
         return 130

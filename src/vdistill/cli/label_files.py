@@ -1,7 +1,6 @@
 """`vdistill label --export` and `--import`."""
 
 from pathlib import Path
-from typing import Any
 
 from vdistill.cli import console
 from vdistill.cli.session import Session
@@ -21,7 +20,7 @@ def export_file(session: Session, path: Path, *, as_json: bool) -> None:
     with Database.open(session.require().database, write=False) as database:
         judgments = database.keyed_judgments()
     rows = export_judgments(judgments, path)
-    _show("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json)
+    console.facts("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json=as_json)
 
 
 def import_file(session: Session, path: Path, settings: LabelSettings, *, as_json: bool) -> None:
@@ -64,13 +63,4 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         cost_usd=0.0,
         seconds=0.0,
     )
-    _show("imported", report.to_json(), as_json)
-
-
-def _show(title: str, facts: dict[str, Any], as_json: bool) -> None:
-    from vdistill.cli.tables import facts_table
-
-    if as_json:
-        console.document(facts)
-    else:
-        console.result(facts_table(title, facts))
+    console.facts("imported", report.to_json(), as_json=as_json)
