@@ -71,6 +71,19 @@ class Answer:
     tokens: int = 0
     cost_usd: float = 0.0
 
+    @property
+    def best(self) -> int:
+        """The position of the preferred image."""
+        if self.order is not None:
+            return self.order[0]
+        chances = self.probabilities or ()
+        return max(range(len(chances)), key=chances.__getitem__)
+
+    @property
+    def soft(self) -> bool:
+        """Whether it tells how sure the teacher is."""
+        return self.probabilities is not None and max(self.probabilities) < 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -68,7 +68,7 @@ class LabelCommand:
         _question(help="One forced choice, or a full order.", show_default="what tells more"),
     ] = None
     schedule: Annotated[
-        Literal["adaptive", "narrow", "knockout", "banded", "random"],
+        Literal["adaptive", "banded", "knockout"],
         _question(help="What training queries are shown."),
     ] = "adaptive"
     guide: Annotated[

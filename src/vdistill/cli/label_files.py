@@ -9,7 +9,7 @@ from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
-from vdistill.label.exchange.export import export
+from vdistill.label.exchange.export import export_judgments
 from vdistill.label.exchange.importing import Importer, say_what_was_left_out
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.stage import LabelSettings
@@ -19,7 +19,7 @@ def export_file(session: Session, path: Path, *, as_json: bool) -> None:
     """Write what is stored."""
     with Database.open(session.require().database, write=False) as database:
         judgments = database.keyed_judgments()
-    rows = export(judgments, path)
+    rows = export_judgments(judgments, path)
     console.facts("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json=as_json)
 
 
@@ -40,7 +40,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
             sides=sides,
             teacher=f"import:{path.name}",
         )
-        found = importer.read(path)
+        found = importer.import_judgments(path)
         remember_split(database, settings)
         before = database.judgment_count()
         judged = {judgment.query for _, _, judgment in found.judgments}

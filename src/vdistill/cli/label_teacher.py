@@ -15,8 +15,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
 from vdistill.label import generate, run
 from vdistill.label.asking import Tally
-from vdistill.label.audit import LEAST_CALLS, stored_size
-from vdistill.label.audit import audit as audit_teacher
+from vdistill.label.audit import LEAST_CALLS, audit_teacher, stored_size
 from vdistill.label.dry_run import dry_run
 from vdistill.label.outlook import announcement, outlook
 from vdistill.label.prepare import Inputs, MayAnswerHard, Samples, read_inputs

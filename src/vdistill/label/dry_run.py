@@ -54,7 +54,9 @@ def dry_run(
             forecast.walk(side, stored)
         pace = pace_of(teacher.name)
     prices = [teacher.price(question) for question in forecast.questions]
-    usual = max(prices, key=lambda price: price.tokens, default=_usual(stage, teacher))
+    usual = max(
+        prices, key=lambda price: price.tokens, default=teacher.price(stage.example(stage.plan.images_per_call))
+    )
     prices += [usual] * forecast.open_calls
     prices = _affordable(prices, purse)
     if any(price.usd is None for price in prices):
@@ -93,8 +95,3 @@ def _affordable(prices: Sequence[Price], purse: Purse) -> list[Price]:
             break
         count += 1
     return list(prices[:count])
-
-
-def _usual(stage: Stage, teacher: Teacher) -> Price:
-    images = tuple(stage.shown.values())[: stage.plan.images_per_call]
-    return teacher.price(Question(stage.queries[0].text, images, stage.settings.ask))

@@ -170,17 +170,6 @@ def read_inputs(
     return found
 
 
-def prepare(
-    settings: LabelSettings,
-    workspace: Workspace | None,
-    open_teacher: Callable[[Sequence[Item]], Teacher],
-    say: Callable[[str], None],
-) -> tuple[Stage, Teacher]:
-    """The stage of one run and its teacher. Raises VdistillError as `read_inputs` and `Inputs.stage` do."""
-    inputs = read_inputs(settings, workspace, open_teacher, say)
-    return inputs.stage(settings), inputs.teacher
-
-
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
     """What the workspace knows of sides, with this share held out of the rest."""
     if workspace is None or not workspace.database.is_file():

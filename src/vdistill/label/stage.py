@@ -53,6 +53,10 @@ class Stage:
         """The teacher call of a group."""
         return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
 
+    def example(self, size: int) -> Question:
+        """A question about so many images, to ask the price of."""
+        return Question(self.queries[0].text, tuple(self.shown.values())[:size], self.settings.ask)
+
     def items_of(self, split: Split) -> list[str]:
         """The ids on one side of the held-out split, in order."""
         return [key for key in self.sides.of(split) if key in self.items]
@@ -87,11 +91,7 @@ class Stage:
         """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
         queries = in_order(self.queries_of("heldout"), self.plan.seed)
         items = coverable(self.items_of("heldout"), self.held_out_plan, "heldout")
-        return (
-            Narrowing(queries, items, self.held_out_plan, self.held_out_plan.calls_per_query)
-            if queries and len(items) > 1
-            else None
-        )
+        return Narrowing(queries, items, self.held_out_plan) if queries and len(items) > 1 else None
 
     def check_sides(self, say: Callable[[str], None]) -> None:
         """Say which side has nothing to ask about.
