@@ -11,7 +11,6 @@ from vdistill.errors import VdistillError
 from vdistill.workspace import FOLDER, Workspace, at, create, find
 
 BACKBONE = "openai/clip-vit-base-patch32"
-HOLDOUT = 0.2
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -99,14 +98,6 @@ def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "c
     if known is None:
         raise VdistillError("no catalog given", hint="name the folder of your images, e.g. `vdistill label catalog/`")
     return Path(known)
-
-
-def pick_holdout(workspace: Workspace | None, given: float | None) -> float:
-    """The held-out share that was given, else the one that the workspace was labelled with, else the default."""
-    if given is not None:
-        return given
-    known = remembered(workspace, "holdout")
-    return HOLDOUT if known is None else float(known)
 
 
 def pick_model(workspace: Workspace, given: str | None) -> str:

@@ -14,7 +14,8 @@ from vdistill.label.asking import Asked, Asker, Tally, key_of
 from vdistill.label.prepare import MayAnswerHard
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Guides, Schedule
-from vdistill.label.stage import LabelSettings, Stage
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.turns import Side, take_turns
 from vdistill.records import Answer, Ask, Split
