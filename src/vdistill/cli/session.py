@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ BACKBONE = "openai/clip-vit-base-patch32"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ModelOption = Annotated[
+    Literal["student", "backbone"] | None, typer.Option(help="Which model's index; the student's where there is one.")
+]
 BackboneOption = Annotated[
     str | None,
     config.Meaning.PATH_OR_NAME,
@@ -102,6 +105,4 @@ def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "c
 
 def pick_model(workspace: Workspace, given: str | None) -> str:
     """The model that was given, else the student where there is one, else the backbone."""
-    if given is not None and given not in ("student", "backbone"):
-        raise typer.BadParameter(f"{given!r} is neither 'student' nor 'backbone'", param_hint="--model")
     return given or ("student" if workspace.student.is_dir() else "backbone")
