@@ -263,8 +263,8 @@ def test_a_guide_leaves_out_a_broken_image_by_name(home, clip_folder):
 
 
 @pytest.mark.parametrize(("items", "queries", "said"), [
-    (0, 8, "error: of 2 images 0 can be trained on"),
-    (1, 8, "error: of 3 images 1 can be trained on"),
+    (0, 8, "error: of 2 images 0 can be used for training"),
+    (1, 8, "error: of 3 images 1 can be used for training"),
     (2, 8, ""),
     (3, 1, ""),
 ])  # fmt: skip
@@ -312,4 +312,4 @@ def test_an_audit_of_nothing_to_train_on_is_an_error_in_a_line(tmp_path, drawn_c
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES))
     with ChatServer(SOFT) as server:
         done = label(tmp_path, server, "--audit", 60, "--holdout", 0.2)
-    assert "can be trained on" in errors(done)[0]
+    assert "can be used for training" in errors(done)[0]

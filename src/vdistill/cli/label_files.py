@@ -54,13 +54,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         teacher=f"import:{path.name}",
         queries=len(judged),
         items=len({item for _, _, judgment in found.judgments for item in judgment.items}),
-        calls=0,
         judgments=added,
         reused=len(found.judgments) - added,
-        failed=0,
-        images_shown=0,
-        tokens=0,
-        cost_usd=0.0,
-        seconds=0.0,
     )
     console.facts("imported", report.to_json(), as_json=as_json)

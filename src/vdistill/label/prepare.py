@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, get_args, runtime_checkable
+from typing import TypeAlias, get_args
 
 from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
@@ -18,7 +18,7 @@ from vdistill.label.purse import calls_within
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
 from vdistill.label.stage import LabelSettings, Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace
 
@@ -27,22 +27,6 @@ IMAGES_TO_WRITE_BY = 64
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
 WriteQueries: TypeAlias = Callable[[Teacher, Samples, Sides], list[Query]]
-
-
-@runtime_checkable
-class MayAnswerHard(Protocol):
-    """A teacher whose choices may come without probabilities; None before that is known."""
-
-    hard_answers: bool | None
-
-
-@runtime_checkable
-class Selective(Protocol):
-    """A teacher that knows only some queries and items, and says which."""
-
-    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The queries and the item ids it cannot judge."""
-        ...
 
 
 @dataclass(slots=True)

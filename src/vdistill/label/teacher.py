@@ -1,4 +1,4 @@
-"""The seam between the schedule and whoever answers."""
+"""The protocol of everything that answers questions, and of what some teachers can do beyond it. Plug-ins import it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vdistill.records import Answer, Failure, Question, ShownImage
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one call is expected to cost. usd: 0 where it costs no money; None where nobody knows the price."""
+    """What one call is expected to cost. usd: 0 where it is free, None where the price is unknown."""
 
     tokens: int = 0
     usd: float | None = 0.0
@@ -29,44 +29,64 @@ class Written:
 
 @runtime_checkable
 class Writer(Protocol):
-    """A teacher that can also think of shoppers (`--generate-queries`)."""
+    """A teacher that can also write queries (`--generate-queries`)."""
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
-        """About `count` searches of shoppers whom these pictures suit. Raises TeacherError as `Teacher.ask` does."""
+        """About `count` searches of shoppers who would like these images. Raises TeacherError as `Teacher.ask` does."""
         ...
 
 
 @runtime_checkable
 class Local(Protocol):
-    """A teacher that works on this machine, and takes its time.
+    """A teacher that runs on this machine, which takes a while.
 
     Attributes:
-        machine: what does the work, in words: "this CPU".
+        machine: what it runs on, in words: "this CPU".
     """
 
     machine: str
 
     def needs(self) -> list[str]:
-        """What has to come before the first answer, one line each: a download, for example."""
+        """What has to happen before the first answer, one line each: a download, for example."""
         ...
 
     def price(self, question: Question) -> Price:
-        """As of any teacher; `seconds` are this machine's."""
+        """As `Teacher.price`, with `seconds` for this machine."""
+        ...
+
+
+@runtime_checkable
+class MayAnswerHard(Protocol):
+    """A teacher whose choices may come without probabilities.
+
+    Attributes:
+        hard_answers: whether they do; None before that is known.
+    """
+
+    hard_answers: bool | None
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A teacher that can judge only some queries and items."""
+
+    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The queries and the item ids it cannot judge."""
         ...
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """Someone who can say which of a few images fits a query best.
+    """Says which of a few images fits a query best.
 
     Attributes:
         name: part of the key under which each answer is stored, so it must change when the answers would.
         prompt: version of the wording (and sampling) that the answers depend on; "" where there is none. A teacher
             that knows it only with its first answer has an attribute `settled`, False until then: it is asked one
             question alone first.
-        batch_size: how many questions one `ask` likes to have (in-process models batch; an API takes one).
+        batch_size: how many questions one `ask` should get (in-process models batch; an API takes one).
         concurrency: how many `ask` calls may run at once, from different threads.
-        looks: whether the pictures are opened. One that only reads text or a table is never told of broken pictures.
+        looks: whether the images are opened, so that broken ones must be left out beforehand.
     """
 
     name: str
@@ -76,18 +96,18 @@ class Teacher(Protocol):
 
     @property
     def prompt(self) -> str:
-        """See above; an attribute does."""
+        """See above; an attribute will do."""
         ...
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
-        """Answer each question, in order; one that brings no readable answer is a Failure, never a guess.
+        """Answer each question, in order; a question without a readable answer is a Failure, never a guess.
 
-        Raises TeacherError when going on is useless (wrong key, unknown model).
+        Raises TeacherError where it is useless to go on (wrong key, unknown model).
         """
         ...
 
     def price(self, question: Question) -> Price:
-        """What asking this question would cost, for `--dry-run` and `--max-cost`. Nobody is asked for it."""
+        """What asking this question would cost, for `--dry-run` and `--max-cost`, without asking it."""
         ...
 
     def close(self) -> None:
