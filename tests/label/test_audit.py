@@ -62,7 +62,7 @@ def test_the_audit_of_auto_counts_against_the_budget(shop):
     assert "an audit of 50 calls first" in done.err
     assert 50 < done.json["calls"] <= 200
     small = vdistill(*command, "--budget", 40, "-w", "other", cwd=shop)
-    assert "too small for an audit" in small.err
+    assert "too few for an audit" in small.err
     assert small.json["calls"] <= 40
 
 

@@ -121,9 +121,7 @@ class Stage:
                 hint="give more queries, or hold out less: a new workspace with a lower --holdout",
             )
         if not queries["train"]:
-            say(
-                "all queries are held out: these judgments measure models, but `vdistill distill` cannot learn from them"
-            )
+            say("all queries are held out: the judgments measure models, `vdistill distill` cannot learn from them")
         elif holdout and (not queries["heldout"] or items["heldout"] < 2):
             few = "no query" if not queries["heldout"] else f"only {items['heldout']} of the images"
             say(f"{few} fell to the held-out side: `vdistill bench` will have nothing to measure by")
