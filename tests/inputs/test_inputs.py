@@ -275,7 +275,7 @@ def test_shells_complete_commands_and_options(tmp_path):
     env = {"_VDISTILL_COMPLETE": "complete_bash", "COMP_WORDS": "vdistill query --hy", "COMP_CWORD": "2"}
     done = process(cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout.decode().split()) == (0, ["--hybrid"]), done.stderr
-    loaded = "import sys; from vdistill.cli.app import main; main(['--help']); "
+    loaded = "import sys; from vdistill.cli import main; main(['--help']); "
     loaded += "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
     help_ = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=False)
     assert help_.returncode == 0, help_.stderr

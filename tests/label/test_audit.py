@@ -47,11 +47,11 @@ def test_auto_shows_as_many_images_as_the_audit_found(shop):
     done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 480,
                     "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "an audit of 120 calls first" in done.err
-    assert "as the audit found" in done.err
+    assert "8 images per call, as the audit found" in done.err
     again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 360,
                      "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "audit of" not in again.err
-    assert "as the audit found" in again.err
+    assert "8 images per call, as the audit found" in again.err
     assert again.json["reused"] > 100
 
 

@@ -38,7 +38,7 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
 
     In this process, because loading torch takes longer than most of what is tested.
     """
-    from vdistill.cli.app import main
+    from vdistill.cli import main
 
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):

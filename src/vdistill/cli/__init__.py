@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from vdistill.cli.interrupts import after_imports
 
 
@@ -11,6 +13,6 @@ def main(arguments: list[str] | None = None) -> int:
         with after_imports():  # an import that Ctrl-C breaks off may raise anything
             from vdistill.cli import app
 
-            return app.main(arguments)
-    except KeyboardInterrupt:  # before there is anything to store
+            return app.exit_code(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # before a command has begun, or after it has ended
         return 130

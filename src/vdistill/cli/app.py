@@ -16,7 +16,6 @@ from vdistill.cli.bench import BenchCommand
 from vdistill.cli.command import Interrupted, SessionCommand, complete, flag_name
 from vdistill.cli.distill import DistillCommand
 from vdistill.cli.index import IndexCommand
-from vdistill.cli.interrupts import after_imports
 from vdistill.cli.label import LabelCommand
 from vdistill.cli.query import QueryCommand
 from vdistill.errors import GateError, VdistillError
@@ -63,16 +62,8 @@ for _name, _command in COMMANDS.items():
     app.command(_name, cls=SessionCommand)(_command)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
-    try:
-        with after_imports():
-            return _exit_code(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:  # in the last moment
-        return INTERRUPTED
-
-
-def _exit_code(arguments: list[str]) -> int:
+def exit_code(arguments: list[str]) -> int:
+    """Run one command; 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
     console.never_fail()
     debug = "--debug" in arguments
     try:

@@ -45,7 +45,7 @@ class BenchCommand:
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
     ] = None
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Reword the queries and spoil the pictures, and measure again.")
+        bool, typer.Option("--robustness", help="Measure again with reworded queries and corrupted images.")
     ] = False
     speed: Annotated[
         bool, typer.Option("--speed", help="Measure embedding, indexing, search, memory and disk on this machine too.")
@@ -67,7 +67,7 @@ class BenchCommand:
             "last and best: of those that met their gates."
         ),
     ] = None
-    report: Annotated[Path | None, _output(help="Write a self-contained page.")] = None
+    report: Annotated[Path | None, _output(help="Write a self-contained HTML page.")] = None
     junit: Annotated[Path | None, _output(help="Write the gates as JUnit XML.")] = None
     summary: Annotated[
         Path | None, _output(help="Add the outcome to this Markdown file, e.g. $GITHUB_STEP_SUMMARY.")

@@ -66,7 +66,7 @@ class IndexCommand:
         from vdistill.index.build import build, refresh
 
         if made_before(workspace.index, model):
-            session.say("this index is of an older version, which misread some images: all are embedded anew")
+            session.say("this index is of an older version, which misread some images: all are embedded again")
         made_from = provenance(workspace, model, backbone)
         started = time.monotonic()
         with console.progress(session.quiet) as update:

@@ -34,7 +34,7 @@ _instead = partial(typer.Option, rich_help_panel="Instead of asking")
 class LabelCommand:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
 
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of pictures. Remembered.", show_default=False)] = None
+    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
     teacher: Annotated[
         str,
         Meaning.TEACHER,
@@ -50,7 +50,7 @@ class LabelCommand:
         ),
     ] = None
     think: Annotated[
-        str, _teacher(help="off, low, or tokens that a model may think for before it answers, over HTTP.")
+        str, _teacher(help="off, low, or how many tokens a model may think before it answers, over HTTP.")
     ] = "off"
     queries: Annotated[
         str | None,
@@ -58,11 +58,11 @@ class LabelCommand:
         _question(help=".txt, .jsonl, .csv or .parquet, a path or a URL; without it the built-in personas."),
     ] = None
     generate_queries: Annotated[
-        int | None, _question(min=1, help="Let the teacher write so many queries that suit the catalog.")
+        int | None, _question(min=1, help="Let the teacher write this many queries that suit the catalog.")
     ] = None
     budget: Annotated[int | None, _question(min=1, help="Maximum teacher calls; default: 40 per query.")] = None
     max_cost: Annotated[float | None, _question(min=0, help="Maximum US dollars to spend.")] = None
-    images_per_call: Annotated[str, _question(help="Pictures shown at once, 2 to 9; auto: by an audit.")] = "8"
+    images_per_call: Annotated[str, _question(help="Images per call, 2 to 9; auto: by an audit.")] = "8"
     ask: Annotated[
         Literal["best", "rank"] | None,
         _question(help="One forced choice, or a full order.", show_default="what tells more"),
@@ -74,10 +74,11 @@ class LabelCommand:
     guide: Annotated[
         Literal["student", "backbone", "none"], _question(help="Whose scores pick an image of each training call.")
     ] = "none"
-    pool: Annotated[int, _question(min=2, help="Pictures in a pool that queries share.")] = 64
-    prompt: Annotated[Path | None, _teacher(help="TOML file with another wording.")] = None
+    pool: Annotated[int, _question(min=2, help="Images in a pool that queries share.")] = 64
+    prompt: Annotated[Path | None, _teacher(help="TOML file with another wording of the question.")] = None
     max_pixels: Annotated[
-        int | None, _teacher(min=784, help="Pixels of a picture as the teacher sees it.", show_default="by teacher")
+        int | None,
+        _teacher(min=784, help="Maximum pixels of an image as the teacher sees it.", show_default="by teacher"),
     ] = None
     concurrency: Annotated[int, _teacher(min=1, help="Calls at once, over HTTP.")] = 8
     calls_per_minute: Annotated[int | None, _teacher(min=1, help="Maximum calls per minute, over HTTP.")] = None
@@ -87,17 +88,15 @@ class LabelCommand:
             min=0, max=0.9, help="Share of items and queries kept unseen. Remembered.", show_default=f"{HOLDOUT}"
         ),
     ] = None
-    seed: Annotated[int, _question(help="Seed of all that is drawn.")] = 0
+    seed: Annotated[int, _question(help="Random seed.")] = 0
     backbone: BackboneOption = None
     dry_run: Annotated[bool, _instead("--dry-run", help="Plan and price, ask nothing.")] = False
-    audit: Annotated[
-        int | None, _instead(help="Spend so many calls on finding out what the teacher is worth, and no more.")
-    ] = None
+    audit: Annotated[int | None, _instead(help="Spend this many calls on measuring the teacher, and no more.")] = None
     export: Annotated[Path | None, _instead(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")] = (
         None
     )
     import_file: Annotated[
-        Path | None, _instead("--import", help="Take in preference pairs, an export, or TREC qrels; ask nothing.")
+        Path | None, _instead("--import", help="Import preference pairs, an export, or TREC qrels; ask nothing.")
     ] = None
     as_json: JsonOption = False
 
@@ -149,7 +148,7 @@ class LabelCommand:
 
     @contextmanager
     def asking(self, session: Session) -> Iterator["Asking"]:
-        """One run that asks; what its teacher holds is given back in the end."""
+        """One run that asks; its teacher is closed at the end."""
         from vdistill.cli.label_teacher import Asking, WorkspaceMemory
         from vdistill.label.prompts import Wording, read_wording
         from vdistill.label.purse import Purse

@@ -68,7 +68,7 @@ class Asking:
     _inputs: Inputs | None = None
 
     def close(self) -> None:
-        """Give back what the teacher holds."""
+        """Close the teacher, if it was opened."""
         if self._teacher is not None:
             self._teacher.close()
 
@@ -90,14 +90,14 @@ class Asking:
         budget = inputs.reach(self.settings)
         calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
         if size is None and calls < LEAST_CALLS:
-            say(f"--images-per-call auto: {budget} calls are too few for an audit; 8 images a call")
+            say(f"--images-per-call auto: {budget} calls are too few for an audit; 8 images per call")
         elif size is None and self.options.plan:
             say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with 8")
         elif size is None:
             say(f"--images-per-call auto: an audit of {calls} calls first")
             size = int(self._audit(calls)["images_per_call"])
         if size is not None:
-            say(f"{size} images a call, as the audit found")
+            say(f"{size} images per call, as the audit found")
         return size
 
     def audit(self, calls: int) -> dict[str, Any]:

@@ -33,24 +33,24 @@ class QueryCommand:
     text: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What you are looking for: words and pictures, as in  '2:cosy' + photo.jpg - plastic",
+            help="What you are looking for: words and images, as in  '2:cosy' + photo.jpg - plastic",
             show_default=False,
         ),
     ] = None
-    image: Annotated[Path | None, typer.Option(help="Find what looks like this picture.")] = None
+    image: Annotated[Path | None, typer.Option(help="Find what looks like this image.")] = None
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many results.")] = 10
     where: Annotated[str | None, _ranking(help="SQL expression over the metadata, e.g. 'price < 20'.")] = None
     hybrid: Annotated[bool, _ranking("--hybrid", help="Rank by the words in the items' texts too.")] = False
     diverse: Annotated[float, _ranking(min=0, max=1, help="How much results should differ from one another.")] = 0.0
-    min_score: Annotated[float | None, _ranking(help="The least similarity, from -1 to 1.")] = None
-    exact: Annotated[bool, _ranking("--exact", help="Compare with every picture, however many.")] = False
+    min_score: Annotated[float | None, _ranking(help="Minimum similarity, from -1 to 1.")] = None
+    exact: Annotated[bool, _ranking("--exact", help="Compare with every image, however many.")] = False
     batch: Annotated[
-        str | None, Meaning.PATH, typer.Option(help="File of queries, one a line, or - for stdin; prints JSON Lines.")
+        str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
     ] = None
     model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None
-    show: Annotated[bool, _output("--show", help="Show the pictures in the terminal.")] = False
-    gallery: Annotated[Path | None, _output(help="Write the results as a page of pictures.")] = None
-    compare: Annotated[bool, _output("--compare", help="Beside the backbone's results.")] = False
+    show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
+    gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
+    compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
     paths0: Annotated[bool, _output("--paths0", help="Only the paths, each ended by NUL: for xargs -0.")] = False
     as_json: JsonOption = False
 
@@ -126,7 +126,7 @@ def _gallery(
 
 
 def _show(hits: Sequence[Hit]) -> None:
-    """The pictures below the table, in whatever way the terminal can: its own protocol, or coloured half blocks."""
+    """The images below the table, by the terminal's own protocol or as coloured half blocks."""
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
@@ -137,7 +137,7 @@ def _show(hits: Sequence[Hit]) -> None:
     try:
         from textual_image.renderable import Image
     except ImportError as error:
-        raise VdistillError("showing pictures needs one more package", hint="pip install 'vdistill[show]'") from error
+        raise VdistillError("showing images needs one more package", hint="pip install 'vdistill[show]'") from error
     cells: list[Any] = []
     for hit in hits:
         caption = Text(

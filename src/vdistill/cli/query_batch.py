@@ -1,4 +1,4 @@
-"""`vdistill query --batch`: lines in, JSON Lines out, as they come."""
+"""`vdistill query --batch`: one query per line in, JSON Lines out, as they come."""
 
 import time
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def answer(searcher: "Searcher", source: str, k: int, options: "SearchOptions", session: "Session") -> None:
-    """One document a query of `source`, each the same as the query alone would get."""
+    """Print one document per query of `source`, the same as the query alone would get."""
     from vdistill.inputs.queries import texts  # only here, so that the other commands start without it
 
     long = 0
