@@ -1,4 +1,4 @@
-"""The protocol of everything that answers questions, and of what some teachers can do beyond it. Plug-ins import it."""
+"""The protocol of teachers, which plug-ins implement: whoever can answer the questions of a schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vdistill.records import Answer, Failure, Question, ShownImage
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one call is expected to cost. usd: 0 where it is free, None where the price is unknown."""
+    """What one call is expected to cost. usd: 0 where it costs no money, None where the price is not known."""
 
     tokens: int = 0
     usd: float | None = 0.0
@@ -38,7 +38,7 @@ class Writer(Protocol):
 
 @runtime_checkable
 class Local(Protocol):
-    """A teacher that runs on this machine, which takes a while.
+    """A teacher whose model runs on this machine, and takes its time.
 
     Attributes:
         machine: what it runs on, in words: "this CPU".
@@ -47,11 +47,11 @@ class Local(Protocol):
     machine: str
 
     def needs(self) -> list[str]:
-        """What has to happen before the first answer, one line each: a download, for example."""
+        """What has to be done before the first answer, one line each: a download, for example."""
         ...
 
     def price(self, question: Question) -> Price:
-        """As `Teacher.price`, with `seconds` for this machine."""
+        """As for any teacher; `seconds` are this machine's."""
         ...
 
 
@@ -77,16 +77,16 @@ class Selective(Protocol):
 
 @runtime_checkable
 class Teacher(Protocol):
-    """Says which of a few images fits a query best.
+    """Someone who can say which of a few images fits a query best.
 
     Attributes:
         name: part of the key under which each answer is stored, so it must change when the answers would.
         prompt: version of the wording (and sampling) that the answers depend on; "" where there is none. A teacher
-            that knows it only with its first answer has an attribute `settled`, False until then: it is asked one
-            question alone first.
-        batch_size: how many questions one `ask` should get (in-process models batch; an API takes one).
+            that knows it only with its first answer has an attribute `settled`, False until then: its first question
+            is asked alone.
+        batch_size: the most questions that one `ask` gets (a model in this process takes a batch, an API one).
         concurrency: how many `ask` calls may run at once, from different threads.
-        looks: whether the images are opened, so that broken ones must be left out beforehand.
+        looks: whether it opens the images; if so, those that cannot be read are left out beforehand.
     """
 
     name: str
@@ -96,20 +96,20 @@ class Teacher(Protocol):
 
     @property
     def prompt(self) -> str:
-        """See above; an attribute will do."""
+        """See above; a plain attribute will do."""
         ...
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
-        """Answer each question, in order; a question without a readable answer is a Failure, never a guess.
+        """Answer each question, in order; one without a readable answer is a Failure, never a guess.
 
-        Raises TeacherError where it is useless to go on (wrong key, unknown model).
+        Raises TeacherError when going on is useless (wrong key, unknown model).
         """
         ...
 
     def price(self, question: Question) -> Price:
-        """What asking this question would cost, for `--dry-run` and `--max-cost`, without asking it."""
+        """What this question would cost, for `--dry-run` and `--max-cost`; nothing is asked."""
         ...
 
     def close(self) -> None:
-        """Give back connections and memory."""
+        """Release connections and memory."""
         ...
