@@ -164,7 +164,7 @@ def test_the_name_with_openai_before_it_has_a_price_too(home):
 
 def test_a_cap_that_does_not_reach_for_one_call_is_an_error_with_the_price(home):
     with ChatServer(SOFT) as server:
-        assert "does not reach for one call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
+        assert "is too little for a call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
         assert server.calls == 0
 
 

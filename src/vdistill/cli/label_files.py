@@ -10,7 +10,7 @@ from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
 from vdistill.label.exchange.export import export_judgments
-from vdistill.label.exchange.importing import Importer, say_what_was_left_out
+from vdistill.label.exchange.importing import Importer
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.stage import LabelSettings
 
@@ -49,7 +49,8 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         database.add_item_sides(found.sides)
         database.add_judgments(found.judgments)
         added = database.judgment_count() - before
-    say_what_was_left_out(found.left_out, session.say)
+    for reason, count in found.left_out.items():
+        session.say(f"left out: {count:,} {reason}")
     report = LabelReport(
         teacher=f"import:{path.name}",
         queries=len(judged),

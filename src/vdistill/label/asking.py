@@ -165,7 +165,7 @@ class Asker:
         return batch
 
     def _estimate(self, question: Question) -> float:
-        return (self.teacher.price(question).usd or 0.0) if self.purse.counts_money() else 0.0
+        return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
     def _store(self, batch: Batch, answers: Sequence[Answer | Failure]) -> None:
         rows = []

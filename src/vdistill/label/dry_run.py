@@ -30,7 +30,7 @@ class Forecast:
         while side.waiting():
             part = side.take(side.waiting())
             answers = database.answers([key for key, _ in part]) if database else {}
-            side.hear(part, answers)
+            side.note(part, answers)
             self.reused += len(answers)
             new = [one.question for key, one in part if key not in answers]
             self.questions += new

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label import ask_mode
-from vdistill.label.asking import Asker, Tally, key_of
+from vdistill.label.asking import Asker, Tally
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Guides, Schedule
 from vdistill.label.stage import LabelSettings, Stage
@@ -89,8 +88,7 @@ def both_sides(stage: Stage, guides: Guides, teacher: Teacher) -> list[Side]:
         "train": stage.training(guides) if stage.queries_of("train") else None,
         "heldout": stage.held_out(),
     }
-    key = partial(key_of, teacher)
-    return [Side(split, schedule, stage, key, teacher.name) for split, schedule in schedules.items() if schedule]
+    return [Side(split, schedule, stage, teacher) for split, schedule in schedules.items() if schedule]
 
 
 def guides_of(workspace: Workspace | None, stage: Stage, say: Callable[[str], None]) -> Guides:

@@ -39,7 +39,7 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
     reached = _reached(stage, teacher, planned, calls, purse)
     if reached < calls:
         calls, planned = reached, units(queries, pool, reached, settings.seed)
-    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database, purse.within(calls):
+    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
         asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
         questions = [stage.question(group) for unit in planned for group in unit.calls]
         answers = asker.ask([Asked(question, "train", 0) for question in questions])
@@ -76,7 +76,7 @@ def _setting(teacher: Teacher) -> str:
 
 def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int, purse: Purse) -> int:
     """How many of the calls the money reaches for. Raises VdistillError where that is too little to tell."""
-    if not purse.counts_money():
+    if purse.max_cost is None:
         return calls
     prices = [teacher.price(stage.question(group)).usd or 0.0 for unit in planned for group in unit.calls]
     usd = float(np.mean(prices))
