@@ -41,7 +41,7 @@ from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import read_inputs, sides_of
 from vdistill.label.purse import Purse
-from vdistill.label.run import label
+from vdistill.label.run import LabelRun, label
 from vdistill.label.settings import LabelSettings, ScheduleName
 from vdistill.label.teachers.table import TableTeacher
 from vdistill.records import Answer, Failure, Item, Question
@@ -138,7 +138,7 @@ def _label(workspace: Workspace, settings: LabelSettings, shop: Path, schedule: 
     stage, teacher = inputs.stage(settings), inputs.teacher
     if schedule in BASELINES:
         stage = with_baseline(stage, schedule)
-    return label(workspace, stage, teacher, Purse(settings.budget), lambda _: None, lambda *_: None).calls
+    return label(workspace, stage, LabelRun(teacher, Purse(settings.budget), lambda _: None)).calls
 
 
 def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> None:

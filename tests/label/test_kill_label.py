@@ -12,7 +12,7 @@ import pytest
 
 from chat_server import ChatServer, completion
 from command_line import QUERIES
-from vdistill.label.teachers.image_cache import ImageCache
+from vdistill.label.teachers.model_images import ImageCache
 from vdistill.label.teachers.openai_api import MOST_SIDE
 from vdistill.records import ShownImage
 

@@ -149,7 +149,7 @@ def test_a_cap_in_dollars_without_a_price_is_refused(home, mode):
     (home / "vdistill.toml").write_text('[prices]\n"VLM" = [1, 1]\n')
     with ChatServer(SOFT) as server:
         error, hint = errors(label(home, server, "--max-cost", 5, *mode))
-        assert "nobody says what openai:vlm costs" in error
+        assert "the price of openai:vlm is not known" in error
         assert '"VLM"' in error, "the price that may have been meant"
         assert "VDISTILL_USD_PER_MILLION" in hint
         assert '[prices] "vlm"' in hint
@@ -164,7 +164,7 @@ def test_the_name_with_openai_before_it_has_a_price_too(home):
 
 def test_a_cap_that_does_not_reach_for_one_call_is_an_error_with_the_price(home):
     with ChatServer(SOFT) as server:
-        assert "does not reach for one call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
+        assert "is too little for a call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
         assert server.calls == 0
 
 
@@ -263,8 +263,8 @@ def test_a_guide_leaves_out_a_broken_image_by_name(home, clip_folder):
 
 
 @pytest.mark.parametrize(("items", "queries", "said"), [
-    (0, 8, "error: of 2 images 0 can be trained on"),
-    (1, 8, "error: of 3 images 1 can be trained on"),
+    (0, 8, "error: of 2 images 0 can be used for training"),
+    (1, 8, "error: of 3 images 1 can be used for training"),
     (2, 8, ""),
     (3, 1, ""),
 ])  # fmt: skip
@@ -312,4 +312,4 @@ def test_an_audit_of_nothing_to_train_on_is_an_error_in_a_line(tmp_path, drawn_c
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES))
     with ChatServer(SOFT) as server:
         done = label(tmp_path, server, "--audit", 60, "--holdout", 0.2)
-    assert "can be trained on" in errors(done)[0]
+    assert "can be used for training" in errors(done)[0]

@@ -25,9 +25,9 @@ def test_a_file_changes_what_it_names_and_the_version(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("best = ", "cannot read the prompt"),
+        ("best = ", "cannot read"),
         ('bst = "x"', "unknown part of a prompt 'bst'"),
-        ("best = 3", "best is no text"),
+        ("best = 3", "best must be text"),
         ('customer = "hello"', "customer does not say where the query goes"),
         ('shoppers = "hello"', "shoppers does not say how many"),
         ('version = "9"', "unknown part of a prompt 'version'"),
@@ -41,4 +41,6 @@ def test_a_bad_file_is_an_error(tmp_path, content, reason):
 
 def test_a_missing_file_is_an_error(tmp_path, catalog):
     done = vdistill("label", "catalog", "--teacher", "metadata", "--prompt", "no.toml", cwd=tmp_path)
-    assert "cannot read the prompt" in errors(done)[0]
+    error, hint = errors(done)
+    assert "cannot read no.toml" in error
+    assert "a prompt is a TOML file" in hint

@@ -162,8 +162,7 @@ class LabelCommand:
         from vdistill.cli.label_teacher import Asking, WorkspaceMemory
         from vdistill.label.prompts import Wording, read_wording
         from vdistill.label.purse import Purse
-        from vdistill.label.teachers.options import TeacherOptions, price_table
-        from vdistill.label.teachers.thinking import read_thinking
+        from vdistill.label.teachers.options import TeacherOptions, price_table, read_thinking
 
         settings, file = self.settings(session), config.find(Path.cwd())
         options = TeacherOptions(

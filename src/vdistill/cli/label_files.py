@@ -10,7 +10,7 @@ from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
 from vdistill.label.exchange.export import export_judgments
-from vdistill.label.exchange.importing import Importer, say_what_was_left_out
+from vdistill.label.exchange.importing import Importer
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.settings import LabelSettings
 
@@ -49,18 +49,13 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         database.add_item_sides(found.sides)
         database.add_judgments(found.judgments)
         added = database.judgment_count() - before
-    say_what_was_left_out(found.left_out, session.say)
+    for reason, count in found.left_out.items():
+        session.say(f"left out: {count:,} {reason}")
     report = LabelReport(
         teacher=f"import:{path.name}",
         queries=len(judged),
         items=len({item for _, _, judgment in found.judgments for item in judgment.items}),
-        calls=0,
         judgments=added,
         reused=len(found.judgments) - added,
-        failed=0,
-        images_shown=0,
-        tokens=0,
-        cost_usd=0.0,
-        seconds=0.0,
     )
     console.facts("imported", report.to_json(), as_json=as_json)

@@ -13,15 +13,15 @@ from vdistill.cli.session import Session, pick_backbone, remember, remembered
 from vdistill.encoders.text_length import surely_whole
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
-from vdistill.label import generate, run
+from vdistill.label import generate
 from vdistill.label.asking import Tally
 from vdistill.label.audit import LEAST_CALLS, audit_teacher, stored_size
 from vdistill.label.dry_run import dry_run
 from vdistill.label.outlook import announcement, outlook
-from vdistill.label.prepare import Inputs, MayAnswerHard, Samples, read_inputs
+from vdistill.label.prepare import Inputs, Samples, read_inputs
 from vdistill.label.prompts import LETTERS
 from vdistill.label.purse import Purse
-from vdistill.label.run import LabelReport
+from vdistill.label.run import LabelReport, LabelRun, label
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
@@ -109,41 +109,31 @@ class Asking:
         return self._audit(calls)
 
     def _audit(self, calls: int) -> dict[str, Any]:
-        stage, teacher, workspace = self._stage(), self._read().teacher, self.session.create()
+        stage, workspace = self._stage(), self.session.create()
         with console.progress(self.session.quiet) as update:
-            found = audit_teacher(workspace, stage, teacher, calls, self.purse, _progress(update), self._scores(stage))
+            run = replace(self._run(), advance=_progress(update))
+            found = audit_teacher(workspace, stage, run, calls, self._scores(stage))
         return found.to_json()
 
     def plan(self) -> LabelReport:
         """What a run would do."""
         stage, teacher, workspace = self._stage(), self._read().teacher, self.session.find()
-        if not self.ask_given and isinstance(teacher, MayAnswerHard):
-            stage = run.ranking(stage, teacher, run.mode_of(workspace, teacher), self.session.say)
-        report = dry_run(workspace, stage, teacher, self.purse, self.session.say)
+        report = dry_run(workspace, stage, self._run(), choose_ask=not self.ask_given)
         self._say_all(outlook(teacher, report.calls, report.seconds))
         return report
 
     def label(self) -> LabelReport:
         """Ask, and store the answers."""
-        stage, teacher, purse = self._stage(), self._read().teacher, self.purse
+        stage, purse, workspace = self._stage(), self.purse, self.session.create()
         self._say_cut(stage)
-        workspace, first = self.session.create(), Tally()  # of the question that tells how to ask
-        if not self.ask_given:
-            stage, tally = run.as_it_can(workspace, stage, teacher, purse, self.session.say)
-            first = tally or first
-        self._announce(stage, teacher)
+        self._say_all(announcement(self._read().teacher, stage))
         with console.progress(self.session.quiet) as update:
-            report = run.label(workspace, stage, teacher, purse, self.session.say, _progress(update))
-        return replace(
-            report,
-            calls=purse.calls,
-            judgments=report.judgments + first.judgments,
-            reused=report.reused - (first.judgments if stage.settings.ask == "best" else 0),
-            failed=report.failed + first.failed,
-            images_shown=report.images_shown + first.images_shown,
-            tokens=purse.tokens,
-            cost_usd=round(purse.usd, 6),
-        )
+            run = replace(self._run(), advance=_progress(update))
+            report = label(workspace, stage, run, choose_ask=not self.ask_given)
+        return replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd)
+
+    def _run(self) -> LabelRun:
+        return LabelRun(self._read().teacher, self.purse, self.session.say)
 
     def _stage(self) -> Stage:
         return self._read().stage(self.settings)
@@ -193,12 +183,6 @@ class Asking:
         if self.purse.calls > before:
             self.session.say(f"wrote queries in {self.purse.calls - before} calls, to {path}")
         return written
-
-    def _announce(self, stage: Stage, teacher: Teacher) -> None:
-        """How long this will take, where a model on this machine will take long."""
-        plans = {"train": stage.plan, "heldout": stage.held_out_plan}
-        calls = sum(plans[query.split].calls_per_query for query in stage.queries)
-        self._say_all(announcement(teacher, calls, list(stage.shown.values())[: stage.settings.images_per_call]))
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -1,24 +1,19 @@
-"""How a vision-language model is asked: all the wording, in one versioned place."""
+"""The wording in which a vision-language model is asked, in one versioned place."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from vdistill.errors import TeacherError, VdistillError
+from vdistill.inputs.toml_file import read_toml
 from vdistill.records import Ask
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-# Part of the key of each stored answer: raise it with any change below, so that old answers are not taken for new.
+# Part of the key of each stored answer: raise it with any change of the words below, or old answers pass for new ones.
 PROMPT_VERSION = "1"
 
 LETTERS = "ABCDEFGHI"
@@ -30,9 +25,9 @@ Part = tuple[Literal["text"], str] | tuple[Literal["image"], ImageT]
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What is said to a model. `version` becomes part of each answer's key.
+    """What a model is told. `version` becomes part of each answer's key.
 
-    `customer` holds the place of the query, `shoppers` that of the number of queries to write.
+    `customer` has a place holder for the query, `shoppers` one for the number of queries to write.
     """
 
     system: str = (
@@ -55,7 +50,7 @@ class Wording:
     version: str = PROMPT_VERSION
 
     def content(self, query: str, images: Sequence[ImageT], ask: Ask) -> list[Part[ImageT]]:
-        """The user's message in order: each picture behind its letter ("A:"), then the question."""
+        """The user's message in order: each image after its letter ("A:"), then the question."""
         parts: list[Part[ImageT]] = []
         for letter, image in zip(letters(len(images)), images, strict=True):
             parts += [("text", f"{letter}:"), ("image", image)]
@@ -63,42 +58,36 @@ class Wording:
         return [*parts, ("text", f"{self.customer.replace(PLACE, query)}\n{question}")]
 
     def request(self, images: Sequence[ImageT], count: int) -> list[Part[ImageT]]:
-        """The message that asks for `count` queries of shoppers whom these pictures suit."""
+        """The message that asks for `count` queries of shoppers who would like these images."""
         shown: list[Part[ImageT]] = [("image", image) for image in images]
         return [*shown, ("text", self.shoppers.replace(COUNT, str(count)))]
 
 
 def letters(count: int) -> str:
-    """The letters of `count` pictures. Raises TeacherError for more pictures than there are letters."""
+    """The letters of `count` images. Raises TeacherError for more images than there are letters."""
     if count > len(LETTERS):
         raise TeacherError(
-            f"{count} pictures a question, where a model is shown {len(LETTERS)} at most",
+            f"a model can be shown at most {len(LETTERS)} images per question, got {count}",
             hint=f"give --images-per-call {len(LETTERS)} or less",
         )
     return LETTERS[:count]
 
 
 def read_wording(path: Path) -> Wording:
-    """The built-in wording with what a TOML file says otherwise; its version is a hash of the words.
+    """The built-in wording with the parts that a TOML file replaces; its version is a hash of the words.
 
-    Raises VdistillError for a file that cannot be read, a name that is not known, and a `customer` without the query.
+    Raises VdistillError for a file that cannot be read, an unknown name, and words without their place holder.
     """
     known = [field.name for field in fields(Wording) if field.name != "version"]
-    try:
-        with path.open("rb") as file:
-            said = tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise VdistillError(
-            f"cannot read the prompt {path}: {error}", hint=f"give a TOML file with any of: {', '.join(known)}"
-        ) from error
-    for name, words in said.items():
+    replaced = read_toml(path, hint=f"a prompt is a TOML file with any of: {', '.join(known)}")
+    for name, words in replaced.items():
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             raise VdistillError(f"{path}: unknown part of a prompt {name!r}", hint=hint)
         if not isinstance(words, str) or not words.strip():
-            raise VdistillError(f"{path}: {name} is no text", hint=f'write {name} = "…"')
-    wording = replace(Wording(), **said)
+            raise VdistillError(f"{path}: {name} must be text", hint=f'write {name} = "…"')
+    wording = replace(Wording(), **replaced)
     if PLACE not in wording.customer:
         raise VdistillError(f"{path}: customer does not say where the query goes", hint=f"put {PLACE} into it")
     if COUNT not in wording.shoppers:

@@ -1,4 +1,4 @@
-"""The seam between the schedule and whoever answers."""
+"""The protocol of teachers, which plug-ins implement: whoever can answer the questions of a schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vdistill.records import Answer, Failure, Question, ShownImage
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one call is expected to cost. usd: 0 where it costs no money; None where nobody knows the price."""
+    """What one call is expected to cost. usd: 0 where it costs no money, None where the price is not known."""
 
     tokens: int = 0
     usd: float | None = 0.0
@@ -29,29 +29,49 @@ class Written:
 
 @runtime_checkable
 class Writer(Protocol):
-    """A teacher that can also think of shoppers (`--generate-queries`)."""
+    """A teacher that can also write queries (`--generate-queries`)."""
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
-        """About `count` searches of shoppers whom these pictures suit. Raises TeacherError as `Teacher.ask` does."""
+        """About `count` searches of shoppers who would like these images. Raises TeacherError as `Teacher.ask` does."""
         ...
 
 
 @runtime_checkable
 class Local(Protocol):
-    """A teacher that works on this machine, and takes its time.
+    """A teacher whose model runs on this machine, and takes its time.
 
     Attributes:
-        machine: what does the work, in words: "this CPU".
+        machine: what it runs on, in words: "this CPU".
     """
 
     machine: str
 
     def needs(self) -> list[str]:
-        """What has to come before the first answer, one line each: a download, for example."""
+        """What has to be done before the first answer, one line each: a download, for example."""
         ...
 
     def price(self, question: Question) -> Price:
-        """As of any teacher; `seconds` are this machine's."""
+        """As for any teacher; `seconds` are this machine's."""
+        ...
+
+
+@runtime_checkable
+class MayAnswerHard(Protocol):
+    """A teacher whose choices may come without probabilities.
+
+    Attributes:
+        hard_answers: whether they do; None before that is known.
+    """
+
+    hard_answers: bool | None
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A teacher that can judge only some queries and items."""
+
+    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The queries and the item ids it cannot judge."""
         ...
 
 
@@ -62,11 +82,11 @@ class Teacher(Protocol):
     Attributes:
         name: part of the key under which each answer is stored, so it must change when the answers would.
         prompt: version of the wording (and sampling) that the answers depend on; "" where there is none. A teacher
-            that knows it only with its first answer has an attribute `settled`, False until then: it is asked one
-            question alone first.
-        batch_size: how many questions one `ask` likes to have (in-process models batch; an API takes one).
+            that knows it only with its first answer has an attribute `settled`, False until then: its first question
+            is asked alone.
+        batch_size: the most questions that one `ask` gets (a model in this process takes a batch, an API one).
         concurrency: how many `ask` calls may run at once, from different threads.
-        looks: whether the pictures are opened. One that only reads text or a table is never told of broken pictures.
+        looks: whether it opens the images; if so, those that cannot be read are left out beforehand.
     """
 
     name: str
@@ -76,20 +96,20 @@ class Teacher(Protocol):
 
     @property
     def prompt(self) -> str:
-        """See above; an attribute does."""
+        """See above; a plain attribute will do."""
         ...
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
-        """Answer each question, in order; one that brings no readable answer is a Failure, never a guess.
+        """Answer each question, in order; one without a readable answer is a Failure, never a guess.
 
         Raises TeacherError when going on is useless (wrong key, unknown model).
         """
         ...
 
     def price(self, question: Question) -> Price:
-        """What asking this question would cost, for `--dry-run` and `--max-cost`. Nobody is asked for it."""
+        """What this question would cost, for `--dry-run` and `--max-cost`; nothing is asked."""
         ...
 
     def close(self) -> None:
-        """Give back connections and memory."""
+        """Release connections and memory."""
         ...

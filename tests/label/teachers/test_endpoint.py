@@ -2,36 +2,20 @@
 
 import pytest
 
+import chat_teacher
 from chat_server import ChatServer, completion, refusal
+from chat_teacher import teacher_at
 from command_line import errors, vdistill
 from vdistill.errors import TeacherError
-from vdistill.label.teachers import chat_endpoint
 from vdistill.label.teachers.chat_endpoint import read_endpoint
-from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
-from vdistill.label.teachers.options import TeacherOptions
+from vdistill.label.teachers.chat_route import find_route
 from vdistill.records import Answer
 
-QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)
 SECRET, OTHER = "sk-very-secret", "sk-of-another-service"
-PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch):
-    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION", *PROXIES, *map(str.lower, PROXIES)):
-        monkeypatch.delenv(name, raising=False)
-
-
-def teacher_at(endpoint, **options):
-    return OpenAITeacher("vlm", TeacherOptions(endpoint=endpoint, **options), say=print, patience=QUICK)
-
-
-def asked(server, question, path="", **options):
-    teacher = teacher_at(server.url + path, **options)
-    try:
-        return teacher.ask([question])[0]
-    finally:
-        teacher.close()
+def asked(server, question, path=""):
+    return chat_teacher.ask(server.url + path, question)[0]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +145,7 @@ def test_others_are_reached_through_the_proxy_but_for_those_that_are_exempt(ques
         assert proxy.bodies[0][0] == "http://vlm.invalid/v1/chat/completions"
         for exempt, host in [("vlm.invalid", "vlm.invalid"), ("10.0.0.0/8", "10.1.2.3")]:
             monkeypatch.setenv("NO_PROXY", exempt)
-            exempted = teacher_at(f"http://{host}")
-            assert exempted._client._route.proxy is None
-            exempted.close()
+            assert find_route(read_endpoint(f"http://{host}").url).proxy is None
 
 
 def test_a_proxy_that_does_not_answer_is_named(question, monkeypatch):

@@ -197,7 +197,7 @@ def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, 
 
 
 def test_more_pictures_than_letters_stop_at_once(teacher, images):
-    with pytest.raises(TeacherError, match="9 at most"):
+    with pytest.raises(TeacherError, match="at most 9"):
         teacher.price(Question("red", tuple(images * 3)))
 
 

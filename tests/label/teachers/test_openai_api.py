@@ -11,34 +11,24 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+import chat_teacher
 from chat_server import ChatServer, completion
 from command_line import errors, vdistill
 from vdistill.errors import TeacherError
 from vdistill.label.prompts import Wording
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import chat_endpoint
-from vdistill.label.teachers.image_cache import ImageCache
+from vdistill.label.teachers.model_images import ImageCache
 from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure, Question
 
-QUICK = Patience(timeout=0.5, attempts=3, backoff=0.01, longest=0.3)
+QUICK = replace(chat_teacher.QUICK, timeout=0.5)
 SECRET = "sk-very-secret"
 
 
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch):
-    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def ask(server, question, said=None, patience=QUICK, **options):
-    known = TeacherOptions(endpoint=server.url, concurrency=2, prices={"vlm": (1.0, 2.0)}, **options)
-    teacher = OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=patience)
-    try:
-        return teacher.ask([question])[0]
-    finally:
-        teacher.close()
+def ask(server, question, **how):
+    return chat_teacher.ask(server, question, **{"patience": QUICK} | how)[0]
 
 
 def test_log_probabilities_of_the_letters_become_probabilities(question):
@@ -282,7 +272,7 @@ def test_an_apology_is_not_the_letter_i(question):
 
 
 def test_more_pictures_than_letters_stop_at_once(question):
-    with ChatServer() as server, pytest.raises(TeacherError, match="9 at most") as caught:
+    with ChatServer() as server, pytest.raises(TeacherError, match="at most 9") as caught:
         ask(server, Question("a gift", question.images * 4))
     assert "--images-per-call 9" in caught.value.hint
 

@@ -71,7 +71,7 @@ def test_the_documented_plug_in_works_as_printed(install, tmp_path):
 
 def test_a_plug_in_that_is_no_teacher_is_refused(install):
     install("odd_teacher", "def opened(option):\n    return object()\n", "odd = odd_teacher:opened")
-    with pytest.raises(VdistillError, match="'odd' gave no Teacher"):
+    with pytest.raises(VdistillError, match="'odd' did not return a Teacher"):
         open_teacher("odd", TeacherOptions(), [], print)
 
 

@@ -7,23 +7,13 @@ import threading
 import pytest
 
 from chat_server import ChatServer, completion, refusal
+from chat_teacher import SOFT, teacher_at
 from command_line import vdistill
-from vdistill.label.teachers import chat_endpoint
-from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
-from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Answer, Failure
 
-QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)
-SOFT = completion("B", {"A": -2.0, "B": -0.2})
 NO_TEMPERATURE = (
     "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch):
-    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -42,11 +32,6 @@ def label(home, server, *options, model="vlm"):
 def refuses(field, words, then=SOFT):
     """A server that takes everything but one field."""
     return lambda body: refusal(words) if field in body else then
-
-
-def teacher_of(server, said=None, **options):
-    known = TeacherOptions(endpoint=server.url, **options)
-    return OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=QUICK)
 
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
@@ -72,7 +57,7 @@ def test_a_thread_whose_field_another_one_has_learnt_of_asks_again(question):
         return refusal("Unknown parameter: 'top_k'")
 
     with ChatServer(answer) as server:
-        teacher, answers = teacher_of(server), []
+        teacher, answers = teacher_at(server), []
         threads = [threading.Thread(target=lambda: answers.extend(teacher.ask([question]))) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -119,7 +104,7 @@ def test_an_audit_is_not_confused_by_what_its_first_call_finds(shop_of_four):
 def test_a_sampling_field_that_is_refused_later_asks_nothing_anew(question):
     said = []
     with ChatServer(SOFT, refusal(NO_TEMPERATURE), SOFT) as server:
-        teacher = teacher_of(server, said)
+        teacher = teacher_at(server, said)
         assert not teacher.settled
         answers = teacher.ask([question, question])
         teacher.close()
@@ -150,7 +135,7 @@ def test_a_sampling_field_that_is_refused_later_asks_nothing_anew(question):
 )  # fmt: skip
 def test_words_that_refuse_a_field_take_it_away_and_no_other(question, document, field):
     with ChatServer((400, document, {}), SOFT) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         assert isinstance(teacher.ask([question])[0], Answer)
         teacher.close()
         (_, before), (_, after) = server.bodies
@@ -171,7 +156,7 @@ def test_words_that_refuse_a_field_take_it_away_and_no_other(question, document,
 )
 def test_an_error_that_only_mentions_a_field_teaches_nothing(question, words):
     with ChatServer(refusal(words), SOFT) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         failure, answer = teacher.ask([question, question])
         teacher.close()
         (_, first), (_, second) = server.bodies
@@ -184,7 +169,7 @@ def test_an_error_that_only_mentions_a_field_teaches_nothing(question, words):
 def test_the_cap_on_tokens_is_renamed_and_never_lost(question):
     words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     with ChatServer(refuses("max_tokens", words)) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         teacher.ask([question, question])
         teacher.close()
         assert [body.get("max_completion_tokens") for _, body in server.bodies] == [None, 4, 4]
@@ -198,7 +183,7 @@ def test_a_least_cap_is_kept_to(question):
         return refusal(words.replace("max_output_tokens", "max_tokens")) if body["max_tokens"] < 16 else SOFT
 
     with ChatServer(answer) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         assert isinstance(teacher.ask([question])[0], Answer)
         teacher.close()
         assert server.bodies[-1][1]["max_tokens"] == 16
@@ -216,7 +201,7 @@ def test_a_least_cap_is_kept_to(question):
 def test_fewer_alternatives_are_asked_for_where_a_server_gives_fewer(question, words, tried):
     most = tried[-1]
     with ChatServer(lambda body: refusal(words) if body["top_logprobs"] > most else SOFT) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         assert teacher.ask([question])[0].probabilities == pytest.approx((0.142, 0.858, 0.0), abs=1e-3)
         teacher.close()
         assert [body["top_logprobs"] for _, body in server.bodies] == tried
@@ -226,7 +211,7 @@ def test_fewer_alternatives_are_asked_for_where_a_server_gives_fewer(question, w
 def test_a_model_without_log_probabilities_is_asked_without_them(question, status):
     words = "You are not allowed to request logprobs from this model"
     with ChatServer(lambda body: refusal(words, status) if "logprobs" in body else completion("B")) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         assert teacher.ask([question])[0].probabilities == (0.0, 1.0, 0.0)
         teacher.close()
         assert teacher.hard_answers
@@ -236,7 +221,7 @@ def test_a_model_without_log_probabilities_is_asked_without_them(question, statu
 def test_a_question_that_a_filter_flags_is_a_failure_and_no_end(question):
     flagged = refusal("Your chosen model requires moderation and your input was flagged", 403)
     with ChatServer(flagged, SOFT) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         failure, answer = teacher.ask([question, question])
         teacher.close()
     assert isinstance(failure, Failure)
@@ -246,6 +231,6 @@ def test_a_question_that_a_filter_flags_is_a_failure_and_no_end(question):
 def test_hosted_models_of_qwen_are_told_in_their_own_field_not_to_think(question):
     words = "parameter.enable_thinking must be set to false for non-streaming calls"
     with ChatServer(lambda body: SOFT if body.get("enable_thinking") is False else refusal(words)) as server:
-        teacher = teacher_of(server)
+        teacher = teacher_at(server)
         assert isinstance(teacher.ask([question])[0], Answer)
         teacher.close()

@@ -4,23 +4,13 @@ import math
 
 import pytest
 
+import chat_teacher
 from chat_server import ChatServer, completion, refusal
+from chat_teacher import SOFT
 from command_line import errors, vdistill
 from vdistill.errors import TeacherError, VdistillError
-from vdistill.label.teachers import chat_endpoint
-from vdistill.label.teachers.openai_api import OpenAITeacher, Patience
-from vdistill.label.teachers.options import TeacherOptions
-from vdistill.label.teachers.thinking import Thinking, read_thinking
+from vdistill.label.teachers.options import TeacherOptions, Thinking, read_thinking
 from vdistill.records import Answer, Failure, Question
-
-QUICK = Patience(timeout=2.0, attempts=3, backoff=0.01, longest=0.3)
-SOFT = completion("B", {"A": -2.0, "B": -0.2})
-
-
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch):
-    for name in (*chat_endpoint.KEYS, "VDISTILL_USD_PER_MILLION"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def cut(text=None, **message):
@@ -30,17 +20,12 @@ def cut(text=None, **message):
     return document
 
 
-def teacher_of(server, said=None, think="off", **options):
-    known = TeacherOptions(endpoint=server.url, thinking=read_thinking(think), prices={"vlm": (1.0, 2.0)}, **options)
-    return OpenAITeacher("vlm", known, say=(said if said is not None else []).append, patience=QUICK)
+def teacher_of(server, think):
+    return chat_teacher.teacher_at(server, thinking=read_thinking(think))
 
 
-def ask(server, *questions, **how):
-    teacher = teacher_of(server, **how)
-    try:
-        return teacher.ask(questions)
-    finally:
-        teacher.close()
+def ask(server, *questions, think="off", **how):
+    return chat_teacher.ask(server, *questions, thinking=read_thinking(think), **how)
 
 
 def test_models_are_asked_not_to_think(question):

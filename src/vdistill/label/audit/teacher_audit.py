@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.label.asking import Asked, Asker, Tally
+from vdistill.label.asking import Asked, Asker
 from vdistill.label.audit.findings import Audit, AuditAnswers, Scores, judge
 from vdistill.label.audit.questions import REPEATED, Unit, units
 from vdistill.label.purse import Purse
+from vdistill.label.run import LabelRun
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
@@ -21,21 +22,14 @@ from vdistill.workspace import Workspace
 LEAST_CALLS = 30
 
 
-def audit_teacher(
-    workspace: Workspace,
-    stage: Stage,
-    teacher: Teacher,
-    calls: int,
-    purse: Purse,
-    advance: Callable[[Tally, int], None],
-    scores: Scores | None,
-) -> Audit:
+def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None) -> Audit:
     """Spend up to `calls` calls on training queries and images. The answers are kept, but teach no student.
 
-    purse: caps beside `calls`; where the money does not reach for them, fewer are planned.
-    scores: the backbone's. Raises VdistillError for too few calls, queries or images, and where all calls failed.
+    Where the money of the run does not reach for them, fewer are planned. scores: the backbone's.
+    Raises VdistillError for too few calls, queries or images, and where all calls failed.
     """
-    queries, items, settings = stage.queries_of("train"), stage.items_of("train"), stage.settings
+    teacher, purse, settings = run.teacher, run.purse, stage.settings
+    queries, items = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
     if len(items) < 2 or len(queries) < 2:
@@ -45,8 +39,8 @@ def audit_teacher(
     reached = _reached(stage, teacher, planned, calls, purse)
     if reached < calls:
         calls, planned = reached, units(queries, pool, reached, settings.seed)
-    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database, purse.within(calls):
-        asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: advance(tally, calls))
+    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
+        asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
         questions = [stage.question(group) for unit in planned for group in unit.calls]
         answers = asker.ask([Asked(question, "train", 0) for question in questions])
         repeats = _repeats(questions, answers, asker)
@@ -58,7 +52,7 @@ def audit_teacher(
     ]
     if len(answered) < 2:
         raise VdistillError(
-            f"{teacher.name} answered too little to be judged: {asker.tally.last_failure or 'the caps are reached'}",
+            f"{teacher.name} answered too little to be judged: {asker.last_failure or 'the caps are reached'}",
             hint="see docs/teachers.md on what can go wrong",
         )
     found = judge(stage, teacher, AuditAnswers(answered, repeats, asker.tally), scores)
@@ -82,7 +76,7 @@ def _setting(teacher: Teacher) -> str:
 
 def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int, purse: Purse) -> int:
     """How many of the calls the money reaches for. Raises VdistillError where that is too little to tell."""
-    if not purse.counts_money():
+    if purse.max_cost is None:
         return calls
     prices = [teacher.price(stage.question(group)).usd or 0.0 for unit in planned for group in unit.calls]
     usd = float(np.mean(prices))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -141,12 +141,6 @@ class Importer:
         )
         self._times[content] += 1
         return hashlib.sha256(f"{PROMPT}\0{content}\0{self._times[content]}".encode()).hexdigest()
-
-
-def say_what_was_left_out(left_out: Mapping[str, int], say: Callable[[str], None]) -> None:
-    """One line for each reason."""
-    for reason, count in left_out.items():
-        say(f"left out: {count:,} {reason}")
 
 
 def _shuffled(judgment: Judgment, key: str) -> Judgment:

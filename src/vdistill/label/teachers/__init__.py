@@ -1,4 +1,19 @@
-"""Who can be asked: `open_teacher` turns what `--teacher` says into a Teacher."""
+"""Who can be asked: `open_teacher` turns what `--teacher` says into a Teacher (the protocol is `label/teacher.py`).
+
+    metadata.py, table.py    teachers without a model of images: the items' text; a file of scores
+    openai_api.py            any server with the OpenAI chat API
+      chat_endpoint.py       its address and key;  chat_route.py  the proxy and certificates on the way
+      chat_http.py           requests and retries; chat_replies.py  a response as a document or an error
+      chat_terms.py          which fields of a request the server refuses, learnt and remembered
+      chat_answers.py        the letters and probabilities in a completion
+    local_vlm.py             a vision-language model in this process
+      vlm_loading.py         opens its files, and says what is missing
+      vlm_processor.py       images and text as tensors; vlm_template.py  the prompt in its chat template
+      vlm_cost.py            tokens and seconds of a call, before the weights are there
+    both models share        options.py, model_names.py, model_images.py, letter_mass.py
+
+A teacher of another package is a plug-in: its entry point is in the group `vdistill.teachers`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +24,7 @@ from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
-from vdistill.label.teachers.aliases import ALIASES, resolve
+from vdistill.label.teachers.model_names import ALIASES
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Item
 
@@ -19,8 +34,8 @@ GROUP = "vdistill.teachers"
 def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say: Callable[[str], None]) -> Teacher:
     """The teacher that `spec` names: `metadata`, `table:FILE`, an alias, a model id or folder, or `openai:MODEL`.
 
-    With an endpoint any model name is asked for over HTTP; packages can add teachers through the entry-point group
-    `vdistill.teachers`. Raises VdistillError for an unknown name, with the close ones.
+    With an endpoint any other name is a model on that server, unless it is a plug-in's. Raises VdistillError for an
+    unknown name, with the close ones.
     """
     kind, _, rest = spec.partition(":")
     if kind == "table" and rest:
@@ -31,7 +46,7 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
         from vdistill.label.teachers.metadata import MetadataTeacher
 
         return MetadataTeacher(items, rest or None, say)
-    plugins = _plugins()
+    plugins = {point.name: point for point in entry_points(group=GROUP)}
     if kind in plugins:
         return _from_plugin(plugins[kind], rest)
     if options.endpoint is not None or kind == "openai":
@@ -39,22 +54,18 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
 
         return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)
     if spec not in ALIASES and not Path(spec).is_dir():
-        _check_hub_id(spec, plugins)
+        _check_hub_id(spec, list(plugins))
     if options.thinking.tokens:
         raise VdistillError(
             "--think is for teachers that are asked over HTTP", hint="give --endpoint URL, or leave --think out"
         )
     from vdistill.label.teachers.local_vlm import LocalVLM
 
-    return LocalVLM(resolve(spec), options, say=say)
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return LocalVLM(ALIASES.get(spec, spec), options, say=say)
 
 
 def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:
-    """Another package's teacher; whatever goes wrong in its code is said to be there."""
+    """Another package's teacher. Raises VdistillError, naming the plug-in, for whatever goes wrong in its code."""
     try:
         teacher = plugin.load()(rest)
     except VdistillError:
@@ -65,23 +76,23 @@ def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:
             hint="fix or uninstall its package; --debug shows where it failed",
         ) from error
     if not isinstance(teacher, Teacher):
-        raise VdistillError(f"the plug-in {plugin.name!r} gave no Teacher", hint="see docs/teachers.md")
+        raise VdistillError(f"the plug-in {plugin.name!r} did not return a Teacher", hint="see docs/teachers.md")
     return teacher
 
 
-def _check_hub_id(spec: str, plugins: dict[str, EntryPoint]) -> None:
-    """Raise for what can be no model id: a folder that is not there, or a name without an owner."""
+def _check_hub_id(spec: str, plugins: Sequence[str]) -> None:
+    """Raise VdistillError for what cannot be a model id: a folder that is not there, or a name without an owner."""
     if spec.startswith(("/", ".", "~")) or spec.count("/") > 1:
-        beside = Path(spec).parent
-        folders = [folder.name for folder in beside.iterdir() if folder.is_dir()] if beside.is_dir() else []
+        parent = Path(spec).parent
+        folders = [folder.name for folder in parent.iterdir() if folder.is_dir()] if parent.is_dir() else []
         close = difflib.get_close_matches(Path(spec).name, folders, n=1)
-        hint = f"did you mean {beside / close[0]}?" if close else "give the folder of a model, or its id (owner/name)"
+        hint = f"did you mean {parent / close[0]}?" if close else "give the folder of a model, or its id (owner/name)"
         raise VdistillError(f"no folder {spec}", hint=hint)
     if "/" not in spec:
         raise _unknown(spec, plugins)
 
 
-def _unknown(spec: str, plugins: dict[str, EntryPoint]) -> VdistillError:
+def _unknown(spec: str, plugins: Sequence[str]) -> VdistillError:
     known = ["metadata", "table:FILE", "openai:MODEL", *ALIASES, *plugins]
     kinds = {name.partition(":")[0]: name for name in reversed(known)}
     close = difflib.get_close_matches(spec, known, n=3, cutoff=0.5)

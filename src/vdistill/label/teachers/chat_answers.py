@@ -1,4 +1,4 @@
-"""Reading what a chat completion says: letters and their log-probabilities, or the reason why there is none."""
+"""What a chat completion says: letters and their log-probabilities, or the reason why there is no answer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MARKS = re.compile(r"<\|[^|<>]{1,40}\|>")  # GLM puts its answer between <|begi
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a completion answers, and the probability of its letters where the server told it.
+    """What a completion answers, and the probability of its letters if the server gave it.
 
-    cut: the answer is none, as it came to its cap on tokens. thinking: what there is of it are thoughts.
-    unreadable: it has log-probabilities, but they say nothing of the letters or contradict the answer.
+    cut: there is no answer, as it came to its cap on tokens. thinking: it holds nothing but thoughts.
+    unreadable: it has log-probabilities, but they say nothing about the letters or contradict the answer.
     """
 
     answer: Answer | Failure
@@ -96,11 +96,11 @@ def _only_thinks(document: Any) -> bool:
 
 
 def used_tokens(document: Any) -> tuple[int, int]:
-    """Tokens read and written, 0 where the server does not count."""
+    """Tokens of the prompt and of the completion; 0 where the server does not count."""
     usage = document.get("usage") if isinstance(document, Mapping) else None
     counts = usage if isinstance(usage, Mapping) else {}
-    read, written = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
+    prompt, completion = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
 
 
 def _first_choice(document: Any) -> Mapping[str, Any] | None:
@@ -130,22 +130,22 @@ def _order(text: str, known: str) -> Answer | Failure:
 def _probabilities(logprobs: Any, letter: str, known: str) -> LetterMass | None:
     """The mass of each letter where the model chose `letter`; None where there are no log-probabilities to read.
 
-    One that is not listed, or whose log-probability is −∞, has no mass. Where that is the chosen one though other
+    A letter that is not listed, or whose log-probability is −∞, has no mass. Where that is the chosen one though other
     letters have some, the log-probabilities contradict the answer and are not used.
     """
-    places = [token for token in _tokens(logprobs) if spelt(str(token.get("token", ""))) == letter]
-    if not places:
+    chosen = [token for token in _tokens(logprobs) if spelt(str(token.get("token", ""))) == letter]
+    if not chosen:
         return None
     # The last: what came before may be thoughts, which name letters too.
-    options = _alternatives(places[-1])
-    if not any(value > -math.inf and math.exp(min(value, 0.0)) > 0 for _, value in options):
+    options = _alternatives(chosen[-1])
+    if not any(math.exp(min(value, 0.0)) > 0 for _, value in options):
         return None
     mass = listed_mass(options, known)
-    return mass if mass.total < LEAST or mass.of[known.index(letter)] > 0 else None
+    return mass if mass.total < LEAST or mass.letters[known.index(letter)] > 0 else None
 
 
 def _alternatives(token: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """What could have stood at a token's place; a server need not list the chosen one among its likeliest."""
+    """What could have been said instead of a token; a server need not list the chosen one among its likeliest."""
     listed = list(_maps(token, "top_logprobs"))
     missing = listed and all(option.get("token") != token.get("token") for option in listed)
     options = [*listed, token] if missing else listed

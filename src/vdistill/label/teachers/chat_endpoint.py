@@ -16,16 +16,16 @@ KEY, OPENAI_KEY = "VDISTILL_API_KEY", "OPENAI_API_KEY"
 KEYS = (KEY, OPENAI_KEY)
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
-# A part of a path that names the API: a version, or whose API it is like.
+# A part of a path that names the API: a version, or the API that it is compatible with.
 _NAMES_API = re.compile(r"v\d+(?:alpha|beta)?\d*|openai|deployments|compatible-mode")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address with what it is sent.
+    """An address and the headers it is sent.
 
     place: the address without what may be secret in it. strict: it refuses fields that it does not know.
-    withheld: OPENAI_API_KEY is set, and was not meant for this address.
+    withheld: OPENAI_API_KEY is set, and is not sent to this address.
     """
 
     url: httpx2.URL
@@ -51,16 +51,16 @@ class Endpoint:
 
 
 def read_endpoint(endpoint: str | None, key_name: str | None = None) -> Endpoint:
-    """Where `endpoint` points (OpenAI's own service where it is None), and the key that the environment has for it.
+    """Where `endpoint` points (OpenAI's own service where it is None), with the key for it from the environment.
 
     key_name: the environment variable that holds the key; without it VDISTILL_API_KEY, and OPENAI_API_KEY for OpenAI's
-    own service. Raises TeacherError for an odd address or key.
+    own service. Raises TeacherError for an invalid address or key.
     """
-    url = chat_url(endpoint)
-    key = _key(url, key_name)
+    url = _chat_url(endpoint)
+    key = _named_key(key_name) if key_name is not None else _usual_key(url)
     azure = url.host.endswith(_AZURE) or "/deployments/" in url.path
     headers = {}
-    if key:  # Azure's own keys have a header of their own; its tokens of a signed-in user do not
+    if key:  # Azure's own keys have a header of their own; the tokens of its signed-in users do not
         headers = {"api-key": key} if azure and not key.startswith("eyJ") else {"Authorization": f"Bearer {key}"}
     named = [value for name, value in url.params.items() if re.search(r"key|token|secret|sig", name, re.IGNORECASE)]
     return Endpoint(
@@ -73,7 +73,7 @@ def read_endpoint(endpoint: str | None, key_name: str | None = None) -> Endpoint
     )
 
 
-def chat_url(endpoint: str | None) -> httpx2.URL:
+def _chat_url(endpoint: str | None) -> httpx2.URL:
     """Where to post: a whole path and one that names the API stay as they are, a bare address gets /v1.
 
     The query part is kept.
@@ -94,27 +94,29 @@ def chat_url(endpoint: str | None) -> httpx2.URL:
     return url.copy_with(path=f"{path}/chat/completions")
 
 
-def _key(url: httpx2.URL, name: str | None) -> str | None:
-    if name is not None:
-        # What is given may be the key itself by mistake: it is repeated only where it can be no key.
-        if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise TeacherError(
-                "--api-key-env is no name of an environment variable", hint="give its name, not the key itself"
-            )
-        key = _clean(name)
-        if key is None:
-            shown = f" {name}" if re.fullmatch(r"[A-Z][A-Z_]*", name) else ""
-            raise TeacherError(f"the environment variable{shown} of --api-key-env is not set", hint="export the key")
-        return key
-    return _clean(KEY) or (_clean(OPENAI_KEY) if _is_openai(url) else None)
+def _named_key(name: str) -> str:
+    # The user may have given the key itself by mistake: what was given is repeated only where it cannot be one.
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise TeacherError(
+            "--api-key-env is not the name of an environment variable", hint="give its name, not the key itself"
+        )
+    key = _key_in(name)
+    if key is None:
+        shown = f" {name}" if re.fullmatch(r"[A-Z][A-Z_]*", name) else ""
+        raise TeacherError(f"the environment variable{shown} of --api-key-env is not set", hint="export the key")
+    return key
+
+
+def _usual_key(url: httpx2.URL) -> str | None:
+    return _key_in(KEY) or (_key_in(OPENAI_KEY) if _is_openai(url) else None)
 
 
 def _is_openai(url: httpx2.URL) -> bool:
-    """Whether an address is OpenAI's own, by a way that nobody can read along."""
+    """Whether an address is OpenAI's own, over an encrypted connection."""
     return url.scheme == "https" and (url.host == "api.openai.com" or url.host.endswith(".api.openai.com"))
 
 
-def _clean(name: str) -> str | None:
+def _key_in(name: str) -> str | None:
     key = os.environ.get(name, "").strip()
     if key and not (key.isascii() and key.isprintable()):
         raise TeacherError(f"the key in {name} has characters that no key has", hint=f"set {name} again")

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server: what may pass is tried again, what will not stops the run."""
+"""Requests to an OpenAI-compatible server: passing faults are retried, those that no retry can change stop the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import tenacity
 from pyrate_limiter import Duration, Limiter, Rate
 
 from vdistill.errors import TeacherError
-from vdistill.label.teachers.agreement import Agreement
 from vdistill.label.teachers.chat_endpoint import Endpoint
 from vdistill.label.teachers.chat_replies import Reply, read_reply
 from vdistill.label.teachers.chat_route import find_route
+from vdistill.label.teachers.chat_terms import Agreement
+from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Failure
 
+CONNECT = 10.0  # seconds to wait for a connection
 # The limit on images in the words of vLLM's versions; some gateways send them with a 500.
 _IMAGE_LIMIT = re.compile(r"at most (\d+) image|image\W{1,4}(\d+).{0,40}limit-mm-per-prompt", re.IGNORECASE)
 _USELESS = (401, 402, 403, 404)  # wrong key, no credit, no permission, no such model
@@ -31,44 +33,36 @@ _MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocol
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for what, in seconds, and how often to try."""
+    """How long to wait, in seconds: for a response, and before another attempt (at first, and at the longest)."""
 
     timeout: float = 120.0
-    connect: float = 10.0
     attempts: int = 6
     backoff: float = 1.0
     longest: float = 60.0
 
 
-class _Passing(Exception):
-    """Something that may pass: worth another try, after `after` seconds where the server says so."""
+class _PassingFault(Exception):
+    """A fault that may pass: worth another attempt, after `after` seconds if the server says so."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
-        self.after = after
+        self.after = after or 0.0
 
 
 class ChatClient:
     """Posts chat completions; may be used from several threads at once."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        agreement: Agreement,
-        *,
-        concurrency: int,
-        patience: Patience,
-        calls_per_minute: int | None = None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, agreement: Agreement, options: TeacherOptions, patience: Patience) -> None:
         """Nothing is sent yet. Raises TeacherError for a proxy or certificates that cannot be used."""
         self._endpoint, self._agreement, self._patience = endpoint, agreement, patience
         self._route = find_route(endpoint.url)
         self._reached = False
-        self._limit = Limiter(Rate(calls_per_minute, Duration.MINUTE)) if calls_per_minute else None
+        per_minute = options.calls_per_minute
+        self._limit = Limiter(Rate(per_minute, Duration.MINUTE)) if per_minute else None
         self._client = httpx2.Client(
-            timeout=httpx2.Timeout(patience.timeout, connect=min(patience.connect, patience.timeout)),
+            timeout=httpx2.Timeout(patience.timeout, connect=min(CONNECT, patience.timeout)),
             headers=dict(endpoint.headers),
-            limits=httpx2.Limits(max_connections=concurrency),
+            limits=httpx2.Limits(max_connections=options.concurrency),
             follow_redirects=False,  # the key goes where it was meant to go, and nowhere else
             trust_env=False,  # what it sets is in the route
             proxy=self._route.proxy,
@@ -81,15 +75,15 @@ class ChatClient:
         Raises TeacherError where going on is useless: no such server, key or model, or too many images for it.
         """
         retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Passing),
+            retry=tenacity.retry_if_exception_type(_PassingFault),
             stop=tenacity.stop_after_attempt(self._patience.attempts),
             wait=self._wait,
             reraise=True,
         )
         try:
             return retry(self._post, body)
-        except _Passing as error:
-            return Failure(f"gave up after {self._patience.attempts} tries: {error}")
+        except _PassingFault as fault:
+            return Failure(f"gave up after {self._patience.attempts} tries: {fault}")
 
     def close(self) -> None:
         """Close the connections."""
@@ -98,17 +92,17 @@ class ChatClient:
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Doubling with jitter, or what the server asked for where that is longer; never longer than `longest`.
 
-        A server that says 0 and goes on refusing is waited for all the same, or all tries were spent in no time.
+        A server that asks for 0 seconds and goes on refusing would otherwise use up all attempts at once.
         """
-        error = state.outcome.exception() if state.outcome else None
-        after = getattr(error, "after", None)
         doubling = self._patience.backoff * 2 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)
-        return float(min(max(doubling, after or 0.0), self._patience.longest))
+        fault = state.outcome.exception() if state.outcome else None
+        after = fault.after if isinstance(fault, _PassingFault) else 0.0
+        return float(min(max(doubling, after), self._patience.longest))
 
     def _post(self, body: Mapping[str, Any]) -> Any:
-        """One try; a request that is refused for one of its fields is made again as the server takes it."""
+        """One attempt; a request that is refused for one of its fields is made again as the server accepts it."""
         while True:
-            sent = self._agreement.applied(body)
+            sent = self._agreement.terms.applied(body)
             response = self._send(sent)
             if isinstance(response, Failure):
                 return response
@@ -122,7 +116,10 @@ class ChatClient:
                 return self._failed(reply)
 
     def _failed(self, reply: Reply) -> Failure:
-        """The failure that an error is. Raises _Passing for what may pass, TeacherError for what no call can change."""
+        """The failure that an error is.
+
+        Raises _PassingFault for what may pass, TeacherError for what no further call can change.
+        """
         limit = _IMAGE_LIMIT.search(reply.details)
         if limit:
             raise _too_many(int(limit[1] or limit[2]), reply.words)
@@ -132,7 +129,7 @@ class ChatClient:
             hint = self._endpoint.remedy(401 if no_key else reply.status)
             raise TeacherError(f"{self._endpoint.place} refuses: {reply}", hint=hint)
         if reply.status == 429 or reply.status >= 500:
-            raise _Passing(str(reply), reply.after)
+            raise _PassingFault(str(reply), reply.after)
         return Failure(str(reply))
 
     def _send(self, body: Mapping[str, Any]) -> httpx2.Response | Failure:
@@ -143,10 +140,10 @@ class ChatClient:
             return self._client.post(self._endpoint.url, json=body)
         except _UNREACHED as error:
             if self._reached:
-                raise _Passing(f"cannot connect to {place}{self._route.through}") from error
+                raise _PassingFault(f"cannot connect to {place}{self._route.through}") from error
             raise self._unreached(error) from error
         except _MAY_PASS as error:
-            raise _Passing(f"{type(error).__name__} from {place}") from error
+            raise _PassingFault(f"{type(error).__name__} from {place}") from error
         except httpx2.HTTPError as error:
             return Failure(f"{type(error).__name__} from {place}")
 
@@ -162,6 +159,6 @@ class ChatClient:
 def _too_many(limit: int, words: str) -> TeacherError:
     fewer = f"give --images-per-call {limit}, or" if limit > 1 else "--images-per-call is at least 2, so"
     return TeacherError(
-        f"the server takes at most {limit} image(s) a question: {words}",
+        f"the server accepts at most {limit} image(s) per question: {words}",
         hint=f"{fewer} raise the server's limit (vLLM: --limit-mm-per-prompt '{{\"image\": 8}}')",
     )

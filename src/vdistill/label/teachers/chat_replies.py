@@ -1,4 +1,4 @@
-"""What an HTTP response says: a document, or an error with its status and words, wherever the server put them."""
+"""An HTTP response as a document, or as an error with its status and words, wherever the server put them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LONGEST = 1000  # characters of an error that are read
 class Reply:
     """A response as it is meant.
 
-    status: 200, or that of the error, also of one within an answer of status 200. words: of the error, in a line.
-    details: all that it says, a statement a line. after: seconds that the server asks to wait.
+    status: 200, or that of the error, also of one within an answer of status 200. words: of the error, in one line.
+    details: all that it says, one statement per line. after: seconds that the server asks to wait.
     """
 
     status: int
@@ -48,14 +48,13 @@ def read_reply(response: httpx2.Response, secrets: Sequence[str]) -> Reply:
         document = response.json()
     except ValueError:
         document = None
-    status, error = response.status_code, None
+    status = response.status_code
+    error = response.text if document is None else document
     if status == 200:
         error = _error_within(document)
-        if document is None or error is None:
+        if error is None:
             return Reply(200, document)
         status = _status(error)
-    if error is None:
-        error = response.text if document is None else document
     details = "\n".join(_statements(error))[:_LONGEST]
     for secret in secrets:
         details = details.replace(secret, "(the key)")
@@ -77,13 +76,13 @@ def _error_within(document: Any) -> Any | None:
 
 
 def _status(error: Any) -> int:
-    """The status that the code of an error means; 400 where it has none that is known."""
-    said = [error.get(name) for name in ("code", "status", "type")] if isinstance(error, Mapping) else [error]
-    for each in said:
-        if re.fullmatch(r"[45]\d\d", str(each)):
-            return int(str(each))
+    """The status that the code of an error means; 400 if it has none that is known."""
+    codes = [error.get(name) for name in ("code", "status", "type")] if isinstance(error, Mapping) else [error]
+    for code in codes:
+        if re.fullmatch(r"[45]\d\d", str(code)):
+            return int(str(code))
     for pattern, status in _NAMED:
-        if any(isinstance(each, str) and pattern.search(each) for each in said):
+        if any(isinstance(code, str) and pattern.search(code) for code in codes):
             return status
     return 400
 
@@ -93,16 +92,19 @@ def _statements(error: Any) -> Iterator[str]:
     if isinstance(error, list):
         for each in error:
             yield from _statements(each)
-        return
-    if not isinstance(error, Mapping):
+    elif isinstance(error, Mapping):
+        yield from _of_object(error)
+    else:
         yield str(error)
-        return
+
+
+def _of_object(error: Mapping[str, Any]) -> Iterator[str]:
     inner = error.get("error") or error.get("detail")
     if inner:
         yield from _statements(inner)
     message = error.get("message") or error.get("msg")
     if message or not inner:
-        place = ".".join(str(part) for part in error["loc"]) + ": " if isinstance(error.get("loc"), list) else ""
+        place = ".".join(map(str, error["loc"])) + ": " if isinstance(error.get("loc"), list) else ""
         yield f"{place}{message or dict(error)}"
     if error.get("param"):
         yield f"{error['param']}: {str(error.get('code')).replace('_', ' ')}"
@@ -121,19 +123,13 @@ def _parsed(raw: Any) -> Any:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds that the server asks to wait: milliseconds, a number, or a date."""
-    value = response.headers.get("Retry-After")
+    """Seconds that the server asks to wait, which it says in milliseconds, in seconds or as a date."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            return max(0.0, unit * float(response.headers[name]))
+        except (KeyError, ValueError):
+            continue
     try:
-        return float(response.headers["retry-after-ms"]) / 1000
-    except (KeyError, ValueError):
-        pass
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(response.headers["retry-after"]).timestamp() - time.time())
+    except (KeyError, ValueError, TypeError):
         return None

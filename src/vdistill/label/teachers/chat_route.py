@@ -1,7 +1,12 @@
-"""The way to an endpoint: its proxy and certificates, as the environment sets them."""
+"""The proxy and the certificates on the way to an endpoint, as the environment sets them.
+
+httpx2 can read them too, but it would reach this machine through a proxy, and its errors do not name the variable that
+is wrong.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import ssl
@@ -27,7 +32,7 @@ class Route:
 
     @property
     def through(self) -> str:
-        """For errors: "" or the proxy, without its password."""
+        """For errors: "", or which proxy, without its password."""
         return f" through the proxy of {self.named}" if self.proxy else ""
 
 
@@ -39,27 +44,25 @@ def find_route(url: httpx2.URL) -> Route:
 
 
 def _certificates() -> ssl.SSLContext:
-    for name in CERTIFICATES:
-        path = os.environ.get(name)
-        if path and not Path(path).exists():
+    named = [name for name in CERTIFICATES if os.environ.get(name)]
+    for name in named:
+        if not Path(os.environ[name]).exists():
             raise TeacherError(
-                f"{name} is {path}, which does not exist",
+                f"{name} is {os.environ[name]}, which does not exist",
                 hint=f"unset {name}, or give the certificates of your network",
             )
     try:
         return httpx2.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
-        named = next((name for name in CERTIFICATES if os.environ.get(name)), "the system's certificates")
-        raise TeacherError(f"{named} cannot be used: {error}", hint=f"fix or unset {named}") from error
+        source = named[0] if named else "the system's certificates"
+        raise TeacherError(f"{source} cannot be used: {error}", hint=f"fix or unset {source}") from error
 
 
 def _proxy(url: httpx2.URL) -> tuple[str, httpx2.Proxy | None]:
-    """The proxy for `url` and its setting's name; none for this machine itself, and for what NO_PROXY names."""
-    if _is_here(url.host) or proxy_bypass(url.host) or _in_no_proxy_network(url.host):
-        return "", None
+    """The proxy for `url` and the name of its setting; none for what is reached directly."""
     settings = getproxies()
     kind = next((kind for kind in (url.scheme, "all") if settings.get(kind)), None)
-    if kind is None:
+    if kind is None or _is_direct(url.host, settings.get("no", "")):
         return "", None
     value = settings[kind]
     names = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
@@ -75,43 +78,33 @@ def _checked(value: str, named: str, host: str) -> httpx2.Proxy:
             raise ValueError(value)
     except (ValueError, httpx2.InvalidURL) as error:
         raise TeacherError(
-            f"{named} is {_without_password(value)}, which is no proxy that can be used",
+            f"{named} is {_without_password(value)}, which is not a proxy that can be used",
             hint=f"write it as http://HOST:PORT or socks5://HOST:PORT, {otherwise}",
         ) from error
-    if proxy.url.scheme.startswith("socks"):
-        try:
-            import socksio  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
-        except ImportError as error:
-            raise TeacherError(
-                f"{named} is a SOCKS proxy, which needs the package socksio",
-                hint=f"pip install socksio, {otherwise}",
-            ) from error
+    if proxy.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise TeacherError(
+            f"{named} is a SOCKS proxy, which needs the package socksio", hint=f"pip install socksio, {otherwise}"
+        )
     return proxy
 
 
-def _is_here(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+def _is_direct(host: str, no_proxy: str) -> bool:
+    """Whether a host is this machine, or exempt by NO_PROXY, which may name networks such as 192.168.0.0/16."""
+    if host == "localhost" or host.endswith(".localhost") or proxy_bypass(host):
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback or address.is_unspecified
+    exempt = any(_is_in(address, part.strip()) for part in no_proxy.split(",") if "/" in part)
+    return exempt or address.is_loopback or address.is_unspecified
 
 
-def _in_no_proxy_network(host: str) -> bool:
-    """NO_PROXY may name networks, such as 192.168.0.0/16."""
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        return address in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
-    for each in getproxies().get("no", "").split(","):
-        try:
-            if "/" in each and address in ipaddress.ip_network(each.strip(), strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
 
 
 def _without_password(value: str) -> str:

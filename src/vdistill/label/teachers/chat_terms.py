@@ -1,32 +1,27 @@
-"""What a server was found to take: fields it refuses, and what it calls and allows the others.
+"""What a server accepts: which fields it refuses, and what it calls and allows the others.
 
-Servers say it with an error that names the field. It is learnt from words that refuse *this* field alone: an error that
-merely mentions one ("the prompt is too long: reduce max_tokens") teaches nothing.
+Servers say so with an error that names the field. Only words that refuse *this* field teach anything: an error that
+merely mentions one ("the prompt is too long: reduce max_tokens") does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from vdistill.label.teachers.options import Memory
+
 CAP, NEWER_CAP = "max_tokens", "max_completion_tokens"
 # The answer can be read without these. Where two are named together, the earlier one is left out.
-DISPENSABLE = (
-    "structured_outputs",
-    "chat_template_kwargs",
-    "reasoning_effort",
-    "top_k",
-    "top_p",
-    "top_logprobs",
-    "logprobs",
-    "temperature",
-)
-SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are drawn in another way
+DISPENSABLE = ("structured_outputs", "chat_template_kwargs", "reasoning_effort", "top_k", "top_p", "top_logprobs",
+               "logprobs", "temperature")  # fmt: skip
+SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are sampled differently
 QUIET = ("none", "minimal")  # efforts that ask for no thoughts; which of them a server knows is found out
 FEWER = (5, 2)  # alternatives asked for, where the server does not say how many it gives
-MOST_OF_A_FLOOR = 64  # tokens that an answer may have at least; more is no rule about caps
+HIGHEST_FLOOR = 64  # a server that demands more tokens than this for an answer means something else
 
 _REFUSES = re.compile(
     r"unsupported|not (?:be )?support|n't support|no support|unrecogni[sz]ed|unavailable|deprecated|forbidden"
@@ -45,15 +40,16 @@ _AT_MOST = re.compile(
 _TOO_MANY = re.compile(r"too (?:large|high|big|many)|exceed|greater|above|maximum|must be|should be", re.IGNORECASE)
 _AT_LEAST = re.compile(r"max_\w*tokens\b.{0,80}?(?:>=|≥|at least)\D{0,20}(\d+)", re.IGNORECASE | re.DOTALL)
 _THINKING_FLAG = re.compile(r"\benable_thinking\b.{0,20}must be set to false", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!;]\s+|\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is left out of requests or put in another way.
+    """What is left out of requests or put differently.
 
-    cap: what it calls the cap on tokens. top_logprobs: the most alternatives that it gives. least_tokens: the lowest
-    cap that it takes. thinking_flag: it wants `enable_thinking` in the request itself (DashScope). quiet: the effort
-    that keeps the model from thinking; "" where it does not think anyway, and none is sent.
+    cap: what the server calls the cap on tokens. top_logprobs: the most alternatives that it gives. least_tokens: the
+    lowest cap that it accepts. thinking_flag: it wants `enable_thinking` in the request itself (DashScope). quiet: the
+    effort that keeps the model from thinking; "" where it does not think anyway, and none is sent.
     """
 
     dropped: frozenset[str] = frozenset()
@@ -64,7 +60,7 @@ class Terms:
     quiet: str = ""
 
     def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The request as this server takes it."""
+        """The request as this server accepts it."""
         sent = {name: value for name, value in body.items() if name not in self.dropped}
         if CAP in sent:
             sent[self.cap] = max(sent.pop(CAP), self.least_tokens)
@@ -88,14 +84,14 @@ class Terms:
         return replace(self, quiet=following[0]) if following else None
 
     def learnt(self, words: str, sent: Mapping[str, Any]) -> Terms:
-        """The terms after the server refused the request `sent` with these words; the same where they teach nothing."""
+        """The terms after the server refused the request `sent` with these words; the same if they teach nothing."""
         if _THINKING_FLAG.search(words):
             return replace(self, thinking_flag=True)
-        for said in _sentences(words):
+        for sentence in filter(None, _SENTENCE_END.split(words)):
             found = (
-                self._of_cap(said, words, sent)
-                or self._of_alternatives(said, words, sent)
-                or self._of_fields(said, sent)
+                self._of_cap(sentence, words, sent)
+                or self._of_alternatives(sentence, words, sent)
+                or self._of_fields(sentence, sent)
             )
             if found is not None:
                 return found
@@ -122,51 +118,112 @@ class Terms:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Terms:
-        """What `to_json` gave; what another version wrote beside it is left out."""
+        """The terms that `to_json` gave; what another version wrote besides is ignored."""
         known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
         return cls(**{**known, "dropped": frozenset(known.get("dropped", ()))})
 
-    def _of_cap(self, said: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
-        named = next((name for name in (CAP, NEWER_CAP) if name in sent and _names(said, name)), None)
-        floor = _AT_LEAST.search(words) if named else None
-        if named and floor and sent[named] < int(floor[1]) <= MOST_OF_A_FLOOR:
+    def _of_cap(self, sentence: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
+        named = next((name for name in (CAP, NEWER_CAP) if name in sent and _names(sentence, name)), None)
+        if named is None:
+            return None
+        floor = _AT_LEAST.search(words)
+        if floor and sent[named] < int(floor[1]) <= HIGHEST_FLOOR:
             return replace(self, least_tokens=int(floor[1]))
-        if named is None or not _REFUSES.search(said):
+        if not _REFUSES.search(sentence):
             return None
         if named == CAP:  # a server that does not say so may know the other name too
             return replace(self, cap=NEWER_CAP)
         return replace(self, dropped=self.dropped | {CAP})
 
-    def _of_alternatives(self, said: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
+    def _of_alternatives(self, sentence: str, words: str, sent: Mapping[str, Any]) -> Terms | None:
         asked = sent.get("top_logprobs")
-        if asked is None or not _OF_ALTERNATIVES.search(said):
+        if asked is None or not _OF_ALTERNATIVES.search(sentence):
             return None
-        named = _AT_MOST.search(said) or (_AT_MOST.search(words) if _TOO_MANY.search(said) else None)
-        fewer = int(named[1]) if named and 2 <= int(named[1]) < asked else None
+        too_many = _TOO_MANY.search(sentence)
+        limit = _AT_MOST.search(sentence) or (_AT_MOST.search(words) if too_many else None)
+        fewer = int(limit[1]) if limit and 2 <= int(limit[1]) < asked else None
         if fewer is None:
-            if _REFUSES.search(said) or not _TOO_MANY.search(said):
+            if _REFUSES.search(sentence) or not too_many:
                 return None
             fewer = next((number for number in FEWER if number < asked), None)
         if fewer is None:
             return replace(self, dropped=self.dropped | {"top_logprobs"})
         return replace(self, top_logprobs=min(fewer, self.top_logprobs or fewer))
 
-    def _of_fields(self, said: str, sent: Mapping[str, Any]) -> Terms | None:
-        if not (_REFUSES.search(said) or _REFUSES_VALUE.search(said)):
+    def _of_fields(self, sentence: str, sent: Mapping[str, Any]) -> Terms | None:
+        if not (_REFUSES.search(sentence) or _REFUSES_VALUE.search(sentence)):
             return None
-        refused = next((name for name in DISPENSABLE if name in sent and _names(said, name)), None)
+        refused = next((name for name in DISPENSABLE if name in sent and _names(sentence, name)), None)
         if refused is None:
             return None
         if refused == "reasoning_effort" and sent[refused] in QUIET and (quieter := self.quieter(sent[refused])):
             return quieter
-        with_it = {"top_logprobs"} if refused == "logprobs" else set()  # means nothing without the other
+        with_it = {"top_logprobs"} if refused == "logprobs" else set()  # meaningless without the other
         return replace(self, dropped=self.dropped | {refused} | with_it)
 
 
-def _names(said: str, name: str) -> bool:
-    return re.search(rf"\b{name}\b", said, re.IGNORECASE) is not None
+def _names(sentence: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", sentence, re.IGNORECASE) is not None
 
 
-def _sentences(words: str) -> Iterator[str]:
-    """The parts of an error that stand for themselves."""
-    return (part for part in re.split(r"[.!;]\s+|\n", words) if part)
+class Agreement:
+    """The terms of one server for one model: learnt from its refusals, shared by threads, kept by the workspace.
+
+    `sampling` are the sampling fields that are left out. They are part of each answer's key, so they are settled with
+    the first answer and stay, in later runs too: what is refused afterwards is left out and the user told, but no
+    question is asked again because of it.
+    """
+
+    def __init__(self, name: str, memory: Memory | None, say: Callable[[str], None]) -> None:
+        """Recall what was agreed before under `name`."""
+        self._name, self._memory, self._say = name, memory, say
+        self._lock = threading.Lock()
+        stored = memory.recall(name) if memory else None
+        stored = stored if isinstance(stored, Mapping) else {}
+        self.terms = self._told = Terms.from_json(stored)
+        settled = stored.get("sampling")
+        self._sampling = None if settled is None else frozenset(settled)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the server has answered a question, now or in an earlier run."""
+        return self._sampling is not None
+
+    @property
+    def sampling(self) -> frozenset[str]:
+        """The sampling fields that are not sent."""
+        return self.terms.dropped & SAMPLING if self._sampling is None else self._sampling
+
+    def refused(self, words: str, body: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+        """Learn from the words that refuse `sent`; whether `body` would now be sent differently.
+
+        What counts is what *this* request sent: a field that another thread's refusal took away meanwhile is a reason
+        to ask again, not to fail.
+        """
+        with self._lock:
+            self.terms = self.terms.learnt(words, sent)
+            return self.terms.applied(body) != sent
+
+    def quieter(self, effort: str) -> bool:
+        """Learn that a request with this effort ("" for none) brought thoughts and no answer; whether to ask again."""
+        with self._lock:
+            terms = self.terms.quieter(effort)
+            self.terms = terms or self.terms
+            return terms is not None
+
+    def accepted(self, *, settles: bool = False) -> None:
+        """A request went through: tell the user and the workspace on what terms. settles: it was a question."""
+        if self._told is self.terms and (self.settled or not settles):
+            return
+        with self._lock:
+            news = self.terms.differences(self._told)
+            self._told = self.terms
+            if settles and self._sampling is None:
+                self._sampling = self.terms.dropped & SAMPLING
+            elif not news:
+                return
+            if self._memory:
+                sampling = None if self._sampling is None else sorted(self._sampling)
+                self._memory.keep(self._name, {**self.terms.to_json(), "sampling": sampling})
+        if news:
+            self._say(f"adapted to what the server accepts: {news}")

@@ -1,7 +1,7 @@
-"""How much of a model's probability falls on the letters; what falls beside them was meant for another kind of answer.
+"""How much of a model's probability falls on the option letters, and what the rest of it means.
 
-A model that wants to think, greet or explain has a next token too, and forced to a letter it gives one. The little
-that its letters have says nothing of the pictures, though made to sum to 1 it would look like any other answer.
+A model that wants to think, greet or explain still has a next token, and forced to choose a letter it chooses one. The
+little probability that its letters have says nothing about the images, though normalised it looks like any answer.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 
 from vdistill.records import Failure
 
-LEAST = 0.05  # below it a letter is no answer
+LEAST = 0.05  # below it the letters are no answer
 DOUBTFUL = 0.5  # below it an answer is used, and the user is told
 
 
 @dataclass(frozen=True, slots=True)
 class LetterMass:
-    """Probabilities of the letters where the answer stands, as the model gave them: they sum to `total`, at most 1."""
+    """The probability of each letter as the model gave it; together at most 1."""
 
-    of: tuple[float, ...]
+    letters: tuple[float, ...]
 
     @property
     def total(self) -> float:
         """The probability that the answer is any of the letters."""
-        return min(math.fsum(self.of), 1.0)
+        return min(math.fsum(self.letters), 1.0)
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The same, made to sum to 1. Raises ZeroDivisionError where no letter has any."""
-        whole = math.fsum(self.of)
-        return tuple(value / whole for value in self.of)
+        """The same, normalised to sum to 1. Raises ZeroDivisionError where no letter has any."""
+        whole = math.fsum(self.letters)
+        return tuple(value / whole for value in self.letters)
 
     def failure(self) -> Failure | None:
         """Why the letters are no answer; None where they are one."""
@@ -40,7 +40,7 @@ class LetterMass:
         return Failure(f"the letters have {self.total:.1g} of the model's probability: it means to say something else")
 
     def doubt(self, teacher: str) -> str | None:
-        """What to tell the user, once a run, of letters that have less than half of the probability."""
+        """What to tell the user, once a run, about letters that have less than half of the probability."""
         if self.total >= DOUBTFUL:
             return None
         return (
@@ -52,13 +52,11 @@ class LetterMass:
 def listed_mass(options: Iterable[tuple[str, float]], letters: str) -> LetterMass:
     """The mass of each letter among (token, natural log-probability) pairs.
 
-    " A", "a" and "A" are spellings of one letter and add up; the very same token listed twice counts once. What is
-    not a letter is left out, and so are values that are no numbers.
+    " A", "a" and "A" are spellings of one letter and add up; the very same token listed twice counts once.
     """
     tokens: dict[str, float] = {}
     for token, value in options:
-        if not math.isnan(value):
-            tokens[token] = max(math.exp(min(value, 0.0)), tokens.get(token, 0.0))
+        tokens[token] = max(math.exp(min(value, 0.0)), tokens.get(token, 0.0))
     mass = dict.fromkeys(letters, 0.0)
     for token, probability in tokens.items():
         letter = spelt(token)
@@ -68,5 +66,5 @@ def listed_mass(options: Iterable[tuple[str, float]], letters: str) -> LetterMas
 
 
 def spelt(token: str) -> str:
-    """The letter that a token spells: "A" for " a", "(A", "**A"; any other text in capitals, without its edges."""
+    """The letter that a token spells: "A" for " a", "(A", "**A"; any other text stripped and in capitals."""
     return token.strip().strip("*(\"'.):").upper()

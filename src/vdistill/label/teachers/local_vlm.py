@@ -16,22 +16,19 @@ from torch import Tensor
 from vdistill.encoders.device import pick_device, pick_precision
 from vdistill.encoders.pretrained import quiet_transformers
 from vdistill.encoders.weights import load_whole
-from vdistill.errors import ImageError, TeacherError, VdistillError
+from vdistill.errors import TeacherError, VdistillError, first_line
 from vdistill.label.prompts import letters
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers import vlm_cost
 from vdistill.label.teachers.letter_mass import LetterMass
-from vdistill.label.teachers.model_name import model_name
-from vdistill.label.teachers.notices import Notices
+from vdistill.label.teachers.model_images import load_each, load_scaled
+from vdistill.label.teachers.model_names import model_name
 from vdistill.label.teachers.options import TeacherOptions
-from vdistill.label.teachers.shown_image import shown
-from vdistill.label.teachers.vlm_errors import BROKEN, first_line, loading, out_of_memory
-from vdistill.label.teachers.vlm_files import open_files
+from vdistill.label.teachers.vlm_cost import Size, Work, size_by_name, size_of
+from vdistill.label.teachers.vlm_loading import BROKEN, loading, open_files
+from vdistill.label.teachers.vlm_processor import Processor
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512
-# About, where a model's own files cannot be asked: of an image of MAX_PIXELS.
-TOKENS_OF_TEXT, TOKENS_PER_IMAGE, PATCHES_PER_IMAGE = 150, 340, 1350
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Ready:
 
 
 class LocalVLM:
-    """Reads the probabilities of the option letters from one forward pass, several questions a batch.
+    """Reads the probabilities of the option letters from one forward pass, several questions per batch.
 
     Asked for a ranking (`--ask rank`) it orders the letters by those probabilities: the most probable order (the
     mode) of the Plackett–Luce model that they define. Nothing is generated, so nothing has to be parsed.
@@ -65,30 +62,26 @@ class LocalVLM:
     ) -> None:
         """Look the model up and try its processor; its weights are loaded, and downloaded, with the first question.
 
-        Raises VdistillError where it cannot be had or could not answer, saying what to do.
+        Raises VdistillError, with a remedy, where it cannot be had or could not answer.
         """
-        if options.thinking.tokens:
-            raise VdistillError(
-                "--think: a model in this process is asked for a letter, and does not think first",
-                hint="leave --think out, or ask a server with --endpoint URL",
-            )
-        self._source, self._say, self._say_once = source, say, Notices(say).once
+        self._source, self._say, self._doubted = source, say, False
         self._wording, self._most_pixels = options.wording, options.max_pixels or MAX_PIXELS
         self._device = pick_device(device)
         self._dtype = torch.bfloat16 if pick_precision(precision, self._device) == "bf16" else torch.float32
         opened = open_files(source, plan=options.plan, say=say)
-        self._files, self._config, self._known_processor = opened.files, opened.config, opened.processor
-        self._taken: dict[int, tuple[int, int]] = {}  # tokens and patches of a call, by its number of images
+        self._files, self._known_processor = opened.files, opened.processor
+        self._config: Any = opened.config
+        self._work: dict[int, Work] = {}  # of a question, by its number of images
         self.name = model_name(source)
-        marks = opened.processor.marks if opened.processor else ()
-        self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *marks])
+        key_parts = opened.processor.key_parts if opened.processor else ()
+        self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *key_parts])
         self.machine = "this CPU" if self._device.type == "cpu" else "this GPU"
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; an image that cannot be read makes its question a Failure."""
-        seen = [self._look(question) for question in questions]
-        answers = iter(self._answers([one for one in seen if not isinstance(one, Failure)]))
-        return [one if isinstance(one, Failure) else next(answers) for one in seen]
+        prepared = [self._prepare(question) for question in questions]
+        answers = iter(self._answers([one for one in prepared if not isinstance(one, Failure)]))
+        return [one if isinstance(one, Failure) else next(answers) for one in prepared]
 
     def price(self, question: Question) -> Price:
         """Tokens as the processor makes them, and this machine's time for them; it costs no money here.
@@ -96,29 +89,32 @@ class LocalVLM:
         Both are of the first question with so many images. No weights are needed.
         """
         count = len(letters(len(question.images)))
-        if count not in self._taken:
-            self._taken[count] = self._measure(question)
-        tokens, patches = self._taken[count]
-        return Price(tokens=tokens, seconds=self._seconds(tokens, patches))
+        if count not in self._work:
+            self._work[count] = self._measured(question)
+        work = self._work[count]
+        seconds = self._size.seconds(work, str(self._device), self._dtype) if self._size else 0.0
+        return Price(tokens=work.tokens, seconds=seconds)
 
     def needs(self) -> list[str]:
-        """What has to come first: the download of the weights, where it is known and still to come."""
+        """What has to come first: the download of the weights, if there is one and its size is known."""
         size = self._files.to_download
         return [f"{self.name}: {size / 1e9:.1f} GB of weights will be downloaded first"] if size else []
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
-        """About `count` searches of shoppers whom these images suit."""
+        """About `count` searches of shoppers who would like these images."""
+        scaled = load_each(images, self._scaled)
+        if isinstance(scaled, Failure):
+            return scaled
         content = self._wording.request([None] * len(images), count)
         try:
-            opened = [self._shown(image) for image in images]
-            inputs = self._processor.inputs([self._processor.prompt(self._wording.system, content)], [opened])
-        except (ImageError, *BROKEN) as error:
+            inputs = self._processor.inputs([self._processor.template.prompt(self._wording.system, content)], [scaled])
+        except BROKEN as error:
             return Failure(first_line(error))
-        # All of it is said, as models are shipped with settings that would write the same lines every time.
+        # All of it is given, as models are shipped with settings that would write the same lines every time.
         sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 40 * count}
         tokens = self._run(lambda: self._model.generate(**self._tensors(inputs), **sampling))
-        said = tokens[0, inputs["input_ids"].shape[1] :]
-        text = self._processor.own.tokenizer.decode(said, skip_special_tokens=True)
+        written = tokens[0, inputs["input_ids"].shape[1] :]
+        text = self._processor.own.tokenizer.decode(written, skip_special_tokens=True)
         return Written(tuple(text.splitlines()), int(tokens.shape[1]))
 
     def close(self) -> None:
@@ -126,7 +122,7 @@ class LocalVLM:
         self.__dict__.pop("_model", None)
 
     @property
-    def _processor(self) -> Any:
+    def _processor(self) -> Processor:
         if self._known_processor is None:
             raise TeacherError(f"{self.name} was opened for a plan", hint="open it again to ask it")
         return self._known_processor
@@ -150,41 +146,31 @@ class LocalVLM:
         return {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
     @cached_property
-    def _size(self) -> vlm_cost.Size | None:
-        """Of the model's configuration, else by its name."""
-        return vlm_cost.size_by_name(self._source) if self._config is None else vlm_cost.size_of(self._config)
+    def _size(self) -> Size | None:
+        """By the model's configuration, else by its name."""
+        return size_by_name(self._source) if self._config is None else size_of(self._config)
 
-    def _seconds(self, tokens: int, patches: int) -> float:
-        if self._size is None:
-            return 0.0
-        rate = vlm_cost.speed(str(self._device), self._dtype)
-        return self._size.operations(tokens, patches) / rate * vlm_cost.OVERHEAD
-
-    def _measure(self, question: Question) -> tuple[int, int]:
-        """Tokens and image patches of a question. Raises TeacherError for more tokens than the model reads."""
-        if self._known_processor is not None and not isinstance(ready := self._look(question), Failure):
+    def _measured(self, question: Question) -> Work:
+        """What a question takes, estimated where there is no processor. Raises TeacherError as `_check_length` does."""
+        if self._known_processor is not None and not isinstance(ready := self._prepare(question), Failure):
             inputs = self._processor.inputs([ready.prompt], [ready.images])
             self._check_length(inputs, len(question.images))
-            return int(inputs["input_ids"].shape[1]), vlm_cost.patches_of(inputs, self._config)
-        area = self._most_pixels / MAX_PIXELS * len(question.images)
-        return TOKENS_OF_TEXT + round(TOKENS_PER_IMAGE * area), round(PATCHES_PER_IMAGE * area)
+            return Work.of(inputs, self._config)
+        return Work.usual(len(question.images), self._most_pixels)
 
-    def _look(self, question: Question) -> Ready | Failure:
-        """The question with its images within the bounds, or why one of them cannot be read."""
-        found = []
-        for image in question.images:
-            try:
-                found.append(self._shown(image))
-            except ImageError as error:
-                return Failure(f"{image.item_id} cannot be read: {error.message}")
-        content = self._wording.content(question.query, found, question.ask)
+    def _prepare(self, question: Question) -> Ready | Failure:
+        """The question with its images scaled, or why it cannot be asked."""
+        images = load_each(question.images, self._scaled)
+        if isinstance(images, Failure):
+            return images
+        content = self._wording.content(question.query, images, question.ask)
         try:
-            return Ready(question, self._processor.prompt(self._wording.system, content), found)
+            return Ready(question, self._processor.template.prompt(self._wording.system, content), images)
         except VdistillError as error:
             return Failure(error.message)
 
-    def _shown(self, image: ShownImage) -> Image.Image:
-        return shown(image.path, most_side=MOST_SIDE, most_pixels=self._most_pixels)
+    def _scaled(self, image: ShownImage) -> Image.Image:
+        return load_scaled(image.path, most_side=MOST_SIDE, most_pixels=self._most_pixels)
 
     def _answers(self, ready: Sequence[Ready]) -> list[Answer | Failure]:
         """One forward pass; where memory or the processor does not take them together, two of half the questions."""
@@ -208,22 +194,25 @@ class LocalVLM:
         return self._answers(ready[:half]) + self._answers(ready[half:])
 
     def _run(self, model_call: Callable[[], Any], *, may_halve: bool = False) -> Any:
-        """What the model gives; None where memory does not reach and less may be tried.
+        """What the model gives; None where memory does not suffice and half of it may be tried.
 
         Raises TeacherError with one line for whatever goes wrong inside the model.
         """
-        self._model  # noqa: B018 - its own errors are no failures of a forward pass
+        self._model  # noqa: B018 - loaded here, as its own errors are no failures of a forward pass
         try:
             with torch.inference_mode():
                 return model_call()
         except (MemoryError, *BROKEN) as error:
-            if not out_of_memory(error):
+            if not _out_of_memory(error):
                 raise TeacherError(
-                    f"{self.name} fails: {first_line(error)}", hint="--debug shows where; another model may do"
+                    f"{self.name} fails: {first_line(error)}", hint="--debug shows where; try another model"
                 ) from error
-            if not may_halve:
-                raise self._too_large() from error
-        return None
+            if may_halve:
+                return None
+            raise TeacherError(
+                f"{self.name} does not fit into the memory of {self._device}",
+                hint="show fewer images (--images-per-call), take a smaller teacher, or ask a server with --endpoint",
+            ) from error
 
     def _last_logits(self, inputs: Any) -> Tensor:
         """(questions, vocabulary), float32: the logits of the first token of the answer."""
@@ -244,29 +233,28 @@ class LocalVLM:
             return Failure("the model's scores of the letters are not finite")
         if failure := mass.failure():
             return failure
-        if doubt := mass.doubt(self.name):
-            self._say_once("mass", doubt)
+        if not self._doubted and (doubt := mass.doubt(self.name)):
+            self._doubted = True
+            self._say(doubt)
         if question.ask == "rank":
-            order = sorted(range(len(mass.of)), key=lambda position: -mass.of[position])
+            order = sorted(range(len(ids)), key=lambda position: -mass.letters[position])
             return Answer(order=tuple(order), tokens=int(tokens))
         return Answer(probabilities=mass.shares, tokens=int(tokens))
 
     def _check_length(self, inputs: Any, images: int) -> None:
-        """Raise TeacherError for more tokens than the model's positions."""
+        """Raise TeacherError for more tokens than the model has positions."""
         tokens = inputs["input_ids"].shape[1]
-        limit = getattr(_text_config(self._config), "max_position_embeddings", None)
+        limit = getattr(self._config.get_text_config(), "max_position_embeddings", None)
         if isinstance(limit, int) and tokens > limit:
             raise TeacherError(
                 f"{images} images and the question are {tokens:,} tokens, and {self.name} reads {limit:,}",
                 hint="show fewer images (--images-per-call) or smaller ones (--max-pixels)",
             )
 
-    def _too_large(self) -> TeacherError:
-        return TeacherError(
-            f"{self.name} does not fit into the memory of {self._device}",
-            hint="show fewer images (--images-per-call), take a smaller teacher, or ask a server with --endpoint",
-        )
 
-
-def _text_config(config: Any) -> Any:
-    return config.get_text_config()
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory is what was missing; not every device has an error of its own for that."""
+    words = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words or "can't allocate" in words
+    )

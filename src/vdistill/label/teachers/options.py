@@ -1,4 +1,4 @@
-"""What a user says about how teachers are asked; each teacher takes what concerns it."""
+"""What a user says about how a teacher is asked: wording, image size, thinking, limits and prices."""
 
 from __future__ import annotations
 
@@ -7,26 +7,62 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.prompts import Wording
-from vdistill.label.teachers.memory import Memory, NoMemory
-from vdistill.label.teachers.thinking import Thinking
 
 PRICES = "VDISTILL_USD_PER_MILLION"
+LOW = 2048  # tokens; what models need at low effort for a question of eight images, and some to spare
 
-Prices = tuple[float, float]  # US dollars for a million tokens read, and written
+Prices = tuple[float, float]  # US dollars per million tokens: of the prompt, of the completion
+
+
+class Memory(Protocol):
+    """Keeps JSON-able values by name from run to run. May be used from several threads at once."""
+
+    def recall(self, name: str) -> Any | None:
+        """The value that was last kept under `name`, or None."""
+        ...
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How much a model may think before it answers (`--think`).
+
+    tokens: added to the cap on the answer, 0 for no thinking. effort: the `reasoning_effort` to ask for, if any.
+    """
+
+    tokens: int = 0
+    effort: str | None = None
+
+    @property
+    def version(self) -> str:
+        """Part of the key of answers; "" without thinking."""
+        return f"/think {self.effort or self.tokens}" if self.tokens else ""
+
+
+def read_thinking(value: str) -> Thinking:
+    """`off`, `low` or a number of tokens. Raises VdistillError for anything else."""
+    if value in ("off", "low"):
+        return Thinking(LOW, "low") if value == "low" else Thinking()
+    if value.isascii() and value.isdigit() and 0 < int(value) <= 1_000_000:
+        return Thinking(int(value))
+    raise VdistillError(f"--think is {value!r}", hint="off, low, or the most tokens for thoughts, such as 4000")
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherOptions:
-    """Most of it concerns models alone.
+    """Each teacher takes what concerns it; most of it concerns models alone.
 
-    max_pixels: of a picture as it is shown; None leaves it to the teacher. calls_per_minute: None is no limit.
-    prices: by model name. plan: nothing will be asked, so a model in this process need not be there.
-    key_name: the environment variable with the server's key; None is VDISTILL_API_KEY or OPENAI_API_KEY.
-    memory: what a server was found to take, for later runs.
+    max_pixels: of an image as it is shown; None leaves it to the teacher. calls_per_minute: None for no limit.
+    prices: by model name. plan: nothing will be asked, so the weights of a model in this process are not needed.
+    key_name: the environment variable with the server's key; None for VDISTILL_API_KEY or OPENAI_API_KEY.
+    memory: where to keep, for later runs, which parameters a server accepts.
     """
 
     endpoint: str | None = None
@@ -38,30 +74,30 @@ class TeacherOptions:
     plan: bool = False
     key_name: str | None = None
     thinking: Thinking = field(default_factory=Thinking)
-    memory: Memory = field(default_factory=NoMemory)
+    memory: Memory | None = None
 
     def price_of(self, *names: str) -> Prices | None:
-        """What the environment says, else the price table for the first of these names of a model that it has.
+        """The environment's prices, else those of the first of a model's names that is in the table; None without.
 
-        None where nobody says. Raises TeacherError where the environment does not hold two prices.
+        Raises TeacherError where the environment does not hold two prices.
         """
-        said = os.environ.get(PRICES, "").strip()
-        if not said:
+        value = os.environ.get(PRICES, "").strip()
+        if not value:
             return next((self.prices[name] for name in names if name in self.prices), None)
         try:
-            return _two(said.split(","))
+            return _two(value.split(","))
         except ValueError as error:
-            raise TeacherError(f"{PRICES} is {said!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
+            raise TeacherError(f"{PRICES} is {value!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
 
 
 def refuse_without_price(teacher: str, model: str, prices: Mapping[str, Prices]) -> VdistillError:
-    """The error of `--max-cost` where nobody says what a call costs."""
+    """The error of `--max-cost` where the price of a call is unknown."""
     close = difflib.get_close_matches(model.lower(), {name.lower() for name in prices}, n=1)
     spelt = next((name for name in prices if close and name.lower() == close[0]), None)
     like = f'; there is a price of "{spelt}"' if spelt else ""
     return VdistillError(
-        f"--max-cost needs a price, and nobody says what {teacher} costs{like}",
-        hint=f"dollars for a million tokens read and written: {PRICES}=0.15,0.60, or in vdistill.toml "
+        f"--max-cost needs a price, and the price of {teacher} is not known{like}",
+        hint=f"dollars per million tokens read and written: {PRICES}=0.15,0.60, or in vdistill.toml "
         f'[prices] "{model}" = [0.15, 0.60]; [0, 0] where it costs nothing',
     )
 
@@ -75,13 +111,13 @@ def price_table(table: Mapping[str, Any], where: str) -> dict[str, Prices]:
         except (TypeError, ValueError) as error:
             raise VdistillError(
                 f"{where}: the prices of {model!r} are {prices!r}",
-                hint=f'dollars for a million tokens read and written: "{model}" = [0.15, 0.60]',
+                hint=f'dollars per million tokens read and written: "{model}" = [0.15, 0.60]',
             ) from error
     return found
 
 
 def _two(prices: Any) -> Prices:
-    read, written = (float(price) for price in prices)
-    if not (0 <= read < math.inf and 0 <= written < math.inf):
+    prompt, completion = (float(price) for price in prices)
+    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
         raise ValueError("a price is negative or infinite")
-    return read, written
+    return prompt, completion

@@ -1,4 +1,4 @@
-"""`table:FILE`: a teacher that answers from a file of query, item, score: logs, human ratings, or a simulation."""
+"""`table:FILE`: a teacher that answers from a file of query, item and score: logs, human ratings, or a simulation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
@@ -14,11 +16,9 @@ from vdistill.inputs.tables import Line, read_rows
 from vdistill.label.teacher import Price
 from vdistill.records import Answer, Failure, Question
 
-TEMPERATURE = 1.0
-
 
 class TableTeacher:
-    """Chooses among the images with p ∝ exp(score / temperature): a Bradley–Terry chooser.
+    """Chooses among the images with p ∝ exp(score): a Bradley–Terry chooser.
 
     A ranking (`--ask rank`) is the order of the scores, ties as shown; nothing is drawn at random.
     """
@@ -28,12 +28,9 @@ class TableTeacher:
     concurrency = 1
     looks = False
 
-    def __init__(self, path: Path, temperature: float = TEMPERATURE) -> None:
+    def __init__(self, path: Path) -> None:
         self._scores = _read(path)
-        self._temperature = temperature
         self.name = f"table:{path.name}@{file_sha256(path)[:8]}"
-        if temperature != TEMPERATURE:
-            self.name += f"/{temperature:g}"
 
     def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
         """The queries without a row, and the items that some known query has no score for."""
@@ -42,11 +39,11 @@ class TableTeacher:
         return unknown, [item for item in items if not known or any(item not in scores for scores in known)]
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
-        """Answer from the table; a question about anything it does not hold is a Failure naming it."""
+        """Answer from the table; a question about a query or an item that it does not hold is a Failure."""
         return [self._answer(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """Nothing: it runs on this machine."""
+        """It costs nothing."""
         return Price()
 
     def close(self) -> None:
@@ -56,20 +53,19 @@ class TableTeacher:
         scores = self._scores.get(question.query)
         if scores is None:
             return Failure(f"the table has no query {question.query!r}")
-        shown = [image.item_id for image in question.images]
-        missing = [item for item in shown if item not in scores]
+        items = [image.item_id for image in question.images]
+        missing = [item for item in items if item not in scores]
         if missing:
             return Failure(f"the table has no score of {missing[0]!r} for {question.query!r}")
-        return chosen([scores[item] for item in shown], self._temperature, question)
+        return choose([scores[item] for item in items], question)
 
 
-def chosen(scores: Sequence[float], temperature: float, question: Question) -> Answer:
-    """The answer of somebody who weighs the images of `question` by these scores (higher is better)."""
+def choose(scores: Sequence[float] | NDArray[np.float32], question: Question, temperature: float = 1.0) -> Answer:
+    """The answer to `question` of a chooser with these scores of its images (higher is better)."""
     values = np.asarray(scores, np.float64)
     if question.ask == "rank":
-        return Answer(order=tuple(int(position) for position in np.argsort(-values, kind="stable")))
-    p = np.exp((values - values.max()) / temperature)
-    return Answer(probabilities=tuple(float(x) for x in p / p.sum()))
+        return Answer(order=tuple(np.argsort(-values, kind="stable").tolist()))
+    return Answer(probabilities=tuple(softmax(values / temperature).tolist()))
 
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
@@ -95,6 +91,7 @@ def _score(path: Path, line: Line) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise VdistillError(
-            f"{path}, line {line.number}: the score {line.row.get('score')!r} is no number", hint="give a finite number"
+            f"{path}, line {line.number}: the score {line.row.get('score')!r} is not a number",
+            hint="give a finite number",
         )
     return score

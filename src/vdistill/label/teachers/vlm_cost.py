@@ -1,9 +1,9 @@
-"""What a call to a model in this process takes: parameters (no weights), arithmetic, and this machine's speed."""
+"""What a call to a model in this process takes: tokens, arithmetic by its parameters, and this machine's speed."""
 
 from __future__ import annotations
 
 import re
-import time
+import timeit
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,21 +13,47 @@ import torch
 from vdistill.encoders.pretrained import quiet_transformers
 
 OVERHEAD = 1.6  # attention, norms and copies, on top of what the large products take at their measured speed
+# Where a model's own files cannot be asked: about so many of an image of `USUAL_PIXELS`, and of the text.
+USUAL_PIXELS, USUAL_IMAGE, USUAL_TEXT_TOKENS = 512 * 512, (340, 1350), 150
 _MATRIX = (1024, 1536, 4096)
 _BY_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What one question puts through a model: tokens of its text and images, and patches of its images."""
+
+    tokens: int
+    patches: int
+
+    @classmethod
+    def usual(cls, images: int, pixels: int) -> Work:
+        """An estimate for so many images of so many pixels."""
+        tokens, patches = (round(each * images * pixels / USUAL_PIXELS) for each in USUAL_IMAGE)
+        return cls(USUAL_TEXT_TOKENS + tokens, patches)
+
+    @classmethod
+    def of(cls, inputs: Any, config: Any) -> Work:
+        """That of one question's tensors; patches are 0 where they cannot be told from the number of values."""
+        pixels, vision = inputs.get("pixel_values"), getattr(config, "vision_config", None)
+        side, patches = getattr(vision, "patch_size", None), 0
+        if pixels is not None and isinstance(side, int):
+            frames = getattr(vision, "temporal_patch_size", 1) if pixels.dim() == 2 else 1
+            patches = int(pixels.numel() // (3 * side * side * frames))
+        return cls(int(inputs["input_ids"].shape[1]), patches)
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
-    """Parameters of a model: all, those that each token passes, and those that each patch of an image passes."""
+    """Parameters of a model that each token passes, and those that each patch of an image passes."""
 
-    all: float
     text: float
-    vision: float = 0.0
+    vision: float
 
-    def operations(self, tokens: int, patches: int) -> float:
-        """Floating-point operations of one forward pass."""
-        return 2.0 * (self.text * tokens + self.vision * patches)
+    def seconds(self, work: Work, device: str, dtype: torch.dtype) -> float:
+        """The time of one forward pass on this machine."""
+        operations = 2.0 * (self.text * work.tokens + self.vision * work.patches)
+        return operations / speed(device, dtype) * OVERHEAD
 
 
 def size_of(config: Any) -> Size:
@@ -36,57 +62,39 @@ def size_of(config: Any) -> Size:
 
     with torch.device("meta"), quiet_transformers():
         model = AutoModelForImageTextToText.from_config(config)
-    share = _share_of_experts(config.get_text_config())
+    share = _active_experts(config.get_text_config())
     text = vision = 0.0
     for name, parameter in model.named_parameters():
         if re.search(r"vision|visual|vit\b", name):
             vision += parameter.numel()
         elif not re.search(r"embed_tokens|lm_head|wte", name):  # looked up; computed for one position
             text += parameter.numel() * (share if ".experts." in name else 1.0)
-    return Size(sum(parameter.numel() for parameter in model.parameters()), text, vision)
+    return Size(text, vision)
 
 
 def size_by_name(name: str) -> Size | None:
-    """What a model's name says of its size ("…-2B-…"); None where it says nothing. A tenth is taken to be vision."""
-    found = _BY_NAME.findall(name.rpartition("/")[2])
-    if not found:
+    """The size that is part of a model's name ("…-2B-…"), if any; a tenth of it is taken to be vision."""
+    found = _BY_NAME.search(name.rpartition("/")[2])
+    if found is None:
         return None
-    number, unit = found[0]
-    parameters = float(number) * (1e6 if unit in "mM" else 1e9)
-    return Size(parameters, 0.9 * parameters, 0.1 * parameters)
-
-
-def patches_of(inputs: Any, config: Any) -> int:
-    """Patches of images in a batch of tensors, from the values in them; 0 where that cannot be told."""
-    pixels = inputs.get("pixel_values")
-    vision = getattr(config, "vision_config", None)
-    side = getattr(vision, "patch_size", None)
-    if pixels is None or not isinstance(side, int):
-        return 0
-    frames = getattr(vision, "temporal_patch_size", 1) if pixels.dim() == 2 else 1
-    return int(pixels.numel() // (3 * side * side * frames))
+    parameters = float(found[1]) * (1e6 if found[2] in "mM" else 1e9)
+    return Size(0.9 * parameters, 0.1 * parameters)
 
 
 @lru_cache(maxsize=4)
 def speed(device: str, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of this machine in a large matrix product; measured once, within a second."""
+    """Floating-point operations per second of this machine in a large matrix product; measured once."""
     rows, inner, columns = _MATRIX
     left = torch.rand(rows, inner, device=device, dtype=dtype)
     right = torch.rand(inner, columns, device=device, dtype=dtype)
-    best = min(_seconds(left, right, device) for _ in range(3))
+    # One value of the product is read, which waits for a device that works asynchronously.
+    best = min(timeit.repeat(lambda: (left @ right)[0, 0].item(), number=1, repeat=3))
     return 2.0 * rows * inner * columns / best
 
 
-def _seconds(left: torch.Tensor, right: torch.Tensor, device: str) -> float:
-    started = time.perf_counter()
-    product = left @ right
-    product[0, 0].item()  # waits for a device that works on its own
-    return max(time.perf_counter() - started, 1e-9)
-
-
-def _share_of_experts(text: Any) -> float:
-    """Of the experts' parameters, those that one token passes."""
+def _active_experts(text: Any) -> float:
+    """The share of the experts' parameters that one token passes."""
     active = getattr(text, "num_experts_per_tok", None)
-    every = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None)
-    every = every or getattr(text, "n_routed_experts", None)
+    counts = (getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts"))
+    every = next(filter(None, counts), None)
     return active / every if active and every else 1.0

@@ -1,77 +1,59 @@
-"""The processor of a vision-language model, for images alone: no video, no tiles, and no torchvision for its sake."""
+"""The processor of a vision-language model, for images alone: without video, tiles, or a need for torchvision."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
+from vdistill.encoders.checkpoint import Checkpoint
+from vdistill.encoders.hub import Files
 from vdistill.errors import VdistillError
-from vdistill.label.prompts import LETTERS, Part
-from vdistill.label.teachers.vlm_template import ChatTemplate
+from vdistill.label.prompts import LETTERS
+from vdistill.label.teachers.vlm_template import ChatTemplate, Content
 
-# Switches for tiles, which cost several times the tokens of one view. Only what models were seen to answer with.
+# Switches for tiles, which cost several times the tokens of one view.
 TILES = ("do_image_splitting", "crop_to_patches", "do_pan_and_scan")
 PINPOINTS = "image_grid_pinpoints"
-OF_OLD = ("do_image_splitting",)  # set ever since answers were stored, so no part of their key
+NOT_IN_KEY = ("do_image_splitting",)  # switched off since the first release, so not part of the key of answers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Processor:
     """Makes prompts and tensors.
 
     views: settings of the image processor that keep it from cutting tiles; cuts: whether it would have cut them.
+    letter_ids: for each letter its tokens at the start of an answer, with and without a space before it.
     """
 
     own: Any
     template: ChatTemplate
     views: Mapping[str, Any]
     cuts: bool
+    letter_ids: Mapping[str, Sequence[int]]
 
-    @cached_property
-    def marks(self) -> tuple[str, ...]:
-        """How questions differ from what the model's own settings make of them, for the key of an answer."""
-        return (*self.template.marks, *(("whole",) if self.cuts else ()))
-
-    def prompt(self, system: str, content: Sequence[Part[Any]]) -> str:
-        """The text of a chat. Raises VdistillError for user text that would be taken for an image."""
-        token = self.template.image_token
-        if token and any(kind == "text" and token in str(part) for kind, part in content):
-            raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
-        return self.template.prompt(system, content)
+    @property
+    def key_parts(self) -> tuple[str, ...]:
+        """How prompts differ from what the model's own settings would make, for the key of an answer."""
+        return (*self.template.key_parts, *(("whole",) if self.cuts else ()))
 
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
         """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""
         start = self.own.tokenizer.bos_token
-        twice = bool(start) and prompts[0].startswith(start)  # some templates write it, and the tokenizer would again
-        options: dict[str, Any] = {"add_special_tokens": False} if twice else {}
+        # Some templates write the start token, and the tokenizer would write it again.
+        options: dict[str, Any] = {"add_special_tokens": False} if start and prompts[0].startswith(start) else {}
         if self.views:
             options["images_kwargs"] = dict(self.views)
         return self.own(
-            text=list(prompts), images=[list(shown) for shown in images], padding=True, return_tensors="pt", **options
+            text=list(prompts), images=[list(row) for row in images], padding=True, return_tensors="pt", **options
         )
 
-    def try_out(self) -> None:
-        """Ask about two blank images, so that what a model lacks shows at once. Raises what its processor raises."""
-        blank = [Image.new("RGB", (64, 64), "white")] * 2
-        self.inputs([self.prompt("", [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)])], [blank])
-        self.letter_ids  # noqa: B018 - raises for letters that are no tokens
-
     def fit(self, model: Any) -> None:
-        """Tell the model what it has to know of changed settings."""
+        """Pass on to the model the changed settings that it has to know."""
         if PINPOINTS in self.views:
             model.config.image_grid_pinpoints = self.views[PINPOINTS]
-
-    @cached_property
-    def letter_ids(self) -> dict[str, list[int]]:
-        """For each letter the tokens that say it at the start of an answer: with and without a blank before it.
-
-        Raises VdistillError for a vocabulary that has no token for one of them.
-        """
-        return {letter: _ids(self.own.tokenizer, letter) for letter in LETTERS}
 
 
 def _ids(tokenizer: Any, letter: str) -> list[int]:
@@ -84,28 +66,33 @@ def _ids(tokenizer: Any, letter: str) -> list[int]:
     return sorted(found)
 
 
-def load_processor(source: str, where: Mapping[str, Any]) -> Processor:
-    """The processor of the class that the model's files name; where its video part cannot be had, without that part.
+def load_processor(files: Files, config: Any) -> Processor:
+    """The processor of the class that the model's files name, without its video part where that cannot be had.
 
-    where: revision and the like, for `from_pretrained`. Batches are padded on the left, so that the last position is
-    the answer's in every row. Raises OSError, ValueError or ImportError as transformers does, and VdistillError for a
-    model that cannot be talked to.
+    Batches are padded on the left, so that the answer begins after the last position of every row. Raises OSError,
+    ValueError or ImportError as transformers does, and VdistillError for a model without a chat template or without
+    tokens for the letters.
     """
     from transformers import AutoProcessor
 
     try:
-        own = AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False, **where)
+        own = AutoProcessor.from_pretrained(files.name, backend="pil", trust_remote_code=False, **files.where)
     except (ImportError, ValueError, OSError):  # the video part needs torchvision, or a file that is not there
-        own = _for_images(source, where)
+        own = _for_images(files, config)
     if not hasattr(own, "tokenizer") or not hasattr(own, "image_processor"):
-        raise ValueError(f"it has a {type(own).__name__}, where images and text are wanted")
+        raise ValueError(f"it has a {type(own).__name__}, not one for images and text")
     own.tokenizer.padding_side = "left"
-    template = ChatTemplate(own.tokenizer, _template(own, source), _image_token(own))
+    image_token = getattr(own, "image_token", None) or getattr(own.tokenizer, "image_token", None)
+    template = ChatTemplate(own.tokenizer, _template(own, files.name), image_token)
     views = _views(own.image_processor)
     cuts = _cuts(own, views)
     for name, value in views.items():  # some processors count tokens by them, whatever they are called with
         setattr(own.image_processor, name, value)
-    return Processor(own, template, views, cuts)
+    processor = Processor(own, template, views, cuts, {letter: _ids(own.tokenizer, letter) for letter in LETTERS})
+    # Asked about two blank images, it raises now what it would raise later.
+    question: Content = [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)]
+    processor.inputs([template.prompt("", question)], [[Image.new("RGB", (64, 64), "white")] * 2])
+    return processor
 
 
 def _template(own: Any, source: str) -> str:
@@ -114,40 +101,36 @@ def _template(own: Any, source: str) -> str:
         template = template.get("default") or next(iter(template.values()))
     if not template:
         raise VdistillError(
-            f"{source} has no chat template: it completes texts, and answers no questions",
+            f"{source} has no chat template: it completes text, and does not answer questions",
             hint="take the instruction-tuned variant of the model (its name often ends in -Instruct or -it)",
         )
     return str(template)
 
 
 def _views(image_processor: Any) -> dict[str, Any]:
-    """The settings, of those that this class knows, that make one view of an image."""
+    """The settings, of those that this class knows, that keep an image in one view."""
     views: dict[str, Any] = {name: False for name in TILES if hasattr(image_processor, name)}
-    if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and its tiles: one of them
+    if type(image_processor).__name__.startswith("LlavaNextImage"):  # always a whole view and tiles: let it be one tile
         size = image_processor.size
         side = size.get("shortest_edge") or size.get("height")
         views[PINPOINTS] = [[side, side]]
     return views
 
 
-def _image_token(own: Any) -> str | None:
-    token = getattr(own, "image_token", None) or getattr(own.tokenizer, "image_token", None)
-    return str(token) if token else None
-
-
 def _cuts(own: Any, views: Mapping[str, Any]) -> bool:
-    """Whether it would have cut tiles otherwise: a processor's class may have defaults of its own."""
+    """Whether it would otherwise have cut tiles; a processor's class may have defaults of its own."""
     typed = getattr(getattr(own, "valid_processor_kwargs", None), "_defaults", {})
     defaults = {**getattr(own, "images_kwargs", {}), **typed.get("images_kwargs", {})}
     usual = {name: defaults.get(name, getattr(own.image_processor, name, None)) for name in views}
-    return any(usual[name] for name, value in views.items() if name not in OF_OLD and usual[name] != value)
+    return any(usual[name] for name, value in views.items() if name not in NOT_IN_KEY and usual[name] != value)
 
 
-def _for_images(source: str, where: Mapping[str, Any]) -> Any:
-    """The model's processor, of a subclass that knows of no video processor."""
+def _for_images(files: Files, config: Any) -> Any:
+    """The model's processor, of a subclass without a video processor."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    base = _processor_class(source, where)
+    source, where = files.name, files.where
+    base = _processor_class(files, config)
 
     def attributes(cls: Any) -> list[str]:
         return [name for name in base.get_attributes() if name != "video_processor"]
@@ -163,14 +146,12 @@ def _for_images(source: str, where: Mapping[str, Any]) -> Any:
     )
 
 
-def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
-    """The class that the files name, else that of the model's kind. Raises ImportError for a package that it needs."""
+def _processor_class(files: Files, config: Any) -> Any:
+    """The class that the files name, else the one for the model's type. Raises ImportError for a missing package."""
     import transformers
-    from transformers import AutoConfig
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-    named = getattr(transformers, _named_class(source, where) or "", None)
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **where)
+    named = getattr(transformers, _named_class(files), None)
     if named is None and type(config) not in PROCESSOR_MAPPING:
         raise ValueError(f"no processor is known for {config.model_type}")
     found: Any = named or PROCESSOR_MAPPING[type(config)]
@@ -178,17 +159,8 @@ def _processor_class(source: str, where: Mapping[str, Any]) -> Any:
     return found
 
 
-def _named_class(source: str, where: Mapping[str, Any]) -> str | None:
-    from transformers import ProcessorMixin
-    from transformers.image_processing_base import ImageProcessingMixin
-    from transformers.models.auto.tokenization_auto import get_tokenizer_config
-
-    for read in (ProcessorMixin.get_processor_dict, ImageProcessingMixin.get_image_processor_dict):
-        try:
-            settings, _ = read(source, **where)
-        except OSError:  # this file is one of several that may be there
-            continue
-        if settings.get("processor_class"):
-            return str(settings["processor_class"])
-    name = get_tokenizer_config(source, **where).get("processor_class")
-    return str(name) if name else None
+def _named_class(files: Files) -> str:
+    checkpoint = Checkpoint(files.name, files.name, files.revision)
+    names = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+    found = ((checkpoint.json(name) or {}).get("processor_class") for name in names)
+    return next((str(each) for each in found if each), "")

@@ -1,7 +1,7 @@
-"""A question in a model's own chat template, mended where that parts letters from images or begins to think.
+"""A question in a model's own chat template, rearranged where that separates letters from images or begins to think.
 
-Templates are written for one image and a talk. Some write all images before all text, so that the letters stand beside
-no image; some end in an open `<think>`, so that the next token is a thought and no answer.
+Templates are written for one image and a conversation. Some write all images before all text, so that no letter stands
+beside its image; some end in an open `<think>`, so that the next token is a thought instead of an answer.
 """
 
 from __future__ import annotations
@@ -19,33 +19,38 @@ from vdistill.label.prompts import Part, letters
 # How thoughts are opened and closed; a prompt that ends in an open one is closed at once.
 THOUGHTS = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]", "◁think▷": "◁/think▷",
             "<seed:think>": "</seed:think>"}  # fmt: skip
-SWITCHES = ("enable_thinking", "thinking")  # variables of templates, by which thoughts are asked for
+SWITCHES = ("enable_thinking", "thinking")  # variables of templates that turn thinking on and off
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
-Layout = Literal["parts", "inline", "named"]  # images as parts, as words of the text, or all before it and named
-Content = Sequence[Part[None]]
+Layout = Literal["parts", "inline", "named"]  # images as parts, as tokens in the text, or all before it and named
+Content = Sequence[Part[Any]]
 
 
 class ChatTemplate:
     """Writes prompts that end where the model's answer begins. `image_token` is None where the processor names none."""
 
     def __init__(self, tokenizer: Any, template: str, image_token: str | None) -> None:
-        """Nothing is written yet."""
         self._tokenizer, self._template, self.image_token = tokenizer, template, image_token
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        """What was mended, for the key of an answer: nothing for most models."""
+    def key_parts(self) -> tuple[str, ...]:
+        """What was rearranged, for the key of an answer: nothing for most models."""
         thoughts = ("no-think",) if self._thinks else ()
         return thoughts if self.layout == "parts" else (self.layout, *thoughts)
 
     def prompt(self, system: str, content: Content) -> str:
-        """The chat of a system's words and a user's texts and images."""
+        """The chat of a system message and a user's texts and images.
+
+        Raises VdistillError for a text that would be taken for an image.
+        """
+        token = self.image_token
+        if token and any(kind == "text" and token in str(part) for kind, part in content):
+            raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
         return _close_thoughts(self._render(system, _arranged(content, self.layout, self.image_token)))
 
     @cached_property
     def layout(self) -> Layout:
-        """How images have to be given so that each stands behind its letter, or is named by its place.
+        """How images have to be given so that each follows its letter, or is named by its place.
 
         Raises VdistillError for a template that takes no images.
         """
@@ -60,23 +65,19 @@ class ChatTemplate:
         )
 
     def _stands_between(self, layout: Layout) -> bool:
-        """Whether something stands between two texts with an image between that does not stand there without it."""
-        marks = ["(1st):", "(2nd):", "(3rd)"]
-        shown, bare = (
-            self._try(_arranged(_probe(marks, images=images), layout, self.image_token)) for images in (True, False)
+        """Whether an image between two texts puts something between them in the prompt."""
+        texts = ["(1st):", "(2nd):", "(3rd)"]
+        with_images, without = (
+            self._try(_arranged(_probe(texts, images=images), layout, self.image_token)) for images in (True, False)
         )
-        pairs = list(pairwise(marks))
-        return all(_between(shown, *pair) and _between(shown, *pair) != _between(bare, *pair) for pair in pairs)
+        return all(_between(with_images, *pair) not in ("", _between(without, *pair)) for pair in pairwise(texts))
 
     def _takes_images(self) -> bool:
-        marks = ["(1st):", "(2nd)"]
-        text = self._try(_probe(marks, images=True))
-        if self.image_token is not None:
-            return self.image_token in text
-        return len(text) > len(self._try(_probe(marks, images=False)))
+        with_images, without = (self._try(_probe(["(1st):", "(2nd)"], images=images)) for images in (True, False))
+        return len(with_images) > len(without) if self.image_token is None else self.image_token in with_images
 
     def _try(self, content: Content) -> str:
-        """The prompt, or nothing where the template takes no lists of parts."""
+        """The prompt, or "" where the template does not accept lists of parts."""
         try:
             text = self._render("", content)
         except (TypeError, jinja2.TemplateError):
@@ -85,22 +86,21 @@ class ChatTemplate:
 
     @cached_property
     def _thinks(self) -> bool:
-        """Whether the bare template lets the model think first."""
-        bare = self._render("", [("text", "?")], think=True)
-        return bare != _close_thoughts(self._render("", [("text", "?")]))
+        """Whether the template as it is lets the model think first."""
+        question: Content = [("text", "?")]
+        return self._render("", question, think=True) != _close_thoughts(self._render("", question))
 
     def _render(self, system: str, content: Content, *, think: bool = False) -> str:
-        """In the template's own words; one that knows no system role gets those words with the user's."""
+        """The template's own prompt; where it knows no system role, the system message goes into the user's."""
         parts = [{"type": "text", "text": part} if kind == "text" else {"type": "image"} for kind, part in content]
-        words = [{"type": "text", "text": system}]
-        chat = [{"role": "system", "content": words}, {"role": "user", "content": parts}]
+        told = [{"type": "text", "text": system}]
         try:
-            return self._apply(chat, think)
+            return self._apply([{"role": "system", "content": told}, {"role": "user", "content": parts}], think)
         except jinja2.TemplateError:
-            return self._apply([{"role": "user", "content": [*words, *parts]}], think)
+            return self._apply([{"role": "user", "content": [*told, *parts]}], think)
 
     def _apply(self, chat: Sequence[Any], think: bool) -> str:
-        # By the tokenizer: SmolVLM's processor asks its video part even for a prompt without any video.
+        # By the tokenizer: SmolVLM's processor needs its video part even for a prompt without any video.
         switches = {} if think else {name: False for name in SWITCHES if name in self._template}
         return str(
             self._tokenizer.apply_chat_template(
@@ -131,18 +131,17 @@ def _arranged(content: Content, layout: Layout, token: str | None) -> Content:
 
 
 def _named(content: Content) -> Content:
-    """All images, then one text in which their places take the letters' stead: "The first image is A"."""
+    """All images, then one text that gives their letters by their places: "the first is A"."""
     images: list[Part[None]] = [("image", None) for kind, _ in content if kind == "image"]
-    behind = {f"{letter}:" for letter in letters(len(images))}
-    said = [str(part) for kind, part in content if kind == "text"]
-    rest = [text for text in said if text not in behind]
-    places = [f"the {place} is {letter}" for place, letter in zip(ORDINALS, letters(len(images)), strict=False)]
-    names = [f"Of the images above, {', '.join(places)}."] if len(rest) < len(said) else []
+    known = letters(len(images))
+    texts = [str(part) for kind, part in content if kind == "text"]
+    rest = [text for text in texts if text not in {f"{letter}:" for letter in known}]
+    places = [f"the {place} is {letter}" for place, letter in zip(ORDINALS, known, strict=False)]
+    names = [f"Of the images above, {', '.join(places)}."] if len(rest) < len(texts) else []
     return [*images, ("text", "\n".join([*names, *rest]))]
 
 
-def _probe(marks: Sequence[str], *, images: bool) -> list[Part[None]]:
-    content: list[Part[None]] = []
-    for mark in marks:
-        content += [("text", mark), ("image", None)] if images else [("text", mark)]
-    return content
+def _probe(texts: Sequence[str], *, images: bool) -> Content:
+    """The texts, each with an image after it or without."""
+    both: Content = [part for text in texts for part in (("text", text), ("image", None))]
+    return both if images else [part for part in both if part[0] == "text"]
