@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from vdistill.cli.app import app
-from vdistill.cli.session import COMMON, flag_name
+from vdistill.cli.app import program
+from vdistill.cli.command import COMMON
 
 HEAD = """# Command line
 
@@ -25,8 +23,7 @@ or `distill` published no student because it was worse than the backbone; 130 in
 
 def render() -> str:
     """The whole reference as Markdown."""
-    group: Any = typer.main.get_command(app)
-    return "\n".join([HEAD, *(_command(name, found) for name, found in group.commands.items())])
+    return "\n".join([HEAD, *(_command(name, found) for name, found in program().commands.items())])
 
 
 def _command(name: str, found: Any) -> str:
@@ -41,7 +38,7 @@ def _command(name: str, found: Any) -> str:
 def _names(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
-    return ", ".join(sorted(parameter.opts, key=len)) or f"--{flag_name(parameter.opts, parameter.name)}"
+    return ", ".join(sorted(parameter.opts, key=len))
 
 
 def _default(parameter: Any) -> str:

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from vdistill import database
+from vdistill import migrations
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.records import Answer, Judgment, Query
@@ -85,8 +85,8 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
 def test_an_upgrade_keeps_a_copy_and_a_failed_one_changes_nothing(tmp_path, monkeypatch):
     with Database.open(tmp_path / "v.db") as db:
         db.add_judgments([("k", "p", judgment())])
-    version = len(database.MIGRATIONS)
-    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, ("CREATE TABLE extra (x)", "NONSENSE")))
+    version = len(migrations.MIGRATIONS)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, ("CREATE TABLE extra (x)", "NONSENSE")))
     with pytest.raises(VdistillError), Database.open(tmp_path / "v.db"):
         pass
     assert (tmp_path / f"v.db.v{version}.bak").is_file()

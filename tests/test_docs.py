@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
 
 import make_api
 import make_cli
 from command_line import vdistill, vdistill_process
 from drawings import draw_catalog
-from vdistill.cli.app import app
+from vdistill.cli.app import program
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [  # without what `make demo` left there, a model card in `.vdistill` among it
@@ -51,7 +50,7 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()))
 def test_every_command_in_the_documents_can_be_given(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    group = typer.main.get_command(app)
+    group = program()
     context = group.make_context("vdistill", [])
     name, command, rest = group.resolve_command(context, words)
     command.make_context(name, [word for word in rest if word not in ("…", "...")], parent=context)

@@ -43,7 +43,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert os.listdir(tmp_path) == ["student"]
 
 
-def test_a_crash_between_the_two_renames_is_mended(tmp_path):
+def test_a_crash_between_the_two_renames_is_repaired(tmp_path):
     made = workspace.create(tmp_path / ".vdistill")
     with replacing_folder(made.student) as aside:
         (aside / "x").write_text("precious")

@@ -1,4 +1,4 @@
-"""`vdistill.db`: one SQLite file for all that is small and precious. Judgments are appended, never changed."""
+"""`vdistill.db`: settings, queries, sides and judgments in one SQLite file. Judgments are appended, never changed."""
 
 from __future__ import annotations
 
@@ -14,59 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
+from vdistill.migrations import is_current, migrate
 from vdistill.records import Answer, Judgment, Query, Question, Split
 
-# One script a version; a database is brought up to the last one when it is opened. Never edit one that was released.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-        """
-        CREATE TABLE queries (
-            text TEXT PRIMARY KEY, id TEXT NOT NULL, persona TEXT,
-            split TEXT NOT NULL CHECK (split IN ('train', 'heldout'))
-        ) STRICT
-        """,
-        """
-        CREATE TABLE judgments (
-            key TEXT PRIMARY KEY,          -- hash of (teacher, prompt, query, ordered image hashes, ask, sampling)
-            teacher TEXT NOT NULL, prompt TEXT NOT NULL, query TEXT NOT NULL,
-            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
-            pool INTEGER,
-            ask TEXT NOT NULL CHECK (ask IN ('best', 'rank')),
-            items TEXT NOT NULL,           -- JSON: item ids in the order shown
-            sha256 TEXT NOT NULL,          -- JSON: their content hashes
-            probabilities TEXT,            -- JSON, by slot, for ask = 'best'
-            ranking TEXT,                  -- JSON, slots, best first, for ask = 'rank'
-            tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, asked_at REAL NOT NULL,
-            CHECK ((probabilities IS NULL) <> (ranking IS NULL))
-        ) STRICT
-        """,
-        "CREATE INDEX judgments_by_split ON judgments (split, query)",
-        """
-        CREATE TABLE failures (
-            key TEXT NOT NULL, teacher TEXT NOT NULL, query TEXT NOT NULL, reason TEXT NOT NULL, asked_at REAL NOT NULL
-        ) STRICT
-        """,
-    ),
-    (
-        """
-        CREATE TABLE sides (               -- of what was judged, or was about to be
-            kind TEXT NOT NULL CHECK (kind IN ('content', 'group', 'id')), key TEXT NOT NULL,
-            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
-            PRIMARY KEY (kind, key)
-        ) STRICT, WITHOUT ROWID
-        """,
-        # Content that was judged on both sides (copies) is held out from now on: it is not trained on.
-        """
-        INSERT INTO sides SELECT 'content', value, min(split) FROM judgments, json_each(judgments.sha256)
-            WHERE value <> '' GROUP BY value
-        """,
-        "INSERT INTO sides SELECT 'id', value, min(split) FROM judgments, json_each(judgments.items) GROUP BY value",
-        "INSERT INTO settings SELECT 'split_version', '1' WHERE EXISTS (SELECT 1 FROM judgments)",
-    ),
-)
-
-_LATELY, _PAUSE = 1000, 120.0  # answers that the pace is read off; seconds that are no working but a pause
+_RECENT = 1000  # answers that the pace is estimated from
+_PAUSE = 120.0  # seconds; a longer gap between two answers is a pause, not work
 
 
 class Database:
@@ -75,6 +27,7 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        connection.row_factory = sqlite3.Row
 
     @classmethod
     @contextlib.contextmanager
@@ -95,12 +48,11 @@ class Database:
             with _translated(path):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                _migrate(path, connection)
+                migrate(path, connection)
             yield cls(path, connection)
         finally:
             connection.close()
 
-    # Settings that the workspace remembers: catalog, backbone, holdout, …
     def setting(self, name: str) -> Any | None:
         """The remembered value of a setting, or None."""
         rows = self._all("SELECT value FROM settings WHERE name = ?", (name,))
@@ -117,7 +69,6 @@ class Database:
         """Remember a JSON-able value under `name`."""
         self._run("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
 
-    # Queries
     def add_queries(self, queries: Iterable[Query]) -> None:
         """Register queries. One that is known keeps the split it was first given: its judgments depend on it."""
         rows = [(query.text, query.id, query.persona, query.split) for query in queries]
@@ -131,10 +82,8 @@ class Database:
     def queries(self, split: Split | None = None) -> list[Query]:
         """The registered queries, in the order they came."""
         sql = "SELECT id, text, split, persona FROM queries WHERE split = ?1 OR ?1 IS NULL ORDER BY rowid"
-        rows = self._all(sql, (split,))
-        return [Query(id=row[0], text=row[1], split=row[2], persona=row[3]) for row in rows]
+        return [Query(**row) for row in self._all(sql, (split,))]
 
-    # The sides of items
     def add_item_sides(self, rows: Iterable[tuple[str, str, Split]]) -> None:
         """Register sides: (kind, key, split) each, as of `inputs.sides.ItemSides.rows`.
 
@@ -157,7 +106,6 @@ class Database:
             self._connection.execute("DELETE FROM queries")
             self._connection.execute("DELETE FROM sides")
 
-    # Judgments
     def add_judgments(self, rows: Sequence[tuple[str, str, Judgment]]) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
@@ -177,13 +125,13 @@ class Database:
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
         columns = "key, probabilities, ranking, tokens, cost_usd"
-        return {row[0]: _answer(row[1:]) for row in self._of_keys(columns, keys)}
+        return {row["key"]: _answer(row) for row in self._by_key(columns, keys)}
 
     def answered(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that have an answer; much faster than to read it."""
-        return {row[0] for row in self._of_keys("key", keys)}
+        return {row["key"] for row in self._by_key("key", keys)}
 
-    def _of_keys(self, columns: str, keys: Sequence[str]) -> Iterator[Any]:
+    def _by_key(self, columns: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
@@ -195,18 +143,15 @@ class Database:
 
     def keyed_judgments(self, split: Split | None = None, teacher: str | None = None) -> list[tuple[str, Judgment]]:
         """The stored judgments with the keys of their questions, oldest first."""
-        rows = self._each(
-            "SELECT query, items, sha256, ask, probabilities, ranking, tokens, cost_usd, teacher, split, pool, prompt, "
-            "key "
-            "FROM judgments WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid",
-            (split, teacher),
-        )
-        return [(row[12], _judgment(row)) for row in rows]
+        sql = """SELECT * FROM judgments
+            WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid"""
+        with _translated(self.path):  # row by row: the table may be too large to hold twice
+            return [(row["key"], _judgment(row)) for row in self._connection.execute(sql, (split, teacher))]
 
     def pace(self, teacher: str) -> float | None:
-        """Seconds from one answer of this teacher to the next, lately and without pauses; None before there are any."""
+        """Seconds between recent answers of this teacher, without pauses; None before there are any."""
         rows = self._all(
-            "SELECT asked_at FROM judgments WHERE teacher = ? ORDER BY rowid DESC LIMIT ?", (teacher, _LATELY)
+            "SELECT asked_at FROM judgments WHERE teacher = ? ORDER BY rowid DESC LIMIT ?", (teacher, _RECENT)
         )
         gaps = [later[0] - earlier[0] for later, earlier in pairwise(rows)]
         working = [gap for gap in gaps if 0 <= gap < _PAUSE]
@@ -216,14 +161,9 @@ class Database:
         """How many judgments are stored."""
         return int(self._all("SELECT count(*) FROM judgments", ())[0][0])
 
-    def _all(self, sql: str, values: Sequence[Any]) -> list[Any]:
+    def _all(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         with _translated(self.path):
             return self._connection.execute(sql, values).fetchall()
-
-    def _each(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-        """Row by row, for tables too large to hold twice."""
-        with _translated(self.path):
-            yield from self._connection.execute(sql, values)
 
     def _run(self, sql: str, values: Sequence[Any]) -> None:
         with _translated(self.path):
@@ -267,27 +207,26 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
     )
 
 
-def _judgment(row: Sequence[Any]) -> Judgment:
+def _judgment(row: sqlite3.Row) -> Judgment:
     return Judgment(
-        query=row[0],
-        items=tuple(map(sys.intern, json.loads(row[1]))),  # each of them in very many judgments, in memory once
-        sha256=tuple(map(sys.intern, json.loads(row[2]))),
-        ask=row[3],
-        answer=_answer(row[4:8]),
-        teacher=row[8],
-        split=row[9],
-        pool=row[10],
-        prompt=row[11],
+        query=row["query"],
+        items=tuple(map(sys.intern, json.loads(row["items"]))),  # each is in very many judgments, in memory once
+        sha256=tuple(map(sys.intern, json.loads(row["sha256"]))),
+        ask=row["ask"],
+        answer=_answer(row),
+        teacher=row["teacher"],
+        split=row["split"],
+        pool=row["pool"],
+        prompt=row["prompt"],
     )
 
 
-def _answer(row: Sequence[Any]) -> Answer:
-    probabilities, ranking, tokens, cost = row
+def _answer(row: sqlite3.Row) -> Answer:
     return Answer(
-        probabilities=None if probabilities is None else tuple(json.loads(probabilities)),
-        order=None if ranking is None else tuple(json.loads(ranking)),
-        tokens=tokens,
-        cost_usd=cost,
+        probabilities=None if row["probabilities"] is None else tuple(json.loads(row["probabilities"])),
+        order=None if row["ranking"] is None else tuple(json.loads(row["ranking"])),
+        tokens=row["tokens"],
+        cost_usd=row["cost_usd"],
     )
 
 
@@ -297,7 +236,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection | None:
         connection = None
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
-            if _version(connection) == len(MIGRATIONS):
+            if is_current(connection):
                 return connection
         except sqlite3.Error:
             pass  # the next way, and in the end the error of the usual one
@@ -306,41 +245,6 @@ def _connect_to_read(path: Path) -> sqlite3.Connection | None:
         if os.access(path.parent, os.W_OK):
             return None
     return None
-
-
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    if _version(connection) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN EXCLUSIVE")  # of two processes that open an old database, one migrates and one waits
-    try:
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise VdistillError(
-                f"{path} has schema version {version}, this vdistill knows versions up to {len(MIGRATIONS)}",
-                hint="upgrade vdistill: pip install --upgrade vdistill",
-            )
-        if 0 < version < len(MIGRATIONS):
-            _keep_copy(path, version)
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _keep_copy(path: Path, version: int) -> None:
-    """What was paid for is copied before an upgrade touches it."""
-    copy_path = path.with_name(f"{path.name}.v{version}.bak")
-    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy_path)) as copy:
-        source.backup(copy)
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextlib.contextmanager
@@ -355,7 +259,7 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.IntegrityError as error:
         raise VdistillError(
             f"cannot store this in {path}: {error}",
-            hint="nothing of it was stored, and what was stored before is intact; please report how it came to this",
+            hint="none of it was stored, and what was stored before is intact; please report how this happened",
         ) from error
     except sqlite3.DatabaseError as error:
         raise VdistillError(

@@ -11,7 +11,7 @@ class VdistillError(Exception):
 
 
 class ImageError(VdistillError):
-    """A picture that cannot be read. `message` is the reason alone, without the path."""
+    """An image that cannot be read. `message` is the reason alone, without the path."""
 
 
 class TeacherError(VdistillError):

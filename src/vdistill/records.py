@@ -1,4 +1,4 @@
-"""The values that travel between the stages."""
+"""The values that the stages exchange."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ask = Literal["best", "rank"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture of the catalog. `id` is its POSIX path relative to the catalog."""
+    """An image of the catalog. `id` is its POSIX path relative to the catalog."""
 
     id: str
     path: Path
@@ -42,7 +42,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ShownImage:
-    """A picture as a teacher sees it; `sha256` is the hash of the file's bytes."""
+    """An image as a teacher sees it; `sha256` is the hash of the file's bytes."""
 
     item_id: str
     path: Path
@@ -60,16 +60,29 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a teacher said, by slot shown.
+    """What a teacher said, by position shown.
 
-    Of `probabilities` (ask `best`; sums to 1, one-hot for a hard answer) and `order` (ask `rank`; slots, best
-    first) exactly one is set.
+    Of `probabilities` (ask `best`; sums to 1, one-hot for a hard label) and `order` (ask `rank`; positions,
+    best first) exactly one is set.
     """
 
     probabilities: tuple[float, ...] | None = None
     order: tuple[int, ...] | None = None
     tokens: int = 0
     cost_usd: float = 0.0
+
+    @property
+    def best(self) -> int:
+        """The position of the preferred image."""
+        if self.order is not None:
+            return self.order[0]
+        chances = self.probabilities or ()
+        return max(range(len(chances)), key=chances.__getitem__)
+
+    @property
+    def soft(self) -> bool:
+        """Whether it tells how sure the teacher is."""
+        return self.probabilities is not None and max(self.probabilities) < 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where things lie: the `.vdistill/` folder, its locks, and how files in it are published whole or not at all."""
+"""The `.vdistill/` folder: its files, its locks, and how files in it are published whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FOLDER = ".vdistill"
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folder that the stages meet in."""
+    """The folder through which the stages pass their results."""
 
     root: Path
 
     @property
     def database(self) -> Path:
-        """Judgments and settings: what was paid for."""
+        """Judgments, which were paid for, and settings."""
         return self.root / "vdistill.db"
 
     @property
@@ -100,10 +100,10 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from safetensors import SafetensorError  # few processes write tensors
+        from safetensors import SafetensorError  # here, because few processes write tensors
 
         refused = isinstance(error, sqlite3.OperationalError | SafetensorError)
-        if not refused and getattr(error, "errno", None) is None:  # a hub client's time-out is an OSError too
+        if not refused and getattr(error, "errno", None) is None:  # a hub client's timeout is an OSError too
             raise
         raise VdistillError(
             f"cannot write {target}: {getattr(error, 'strerror', None) or error}",
@@ -113,7 +113,7 @@ def writing(target: Path) -> Iterator[None]:
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` as a whole: readers see the old content or the new, never a part."""
-    # Paths may hold bytes that are no UTF-8.
+    # Paths may hold bytes that are not UTF-8.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with writing(path), replacing(path) as aside:
         aside.write_bytes(data)
@@ -138,7 +138,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Give a new folder beside `path` to fill; on success it takes the place of `path`.
 
     A folder cannot be replaced in one step everywhere, so the old one is first moved to `.NAME.old`; a crash between
-    the two renames is mended when the workspace is next opened.
+    the two renames is repaired when the workspace is next opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")

@@ -5,11 +5,11 @@
     python tests/benchmarks/calls_to_quality.py --seeds 0 --answers soft --calls 1000 4000
     python tests/benchmarks/calls_to_quality.py --table    the table of what was run so far
 
-The teacher is the table of simulated shoppers: soft answers are its probabilities, hard ones the picture it likes best.
+The teacher is the table of simulated shoppers: soft answers are its probabilities, hard ones the image it likes best.
 Held-out queries × held-out items, by the shop's qrels. All calls go to training queries. The banded cycles show five
-pictures, bands of the backbone's scores first, then twice of the student's that was trained so far; with hard answers
+images, bands of the backbone's scores first, then twice of the student's that was trained so far; with hard answers
 they are ranked, as in arXiv 2510.12014. `cycles` is the default schedule in three runs of `label` with a `distill`
-after each, so that the student guides the second and the third; `ranked` is the default schedule where the pictures are
+after each, so that the student guides the second and the third; `ranked` is the default schedule where the images are
 ranked, as `label` lets a teacher do that gives no probabilities.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from baseline_schedules import BASELINES, with_baseline
 from rich.console import Console
 from rich.table import Table
 
@@ -38,10 +39,10 @@ from vdistill.evaluation.qrels import from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, evaluate_mean
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
-from vdistill.label.prepare import prepare, sides_of
+from vdistill.label.prepare import read_inputs, sides_of
 from vdistill.label.purse import Purse
-from vdistill.label.run import label
-from vdistill.label.stage import LabelSettings
+from vdistill.label.run import LabelRun, label
+from vdistill.label.settings import LabelSettings, ScheduleName
 from vdistill.label.teachers.table import TableTeacher
 from vdistill.records import Answer, Failure, Item, Question
 from vdistill.workspace import Workspace, create
@@ -61,10 +62,10 @@ class Shoppers(TableTeacher):
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         answers = super().ask(questions)
-        return [_bare(answer) if self._hard and isinstance(answer, Answer) else answer for answer in answers]
+        return [_hard(answer) if self._hard and isinstance(answer, Answer) else answer for answer in answers]
 
 
-def _bare(answer: Answer) -> Answer:
+def _hard(answer: Answer) -> Answer:
     chances = answer.probabilities
     if chances is None:
         return answer
@@ -92,7 +93,7 @@ def student_of(
             queries=str(queries),
             budget=calls,
             backbone=str(shop / "backbone"),
-            schedule="adaptive" if schedule in ("cycles", "ranked") else schedule,  # type: ignore[arg-type]
+            schedule=_option(schedule),
             ask="rank" if schedule == "ranked" else "best",
             seed=seed,
         )
@@ -100,9 +101,15 @@ def student_of(
         for number, cycle in enumerate(_cycles(settings, answers, schedule)):
             if number:
                 _distill(workspace, shop, replace(teaching, epochs=min(CYCLE_EPOCHS, teaching.epochs)))
-            asked += _label(workspace, cycle, shop, hard=answers == "hard")
+            asked += _label(workspace, cycle, shop, schedule, hard=answers == "hard")
         _distill(workspace, shop, teaching)
         return {"asked": asked, **_judge(workspace, shop, judge)}
+
+
+def _option(schedule: str) -> ScheduleName:
+    if schedule in BASELINES:
+        return "knockout"  # all items may be shown
+    return "adaptive" if schedule in ("cycles", "ranked") else schedule  # type: ignore[return-value]
 
 
 def _cycles(settings: LabelSettings, answers: str, name: str) -> Iterator[LabelSettings]:
@@ -123,12 +130,15 @@ def _cycles(settings: LabelSettings, answers: str, name: str) -> Iterator[LabelS
         )
 
 
-def _label(workspace: Workspace, settings: LabelSettings, shop: Path, *, hard: bool) -> int:
+def _label(workspace: Workspace, settings: LabelSettings, shop: Path, schedule: str, *, hard: bool) -> int:
     def opened(_: Sequence[Item]) -> Shoppers:
         return Shoppers(shop / "shoppers.parquet", hard=hard)
 
-    stage, teacher = prepare(settings, workspace, opened, lambda _: None)
-    return label(workspace, stage, teacher, Purse(settings.budget), lambda _: None, lambda *_: None).calls
+    inputs = read_inputs(settings, workspace, opened, lambda _: None)
+    stage, teacher = inputs.stage(settings), inputs.teacher
+    if schedule in BASELINES:
+        stage = with_baseline(stage, schedule)
+    return label(workspace, stage, LabelRun(teacher, Purse(settings.budget), lambda _: None)).calls
 
 
 def _distill(workspace: Workspace, shop: Path, settings: DistillSettings) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from baseline_schedules import Maker, at_random, random_groups
 from rich.console import Console
 from rich.table import Table
 from simulated_teachers import Independent, Persistent, item_id
@@ -23,11 +25,10 @@ from simulated_teachers import Independent, Persistent, item_id
 from vdistill import preferences
 from vdistill.label.schedules import Group, Narrowing, Plan, Schedule
 from vdistill.label.schedules.knockout import Knockout
-from vdistill.label.schedules.single_round import SingleRound, banded_groups, random_groups
+from vdistill.label.schedules.single_round import SingleRound, banded_groups
 from vdistill.records import Judgment
 
 Teacher = Independent | Persistent
-Maker = Callable[[Sequence[str], Sequence[str], Plan, int], Schedule]
 
 # name, teacher, its options, items, images a call, calls, winner's percentile and nDCG@10 to reach
 ROWS = (
@@ -50,9 +51,9 @@ ROWS = (
 class Swiss:
     """Neighbours of the current order of all items, a round at a time."""
 
-    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> None:
-        self._inner = Narrowing(queries, items, plan, calls)
-        self._inner._sizes = [len(items)] * (calls * plan.images_per_call // len(items))
+    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
+        self._inner = Narrowing(queries, items, plan)
+        self._inner._sizes = [len(items)] * (plan.calls_per_query * plan.images_per_call // len(items))
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         return self._inner.next_round(said)
@@ -61,31 +62,27 @@ class Swiss:
 class BothOrders:
     """Narrowing with half the pairs, each asked in both orders, in place of a fitted bias."""
 
-    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> None:
-        self._inner = Narrowing(queries, items, plan, calls // 2)
+    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
+        self._inner = Narrowing(queries, items, replace(plan, calls_per_query=plan.calls_per_query // 2))
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         groups = self._inner.next_round(said)
         return [Group(g.query, items) for g in groups for items in (g.items, g.items[::-1])]
 
 
-def everything(queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> Schedule:
+def everything(queries: Sequence[str], items: Sequence[str], plan: Plan) -> Schedule:
     """Round robin: each pair once, in random order."""
     rng = np.random.default_rng(0)
     pairs = [pair if rng.random() < 0.5 else pair[::-1] for pair in combinations(items, 2)]
     return SingleRound([Group(query, pair) for query in queries for pair in pairs])
 
 
-def at_random(queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> Schedule:
-    return SingleRound([group for query in queries for group in random_groups(query, items, plan)])
-
-
 class Banded:
     """Five images a call from bands of the current ranking, in four cycles, as arXiv 2510.12014 does with a student."""
 
-    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> None:
+    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
         self._queries, self._items, self._plan = queries, items, plan
-        self._cycles = [part for part in np.diff(np.linspace(0, calls, 5).astype(int)).tolist() if part]
+        self._cycles = [part for part in np.diff(np.linspace(0, plan.calls_per_query, 5).astype(int)).tolist() if part]
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
         if not self._cycles:
@@ -107,7 +104,7 @@ def measure(teacher: Teacher, make: Maker, images: int, calls: int) -> dict[str,
     queries = [str(r) for r in teacher.repetitions]
     items = [item_id(number) for number in range(teacher.count)]
     started = time.monotonic()
-    schedule = make(queries, items, Plan(calls, images, 64, 0), calls)
+    schedule = make(queries, items, Plan(calls, images, 64, 0))
     said: list[Judgment] = []
     while groups := schedule.next_round(said):
         said += [teacher.ask(group) for group in groups]
@@ -157,7 +154,7 @@ def table(title: str) -> Table:
 
 
 def ours(repetitions: Sequence[int]) -> Table:
-    found = table("ours: narrowing, and the fit with slot bias")
+    found = table("ours: narrowing, and the fit with position bias")
     for name, kind, options, items, images, calls, percentile, ndcg in ROWS:
         teacher = kind(items, repetitions, **options)
         line(found, name, items, measure(teacher, Narrowing, images, calls), (percentile, ndcg))

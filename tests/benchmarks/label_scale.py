@@ -96,7 +96,7 @@ def resume_speed() -> None:
             print(f"resumed: the next call is asked after {time.monotonic() - started:.2f} s")
         said = database.judgments()
         started = time.monotonic()
-        narrowing = Narrowing(queries[:250], list(shown), plan, CALLS)
+        narrowing = Narrowing(queries[:250], list(shown), plan)
         narrowing.next_round([])
         narrowing.next_round([one for one in said if one.query in set(queries[:250])])
         print(f"a round of narrowing for 250 held-out queries on 10,000 judgments: {time.monotonic() - started:.2f} s")

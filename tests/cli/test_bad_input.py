@@ -35,7 +35,7 @@ def labelled(tmp_path_factory, drawn_catalog, vision_text_folder):
 
 @pytest.fixture
 def home(labelled, tmp_path):
-    """A copy that a test may spoil."""
+    """A copy that a test may change."""
     shutil.copytree(labelled, tmp_path / "home")
     return tmp_path / "home"
 
@@ -65,7 +65,7 @@ def test_no_catalog_at_all(tmp_path):
     assert "no catalog given" in failed("label", cwd=tmp_path)[0]
 
 
-def test_a_catalog_of_broken_pictures_alone(tmp_path, vision_text_folder):
+def test_a_catalog_of_broken_images_only(tmp_path, vision_text_folder):
     (tmp_path / "catalog").mkdir()
     (tmp_path / "catalog" / "a.jpg").write_bytes(b"")
     (tmp_path / "catalog" / "b.png").write_bytes(b"not a picture")
@@ -116,7 +116,7 @@ def test_a_backbone_that_cannot_be_downloaded_names_the_close_ones_and_what_to_d
     assert "hf download" in hint
 
 
-def test_a_backbone_that_is_no_dual_encoder(home, vision_text_folder, tmp_path):
+def test_a_backbone_that_is_not_a_dual_encoder(home, vision_text_folder, tmp_path):
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     shutil.copytree(vision_text_folder, tmp_path / "tower")
@@ -176,7 +176,7 @@ def test_a_long_query_is_answered_with_a_warning(home):
 
 @pytest.mark.parametrize("name", ["vectors-backbone", "items-backbone", "manifest", "text_encoder"])
 @pytest.mark.parametrize("damage", ["truncated", "garbled", "gone"])
-def test_a_damaged_index_says_how_to_mend_it_and_is_mended(home, name, damage):
+def test_a_damaged_index_says_how_to_repair_it_and_is_repaired(home, name, damage):
     folder = home / ".vdistill" / "index"
     path = next(path for path in sorted(folder.rglob("*")) if path.is_file() and name in str(path.relative_to(folder)))
     content = path.read_bytes()
@@ -204,7 +204,7 @@ def test_a_damaged_database_stops_label_and_loses_no_index(home):
     assert "recover" in hint
 
 
-def test_a_damaged_student_says_how_to_mend_it(home):
+def test_a_damaged_student_says_how_to_repair_it(home):
     assert vdistill("distill", "--epochs", 1, "--rank", 2, cwd=home).code == 0
     weights = home / ".vdistill" / "student" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -260,7 +260,7 @@ def test_a_gallery_that_cannot_be_written(home):
     assert "cannot write" in failed("query", "red", "--gallery", home / "queries.txt" / "page.html", cwd=home)[0]
 
 
-def test_pictures_of_every_kind_are_indexed_or_skipped_by_name(home):
+def test_images_of_every_kind_are_indexed_or_skipped_by_name(home):
     catalog = home / "catalog"
     Image.new("CMYK", (30, 30)).save(catalog / "cmyk.jpg")
     Image.new("I;16", (30, 30)).save(catalog / "deep.png")
@@ -291,7 +291,7 @@ def _bmp_header(width, height):
     return struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 58, 0, 0, 54, 40, width, height, 1, 24, 0, 4, 0, 0, 0, 0)
 
 
-def test_judgments_on_pictures_that_are_gone_are_left_out(home):
+def test_judgments_on_images_that_are_gone_are_left_out(home):
     catalog = home / "catalog"
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         used = {item for judgment in database.judgments("train") for item in judgment.items}

@@ -163,7 +163,7 @@ def test_batch_answers_line_by_line_as_single_queries_do(finished):
     assert [hit["id"] for hit in lines[1]["results"]] == [hit["id"] for hit in single["results"]]
 
 
-def test_a_picture_finds_itself_first(finished):
+def test_an_image_finds_itself_first(finished):
     home, _ = finished
     done = vdistill("query", "--image", home / "catalog" / "red_mug.png", "-k", 1, "--json", cwd=home)
     assert done.json["results"][0]["id"] == "red_mug.png"

@@ -67,7 +67,7 @@ def test_interrupted_cycles_go_on_within_one_budget_and_finished_ones_ask_nothin
         assert stopped.code == 130, stopped.err
         done = vdistill(*command, cwd=tmp_path)
         assert done.code == 0, done.err
-        assert ("going on with cycle 2" in done.err) == (after > 60)
+        assert ("continuing with cycle 2" in done.err) == (after > 60)
         assert [turn["cycle"] for turn in done.json["cycles"]] == [1, 2]
         assert 70 < server.calls <= 120
         assert server.repeated == 0

@@ -177,7 +177,7 @@ def test_a_checkpoint_of_sentence_transformers_is_opened_in_its_folder(clip_fold
     assert done.code == 0, done.err
     change(backbone / "0_CLIPModel", weights=lambda old: {name: 2 * part for name, part in old.items()})
     asked = vdistill("query", "red mug", cwd=tmp_path)
-    assert "the index is of another backbone" in asked.err
+    assert "the index was made from another backbone" in asked.err
 
 
 def test_a_text_tower_alone_is_named(tmp_path, catalog):
@@ -252,7 +252,7 @@ def test_a_student_is_bound_to_its_backbone(clip_copy, catalog, tmp_path):
         assert "vdistill distill" in hint
     asked = vdistill("query", "red mug", cwd=tmp_path)
     assert asked.code == 1, "an index of the former backbone answers no more"
-    assert "the index is of another student" in asked.err
+    assert "the index was made from another student" in asked.err
     assert not (tmp_path / "merged").exists()
 
 
@@ -315,7 +315,7 @@ def test_a_text_is_read_alone_as_it_is_beside_a_longer_one(tmp_path, catalog):
 
 def test_without_network_there_is_one_error_and_one_hint(tmp_path, catalog):
     script = (
-        "import sys, time; time.sleep = lambda _: None; from vdistill.cli.app import run; sys.exit(run(sys.argv[1:]))"
+        "import sys, time; time.sleep = lambda _: None; from vdistill.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "index", str(catalog), "--backbone", "nobody/nothing"], cwd=tmp_path,

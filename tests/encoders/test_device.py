@@ -37,7 +37,7 @@ def run(self):
         run_thread(self)
 threading.Thread.run = run
 
-from vdistill.cli.app import run as vdistill
+from vdistill.cli import main as vdistill
 for line in sys.argv[2:]:
     with Refuse():
         code = vdistill(line.split(" "))

@@ -227,15 +227,11 @@ no-worse-than = "last"
 
 def test_every_path_in_the_settings_is_relative_to_their_file_and_urls_stay(home, tmp_path):
     from vdistill.cli import config
-    from vdistill.cli.session import MEANINGS
+    from vdistill.cli.app import flags
 
     (tmp_path / "vdistill.toml").write_text(SETTINGS)
     (tmp_path / "known").mkdir()
-    flags = {
-        command: {name.replace("_", "-").replace("import-file", "import"): meant for name, meant in known.items()}
-        for command, known in MEANINGS.items()
-    }
-    found = config.defaults(tmp_path / "vdistill.toml", flags)
+    found = config.defaults(tmp_path / "vdistill.toml", flags())
 
     def here(name):
         return str(tmp_path / name)
@@ -279,7 +275,7 @@ def test_shells_complete_commands_and_options(tmp_path):
     env = {"_VDISTILL_COMPLETE": "complete_bash", "COMP_WORDS": "vdistill query --hy", "COMP_CWORD": "2"}
     done = process(cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout.decode().split()) == (0, ["--hybrid"]), done.stderr
-    loaded = "import sys; from vdistill.cli.app import run; run(['--help']); "
+    loaded = "import sys; from vdistill.cli import main; main(['--help']); "
     loaded += "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
     help_ = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=False)
     assert help_.returncode == 0, help_.stderr

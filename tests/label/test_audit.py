@@ -43,15 +43,15 @@ def test_its_answers_teach_no_student_and_are_not_asked_again(shop):
     assert again["reused"] > 40 > again["calls"], "only what is asked twice on purpose is asked again"
 
 
-def test_auto_shows_as_many_pictures_as_the_audit_found(shop):
+def test_auto_shows_as_many_images_as_the_audit_found(shop):
     done = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 480,
                     "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "an audit of 120 calls first" in done.err
-    assert "8 pictures a call, as the audit found" in done.err
+    assert "8 images per call, as the audit found" in done.err
     again = vdistill("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", 360,
                      "--images-per-call", "auto", "--json", cwd=shop)  # fmt: skip
     assert "audit of" not in again.err
-    assert "8 pictures a call, as the audit found" in again.err
+    assert "8 images per call, as the audit found" in again.err
     assert again.json["reused"] > 100
 
 
@@ -62,7 +62,7 @@ def test_the_audit_of_auto_counts_against_the_budget(shop):
     assert "an audit of 50 calls first" in done.err
     assert 50 < done.json["calls"] <= 200
     small = vdistill(*command, "--budget", 40, "-w", "other", cwd=shop)
-    assert "too small for an audit" in small.err
+    assert "too few for an audit" in small.err
     assert small.json["calls"] <= 40
 
 
@@ -82,24 +82,24 @@ def test_too_few_calls_are_an_error(shop):
     assert "too little" in errors(done)[0]
 
 
-def noisy(rng, utilities, slots, noise):
-    logits = utilities + slots + noise * rng.normal(size=len(utilities))
+def noisy(rng, utilities, effects, noise):
+    logits = utilities + effects + noise * rng.normal(size=len(utilities))
     p = np.exp(logits - logits.max())
     return Answer(tuple(p / p.sum()))
 
 
-def test_slot_effects_are_found_whatever_the_pictures_are():
+def test_position_effects_are_found_whatever_the_images_are():
     rng = np.random.default_rng(0)
-    slots = np.array([1.0, 0.0, -0.5, -0.5])
+    effects = np.array([1.0, 0.0, -0.5, -0.5])
     twice = []
     for _ in range(40):
         utilities, turn = rng.normal(size=4), rng.permutation(4)
-        one, two = noisy(rng, utilities, slots, 0.2), noisy(rng, utilities[turn], slots, 0.2)
+        one, two = noisy(rng, utilities, effects, 0.2), noisy(rng, utilities[turn], effects, 0.2)
         twice.append((evidence(one), evidence(two), tuple(turn)))
-    assert position_effects(twice, 4) == pytest.approx(slots, abs=0.15)
+    assert position_effects(twice, 4) == pytest.approx(effects, abs=0.15)
 
 
-def test_bits_grow_with_reliability_and_are_bounded_for_bare_answers():
+def test_bits_grow_with_reliability_and_are_bounded_for_hard_answers():
     for soft in (True, False):
         values = [bits(r, 8, soft=soft) for r in (0.0, 0.2, 0.5, 0.9)]
         assert values == sorted(values)

@@ -33,7 +33,7 @@ def test_an_export_comes_back_whole(labelled, suffix):
     said = vdistill("label", "--export", f"all.{suffix}", "--json", cwd=labelled).json
     before = contents(labelled)
     assert said["judgments"] == len(before) > 100
-    assert said["rows"] == 3 * len(before), "four pictures, so three pairs with the winner"
+    assert said["rows"] == 3 * len(before), "four images, so three pairs with the winner"
     again = vdistill("label", "catalog", "--import", f"all.{suffix}", "--holdout", 0.4, "-w", "other", "--json",
                      cwd=labelled)  # fmt: skip
     assert again.code == 0, again.err
@@ -90,7 +90,7 @@ def test_human_pairs_are_taken_in_and_mixed_ones_left_out(tmp_path, catalog):
     assert (again.json["judgments"], again.json["reused"]) == (0, 3)
 
 
-def test_the_chosen_one_is_not_always_in_the_first_slot(tmp_path, catalog):
+def test_the_chosen_one_is_not_always_at_the_first_position(tmp_path, catalog):
     query, train, _ = sides(tmp_path, [f"wish {n}" for n in range(20)])
     rows = [{"prompt": query, "chosen": a, "rejected": b} for a in train[:6] for b in train[6:]]
     (tmp_path / "human.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -137,13 +137,13 @@ def test_bad_rows_are_named_and_nothing_is_stored(tmp_path, catalog, row, reason
     assert contents(tmp_path) == {}
 
 
-def test_a_picture_that_changed_is_left_out(labelled):
+def test_an_image_that_changed_is_left_out(labelled):
     vdistill("label", "--export", "all.jsonl", cwd=labelled)
     name = next(iter(contents(labelled).values())).items[0]
     other = next(path for path in (labelled / "catalog").glob("*.png") if path.name != name)
     (labelled / "catalog" / name).write_bytes(other.read_bytes())
     done = vdistill("label", "catalog", "--import", "all.jsonl", "--holdout", 0.4, "-w", "other", cwd=labelled)
-    assert "rows whose pictures have changed since" in done.err
+    assert "rows whose images have changed since" in done.err
     assert all(name not in judgment.items for judgment in contents(labelled, "other").values())
 
 

@@ -164,7 +164,7 @@ def test_the_name_with_openai_before_it_has_a_price_too(home):
 
 def test_a_cap_that_does_not_reach_for_one_call_is_an_error_with_the_price(home):
     with ChatServer(SOFT) as server:
-        assert "does not reach for one call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
+        assert "is too little for a call" in errors(label(home, server, "--max-cost", 0.01, env=PRICE))[0]
         assert server.calls == 0
 
 
@@ -263,12 +263,12 @@ def test_a_guide_leaves_out_a_broken_image_by_name(home, clip_folder):
 
 
 @pytest.mark.parametrize(("items", "queries", "said"), [
-    (0, 8, "error: of 2 images 0 can be trained on"),
-    (1, 8, "error: of 3 images 1 can be trained on"),
+    (0, 8, "error: of 2 images 0 can be used for training"),
+    (1, 8, "error: of 3 images 1 can be used for training"),
     (2, 8, ""),
     (3, 1, ""),
 ])  # fmt: skip
-@pytest.mark.parametrize("schedule", ["adaptive", "narrow", "knockout", "random"])
+@pytest.mark.parametrize("schedule", ["adaptive", "knockout"])
 def test_a_tiny_catalog_is_labelled_or_refused_in_a_line(tmp_path, drawn_catalog, items, queries, said, schedule):
     sided = item_sides(drawn_catalog, 0.2)
     (tmp_path / "catalog").mkdir()
@@ -295,7 +295,7 @@ def item_sides(catalog, holdout):
 
 
 @pytest.mark.parametrize("queries", [["heldout"], ["heldout"] * 3])
-def test_queries_of_the_exam_alone_are_judged_and_said_to_teach_nothing(home, queries):
+def test_held_out_queries_alone_are_judged_and_said_to_teach_nothing(home, queries):
     rows = [{"query": f"wish {number}", "split": split} for number, split in enumerate(queries)]
     (home / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with ChatServer(SOFT) as server:
@@ -312,4 +312,4 @@ def test_an_audit_of_nothing_to_train_on_is_an_error_in_a_line(tmp_path, drawn_c
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES))
     with ChatServer(SOFT) as server:
         done = label(tmp_path, server, "--audit", 60, "--holdout", 0.2)
-    assert "can be trained on" in errors(done)[0]
+    assert "can be used for training" in errors(done)[0]

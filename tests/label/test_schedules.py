@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command_line import errors, vdistill
 from vdistill import preferences
 from vdistill.errors import VdistillError
 from vdistill.label.schedules import Group, Narrowing, Plan, coverable, shared_pools, training
@@ -82,7 +83,7 @@ def test_each_guided_call_has_one_of_those_that_the_guide_likes_best():
     assert all(set(group.items) & best and len(set(group.items)) == len(group.items) for group in guided)
     assert not all(set(group.items) & best for group in plain)
     first = [group.items[0] in best for group in guided]
-    assert 0 < sum(first) < len(first) / 2, "it stands in any slot"
+    assert 0 < sum(first) < len(first) / 2, "it stands at any position"
     assert len({item for group in guided for item in group.items}) > 200, "the bulk is still seen"
 
 
@@ -97,7 +98,7 @@ def test_any_size_of_catalog_and_budget_gives_valid_calls(count, calls, size, po
 
 @given(st.integers(2, 300), st.integers(1, 200), st.integers(2, 9))
 def test_narrowing_uses_its_calls_up_whatever_the_sizes(count, calls, size):
-    schedule = Narrowing(["q"], ITEMS[:count], Plan(calls, size, 64, 0), calls)
+    schedule = Narrowing(["q"], ITEMS[:count], Plan(calls, size, 64, 0))
     asked = 0
     while groups := schedule.next_round([]):
         asked += len(groups)
@@ -116,7 +117,7 @@ def test_narrowing_halves_down_to_the_depth_that_is_measured(calls, images):
 
 
 def test_no_pair_is_asked_twice():
-    schedule = Narrowing(["q"], ITEMS[:40], Plan(200, 2, 64, 0), 200)
+    schedule = Narrowing(["q"], ITEMS[:40], Plan(200, 2, 64, 0))
     groups, said = [], []
     while found := schedule.next_round(said):
         groups += found
@@ -126,7 +127,7 @@ def test_no_pair_is_asked_twice():
 
 def test_what_settled_queries_leave_goes_to_the_unsure_ones():
     items, calls = ITEMS[:30], 120
-    schedule = Narrowing(["clear", "vague"], items, Plan(calls, 2, 64, 0), calls)
+    schedule = Narrowing(["clear", "vague"], items, Plan(calls, 2, 64, 0))
     rng, said, asked = np.random.default_rng(0), [], Counter()
     while groups := schedule.next_round(said):
         asked.update(group.query for group in groups)
@@ -148,7 +149,7 @@ def test_a_knockout_ends_with_the_best_item():
     assert sum(map(len, rounds)) == 21, "what is left begins another knockout"
 
 
-@pytest.mark.parametrize("name", ["random", "banded", "knockout", "narrow", "adaptive"])
+@pytest.mark.parametrize("name", ["adaptive", "banded", "knockout"])
 def test_every_schedule_keeps_to_the_calls_and_the_items(name):
     plan, items = Plan(12, 5, 64, 0), ITEMS[:80]
     guides = {query: {item: float(item) for item in items} for query in "ab"}
@@ -159,6 +160,15 @@ def test_every_schedule_keeps_to_the_calls_and_the_items(name):
         assert all(set(group.items) <= set(items) and len(set(group.items)) == len(group.items) for group in groups)
         said += [answer_of(group, min) for group in groups]
     assert asked == {"a": 12, "b": 12}
+
+
+@pytest.mark.parametrize("name", ["random", "narrow"])
+def test_a_schedule_that_only_benchmarks_have_is_refused_wherever_it_is_named(tmp_path, name):
+    assert vdistill("label", "catalog", "--schedule", name, cwd=tmp_path).code == 2
+    (tmp_path / "vdistill.toml").write_text(f'[label]\nschedule = "{name}"\n')
+    error, hint = errors(vdistill("label", "catalog", cwd=tmp_path))
+    assert f"vdistill.toml: schedule: '{name}' is not one of 'adaptive', 'banded', 'knockout'" in error
+    assert "--schedule" in hint
 
 
 def test_banded_without_a_guide_is_an_error():
@@ -179,7 +189,7 @@ def test_the_held_out_pool_is_no_larger_than_the_calls_can_cover():
 
 
 def test_narrowing_finds_the_top_that_random_groups_miss():
-    """A simulated teacher with soft answers, noise and a favourite slot: 100 items, 40 calls."""
+    """A simulated teacher with soft answers, noise and a favourite position: 100 items, 40 calls."""
     rng = np.random.default_rng(0)
     plan, items = Plan(40, 8, 64, 0), ITEMS[:100]
     narrowed, random = [], []
@@ -193,7 +203,7 @@ def test_narrowing_finds_the_top_that_random_groups_miss():
 
 
 def _narrow(rng, truth, items, plan, query):
-    schedule, said = Narrowing([query], items, plan, plan.calls_per_query), []
+    schedule, said = Narrowing([query], items, plan), []
     while groups := schedule.next_round(said):
         said += [_answer(rng, truth, group) for group in groups]
     return preferences.fit(said)

@@ -38,7 +38,7 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
 
     In this process, because loading torch takes longer than most of what is tested.
     """
-    from vdistill.cli.app import run
+    from vdistill.cli import main
 
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -46,7 +46,7 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
         patch.setattr(sys, "stdin", io.StringIO(stdin))
         for name, value in {"HF_HUB_OFFLINE": "1", **(env or {})}.items():
             patch.setenv(name, value)
-        code = run([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
     return Done(code, out.getvalue(), err.getvalue())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from vdistill.cli.interrupts import after_imports
 
 
@@ -9,8 +11,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `vdistill`, with the arguments of this process where none are given, and return its exit code."""
     try:
         with after_imports():  # an import that Ctrl-C breaks off may raise anything
-            from vdistill.cli.app import run
+            from vdistill.cli import app
 
-            return run(arguments)
-    except KeyboardInterrupt:  # before there is anything to put away
+            return app.exit_code(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # before a command has begun, or after it has ended
         return 130

@@ -1,28 +1,33 @@
-"""`vdistill`: the commands, their defaults from the environment and `vdistill.toml`, and the exit codes."""
+"""`vdistill`: the commands, their defaults from `vdistill.toml`, and the exit codes."""
 
+import functools
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from vdistill import __version__
-from vdistill.cli import bench, config, console, distill, index, label, query
-from vdistill.cli.interrupts import after_imports
-from vdistill.cli.session import (
-    MEANINGS,
-    DebugOption,
-    Interrupted,
-    QuietOption,
-    WorkspaceOption,
-    environment_workspace,
-    flag_name,
-)
+from vdistill.cli import config, console
+from vdistill.cli.bench import BenchCommand
+from vdistill.cli.command import Interrupted, SessionCommand, complete, flag_name
+from vdistill.cli.distill import DistillCommand
+from vdistill.cli.index import IndexCommand
+from vdistill.cli.label import LabelCommand
+from vdistill.cli.query import QueryCommand
 from vdistill.errors import GateError, VdistillError
 
 DONE, FAILED, GATE, INTERRUPTED = 0, 1, 3, 130
+COMMANDS: dict[str, type] = {
+    "label": LabelCommand,
+    "distill": DistillCommand,
+    "index": IndexCommand,
+    "query": QueryCommand,
+    "bench": BenchCommand,
+}
 
 app = typer.Typer(
     name="vdistill",
@@ -33,44 +38,36 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _show_version(asked: bool) -> None:
     if asked:
         console.result(f"vdistill {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _root(
-    ctx: typer.Context,
-    workspace: WorkspaceOption = None,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+def _common(
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The .vdistill folder to use.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notices and no progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    ctx.obj = {"workspace": workspace or environment_workspace(), "quiet": quiet, "debug": debug}
+    """Declare the options that every command has; `SessionCommand` reads them."""
 
 
-for module in (label, distill, index, query, bench):
-    module.register(app)
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=SessionCommand)(_command)
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
-    try:
-        with after_imports():
-            return _run(arguments)
-    except KeyboardInterrupt:  # in the last moment
-        return INTERRUPTED
-
-
-def _run(arguments: list[str] | None) -> int:
+def exit_code(arguments: list[str]) -> int:
+    """Run one command; 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
     console.never_fail()
-    arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        code = main(arguments)
+        code = _call(arguments)
         sys.stdout.flush()
         return code
     except GateError as error:
@@ -80,7 +77,7 @@ def _run(arguments: list[str] | None) -> int:
         console.failure(error, debug=debug)
         return FAILED
     except (Interrupted, KeyboardInterrupt):
-        console.notice("interrupted: all finished work is kept, the same command goes on from there")
+        console.notice("interrupted: all finished work is kept, the same command continues from there")
         return INTERRUPTED
     except TyperException as error:
         return _usage(error)
@@ -92,11 +89,24 @@ def _run(arguments: list[str] | None) -> int:
         return FAILED
 
 
-def main(arguments: list[str]) -> int:
+def _call(arguments: list[str]) -> int:
     """The command itself, with the defaults of `vdistill.toml`; what goes wrong is raised."""
-    group = typer.main.get_command(app)
-    code = group.main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=defaults())
+    given = defaults(Path.cwd())
+    try:
+        code = program().main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=given)
+    except typer.BadParameter as error:
+        raise _of_file(error) or error from None
     return code if isinstance(code, int) else DONE
+
+
+def _of_file(error: typer.BadParameter) -> VdistillError | None:
+    """The error of a value that stands in `vdistill.toml`; None for one that was typed or exported."""
+    context, option = error.ctx, error.param
+    if not context or not option or getattr(context.get_parameter_source(option.name), "name", "") != "DEFAULT_MAP":
+        return None
+    name = flag_name(option)
+    message = error.message.removeprefix("Value error, ").rstrip(".")
+    return VdistillError(f"{config.find(Path.cwd())}: {name}: {message}", hint=f"change it there, or give --{name}")
 
 
 def _usage(error: TyperException) -> int:
@@ -106,20 +116,32 @@ def _usage(error: TyperException) -> int:
     return int(getattr(error, "exit_code", 2))
 
 
-def defaults() -> dict[str, Any]:
-    """What `vdistill.toml` says, by command and parameter."""
-    path = config.find(Path.cwd())
+@functools.cache
+def program() -> TyperGroup:
+    """All commands as click sees them."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return complete(group)
+
+
+def defaults(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the `vdistill.toml` of `folder` says, by command and parameter."""
+    path = config.find(folder)
     if path is None:
         return {}
-    group: Any = typer.main.get_command(app)
-    names = {
-        command: {flag_name(parameter.opts, parameter.name): parameter.name for parameter in found.params}
-        for command, found in group.commands.items()
-    }
-    flags = {
-        command: {flag: MEANINGS[command].get(name) for flag, name in known.items()} for command, known in names.items()
-    }
-    found = config.defaults(path, flags)
-    return {
-        command: {names[command][flag]: value for flag, value in values.items()} for command, values in found.items()
-    }
+    found = {}
+    for command, values in config.defaults(path, flags()).items():
+        names = {flag_name(parameter): parameter.name for parameter in program().commands[command].params}
+        found[command] = {names[flag]: value for flag, value in values.items()}
+    return found
+
+
+def flags() -> dict[str, dict[str, config.Meaning | None]]:
+    """The flags of each command, and what their values may be paths in."""
+    common = get_type_hints(_common, include_extras=True)
+    found = {}
+    for name, command in COMMANDS.items():
+        hints = common | get_type_hints(command, include_extras=True)
+        parameters = program().commands[name].params
+        found[name] = {flag_name(parameter): config.meaning(hints[parameter.name]) for parameter in parameters}
+    return found

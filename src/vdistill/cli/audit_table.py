@@ -1,63 +1,54 @@
-"""The findings of an audit for the terminal."""
+"""What an audit found, for the terminal."""
 
 from collections.abc import Sequence
 from typing import Any
 
+SIZES = {
+    "flips": "flip_rate",
+    "chance": "chance",
+    "reliability": "reliability",
+    "bias": "position_bias",
+    "bits": "bits",
+    "bits/1k tok.": "bits_per_1000_tokens",
+}
+
 
 def audit_table(facts: dict[str, Any]) -> Any:
-    """The findings of an audit for the terminal."""
+    """One row per number of images shown, then the findings about the teacher, then the verdict."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"audit of {facts['teacher']}"), title_justify="left", box=SIMPLE_HEAD)
-    for name in (
-        "pictures",
-        "calls",
-        "flips",
-        "chance",
-        "reliability",
-        "bias",
-        "bits",
-        "bits/1k tok.",
-    ):
-        table.add_column(name, justify="right")
+    sizes = Table(title=Text(f"audit of {facts['teacher']}"), title_justify="left", box=SIMPLE_HEAD)
+    for name in ("images", "calls", *SIZES):
+        sizes.add_column(name, justify="right")
     for size in facts["sizes"]:
-        per_token = size["bits_per_1000_tokens"]
-        table.add_row(
-            str(size["images"]),
-            str(size["calls"]),
-            f"{size['flip_rate']:.2f}",
-            f"{size['chance']:.2f}",
-            f"{size['reliability']:.2f}",
-            f"{size['position_bias']:.2f}",
-            f"{size['bits']:.2f}",
-            "–" if per_token is None else f"{per_token:.2f}",
-        )
-    facts_of = Table(box=SIMPLE_HEAD, show_header=False)
-    facts_of.add_column(style="bold")
-    facts_of.add_column(overflow="fold")
-    for name, value in _findings(facts):
-        facts_of.add_row(name, Text(value))
-    verdict = Text(f"{facts['verdict']}: {facts['reason']}", style="bold")
-    return Group(table, facts_of, verdict)
+        sizes.add_row(str(size["images"]), str(size["calls"]), *(_number(size[key]) for key in SIZES.values()))
+    findings = Table(box=SIMPLE_HEAD, show_header=False)
+    findings.add_column(style="bold")
+    findings.add_column(overflow="fold")
+    for name, value in _findings(facts).items():
+        findings.add_row(name, Text(value))
+    return Group(sizes, findings, Text(f"{facts['verdict']}: {facts['reason']}", style="bold"))
 
 
-def _findings(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    def with_interval(values: Sequence[float]) -> str:
-        return f"{values[0]:.2f}  [{values[1]:.2f}, {values[2]:.2f}]"
+def _findings(facts: dict[str, Any]) -> dict[str, str]:
+    return {
+        "reliability": _with_interval(facts["reliability"]),
+        "query sensitivity": _with_interval(facts["hears_query"]),
+        "self-agreement": _number(facts["self_agreement"]),
+        "ties": _number(facts["tie_rate"]),
+        "agreement with the backbone": _number(facts["backbone"]),
+        "answers": "probabilities" if facts["soft"] else "hard labels or rankings",
+        "calls": f"{facts['calls']:,}, {facts['failed']:,} failed, ${facts['cost_usd']:,.4f}",
+        "best images per call": str(facts["images_per_call"]),
+    }
 
-    def share(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f}"
 
-    return [
-        ("reliability", with_interval(facts["reliability"])),
-        ("hears the query", with_interval(facts["hears_query"])),
-        ("says the same again", share(facts["self_agreement"])),
-        ("ties", share(facts["tie_rate"])),
-        ("like the backbone", share(facts["backbone"])),
-        ("answers", "probabilities" if facts["soft"] else "bare choices or orders"),
-        ("calls", f"{facts['calls']:,}, {facts['failed']:,} failed, ${facts['cost_usd']:,.4f}"),
-        ("pictures a call", f"{facts['images_per_call']} tell most"),
-    ]
+def _with_interval(values: Sequence[float]) -> str:
+    return f"{values[0]:.2f}  [{values[1]:.2f}, {values[2]:.2f}]"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

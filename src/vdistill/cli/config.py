@@ -1,40 +1,36 @@
 """`vdistill.toml`: defaults for the commands, found in the current folder or its nearest parent.
 
 Keys are the long names of the flags. At the top of the file they hold for every command that has the flag, in a
-section named after a command for that command alone. Paths are relative to the file, URLs and names of models stay as
+section named after a command for that command alone. Paths are relative to the file; URLs and names of models stay as
 they are. `[prices]` is a table of what models cost.
 """
 
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Collection, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
 from vdistill.errors import VdistillError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from vdistill.inputs.toml_file import read_toml
 
 FILE = "vdistill.toml"
 PRICES = "prices"
+HINT = "fix the file, or move it away"
 
 
 class Meaning(Enum):
-    """What the text of an option may be a path in, besides those that are of type Path."""
+    """Where the text of an option may hold a path; an option of type Path is one as a whole."""
 
     PATH = "a path, or a URL, or - for standard input"
-    PATH_OR_NAME = "a path where there is something, else a name that others know"
+    PATH_OR_NAME = "a path if it exists, else a name"
     TEACHER = "`table:PATH`, `metadata:PATH`, a path or a name"
 
 
 def meaning(annotation: Any) -> Meaning | None:
-    """What an option's annotation says that its value is: a `Meaning` in it, or the type Path."""
+    """What an option's annotation says about paths in its value: a `Meaning` in it, or the type Path."""
     found = next((one for one in get_args(annotation) if isinstance(one, Meaning)), None)
     return found or (Meaning.PATH if _holds_path(annotation) else None)
 
@@ -49,11 +45,11 @@ def find(start: Path) -> Path | None:
 
 
 def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> dict[str, dict[str, Any]]:
-    """The defaults of each command in `flags` (command → long names of its flags → what paths they hold).
+    """The defaults of each command in `flags` (command → long names of its flags → where they hold paths).
 
     Raises VdistillError for a file that is not TOML, and for names that no command has.
     """
-    content = _content(path)
+    content = read_toml(path, hint=HINT)
     content.pop(PRICES, None)
     shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
     sections = {name: value for name, value in content.items() if isinstance(value, dict)}
@@ -70,18 +66,12 @@ def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> d
 
 def prices(path: Path) -> dict[str, Any]:
     """What `[prices]` says, by model. Raises VdistillError for a file that is not TOML."""
-    table = _content(path).get(PRICES, {})
+    table = read_toml(path, hint=HINT).get(PRICES, {})
     if not isinstance(table, dict):
-        raise VdistillError(f"{path}: prices is no table", hint='write [prices], and below it "model" = [0.15, 0.60]')
+        raise VdistillError(
+            f"{path}: prices must be a table", hint='write [prices], and below it "model" = [0.15, 0.60]'
+        )
     return table
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise VdistillError(f"cannot read {path}: {error}", hint="fix the file, or move it away") from error
 
 
 def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:
@@ -93,7 +83,7 @@ def _check(path: Path, names: Collection[str], known: Collection[str], what: str
 
 
 def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
-    """A path in the file is meant relative to the file, wherever the command is called; a URL stays as it is."""
+    """A path is relative to the file, wherever the command is called; a URL stays as it is."""
     if isinstance(value, list):
         return [_resolved(folder, meant, one) for one in value]
     if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):

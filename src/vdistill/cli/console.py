@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vdistill.errors import VdistillError
@@ -16,7 +16,7 @@ SECONDS_A_LINE = 60.0
 
 
 class ReaderGoneError(Exception):
-    """Who read our output has seen enough. No OSError, which click and rich would end with exit code 1."""
+    """The reader of our output has closed it. Not an OSError, which click and rich would end with exit code 1."""
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def _to_reader() -> Iterator[None]:
 
 
 def never_fail() -> None:
-    """Let the streams write what their encoding lacks (a pipe of cp1252, a path that is no UTF-8) with backslashes."""
+    """Let the streams write what their encoding lacks (a pipe of cp1252, a path that is not UTF-8) with backslashes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -59,18 +59,36 @@ def document(value: Any, *, line: bool = False) -> None:
             sys.stdout.flush()
 
 
+def facts(title: str, found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print names and values: as a JSON document, or as a table of two columns."""
+    if as_json:
+        document(found)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in found.items():
+        table.add_row(name.replace("_", " "), Text(_formatted(value)))
+    result(table)
+
+
+def _formatted(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
     """The Contract's document of one answered query."""
     results = [
-        {
-            "rank": hit.rank,
-            "id": hit.id,
-            "path": str(hit.path),
-            "score": round(hit.score, 6),
-            "metadata": dict(hit.metadata),
-        }
+        {"rank": hit.rank, "id": hit.id, "path": str(hit.path), "score": round(hit.score, 6),
+         "metadata": dict(hit.metadata)}
         for hit in hits
-    ]
+    ]  # fmt: skip
     return {"query": asked, "model": model, "results": results, "took_ms": took_ms}
 
 
@@ -109,7 +127,7 @@ class _Lines:
         self._first: int | None = None
 
     def update(self, done: int, total: int, text: str = "") -> None:
-        """Say how far it is, when nothing was said for a minute."""
+        """Say how far the work is, at most once a minute."""
         now = time.monotonic()
         self._first = done if self._first is None else self._first
         if now - self._last < SECONDS_A_LINE or not total:
@@ -122,7 +140,7 @@ class _Lines:
 
 @contextlib.contextmanager
 def progress(quiet: bool) -> Iterator[Callable[..., None]]:
-    """A bar on stderr, a line a minute when that is no terminal; yields `update(done, total, text)`."""
+    """A bar on stderr, or a line a minute where that is not a terminal; yields `update(done, total, text)`."""
     if quiet:
         yield lambda done, total, text="": None
         return

@@ -1,237 +1,239 @@
 """`vdistill distill`."""
 
-from dataclasses import asdict
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.command import configured
 from vdistill.cli.config import Meaning
-from vdistill.cli.cycles import Cycles, show
-from vdistill.cli.session import BackboneOption, JsonOption, Session, command, pick_backbone
+from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
 from vdistill.distill.settings import DistillSettings
 from vdistill.errors import GateError, VdistillError
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
+    from vdistill.cli.label import LabelCommand
+    from vdistill.distill.cycles import Share
+    from vdistill.distill.distributed import Processes
     from vdistill.distill.run import DistillReport
-
-
-class Loss(str, Enum):
-    """What the student minimises."""
-
-    bradley_terry = "bradley-terry"
-    listwise = "listwise"
-
+    from vdistill.label.run import LabelReport
 
 DEFAULTS = DistillSettings()
-LOSS = Loss(DEFAULTS.loss)
+OF_CYCLES = ("teacher", "endpoint", "budget")
+_hidden = partial(typer.Option, hidden=True)  # from --help; docs/cli.md lists them
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "distill")(distill)
+@dataclass(frozen=True, kw_only=True)
+class DistillCommand:
+    """Train the student on the teacher's judgments. Further options: docs/cli.md."""
 
-
-def distill(
-    session: Session,
-    backbone: BackboneOption = None,
+    backbone: BackboneOption = None
     train_layers: Annotated[
         int | None,
         typer.Option(
             min=0, metavar="N", show_default="all", help="Blocks to train, from the last; 0: the projection alone."
         ),
-    ] = DEFAULTS.train_layers,
-    rank: Annotated[int, typer.Option(min=1, metavar="N", help="LoRA rank.")] = DEFAULTS.rank,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum passes over the data.")] = DEFAULTS.epochs,
-    batch_images: Annotated[int, typer.Option(min=2, metavar="N", help="Images per step.")] = DEFAULTS.batch_images,
-    lr: Annotated[float, typer.Option(min=0, metavar="X", help="Peak learning rate.")] = DEFAULTS.lr,
-    loss: Annotated[Loss, typer.Option(metavar="NAME", help="listwise, or bradley-terry (over pairs).")] = LOSS,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")
-    ] = "auto",
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False,
+    ] = DEFAULTS.train_layers
+    rank: Annotated[int, typer.Option(min=1, metavar="N", help="LoRA rank.")] = DEFAULTS.rank
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum passes over the data.")] = DEFAULTS.epochs
+    batch_images: Annotated[int, typer.Option(min=2, metavar="N", help="Images per step.")] = DEFAULTS.batch_images
+    lr: Annotated[float, typer.Option(min=0, metavar="X", help="Peak learning rate.")] = DEFAULTS.lr
+    loss: Annotated[
+        Literal["bradley-terry", "listwise"],
+        typer.Option(metavar="NAME", help="listwise, or bradley-terry (over pairs)."),
+    ] = DEFAULTS.loss
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto"
+    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")] = (
+        "auto"
+    )
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False
     cycles: Annotated[
         int, typer.Option(min=1, metavar="N", help="Label and distill N times; each student guides the next.")
-    ] = 1,
+    ] = 1
     merge: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Instead: write the student as a standard checkpoint.")
-    ] = None,
-    as_json: JsonOption = False,
-    alpha: Annotated[
-        float | None, typer.Option(min=0, help="LoRA scale.", show_default="2 × rank", hidden=True)
-    ] = DEFAULTS.alpha,
-    dropout: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Dropout of the adapter's inputs.", hidden=True)
-    ] = DEFAULTS.dropout,
-    dora: Annotated[bool, typer.Option("--dora", help="Weight-decomposed adapter.", hidden=True)] = DEFAULTS.dora,
-    rslora: Annotated[bool, typer.Option("--rslora", help="Rank-stabilised scale.", hidden=True)] = DEFAULTS.rslora,
-    trunk_cache: Annotated[
-        float, typer.Option(min=0, help="GiB on disk for the output of the frozen layers.", hidden=True)
-    ] = 8.0,
+    ] = None
+    as_json: JsonOption = False
+    alpha: Annotated[float | None, _hidden(min=0, help="LoRA scale.", show_default="2 × rank")] = DEFAULTS.alpha
+    dropout: Annotated[float, _hidden(min=0, max=0.99, help="Dropout of the adapter's inputs.")] = DEFAULTS.dropout
+    dora: Annotated[bool, _hidden("--dora", help="Weight-decomposed adapter.")] = DEFAULTS.dora
+    rslora: Annotated[bool, _hidden("--rslora", help="Rank-stabilised scale.")] = DEFAULTS.rslora
+    trunk_cache: Annotated[float, _hidden(min=0, help="GiB on disk for the output of the frozen layers.")] = 8.0
     head: Annotated[
-        float,
-        typer.Option(min=0.01, max=1, help="Weight of a choice in a ranking, relative to the one above.", hidden=True),
-    ] = DEFAULTS.head,
+        float, _hidden(min=0.01, max=1, help="Weight of a choice in a ranking, relative to the one above.")
+    ] = DEFAULTS.head
     step_memory: Annotated[
         float | None,
-        typer.Option(
+        _hidden(
             min=0,
             help="GiB that the images of a step may keep for the backward pass; beyond that they are encoded in parts.",
             show_default="half of what is free",
-            hidden=True,
         ),
-    ] = None,
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Gradient accumulation steps.", hidden=True)
-    ] = DEFAULTS.accumulate,
-    temperature: Annotated[
-        float, typer.Option(min=0.001, help="Temperature of the student's cosines in the loss.", hidden=True)
-    ] = DEFAULTS.temperature,
+    ] = None
+    accumulate: Annotated[int, _hidden(min=1, help="Gradient accumulation steps.")] = DEFAULTS.accumulate
+    temperature: Annotated[float, _hidden(min=0.001, help="Temperature of the student's cosines in the loss.")] = (
+        DEFAULTS.temperature
+    )
     retention: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            help="Weight of retaining what the backbone knew.",
-            show_default="chosen by validation",
-            hidden=True,
-        ),
-    ] = DEFAULTS.retention,
+        _hidden(min=0, help="Weight of retaining what the backbone knew.", show_default="chosen by validation"),
+    ] = DEFAULTS.retention
     validation: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Share of training items and queries to validate with.", hidden=True)
-    ] = DEFAULTS.validation,
+        float, _hidden(min=0, max=0.5, help="Share of training items and queries to validate with.")
+    ] = DEFAULTS.validation
     patience: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Stop after this many epochs in a row that are not worth keeping; 0: never.", hidden=True
-        ),
-    ] = DEFAULTS.patience,
+        int, _hidden(min=0, help="Stop after this many epochs in a row that are not worth keeping; 0: never.")
+    ] = DEFAULTS.patience
     refit: Annotated[
         float,
-        typer.Option(
+        _hidden(
             min=0,
             max=1,
             help="Further epochs at the end on all judgments, those of validation too, as a share of those before.",
-            hidden=True,
         ),
-    ] = DEFAULTS.refit,
-    track: Annotated[
-        str | None,
-        typer.Option(help="Also log to tensorboard, wandb, … (one of accelerate's trackers).", hidden=True),
-    ] = None,
-    keep_anyway: Annotated[
-        bool,
-        typer.Option("--keep-anyway", help="Publish the student even if it is worse than its backbone.", hidden=True),
-    ] = False,
-    teacher: Annotated[
-        str | None,
-        Meaning.TEACHER,
-        typer.Option(help="Teacher of the cycles.", show_default="as for label", hidden=True),
-    ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(help="Endpoint of that teacher.", show_default="as for label", hidden=True),
-    ] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option(min=1, help="Maximum teacher calls of all cycles.", show_default="as for one label", hidden=True),
-    ] = None,
-) -> None:
-    """Train the student on the teacher's judgments. Further options: docs/cli.md."""
-    if merge is not None:
-        _merge(session.require(), merge, as_json)
-        return
-    workspace = session.create() if cycles > 1 else session.require()
-    if cycles == 1 and session.typed & {"teacher", "endpoint", "budget"}:  # from elsewhere they are meant for label
-        raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
-    source = pick_backbone(workspace, backbone)
-
-    from vdistill.distill import distributed as processes
-    from vdistill.distill.run import DistillReport, Where
-    from vdistill.distill.run import distill as run
-    from vdistill.encoders.feature_cache import GIB
-
-    settings = DistillSettings(
-        loss=loss.value,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        dora=dora,
-        rslora=rslora,
-        train_layers=train_layers,
-        head=head,
-        epochs=epochs,
-        batch_images=batch_images,
-        accumulate=accumulate,
-        lr=lr,
-        temperature=temperature,
-        retention=retention,
-        validation=validation,
-        patience=patience,
-        refit=refit,
-        seed=seed,
+    ] = DEFAULTS.refit
+    track: Annotated[str | None, _hidden(help="Also log to tensorboard, wandb, … (one of accelerate's trackers).")] = (
+        None
     )
-    ours, place = processes.join(device)
-    where = Where(source, place, precision, ours, trunk_cache * GIB, track, step_memory and step_memory * GIB)
+    keep_anyway: Annotated[
+        bool, _hidden("--keep-anyway", help="Publish the student even if it is worse than its backbone.")
+    ] = False
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _hidden(help="Teacher of the cycles.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[str | None, _hidden(help="Endpoint of that teacher.", show_default="as for label")] = None
+    budget: Annotated[
+        int | None, _hidden(min=1, help="Maximum teacher calls of all cycles.", show_default="as for one label")
+    ] = None
 
-    def once() -> DistillReport:
-        with console.progress(session.quiet or not ours.leads) as update:
-            return run(
-                workspace,
-                where,
-                settings,
-                fresh=fresh,
-                say=session.say if ours.leads else lambda _: None,
-                advance=lambda at: update(at.step, at.steps, at.describe()),
-                keep_anyway=keep_anyway,
-            )
+    def execute(self, session: Session) -> None:
+        """Train, alternate with labelling, or merge."""
+        if self.merge is not None:
+            _merge(session.require(), self.merge, as_json=self.as_json)
+            return
+        workspace = session.create() if self.cycles > 1 else session.require()
+        if self.cycles == 1 and session.typed(*OF_CYCLES):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
+        backbone = pick_backbone(workspace, self.backbone)
 
-    if cycles > 1:
-        if ours.size > 1:
+        from vdistill.distill import distributed
+
+        processes, device = distributed.join(self.device)
+        train = self._training(session, workspace, backbone, processes, device)
+        found: list[dict[str, Any]] = []
+        if self.cycles == 1:
+            report = train()
+            distributed.leave()
+        elif processes.size > 1:
             raise VdistillError("cycles run in one process", hint="alternate `vdistill label` and `distill` yourself")
-        turns = Cycles(cycles, teacher, endpoint, budget, {"backbone": source, **asdict(settings)})
-        report, found = turns.run(session, once, fresh=fresh)
-        _show(report, found, as_json)
-        _object(report)
-        return
-    report = once()
-    processes.leave()
-    if ours.leads:
-        _show(report, [], as_json)
-        _object(report)
+        else:
+            report, found = self._alternate(session, workspace, backbone, train)
+        if processes.leads:
+            _show(report, found, as_json=self.as_json)
+            _require_published(report)
+
+    def settings(self) -> DistillSettings:
+        """The options that decide the outcome."""
+        names = {field.name for field in fields(DistillSettings)}
+        return DistillSettings(**{name: value for name, value in vars(self).items() if name in names})
+
+    def _training(
+        self, session: Session, workspace: Workspace, backbone: str, processes: "Processes", device: str
+    ) -> "Callable[[], DistillReport]":
+        from vdistill.distill.run import Where, distill
+        from vdistill.encoders.feature_cache import GIB
+
+        where = Where(
+            backbone,
+            device,
+            self.precision,
+            processes,
+            feature_bytes=self.trunk_cache * GIB,
+            tracker=self.track,
+            step_bytes=self.step_memory and self.step_memory * GIB,
+        )
+
+        def train() -> "DistillReport":
+            with console.progress(session.quiet or not processes.leads) as update:
+                return distill(
+                    workspace,
+                    where,
+                    self.settings(),
+                    fresh=self.fresh,
+                    say=session.say if processes.leads else lambda _: None,
+                    advance=lambda at: update(at.step, at.steps, at.describe()),
+                    keep_anyway=self.keep_anyway,
+                )
+
+        return train
+
+    def _alternate(
+        self, session: Session, workspace: Workspace, backbone: str, train: "Callable[[], DistillReport]"
+    ) -> "tuple[DistillReport, list[dict[str, Any]]]":
+        """Cycles with `vdistill label` as it is configured."""
+        from vdistill.distill.cycles import Cycles, alternate
+
+        given = ["--teacher", self.teacher] if self.teacher else []
+        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        command: LabelCommand = configured(session, "label", *given)
+
+        def asked(command: "LabelCommand") -> "LabelReport":
+            with command.asking(session) as asking:
+                asking.set_size(command.images_per_call)
+                return asking.plan() if command.dry_run else asking.label()
+
+        def label(share: "Share") -> "LabelReport":
+            guide = "student" if share.guided else command.guide
+            return asked(replace(command, budget=share.calls, max_cost=share.max_cost, guide=guide, dry_run=False))
+
+        cycles = Cycles(
+            count=self.cycles,
+            budget=self.budget,
+            max_cost=command.max_cost,
+            asked=command.asked(),
+            training={"backbone": backbone, **asdict(self.settings())},
+            plan=lambda: asked(replace(command, dry_run=True)),
+            label=label,
+            distill=train,
+        )
+        return alternate(workspace, cycles, session.say, fresh=self.fresh)
 
 
-def _show(report: "DistillReport", found: list[dict[str, Any]], as_json: bool) -> None:
+def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        console.document(report.to_json() | ({"cycles": found} if found else {}))
+        console.document(report.to_json() | ({"cycles": cycles} if cycles else {}))
         return
     from vdistill.evaluation.metrics_table import metrics_table
 
     console.result(f"student of {report.backbone}: {report.trainable_parameters:,} parameters trained, "
                    f"{report.steps} steps, {report.seconds:.0f} s")  # fmt: skip
-    if found:
-        show(found)
+    if cycles and report.heldout:
+        students = {f"cycle {one['cycle']}": one["heldout"]["student"] for one in cycles if one["heldout"]}
+        columns = {"backbone": report.heldout["backbone"], **students}
+        console.result(metrics_table(columns, title="the student after each cycle, on the held-out test set"))
     elif report.heldout:
-        console.result(metrics_table(report.heldout, title="held out: unseen queries on unseen pictures"))
+        console.result(metrics_table(report.heldout, title="held-out test set: unseen queries on unseen images"))
     if report.published:
         console.result(f"adapter: {report.adapter}")
 
 
-def _object(report: "DistillReport") -> None:
-    """Exit 3 where the student was not published."""
+def _require_published(report: "DistillReport") -> None:
+    """Raise GateError (exit code 3) where the student was not published."""
     if not report.published:
         raise GateError(
             f"{report.objection}: not published",
-            hint="the student of before stays, if there was one; try a smaller --lr or more judgments, or publish this "
-            "one all the same: the same command with --keep-anyway",
+            hint="an earlier student stays as it was; try a smaller --lr or more judgments, or publish this one with "
+            "the same command and --keep-anyway",
         )
 
 
-def _merge(workspace: Workspace, folder: Path, as_json: bool) -> None:
+def _merge(workspace: Workspace, folder: Path, *, as_json: bool) -> None:
     from vdistill.distill.merge import write
 
     write(workspace, folder)

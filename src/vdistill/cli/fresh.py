@@ -1,4 +1,4 @@
-"""An index that is missing or stale is built before it is asked; said on stderr."""
+"""An index that is missing or stale is built before it is searched, with a notice on stderr."""
 
 import json
 import subprocess
@@ -31,20 +31,20 @@ def open_searchers(
 def _opened(session: Session, workspace: Workspace, model: str) -> Searcher:
     searcher = Searcher.at(workspace.index, model)
     if searcher.manifest.decoder != DECODER:
-        session.say("this index is of an older version, which misread some images: `vdistill index` embeds them anew")
+        session.say("this index is of an older version, which misread some images: `vdistill index` embeds them again")
     return searcher
 
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:
-    """Why the index of this model has to be built before it can answer, or None."""
+    """Why the index of this model must be built before it can be searched; None where it is up to date."""
     from vdistill.bundle.store import made_from
 
     found = made_from(workspace.index, model)
     if found is None:
-        provenance(workspace, model, "")  # says so where there is no student
+        provenance(workspace, model, "")  # raises where there is no student
         return f"no index of the {model} yet"
     wanted = provenance(workspace, model, pick_backbone(workspace, backbone))
-    return None if same_provenance(found, wanted) else f"the index is of another {model}"
+    return None if same_provenance(found, wanted) else f"the index was made from another {model}"
 
 
 # One process for all of them, so that torch is imported once.
@@ -67,5 +67,5 @@ def _index(session: Session, workspace: Workspace, models: Sequence[str], backbo
         raise KeyboardInterrupt
     if done.returncode:
         raise VdistillError(
-            "the index could not be built", hint="the reason stands above; `vdistill index` tries again"
+            "the index could not be built", hint="the reason is printed above; `vdistill index` tries again"
         )

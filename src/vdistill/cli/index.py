@@ -1,9 +1,9 @@
 """`vdistill index`."""
 
 import time
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,8 +11,8 @@ from vdistill.cli import console
 from vdistill.cli.session import (
     BackboneOption,
     JsonOption,
+    ModelOption,
     Session,
-    command,
     pick_backbone,
     pick_catalog,
     pick_model,
@@ -21,71 +21,67 @@ from vdistill.cli.session import (
 )
 from vdistill.workspace import Workspace
 
+if TYPE_CHECKING:
+    from vdistill.index.build import IndexReport
+    from vdistill.inputs.catalog import Catalog
+
 INDEXED = "indexed"  # the setting for the folder that was indexed last, where judgments are about another one
 
 
-class Dtype(str, Enum):
-    """How a vector is stored."""
-
-    bf16 = "bf16"
-    f16 = "f16"
-    i8 = "i8"
-    f32 = "f32"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "index")(index)
-
-
-def index(
-    session: Session,
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of pictures. Remembered.", show_default=False)] = None,
-    model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
-    dtype: Annotated[Dtype, typer.Option(help="Precision of the stored vectors.")] = Dtype.bf16,
-    backbone: BackboneOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class IndexCommand:
     """Embed the catalog, and publish the bundle that `query` reads."""
-    found = session.find()
-    folder = pick_catalog(found, catalog, INDEXED)
-    from vdistill.inputs.catalog import scan
 
-    scanned = scan(folder)  # before a workspace is made for a folder that is not there
-    workspace = session.create()
-    name = pick_model(workspace, model)
-    source = pick_backbone(workspace, backbone)
-    from vdistill.bundle.store import made_before
-    from vdistill.encoders.student import open_model, provenance
-    from vdistill.index.build import build, refresh
+    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
+    model: ModelOption = None
+    dtype: Annotated[Literal["bf16", "f16", "i8", "f32"], typer.Option(help="Precision of the stored vectors.")] = (
+        "bf16"
+    )
+    backbone: BackboneOption = None
+    as_json: JsonOption = False
 
-    if made_before(workspace.index, name):
-        session.say("this index is of an older version, which misread some images: all are embedded anew")
+    def execute(self, session: Session) -> None:
+        """Index the catalog."""
+        folder = pick_catalog(session.find(), self.catalog, INDEXED)
+        from vdistill.inputs.catalog import scan
 
-    made_from = provenance(workspace, name, source)
-    started = time.monotonic()
-    with console.progress(session.quiet) as update:
+        catalog = scan(folder)  # before a workspace is made for a folder that is not there
+        workspace = session.create()
+        model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
+        report = self._build(session, workspace, catalog, model, backbone)
+        _remember_catalog(workspace, str(folder.resolve()))
+        if self.backbone:
+            remember(workspace, "backbone", backbone)
+        for line in catalog.told(report.skipped):
+            session.say(line)
+        if self.as_json:
+            console.document(report.to_json())
+        else:
+            console.facts("indexed", {**report.to_json(), "skipped": len(report.skipped)}, as_json=False)
 
-        def progress(done: int, total: int) -> None:
-            update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} pictures/s")
+    def _build(
+        self, session: Session, workspace: Workspace, catalog: "Catalog", model: str, backbone: str
+    ) -> "IndexReport":
+        from vdistill.bundle.store import made_before
+        from vdistill.encoders.student import open_model, provenance
+        from vdistill.index.build import build, refresh
 
-        report = refresh(workspace, scanned, name, dtype=dtype.value, made_from=made_from, progress=progress)
-        if report is None:
-            encoder = open_model(workspace, name, source)
-            started = time.monotonic()
-            report = build(workspace, scanned, encoder, name, dtype=dtype.value, made_from=made_from,
-                           progress=progress)  # fmt: skip
-    _remember_catalog(workspace, str(folder.resolve()))
-    if backbone:
-        remember(workspace, "backbone", source)
-    for line in scanned.told(report.skipped):
-        session.say(line)
-    if as_json:
-        console.document(report.to_json())
-        return
-    from vdistill.cli.tables import facts_table
+        if made_before(workspace.index, model):
+            session.say("this index is of an older version, which misread some images: all are embedded again")
+        made_from = provenance(workspace, model, backbone)
+        started = time.monotonic()
+        with console.progress(session.quiet) as update:
 
-    console.result(facts_table("indexed", {**report.to_json(), "skipped": len(report.skipped)}))
+            def progress(done: int, total: int) -> None:
+                update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} images/s")
+
+            report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, progress=progress)
+            if report is None:
+                encoder = open_model(workspace, model, backbone)
+                started = time.monotonic()
+                report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from,
+                               progress=progress)  # fmt: skip
+        return report
 
 
 def _remember_catalog(workspace: Workspace, folder: str) -> None:

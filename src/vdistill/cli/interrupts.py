@@ -14,10 +14,10 @@ AGAIN = 0.05  # seconds
 
 @contextlib.contextmanager
 def after_imports() -> Iterator[None]:
-    """Within the block Ctrl-C raises KeyboardInterrupt as ever, but waits while an import is under way.
+    """Within the block Ctrl-C raises KeyboardInterrupt as usual, but waits while an import is under way.
 
     Compiled packages (torch is one) abort the whole process when their initialisation is interrupted. A process that
-    was told to ignore Ctrl-C, as shells tell background jobs of scripts, goes on ignoring it.
+    was told to ignore Ctrl-C, as shells tell background jobs of scripts, keeps ignoring it.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored or threading.current_thread() is not threading.main_thread():

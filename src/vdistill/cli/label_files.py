@@ -1,7 +1,6 @@
 """`vdistill label --export` and `--import`."""
 
 from pathlib import Path
-from typing import Any
 
 from vdistill.cli import console
 from vdistill.cli.session import Session
@@ -10,18 +9,18 @@ from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
-from vdistill.label.exchange.export import export
-from vdistill.label.exchange.importing import Importer, say_what_was_left_out
+from vdistill.label.exchange.export import export_judgments
+from vdistill.label.exchange.importing import Importer
 from vdistill.label.run import LabelReport, remember_split
-from vdistill.label.stage import LabelSettings
+from vdistill.label.settings import LabelSettings
 
 
 def export_file(session: Session, path: Path, *, as_json: bool) -> None:
     """Write what is stored."""
     with Database.open(session.require().database, write=False) as database:
         judgments = database.keyed_judgments()
-    rows = export(judgments, path)
-    _show("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json)
+    rows = export_judgments(judgments, path)
+    console.facts("exported", {"file": str(path), "judgments": len(judgments), "rows": rows}, as_json=as_json)
 
 
 def import_file(session: Session, path: Path, settings: LabelSettings, *, as_json: bool) -> None:
@@ -41,7 +40,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
             sides=sides,
             teacher=f"import:{path.name}",
         )
-        found = importer.read(path)
+        found = importer.import_judgments(path)
         remember_split(database, settings)
         before = database.judgment_count()
         judged = {judgment.query for _, _, judgment in found.judgments}
@@ -50,27 +49,13 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         database.add_item_sides(found.sides)
         database.add_judgments(found.judgments)
         added = database.judgment_count() - before
-    say_what_was_left_out(found.left_out, session.say)
+    for reason, count in found.left_out.items():
+        session.say(f"left out: {count:,} {reason}")
     report = LabelReport(
         teacher=f"import:{path.name}",
         queries=len(judged),
         items=len({item for _, _, judgment in found.judgments for item in judgment.items}),
-        calls=0,
         judgments=added,
         reused=len(found.judgments) - added,
-        failed=0,
-        images_shown=0,
-        tokens=0,
-        cost_usd=0.0,
-        seconds=0.0,
     )
-    _show("imported", report.to_json(), as_json)
-
-
-def _show(title: str, facts: dict[str, Any], as_json: bool) -> None:
-    from vdistill.cli.tables import facts_table
-
-    if as_json:
-        console.document(facts)
-    else:
-        console.result(facts_table(title, facts))
+    console.facts("imported", report.to_json(), as_json=as_json)

@@ -1,33 +1,32 @@
 """The parts of `vdistill label` that ask a teacher: opening it, an audit, the run itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.session import Session, pick_backbone, price_table, remember, remembered
+from vdistill.cli.session import Session, pick_backbone, remember, remembered
 from vdistill.encoders.text_length import surely_whole
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
-from vdistill.label import generate, run
+from vdistill.label import generate
 from vdistill.label.asking import Tally
-from vdistill.label.audit import LEAST_CALLS, stored_size
-from vdistill.label.audit import audit as audit_teacher
+from vdistill.label.audit import LEAST_CALLS, audit_teacher, stored_size
 from vdistill.label.dry_run import dry_run
 from vdistill.label.outlook import announcement, outlook
-from vdistill.label.prepare import Inputs, MayAnswerHard, Samples, read_inputs
-from vdistill.label.prompts import LETTERS, Wording, read_wording
+from vdistill.label.prepare import Inputs, Samples, read_inputs
+from vdistill.label.prompts import LETTERS
 from vdistill.label.purse import Purse
-from vdistill.label.run import LabelReport
-from vdistill.label.stage import LabelSettings, Stage
+from vdistill.label.run import LabelReport, LabelRun, label
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
-from vdistill.label.teachers.options import TeacherOptions, read_thinking, refuse_without_price
-from vdistill.label.teachers.options import price_table as checked
+from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
@@ -37,7 +36,7 @@ WRITTEN = "written_queries.jsonl"
 
 @dataclass(frozen=True)
 class WorkspaceMemory:
-    """What a teacher wants to know again in the next run, in the workspace's settings."""
+    """What a teacher needs to know again in the next run, in the workspace's settings."""
 
     session: Session
 
@@ -52,62 +51,56 @@ class WorkspaceMemory:
 
 @dataclass
 class Asking:
-    """One run of `label` that asks. Every call, also of an audit or to write queries, is paid from one purse."""
+    """One run of `label` that asks. Every call, also of an audit or to write queries, is paid from one purse.
+
+    spec: the teacher's name as the user gave it.  ask_given: whether the user said how to ask; otherwise the teacher's
+    answers decide.  judged_by_backbone: whether a backbone, too, will look at the images.
+    """
 
     session: Session
     spec: str
     settings: LabelSettings
+    options: TeacherOptions
+    purse: Purse
     queries_to_write: int | None = None
     ask_given: bool = True
-    dry: bool = False
     judged_by_backbone: bool = False
-    purse: Purse = field(default_factory=Purse)
     _teacher: Teacher | None = None
-    _options: TeacherOptions = field(default_factory=TeacherOptions)
     _inputs: Inputs | None = None
 
-    def open(self, options: TeacherOptions, prompt: Path | None, think: str) -> None:
-        """Note how the teacher is asked; it is opened when its catalog is known."""
-        self.purse = Purse(self.settings.budget, self.settings.max_cost)
-        self._options = replace(
-            options,
-            concurrency=self.settings.concurrency,
-            wording=read_wording(prompt) if prompt else Wording(),
-            thinking=read_thinking(think),
-            prices=checked(*price_table()),
-            memory=WorkspaceMemory(self.session),
-        )
-
     def close(self) -> None:
-        """Give back what the teacher holds."""
+        """Close the teacher, if it was opened."""
         if self._teacher is not None:
             self._teacher.close()
 
-    def set_size(self, said: str, *, dry_run: bool) -> None:
-        """How many pictures a call shows; `auto` asks an audit, an earlier one where there is one."""
-        self.dry = dry_run
-        sizes = [str(size) for size in range(2, len(LETTERS) + 1)]
-        if said != "auto" and said not in sizes:
-            raise typer.BadParameter(f"{said!r} is neither auto nor from 2 to 9", param_hint="--images-per-call")
-        if said != "auto":
-            self.settings = replace(self.settings, images_per_call=int(said))
-            return
+    def set_size(self, given: str) -> None:
+        """How many images a call shows; `auto` takes what an audit finds, an earlier one where there is one."""
+        if given == "auto":
+            size = self._audited_size()
+        elif given in map(str, range(2, len(LETTERS) + 1)):
+            size = int(given)
+        else:
+            raise typer.BadParameter(f"{given!r} is neither auto nor from 2 to 9", param_hint="--images-per-call")
+        if size is not None:
+            self.settings = replace(self.settings, images_per_call=size)
+
+    def _audited_size(self) -> int | None:
         self.judged_by_backbone = self._backbone() is not None
-        inputs = self._read()
-        found = self.session.find()
+        inputs, found, say = self._read(), self.session.find(), self.session.say
+        usual = self.settings.images_per_call
         size = stored_size(found, inputs.teacher) if found else None
         budget = inputs.reach(self.settings)
         calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
         if size is None and calls < LEAST_CALLS:
-            self.session.say(f"--images-per-call auto: {budget} calls are too small for an audit; 8 pictures a call")
-        elif size is None and dry_run:
-            self.session.say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with 8")
+            say(f"--images-per-call auto: {budget} calls are too few for an audit; {usual} images per call")
+        elif size is None and self.options.plan:
+            say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with {usual}")
         elif size is None:
-            self.session.say(f"--images-per-call auto: an audit of {calls} calls first")
+            say(f"--images-per-call auto: an audit of {calls} calls first")
             size = int(self._audit(calls)["images_per_call"])
         if size is not None:
-            self.session.say(f"{size} pictures a call, as the audit found")
-            self.settings = replace(self.settings, images_per_call=size)
+            say(f"{size} images per call, as the audit found")
+        return size
 
     def audit(self, calls: int) -> dict[str, Any]:
         """What an audit of so many calls finds, whatever `--budget` says."""
@@ -116,41 +109,31 @@ class Asking:
         return self._audit(calls)
 
     def _audit(self, calls: int) -> dict[str, Any]:
-        stage, teacher, workspace = self._stage(), self._read().teacher, self.session.create()
+        stage, workspace = self._stage(), self.session.create()
         with console.progress(self.session.quiet) as update:
-            found = audit_teacher(workspace, stage, teacher, calls, self.purse, _shown(update), self._scores(stage))
+            run = replace(self._run(), advance=_progress(update))
+            found = audit_teacher(workspace, stage, run, calls, self._scores(stage))
         return found.to_json()
 
-    def dry_run(self) -> LabelReport:
+    def plan(self) -> LabelReport:
         """What a run would do."""
         stage, teacher, workspace = self._stage(), self._read().teacher, self.session.find()
-        if not self.ask_given and isinstance(teacher, MayAnswerHard):
-            stage = run.ranking(stage, teacher, run.mode_of(workspace, teacher), self.session.say)
-        report = dry_run(workspace, stage, teacher, self.purse, self.session.say)
+        report = dry_run(workspace, stage, self._run(), choose_ask=not self.ask_given)
         self._say_all(outlook(teacher, report.calls, report.seconds))
         return report
 
-    def run(self) -> LabelReport:
-        """Ask."""
-        stage, teacher, purse = self._stage(), self._read().teacher, self.purse
+    def label(self) -> LabelReport:
+        """Ask, and store the answers."""
+        stage, purse, workspace = self._stage(), self.purse, self.session.create()
         self._say_cut(stage)
-        workspace, first = self.session.create(), Tally()  # of the question that tells how to ask
-        if not self.ask_given:
-            stage, tally = run.as_it_can(workspace, stage, teacher, purse, self.session.say)
-            first = tally or first
-        self._announce(stage, teacher)
+        self._say_all(announcement(self._read().teacher, stage))
         with console.progress(self.session.quiet) as update:
-            report = run.label(workspace, stage, teacher, purse, self.session.say, _shown(update))
-        return replace(
-            report,
-            calls=purse.calls,
-            judgments=report.judgments + first.judgments,
-            reused=report.reused - (first.judgments if stage.settings.ask == "best" else 0),
-            failed=report.failed + first.failed,
-            images_shown=report.images_shown + first.images_shown,
-            tokens=purse.tokens,
-            cost_usd=round(purse.usd, 6),
-        )
+            run = replace(self._run(), advance=_progress(update))
+            report = label(workspace, stage, run, choose_ask=not self.ask_given)
+        return replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd)
+
+    def _run(self) -> LabelRun:
+        return LabelRun(self._read().teacher, self.purse, self.session.say)
 
     def _stage(self) -> Stage:
         return self._read().stage(self.settings)
@@ -165,28 +148,28 @@ class Asking:
         return self._inputs
 
     def _opened(self, items: Sequence[Item]) -> Teacher:
-        self._teacher = open_teacher(self.spec, replace(self._options, plan=self.dry), items, self.session.say)
+        self._teacher = open_teacher(self.spec, self.options, items, self.session.say)
         if self.settings.max_cost is not None:
             self._check_price(self._teacher, items)
         return self._teacher
 
     def _check_price(self, teacher: Teacher, items: Sequence[Item]) -> None:
-        """Raise VdistillError where a cap in dollars could never stop anything; say where it need not."""
+        """Raise VdistillError where the price is unknown, so that a cap in dollars could not stop anything."""
         some = Question("", tuple(ShownImage(item.id, item.path, "") for item in items[:2]))
         usd = teacher.price(some).usd
         if usd is None:
             model = self.spec.removeprefix("openai:")
-            raise refuse_without_price(teacher.name, model, self._options.prices)
+            raise refuse_without_price(teacher.name, model, self.options.prices)
         if usd == 0:
             self.session.say(f"{teacher.name} costs no money: --max-cost caps nothing")
 
     def _write(self, teacher: Teacher, samples: Samples, sides: Sides) -> list[Query]:
-        """The queries that the teacher wrote before, and when nothing is dry, as many more as are wanted."""
-        settings, count = self.settings, self.queries_to_write or 0
-        workspace = self.session.find() if self.dry else self.session.create()
+        """The queries that the teacher wrote before, and unless this is a dry run, as many more as are wanted."""
+        settings, count, dry = self.settings, self.queries_to_write or 0, self.options.plan
+        workspace = self.session.find() if dry else self.session.create()
         path = (workspace.root if workspace else Path(FOLDER)) / WRITTEN
         writing = generate.Writing(teacher, samples, sides, settings.seed, self.purse, self.session.say)
-        if self.dry:
+        if dry:
             known = generate.first(generate.stored(path, sides), generate.shares(count, writing))
             if len(known) < count:
                 self.session.say(f"{count - len(known)} queries are still to be written, and not in this plan")
@@ -201,13 +184,7 @@ class Asking:
             self.session.say(f"wrote queries in {self.purse.calls - before} calls, to {path}")
         return written
 
-    def _announce(self, stage: Stage, teacher: Teacher) -> None:
-        """How long this will take, where a model on this machine will take long."""
-        plans = {"train": stage.plan, "heldout": stage.held_out_plan}
-        calls = sum(plans[query.split].calls_per_query for query in stage.queries)
-        self._say_all(announcement(teacher, calls, list(stage.shown.values())[: stage.settings.images_per_call]))
-
-    def _say_all(self, lines: Sequence[str]) -> None:
+    def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.session.say(line)
 
@@ -216,7 +193,7 @@ class Asking:
         return self.settings.backbone or remembered(self.session.find(), "backbone")
 
     def _scores(self, stage: Stage) -> Any:
-        """The backbone's opinion, where a backbone is known and to be had."""
+        """What scores items as the backbone does, where a backbone is known."""
         source = self._backbone()
         if source is None:
             return None
@@ -233,13 +210,13 @@ class Asking:
             return
         from vdistill.encoders.pretrained import count_cut
 
-        with suppress(VdistillError):  # a backbone that is not to be had is the business of `distill`
+        with suppress(VdistillError):  # `distill` reports a backbone that cannot be loaded
             cut, limit = count_cut(pick_backbone(None, source), texts)
             if cut:
                 self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
 
 
-def _shown(update: Callable[..., None]) -> Callable[[Tally, int], None]:
+def _progress(update: Callable[..., None]) -> Callable[[Tally, int], None]:
     """Progress with cost and failures."""
 
     def show(tally: Tally, total: int) -> None:

@@ -4,6 +4,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.config import Meaning
-from vdistill.cli.query_batch import answer
-from vdistill.cli.session import JsonOption, Session, command, pick_model
+from vdistill.cli.session import JsonOption, ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
@@ -20,132 +21,111 @@ if TYPE_CHECKING:
     from vdistill.query.search import Searcher, SearchOptions
     from vdistill.query.terms import Term
 
-RANKING, OUTPUT = "Ranking", "Output"
+_ranking = partial(typer.Option, rich_help_panel="Ranking")
+_output = partial(typer.Option, rich_help_panel="Output")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "query")(query)
+@dataclass(frozen=True, kw_only=True)
+class QueryCommand:
+    """Search the catalog."""
 
-
-def query(
-    session: Session,
     text: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What you are looking for: words and pictures, as in  '2:cosy' + photo.jpg - plastic",
+            help="What you are looking for: words and images, as in  '2:cosy' + photo.jpg - plastic",
             show_default=False,
         ),
-    ] = None,
-    image: Annotated[Path | None, typer.Option(help="Find what looks like this picture.")] = None,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many results.")] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option(help="SQL expression over the metadata, e.g. 'price < 20'.", rich_help_panel=RANKING),
-    ] = None,
-    hybrid: Annotated[
-        bool, typer.Option("--hybrid", help="Rank by the words in the items' texts too.", rich_help_panel=RANKING)
-    ] = False,
-    diverse: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="How much results should differ from one another.", rich_help_panel=RANKING),
-    ] = 0.0,
-    min_score: Annotated[
-        float | None, typer.Option(help="The least similarity, from -1 to 1.", rich_help_panel=RANKING)
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Compare with every picture, however many.", rich_help_panel=RANKING)
-    ] = False,
+    ] = None
+    image: Annotated[Path | None, typer.Option(help="Find what looks like this image.")] = None
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many results.")] = 10
+    where: Annotated[str | None, _ranking(help="SQL expression over the metadata, e.g. 'price < 20'.")] = None
+    hybrid: Annotated[bool, _ranking("--hybrid", help="Rank by the words in the items' texts too.")] = False
+    diverse: Annotated[float, _ranking(min=0, max=1, help="How much results should differ from one another.")] = 0.0
+    min_score: Annotated[float | None, _ranking(help="Minimum similarity, from -1 to 1.")] = None
+    exact: Annotated[bool, _ranking("--exact", help="Compare with every image, however many.")] = False
     batch: Annotated[
-        str | None,
-        Meaning.PATH,
-        typer.Option(help="File of queries, one a line, or - for stdin; prints JSON Lines."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None,
-    show: Annotated[
-        bool, typer.Option("--show", help="Show the pictures in the terminal.", rich_help_panel=OUTPUT)
-    ] = False,
-    gallery: Annotated[
-        Path | None, typer.Option(help="Write the results as a page of pictures.", rich_help_panel=OUTPUT)
-    ] = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Beside the backbone's results.", rich_help_panel=OUTPUT)
-    ] = False,
-    paths0: Annotated[
-        bool, typer.Option("--paths0", help="Only the paths, each ended by NUL: for xargs -0.", rich_help_panel=OUTPUT)
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Search the catalog."""
-    _check_usage(text, image, batch, show=show, gallery=gallery, compare=compare, paths0=paths0, as_json=as_json)
-    from vdistill.query.terms import Term, parse, spoken
+        str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
+    ] = None
+    model: ModelOption = None
+    show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
+    gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
+    compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
+    paths0: Annotated[bool, _output("--paths0", help="Only the paths, each ended by NUL: for xargs -0.")] = False
+    as_json: JsonOption = False
 
-    terms = (Term(image),) if image is not None else parse(text) if text else ()
-    workspace = session.require()
-    from vdistill.cli.fresh import open_searchers
-    from vdistill.query.search import SearchOptions
+    def execute(self, session: Session) -> None:
+        """Answer the query, or a batch of them."""
+        self._check_usage()
+        from vdistill.query.terms import Term, parse, spoken
 
-    options = SearchOptions(where, exact, hybrid, min_score, diverse)
-    name = pick_model(workspace, model)
-    searchers = open_searchers(session, workspace, [name, "backbone"] if compare else [name])
-    searcher = searchers[name]
-    if batch is not None:
-        answer(searcher, batch, k, options, session)
-        return
-    started = time.perf_counter()
-    hits = _hits(searcher, terms, k, options)
-    took = round((time.perf_counter() - started) * 1000, 2)
-    _warn(session, searcher, terms, k, hits, options)
-    asked = spoken(terms)
-    if gallery is not None:
-        other = searchers["backbone"] if compare else None
-        _gallery(session, gallery, asked, hits, searcher.model, _hits(other, terms, k, options) if other else None)
-    if paths0:
-        console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))
-    elif as_json:
-        console.document(console.hits_document(searcher.model, asked, hits, took))
-    else:
-        console.result(_table(asked, hits, took))
-        if show:
-            _show(hits)
+        terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
+        workspace = session.require()
+        from vdistill.cli.fresh import open_searchers
+        from vdistill.query.search import SearchOptions
 
+        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse)
+        model = pick_model(workspace, self.model)
+        searchers = open_searchers(session, workspace, [model, "backbone"] if self.compare else [model])
+        if self.batch is not None:
+            self._answer_batch(session, searchers[model], self.batch, options)
+            return
+        started = time.perf_counter()
+        hits = self._hits(searchers[model], terms, options)
+        took = round((time.perf_counter() - started) * 1000, 2)
+        self._warn(session, searchers[model], terms, hits)
+        if self.gallery is not None:
+            compared = self._hits(searchers["backbone"], terms, options) if self.compare else None
+            _gallery(session, self.gallery, spoken(terms), hits, model, compared)
+        self._print(model, spoken(terms), hits, took)
 
-def _check_usage(
-    text: list[str] | None, image: Path | None, batch: str | None, *, show: bool, gallery: Path | None, compare: bool,
-    paths0: bool, as_json: bool,
-) -> None:  # fmt: skip
-    if sum(value not in (None, []) for value in (text, image, batch)) != 1:
-        raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
-    if batch is not None and (show or gallery or compare or paths0):
-        raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
-    if compare and not gallery:
-        raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
-    if paths0 and as_json:
-        raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
-    if show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
-        raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
+    def _check_usage(self) -> None:
+        if sum(value not in (None, []) for value in (self.text, self.image, self.batch)) != 1:
+            raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
+        if self.batch is not None and (self.show or self.gallery or self.compare or self.paths0):
+            raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
+        if self.compare and not self.gallery:
+            raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
+        if self.paths0 and self.as_json:
+            raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
+        if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
+            raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
+    def _answer_batch(self, session: Session, searcher: "Searcher", source: str, options: "SearchOptions") -> None:
+        """Print one document per query of `source` as it comes, the same as the query alone would get."""
+        from vdistill.inputs.queries import texts
 
-def _hits(searcher: "Searcher", terms: Sequence["Term"], k: int, options: "SearchOptions") -> list[Hit]:
-    from vdistill.query.terms import wanted_text
+        long = 0
+        for text in texts(source):
+            started = time.perf_counter()
+            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
+            took = round((time.perf_counter() - started) * 1000, 2)
+            console.document(console.hits_document(searcher.model, text, hits, took), line=True)
+            long += bool(searcher.truncated([text]))
+        if long:
+            session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
-    return searcher.hits(searcher.vector(terms), k, options, wanted_text(terms))
+    def _hits(self, searcher: "Searcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
+        from vdistill.query.terms import wanted_text
 
+        return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms))
 
-def _warn(
-    session: Session,
-    searcher: "Searcher",
-    terms: Sequence["Term"],
-    k: int,
-    hits: Sequence[Hit],
-    options: "SearchOptions",
-) -> None:
-    if len(hits) < k:
-        why = "match" if options.where or options.min_score is not None else "are indexed"
-        session.say(f"only {len(hits)} items {why}, {k} were asked for")
-    texts = [term.what for term in terms if isinstance(term.what, str)]
-    if texts and searcher.truncated(texts):
-        session.say("the query is longer than the model reads; its end was left out")
+    def _warn(self, session: Session, searcher: "Searcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
+        if len(hits) < self.k:
+            why = "match" if self.where or self.min_score is not None else "are indexed"
+            session.say(f"only {len(hits)} items {why}, {self.k} were asked for")
+        texts = [term.what for term in terms if isinstance(term.what, str)]
+        if texts and searcher.truncated(texts):
+            session.say("the query is longer than the model reads; its end was left out")
+
+    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float) -> None:
+        if self.paths0:
+            console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))
+        elif self.as_json:
+            console.document(console.hits_document(model, asked, hits, took))
+        else:
+            console.result(_table(asked, hits, took))
+            if self.show:
+                _show(hits)
 
 
 def _gallery(
@@ -159,7 +139,7 @@ def _gallery(
 
 
 def _show(hits: Sequence[Hit]) -> None:
-    """The pictures below the table, in whatever way the terminal can: its own protocol, or coloured half blocks."""
+    """The images below the table, by the terminal's own protocol or as coloured half blocks."""
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
@@ -170,7 +150,7 @@ def _show(hits: Sequence[Hit]) -> None:
     try:
         from textual_image.renderable import Image
     except ImportError as error:
-        raise VdistillError("showing pictures needs one more package", hint="pip install 'vdistill[show]'") from error
+        raise VdistillError("showing images needs one more package", hint="pip install 'vdistill[show]'") from error
     cells: list[Any] = []
     for hit in hits:
         caption = Text(

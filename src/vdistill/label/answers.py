@@ -1,4 +1,4 @@
-"""What a teacher hands back is looked at once, before it is stored: a plug-in may say anything."""
+"""Answers are checked once, before they are stored: a plug-in may return anything, and so may a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from vdistill.records import Answer, Failure, Question
 
-SUM_TOLERANCE = 0.01  # by which probabilities may miss 1: models in half precision do
+SUM_TOLERANCE = 0.01  # by how much the sum of probabilities may miss 1, as it does in half precision
 
 
 def checked(said: Any, questions: Sequence[Question]) -> list[Answer | Failure]:
-    """One sound Answer or Failure for each question, whatever `said` is.
+    """One valid Answer or Failure for each question, whatever `said` is.
 
-    Where the answers cannot be told apart (another number of them than of questions), all are failures.
+    Where there are not as many answers as questions, all are failures.
     """
     if not isinstance(said, Sequence) or len(said) != len(questions):
         found = f"{len(said)} answers" if isinstance(said, Sequence) else f"{type(said).__name__}"
@@ -30,24 +30,25 @@ def _checked(said: Any, question: Question) -> Answer | Failure:
     if not isinstance(said, Answer):
         return Failure(f"the teacher gave {type(said).__name__}, neither an Answer nor a Failure")
     try:
-        return _sound(said, question)
+        answer = sound(said, len(question.images))
     except (TypeError, ValueError, OverflowError) as error:
         return Failure(f"not a valid answer: {error}")
+    if (answer.order is not None) != (question.ask == "rank"):
+        asked = "an order was" if answer.order is None else "probabilities were"
+        return Failure(f"not a valid answer: {asked} asked for")
+    return answer
 
 
-def _sound(said: Answer, question: Question) -> Answer:
-    """The answer in plain Python numbers, as they are stored. Raises ValueError or TypeError naming what is wrong."""
-    probabilities, order, count = said.probabilities, said.order, len(question.images)
+def sound(said: Answer, count: int) -> Answer:
+    """The answer about `count` images in plain Python numbers. Raises ValueError or TypeError naming what is wrong."""
+    probabilities, order = said.probabilities, said.order
     if (probabilities is None) == (order is None):
         raise ValueError("exactly one of probabilities and order must be given")
-    if (order is not None) != (question.ask == "rank"):
-        raise ValueError("an order was asked for" if order is None else "probabilities were asked for, not an order")
-    tokens, cost_usd = _amount("tokens", said.tokens), _amount("cost_usd", said.cost_usd)
     return Answer(
         probabilities=None if probabilities is None else _probabilities(probabilities, count),
         order=None if order is None else _order(order, count),
-        tokens=int(tokens),
-        cost_usd=cost_usd,
+        tokens=int(_amount("tokens", said.tokens)),
+        cost_usd=_amount("cost_usd", said.cost_usd),
     )
 
 

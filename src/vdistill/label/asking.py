@@ -1,4 +1,4 @@
-"""Asking a teacher many questions: what is stored is reused, what is new is asked at once and committed as it comes."""
+"""Asking a teacher many questions: stored answers are reused, new ones are asked for and committed as they come."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from vdistill.label.purse import Purse
 from vdistill.label.teacher import Teacher
 from vdistill.records import Answer, Failure, Judgment, Question, Split
 
-# A teacher that fails this often in a row, with no answer between, is not asked on.
-FAILURES_IN_A_ROW = 40
+FAILURES_IN_A_ROW = 40  # after so many, with no answer between, a teacher is not asked any more
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with what the store needs to know of it."""
+    """A question, and what the store needs to know about it."""
 
     question: Question
     split: Split
@@ -38,7 +37,7 @@ Running: TypeAlias = dict[int, Batch]
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has brought so far, and what that cost."""
+    """What a run has brought and cost so far."""
 
     calls: int = 0
     judgments: int = 0
@@ -47,13 +46,14 @@ class Tally:
     images_shown: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
-    in_a_row: int = 0
-    last_failure: str = ""
 
 
 @dataclass(slots=True)
 class Asker:
-    """Puts questions to a teacher within the caps of a purse; every answer is in the database before `ask` returns."""
+    """Asks a teacher within the caps of a purse; every answer is in the database before `ask` returns.
+
+    advance: gets the tally as it grows.
+    """
 
     teacher: Teacher
     database: Database
@@ -61,46 +61,47 @@ class Asker:
     concurrency: int
     advance: Callable[[Tally], None]
     tally: Tally = field(default_factory=Tally)
-    _alone: bool = False  # whether a question was asked before all others
+    last_failure: str = ""
+    _failures_in_a_row: int = 0
+    _asked_alone: bool = False  # a first question, which settled the keys
 
     def ask(self, asked: Sequence[Asked]) -> dict[str, Answer]:
         """The answers by key, stored ones included; failed questions are absent.
 
-        Raises TeacherError when going on is useless. On an interrupt the answers that arrived are committed.
+        Raises TeacherError where it is useless to go on. On an interrupt the answers that arrived are committed.
         """
         keyed = {self.key(one.question): one for one in asked}
         answers = self.ask_keyed(keyed)
         return {self.key(keyed[key].question): answer for key, answer in answers.items()}
 
     def ask_keyed(self, keyed: Mapping[str, Asked]) -> dict[str, Answer]:
-        """The same for questions whose keys are known; the answers by these, though the first call may change them."""
+        """The same for questions with their keys; the answers by these, even where the first answer changes them."""
         alone = self._ask_alone(keyed)
-        # Once a question settled what is part of the keys, those that were made before it are made anew.
-        now = {key: self.key(one.question) if self._alone else key for key, one in keyed.items()}
+        now = {key: self.key(one.question) if self._asked_alone else key for key, one in keyed.items()}
         known = self.database.answered(list(now.values()))
         self.tally.reused += sum(now[key] in known for key in keyed if key not in alone)
         fresh = [(now[key], one) for key, one in keyed.items() if now[key] not in known and key not in alone]
         self.advance(self.tally)
         self._ask_new(deque(fresh))
-        # As they are stored, not as they came: a run that is taken up again must see the same.
+        # As they are stored, not as they came, so that a run that is continued sees the same.
         answers = self.database.answers(list(now.values()))
         return {key: answers[now[key]] for key in keyed if now[key] in answers}
 
     def _ask_alone(self, keyed: Mapping[str, Asked]) -> frozenset[str]:
-        """The key of a question that was asked before all others, where the teacher is not settled yet.
+        """The key of a question that is asked before all others, where the teacher is not settled yet.
 
-        Which sampling its server takes is part of the keys, and it is known with the first answer only.
+        Which sampling its server accepts is part of the keys, and only the first answer tells.
         """
-        if self._alone or getattr(self.teacher, "settled", True):
+        if self._asked_alone or getattr(self.teacher, "settled", True):
             return frozenset()
         known = self.database.answered(list(keyed))
         first = [(key, one) for key, one in keyed.items() if key not in known][:1]
-        self._alone = bool(first)
+        self._asked_alone = bool(first)
         self._ask_new(deque(first))
         return frozenset(key for key, _ in first)
 
     def ask_again(self, question: Question) -> Answer | Failure | None:
-        """What the teacher says to one question, stored or not; it is not stored. None where the caps are reached."""
+        """A new answer to a question that may be stored; it is not stored. None where the caps are reached."""
         if not self.purse.affords(1, self._estimate(question)):
             return None
         said = _said(self.teacher, [question])[0]
@@ -108,14 +109,14 @@ class Asker:
         return said
 
     def key(self, question: Question) -> str:
-        """What makes an answer the same answer: teacher, prompt, query, ordered image hashes, way of asking."""
+        """The key under which the answer is stored."""
         return key_of(self.teacher, question)
 
     def _ask_new(self, fresh: deque[tuple[str, Asked]]) -> None:
         workers = max(1, min(self.concurrency, self.teacher.concurrency))
         running: Running = {}
         numbers = count()
-        answered: dict[int, list[Answer | Failure]] = {}  # by the threads themselves: an interrupt loses none
+        answered: dict[int, list[Answer | Failure]] = {}  # filled by the threads, so that an interrupt loses none
 
         def ask(number: int, questions: Sequence[Question]) -> int:
             answered[number] = _said(self.teacher, questions)
@@ -137,49 +138,49 @@ class Asker:
                         self._keep(future.result(), running, answered)
                     self._check_failures()
             except BaseException:
-                # What was asked was paid for: wait for it, and keep what comes.
+                # What was asked is paid for: wait for the answers and keep them.
                 executor.shutdown(wait=True, cancel_futures=True)
                 for number in [number for number in answered if number in running]:
                     self._keep(number, running, answered)
                 raise
 
     def _keep(self, number: int, running: Running, answered: dict[int, list[Answer | Failure]]) -> None:
-        """Store the answers to a batch; only then it is no longer running."""
+        """Store the answers to a batch, which counts as running until then."""
         self._store(running[number], answered[number])
         del running[number], answered[number]
 
     def _affordable(self, fresh: deque[tuple[str, Asked]], running: Running) -> Batch:
-        """The next batch, taken off `fresh`: as much of it as the caps reach for with all that is under way.
+        """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
-        What does not fit now is looked at again when answers are in: they may have cost less than was expected.
+        What does not fit is tried again when more answers are in: they may cost less than expected.
         """
-        under_way = [one for batch in running.values() for _, one in batch]
-        expected = sum(self._estimate(one.question) for one in under_way)
+        waiting = [one for batch in running.values() for _, one in batch]
+        expected = sum(self._estimate(one.question) for one in waiting)
         batch: list[tuple[str, Asked]] = []
         while fresh and len(batch) < self.teacher.batch_size:
             expected += self._estimate(fresh[0][1].question)
-            if not self.purse.affords(len(under_way) + len(batch) + 1, expected):
+            if not self.purse.affords(len(waiting) + len(batch) + 1, expected):
                 break
             batch.append(fresh.popleft())
         return batch
 
     def _estimate(self, question: Question) -> float:
-        return (self.teacher.price(question).usd or 0.0) if self.purse.counts_money() else 0.0
+        return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
     def _store(self, batch: Batch, answers: Sequence[Answer | Failure]) -> None:
         rows = []
         tally = self.tally
         for (_, one), answer in zip(batch, answers, strict=True):
-            key = self.key(one.question)  # as it is now: this answer may have settled what is part of it
+            key = self.key(one.question)  # computed now: this answer may have settled the key
             self._pay(one.question, answer)
             tally.images_shown += len(one.question.images)
             if isinstance(answer, Failure):
                 self.database.add_failure(key, self.teacher.name, one.question, answer.reason)
                 tally.failed += 1
-                tally.in_a_row += 1
-                tally.last_failure = answer.reason
+                self._failures_in_a_row += 1
+                self.last_failure = answer.reason
                 continue
-            tally.in_a_row = 0
+            self._failures_in_a_row = 0
             tally.judgments += 1
             rows.append((key, self.teacher.prompt, judgment_of(one, answer, self.teacher.name)))
         self.database.add_judgments(rows)
@@ -187,7 +188,7 @@ class Asker:
 
     def _pay(self, question: Question, said: Answer | Failure) -> None:
         before = self.purse.usd
-        # A failure may never have reached the server: it costs what it says.
+        # A failed call may never have reached the server: it counts what it says it cost.
         estimate = 0.0 if isinstance(said, Failure) else self._estimate(question)
         self.purse.pay(said.tokens, said.cost_usd, estimate)
         self.tally.calls += 1
@@ -195,23 +196,22 @@ class Asker:
         self.tally.cost_usd += self.purse.usd - before
 
     def _check_failures(self) -> None:
-        tally = self.tally
-        if tally.in_a_row >= FAILURES_IN_A_ROW:
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
             raise TeacherError(
-                f"{self.teacher.name} failed {tally.in_a_row} times in a row: {tally.last_failure}",
+                f"{self.teacher.name} failed {self._failures_in_a_row} times in a row: {self.last_failure}",
                 hint="fix the cause and run the same command again; the answers so far are kept",
             )
 
 
 def _start(executor: ThreadPoolExecutor, threads: int) -> None:
-    """Start so many threads before anything is asked.
+    """Start the threads before anything is asked.
 
-    The executor waits at its end for the threads that it knows; one whose start an interrupt breaks off runs on unknown
-    to it, and what it asked would be lost.
+    At its end the executor waits for the threads that it knows. A thread whose start an interrupt breaks off is not
+    among them, but runs on, and the answer to what it asked would be lost.
     """
     ready = threading.Event()
     try:
-        for _ in range(threads):  # each finds the others waiting, so that a thread is started for it
+        for _ in range(threads):  # the other threads are all waiting, so each task starts one
             executor.submit(ready.wait)
     finally:
         ready.set()
@@ -225,7 +225,7 @@ def key_of(teacher: Teacher, question: Question) -> str:
 
 
 def _said(teacher: Teacher, questions: Sequence[Question]) -> list[Answer | Failure]:
-    """What the teacher says, looked at. Raises TeacherError naming the teacher for whatever goes wrong in its code."""
+    """The teacher's answers, checked. Raises TeacherError naming the teacher for whatever goes wrong in its code."""
     try:
         said = teacher.ask(questions)
     except VdistillError:

@@ -1,38 +1,36 @@
-"""`label --dry-run`: the plan that would run, walked with the answers that are stored."""
+"""`label --dry-run`: the calls that would be made, as far as the stored answers tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
-from vdistill.label.asking import Tally
+from vdistill.label import ask_mode
 from vdistill.label.purse import Purse
-from vdistill.label.run import LabelReport, both_sides, guides_of, report
+from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Price, Teacher
+from vdistill.label.teacher import Price
 from vdistill.label.turns import Side
-from vdistill.records import Answer, Question
+from vdistill.records import Question
 from vdistill.workspace import Workspace
-
-Stored = Callable[[Sequence[str]], Mapping[str, Answer]]
 
 
 @dataclass
 class Forecast:
-    """What is answered already, what is certainly asked, and how many calls more there may be, as answers tell."""
+    """How many answers are stored, which questions will be asked, and how many more may follow from their answers."""
 
     reused: int = 0
     questions: list[Question] = field(default_factory=list)
     open_calls: int = 0
 
-    def walk(self, side: Side, stored: Stored) -> None:
-        """Follow a side's rounds as far as stored answers lead; what comes after that is at most what is left."""
+    def follow(self, side: Side, database: Database | None) -> None:
+        """Follow a side's rounds as far as stored answers lead; after that count all calls that are left."""
         while side.waiting():
             part = side.take(side.waiting())
-            answers = stored([key for key, _ in part])
-            side.hear(part, answers)
+            answers = database.answers([key for key, _ in part]) if database else {}
+            side.note(part, answers)
             self.reused += len(answers)
             new = [one.question for key, one in part if key not in answers]
             self.questions += new
@@ -41,26 +39,32 @@ class Forecast:
                 return
 
 
-def dry_run(
-    workspace: Workspace | None, stage: Stage, teacher: Teacher, purse: Purse, say: Callable[[str], None]
-) -> LabelReport:
+def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_ask: bool = False) -> LabelReport:
     """What `label` would do and cost; nothing is asked, nothing is written.
 
     Exact but for what depends on answers that are not known yet: of that, the most there can be.
+    choose_ask: as for `label`, by what an earlier run found out.
     """
-    forecast = Forecast()
-    with _stored(workspace) as (stored, pace_of):
+    forecast, teacher, say = Forecast(), run.teacher, run.say
+    with _stored(workspace) as database:
+        if choose_ask and database:
+            stage = ask_mode.in_mode(stage, teacher, ask_mode.remembered(database, teacher), say)
         for side in both_sides(stage, guides_of(workspace, stage, say), teacher):
-            forecast.walk(side, stored)
-        pace = pace_of(teacher.name)
+            forecast.follow(side, database)
+        seconds = database.pace(teacher.name) if database else None
     prices = [teacher.price(question) for question in forecast.questions]
-    usual = max(prices, key=lambda price: price.tokens, default=_usual(stage, teacher))
-    prices += [usual] * forecast.open_calls
-    prices = _affordable(prices, purse)
+    example = teacher.price(stage.example(stage.plan.images_per_call))
+    usual = max(prices, key=lambda price: price.tokens, default=example)
+    prices = _affordable([*prices, *[usual] * forecast.open_calls], run.purse)
     if any(price.usd is None for price in prices):
-        say(f"nobody says what {teacher.name} costs, so cost_usd is 0: see [prices] in docs/teachers.md")
+        say(f"the price of {teacher.name} is unknown, so cost_usd is 0: see [prices] in docs/teachers.md")
     calls = len(prices)
-    tally = Tally(
+    if seconds is None:
+        seconds = usual.seconds / max(1, min(stage.settings.concurrency, teacher.concurrency))
+    return LabelReport(
+        teacher=teacher.name,
+        queries=len(stage.queries),
+        items=len(stage.items),
         calls=calls,
         judgments=calls,
         reused=forecast.reused,
@@ -68,33 +72,25 @@ def dry_run(
         + max(calls - len(forecast.questions), 0) * stage.plan.images_per_call,
         tokens=sum(price.tokens for price in prices),
         cost_usd=sum(price.usd or 0.0 for price in prices),
+        seconds=calls * seconds,
     )
-    workers = max(1, min(stage.settings.concurrency, teacher.concurrency))
-    of_a_call = usual.seconds / workers if pace is None else pace
-    return report(stage, teacher.name, tally, calls * of_a_call)
 
 
 @contextmanager
-def _stored(workspace: Workspace | None) -> Iterator[tuple[Stored, Callable[[str], float | None]]]:
-    """How to look up stored answers, and a teacher's pace."""
+def _stored(workspace: Workspace | None) -> Iterator[Database | None]:
+    """The database to read, where there is one."""
     if workspace is None or not workspace.database.is_file():
-        yield (lambda keys: {}), (lambda teacher: None)
+        yield None
         return
     with Database.open(workspace.database, write=False) as database:
-        yield database.answers, database.pace
+        yield database
 
 
 def _affordable(prices: Sequence[Price], purse: Purse) -> list[Price]:
-    """As many of the calls as the caps reach for."""
-    count, usd = 0, 0.0
-    for price in prices:
+    """As many of the calls as the caps allow."""
+    usd = 0.0
+    for count, price in enumerate(prices):
         usd += price.usd or 0.0
         if not purse.affords(count + 1, usd):
-            break
-        count += 1
-    return list(prices[:count])
-
-
-def _usual(stage: Stage, teacher: Teacher) -> Price:
-    images = tuple(stage.shown.values())[: stage.plan.images_per_call]
-    return teacher.price(Question(stage.queries[0].text, images, stage.settings.ask))
+            return list(prices[:count])
+    return list(prices)

@@ -1,4 +1,4 @@
-"""Queries of shoppers whom the catalog would suit, written by the teacher and kept in the workspace."""
+"""Queries that suit the catalog, written by the teacher and kept in the workspace."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import read_rows
 from vdistill.label.purse import Purse
 from vdistill.label.schedules.plan import generator
+from vdistill.label.stage import SIDES
 from vdistill.label.teacher import Teacher, Writer
 from vdistill.records import Failure, Query, Question, ShownImage, Split
 from vdistill.workspace import writing as writes
 
-IMAGES, QUERIES = 8, 10  # that a call shows, and that it asks for
-SHARE = 0.5  # of the caps that writing may spend
-FRUITLESS = 5  # calls without a new query that end it
+IMAGES, QUERIES = 8, 10  # how many a call shows and asks for
+SHARE = 0.5  # of the caps, which writing may spend
+FRUITLESS = 5  # calls without a new query after which a side is given up
 _SHORTEST, _LONGEST = 8, 240  # characters of a query
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Who writes queries, from which images, on which side.
+    """Who writes queries, about which images.
 
-    images: by side; a call shows images of one side and its queries are on that side, so that what one call puts in
-    ten ways is not trained on and measured by. sides: of the workspace, which knows what was judged before. purse: at
-    most `SHARE` of its caps goes into writing.
+    images: by side; a call shows images of one side, and its queries are on that side, since they are much alike.
+    sides: of the workspace, with what was judged before.  purse: at most `SHARE` of its caps goes into writing.
     """
 
     teacher: Teacher
@@ -44,25 +43,22 @@ class Writing:
 
 
 def stored(path: Path, sides: Sides) -> list[Query]:
-    """The queries that were written before, the oldest first, on the side of the images they were written from."""
-    if not path.is_file():
-        return []
-    rows = [line.row for line in read_rows(path, required="query")]
+    """The queries that were written before, the oldest first, on the side of their images."""
+    rows = [line.row for line in read_rows(path, required="query")] if path.is_file() else []
     return [
-        _query(str(row["query"]), number, said if (said := row.get("split")) in get_args(Split) else None, sides)
+        _query(str(row["query"]), number, said if (said := row.get("split")) in SIDES else None, sides)
         for number, row in enumerate(rows, start=1)
     ]
 
 
 def generate(writing: Writing, count: int, path: Path) -> list[Query]:
-    """`count` queries where the teacher has so many ideas; what `path` holds is used first.
+    """`count` queries, or as many as the teacher has ideas for; those in the file `path` are used first.
 
     What a call brings is in the file before the next one is made. Raises VdistillError for a teacher that cannot
-    write, and TeacherError where it wrote nothing that can be used.
+    write, and TeacherError where nothing it wrote can be used.
     """
     known, teacher, say = stored(path, writing.sides), writing.teacher, writing.say
-    wanted = shares(count, writing)
-    reason = ""
+    wanted, reason = shares(count, writing), ""
     fruitless: Counter[Split] = Counter()
     while (split := _next(wanted, known, fruitless)) is not None:
         if not isinstance(teacher, Writer):
@@ -73,15 +69,13 @@ def generate(writing: Writing, count: int, path: Path) -> list[Query]:
         estimate = teacher.price(Question("", tuple(shown))).usd or 0.0
         if not writing.purse.affords(1, estimate, SHARE):
             say(f"half of the caps is spent on writing: {len(known)} queries instead of {count}")
-            reason = reason or "half of --budget or --max-cost does not reach for a call"
+            reason = reason or "half of --budget or --max-cost is too little for a call"
             break
         said = teacher.write(shown, QUERIES)
         writing.purse.pay(said.tokens, said.cost_usd, None if isinstance(said, Failure) else estimate)
-        new: list[str] = []
-        if isinstance(said, Failure):
-            reason = said.reason
-        else:
-            new = _usable(said.lines, {plain(query.text) for query in known})
+        reason = said.reason if isinstance(said, Failure) else reason
+        lines = () if isinstance(said, Failure) else said.lines
+        new = _usable(lines, {plain(query.text) for query in known})
         _append(path, new, teacher.name, split)
         known += [_query(text, len(known) + number, split, writing.sides) for number, text in enumerate(new, start=1)]
         fruitless[split] = 0 if new else fruitless[split] + 1
@@ -97,7 +91,7 @@ def generate(writing: Writing, count: int, path: Path) -> list[Query]:
 
 
 def shares(count: int, writing: Writing) -> dict[Split, int]:
-    """How many of `count` queries belong to each side that has images: the held-out share, and some of both."""
+    """How many of `count` queries go to each side that has images: the held-out share, and some to both."""
     train, held_out = ("train" in writing.images, "heldout" in writing.images and writing.sides.holdout > 0)
     if not (train and held_out):
         return {"heldout" if held_out else "train": count}
@@ -107,27 +101,20 @@ def shares(count: int, writing: Writing) -> dict[Split, int]:
 
 def first(known: Sequence[Query], wanted: Mapping[Split, int]) -> list[Query]:
     """The oldest of each side, as many as are wanted."""
-    left = Counter(wanted)
+    seen: Counter[Split] = Counter()
     chosen = []
     for query in known:
-        if left[query.split] > 0:
-            left[query.split] -= 1
+        seen[query.split] += 1
+        if seen[query.split] <= wanted.get(query.split, 0):
             chosen.append(query)
     return chosen
 
 
 def _next(wanted: Mapping[Split, int], known: Sequence[Query], fruitless: Mapping[Split, int]) -> Split | None:
-    """The side that lacks most of what it wants, and still brings something."""
+    """The side that has least of what it wants, and was not given up; None where there is none."""
     have = Counter(query.split for query in known)
-    lacking: dict[Split, float] = {
-        split: have[split] / count
-        for split, count in wanted.items()
-        if have[split] < count and fruitless.get(split, 0) < FRUITLESS
-    }
-    if not lacking:
-        return None
-    least: Split = min(lacking, key=lacking.__getitem__)
-    return least
+    lacking = [side for side, count in wanted.items() if have[side] < count and fruitless.get(side, 0) < FRUITLESS]
+    return min(lacking, key=lambda side: have[side] / wanted[side], default=None)
 
 
 def _drawn(writing: Writing, split: Split, *names: int) -> list[ShownImage]:
@@ -137,7 +124,7 @@ def _drawn(writing: Writing, split: Split, *names: int) -> list[ShownImage]:
 
 
 def _usable(lines: Sequence[str], known: set[str]) -> list[str]:
-    """New searches among what a model wrote: without numbers, bullets and quotes, and no talk around them."""
+    """The new searches among what a model wrote, without numbers, bullets, quotes and the talk around them."""
     found: dict[str, str] = {}
     for line in lines:
         text = re.sub(r"^\s*(?:[-*•]|\(?\d+[.):])\s*", "", line).strip().strip("\"'“”*").strip()

@@ -1,4 +1,4 @@
-"""What a dual encoder thinks of the training items: it guides what the teacher is shown next."""
+"""The scores of a dual encoder, which guide what the teacher is shown."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BATCH = 64
 def scores(
     workspace: Workspace | None, backbone: str | None, queries: Sequence[str], items: Sequence[Item]
 ) -> NDArray[np.float32]:
-    """(queries, items) cosine similarities of the student of `workspace`, or of the backbone where that is None.
+    """(queries, items) cosine similarities by the student of `workspace`, or by the backbone where that is None.
 
-    Raises VdistillError naming the item whose image cannot be read.
+    Raises VdistillError naming an item whose image cannot be read.
     """
     encoder = DualEncoder.load(backbone or DEFAULT_BACKBONE) if workspace is None else open_student(workspace)
     prepare = encoder.preprocessing

@@ -1,4 +1,4 @@
-"""What the caps reach for: which queries are asked, and how often each."""
+"""What the caps allow: which queries are asked, and how often each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from vdistill.label.schedules import Plan
 from vdistill.records import Query
 
 CALLS_PER_QUERY = 40
-# Fewer calls than this tell nothing trustworthy about a held-out query; rather fewer queries.
-HELDOUT_CALLS = 10
+HELD_OUT_CALLS = 10  # with fewer, the ranking of a held-out query is not trustworthy: rather ask fewer queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,13 @@ class Layout:
 def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
     """Share `budget` calls (None: no cap) between the sides in proportion to their queries.
 
-    plan: its `calls_per_query` is not read. Each query that is asked gets at least one call, a held-out one
-    HELDOUT_CALLS where half the budget reaches for that. Which queries a small budget reaches is drawn by the seed.
+    Each query that is asked gets at least one call, a held-out one HELD_OUT_CALLS where half the budget allows it.
+    Which queries a small budget reaches is drawn by the seed. plan: without `calls_per_query`, which is set here.
     """
     train, held_out = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
     calls = CALLS_PER_QUERY if budget is None else max(1, budget // max(len(asked), 1))
     plan = replace(plan, calls_per_query=calls, queries=len(train))
-    depth = max(calls, HELDOUT_CALLS)
+    depth = max(calls, HELD_OUT_CALLS)
     if budget is None:
         return Layout(tuple(asked), plan, replace(plan, calls_per_query=depth))
     count = 0
@@ -48,5 +47,5 @@ def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
 
 
 def in_order(texts: Iterable[str], seed: int) -> list[str]:
-    """In an order drawn by the seed: the same whatever order they come in."""
+    """In a random order, which depends on the seed and the texts alone."""
     return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}\0order\0{text}".encode()).digest())

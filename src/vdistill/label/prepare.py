@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, get_args, runtime_checkable
+from typing import TypeAlias
 
 from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
@@ -14,11 +14,12 @@ from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import ItemSides, Sides, moved
 from vdistill.label.layout import CALLS_PER_QUERY, lay_out
-from vdistill.label.purse import calls_within
+from vdistill.label.purse import Purse
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
-from vdistill.label.stage import LabelSettings, Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import SIDES, Stage
+from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace
 
@@ -29,27 +30,11 @@ Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
 WriteQueries: TypeAlias = Callable[[Teacher, Samples, Sides], list[Query]]
 
 
-@runtime_checkable
-class MayAnswerHard(Protocol):
-    """A teacher whose choices may come without probabilities; None before that is known."""
-
-    hard_answers: bool | None
-
-
-@runtime_checkable
-class Selective(Protocol):
-    """A teacher that knows only some queries and items, and says which."""
-
-    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The queries and the item ids it cannot judge."""
-        ...
-
-
 @dataclass(slots=True)
 class Inputs:
-    """Catalog, queries and teacher of one command, read once; stages are made from them, one for each way to ask.
+    """Catalog, queries and teacher of one command, read once; each way to ask makes a stage from them.
 
-    hashes: of the files, by id. looks: whether anybody opens the images, so that broken ones are left out beforehand.
+    hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
     """
 
     teacher: Teacher
@@ -64,42 +49,48 @@ class Inputs:
     _said: set[str] = field(default_factory=set)
 
     def stage(self, settings: LabelSettings) -> Stage:
-        """What will be shown for these settings; the images are checked, each once.
+        """What will be shown with these settings; each image is checked once.
 
-        Raises VdistillError where there is nothing to ask about, and where `max_cost` does not reach for a call.
+        Raises VdistillError where there is nothing to ask about, and where `max_cost` does not allow one call.
         """
         if settings.images_per_call < 2:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
-        drawn = Plan(1, settings.images_per_call, settings.pool, settings.seed)
-        laid = lay_out(self.queries, self.reach(settings), drawn)
-        shown = self.check(_sample(self.items, self.sides, laid.train, laid.held_out, settings))
+        plan = Plan(1, settings.images_per_call, settings.pool, settings.seed)
+        laid = lay_out(self.queries, self.reach(settings), plan)
+        train, held_out = ([key for key in self.sides.of(side) if key in self.items] for side in SIDES)
+        shown = self.check([
+            *shown_items(settings.schedule, train, laid.train), *coverable(held_out, laid.held_out, "heldout")
+        ])  # fmt: skip
         for note in near_duplicates.notes(self._sketched, self.sides.split):
             self._once(note)
         if not shown:
-            raise VdistillError("none of the pictures can be read", hint="the reasons stand above, one a picture")
+            raise VdistillError("none of the images can be read", hint="see the reason for each above")
         items = {key: self.items[key] for key in shown}
         stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, self.sides)
         stage.check_sides(self._once)
         return stage
 
     def reach(self, settings: LabelSettings) -> int | None:
-        """How many calls the caps reach for; None without caps, or where the calls are free."""
+        """How many calls the caps allow; None without caps, or where the calls are free."""
         if settings.max_cost is None:
             return settings.budget
         some = list(self.items.values())[: settings.images_per_call]
         usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.path, "") for item in some), settings.ask)
-        usd = self.teacher.price(usual).usd
-        calls = calls_within(settings.max_cost, usd, self.teacher.name)
+        usd = self.teacher.price(usual).usd or 0.0
         most = CALLS_PER_QUERY * len(self.queries) if settings.budget is None else settings.budget
-        if calls is None or calls >= most:
+        calls = Purse(max_cost=settings.max_cost).reach(usd, most)
+        if calls < 1:
+            raise VdistillError(
+                f"--max-cost {settings.max_cost:g} is too little for a call of {self.teacher.name} at about ${usd:.3g}",
+                hint="raise it, or lower the price of a call with --images-per-call or --max-pixels",
+            )
+        if calls == most:
             return settings.budget
-        self._once(
-            f"--max-cost {settings.max_cost:g} reaches for about {calls:,} calls at ${usd:.3g}: planned for them"
-        )
+        self._once(f"--max-cost {settings.max_cost:g} allows about {calls:,} calls at ${usd:.3g}: planned for them")
         return calls
 
     def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
-        """The images of these items as they are shown; broken ones are left out by name."""
+        """The images of these items as they are shown; broken ones are left out, and named."""
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
         with ThreadPoolExecutor() as executor:
@@ -116,7 +107,7 @@ class Inputs:
         try:
             if item.id not in self.hashes:  # it could not be read when the sides were settled
                 file_sha256(item.path)
-                return "it has changed while it was read"
+                return "it changed while it was being read"
             if looks:
                 self._sketched[item.id] = near_duplicates.sketch(load(item.path, 64))
             return ShownImage(item.id, item.path, self.hashes[item.id])
@@ -142,9 +133,9 @@ def read_inputs(
 ) -> Inputs:
     """Read catalog and queries, and open the teacher.
 
-    workspace: knows the sides of what was judged before; None where there is none yet.
-    write_queries: gets the teacher and some images, and gives queries that are asked with those of the file.
-    looks: whether others than the teacher will open the images (a guide does).
+    workspace: has the sides of what was judged before; None where there is none yet.
+    write_queries: writes further queries about some images.
+    looks: whether others than the teacher and the guide will open the images.
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
     catalog = catalogs.scan(settings.catalog)
@@ -156,33 +147,26 @@ def read_inputs(
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
     looks = looks or teacher.looks or settings.guide != "none"
-    found = Inputs(
-        teacher, {item.id: item for item in catalog.items}, hashes, known.of_items(catalog.items, hashes), say, looks
-    )
+    items, sides = {item.id: item for item in catalog.items}, known.of_items(catalog.items, hashes)
+    found = Inputs(teacher, items, hashes, sides, say, looks)
     if write_queries is not None:
         samples = _to_write_by(found, settings.seed)
         asked = queries.agreed(queries.unique([*asked, *write_queries(teacher, samples, known)]))
-    for note in (*_said(asked), *found.sides.notes):
+    if other := moved(asked):
+        say(
+            f"{len(other):,} queries keep the side on which they were first judged, whatever the file says now, "
+            f"e.g. {other[0].text!r} ({other[0].split})"
+        )
+    for note in found.sides.notes:
         say(note)
-    sided = {key: item for key, item in found.items.items() if key in found.sides.split}
+    sided = {key: item for key, item in items.items() if key in sides.split}
     found.items, asked = _known(teacher, sided, asked, say)
     found.queries = tuple(asked)
     return found
 
 
-def prepare(
-    settings: LabelSettings,
-    workspace: Workspace | None,
-    open_teacher: Callable[[Sequence[Item]], Teacher],
-    say: Callable[[str], None],
-) -> tuple[Stage, Teacher]:
-    """The stage of one run and its teacher. Raises VdistillError as `read_inputs` and `Inputs.stage` do."""
-    inputs = read_inputs(settings, workspace, open_teacher, say)
-    return inputs.stage(settings), inputs.teacher
-
-
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
-    """What the workspace knows of sides, with this share held out of the rest."""
+    """The sides that the workspace has registered, with this share of the rest held out."""
     if workspace is None or not workspace.database.is_file():
         return Sides.read(None, holdout)
     with Database.open(workspace.database, write=False) as database:
@@ -192,22 +176,12 @@ def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
 def _to_write_by(inputs: Inputs, seed: int) -> dict[Split, list[ShownImage]]:
     """Some readable images of each side that has any."""
     found: dict[Split, list[ShownImage]] = {}
-    for split in get_args(Split):
+    for split in SIDES:
         ours = [key for key in inputs.items if inputs.sides.split.get(key) == split]
         rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:IMAGES_TO_WRITE_BY]
-        if len(ours):
+        if ours:
             found[split] = list(inputs.check([ours[row] for row in rows], looks=True).values())
     return found
-
-
-def _said(asked: Sequence[Query]) -> Iterator[str]:
-    """One line where the file asks for another side than the one on which a query was judged."""
-    other = moved(asked)
-    if other:
-        yield (
-            f"{len(other):,} queries keep the side on which they were first judged, whatever the file says now, "
-            f"e.g. {other[0].text!r} ({other[0].split})"
-        )
 
 
 def _known(
@@ -228,14 +202,6 @@ def _known(
             hint="its item column must hold paths relative to the catalog, its query column the texts of --queries",
         )
     return known, left
-
-
-def _sample(
-    items: Mapping[str, Item], sides: ItemSides, plan: Plan, held_out_plan: Plan, settings: LabelSettings
-) -> list[str]:
-    """The items that will be shown at all."""
-    train, held_out = ([key for key in sides.of(split) if key in items] for split in get_args(Split))
-    return shown_items(settings.schedule, train, plan) + coverable(held_out, held_out_plan, "heldout")
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

@@ -1,45 +1,28 @@
-"""What one run of `label` works with: its settings, and the queries and images that it may show."""
+"""What one run of `label` works with: its settings, its plans, and the queries and images that it may show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import ItemSides, Sides
 from vdistill.label import schedules
 from vdistill.label.layout import in_order
-from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, ScheduleName, coverable
-from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
+from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, coverable
+from vdistill.label.settings import LabelSettings
+from vdistill.records import Item, Query, Question, ShownImage, Split
 
 SIDES: tuple[Split, ...] = ("train", "heldout")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSettings:
-    """What `label` is asked to do; None leaves the choice to it."""
-
-    catalog: Path
-    queries: str | None = None
-    budget: int | None = None
-    max_cost: float | None = None
-    images_per_call: int = 8
-    ask: Ask = "best"
-    schedule: ScheduleName = "adaptive"
-    guide: Literal["student", "backbone", "none"] = "none"
-    backbone: str | None = None
-    pool: int = 64
-    concurrency: int = 8
-    holdout: float = 0.2
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
-    """All that a run works with. plan: of the training queries; exam: of the held-out ones."""
+    """All that a run works with.
+
+    plan: of the training queries.  held_out_plan: of the held-out ones.  shown: the readable images, by item id.
+    """
 
     settings: LabelSettings
     plan: Plan
@@ -53,14 +36,24 @@ class Stage:
         """The teacher call of a group."""
         return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
 
+    def example(self, size: int) -> Question:
+        """A question about `size` images, to get a price for."""
+        return Question(self.queries[0].text, tuple(self.shown.values())[:size], self.settings.ask)
+
+    @property
+    def most_calls(self) -> int:
+        """How many calls both plans make, at most."""
+        plans = {"train": self.plan, "heldout": self.held_out_plan}
+        return sum(plans[query.split].calls_per_query for query in self.queries)
+
     def items_of(self, split: Split) -> list[str]:
         """The ids on one side of the held-out split, in order."""
         return [key for key in self.sides.of(split) if key in self.items]
 
     def register(self, database: Database) -> None:
-        """Let the workspace keep the sides of all that is about to be judged.
+        """Register the sides of all that is about to be judged.
 
-        Raises VdistillError where another process has registered other ones since this was planned.
+        Raises VdistillError where another process has registered others since this was planned.
         """
         rows = self.sides.rows(self.shown)
         database.add_queries(self.queries)
@@ -70,7 +63,7 @@ class Stage:
             queries.of_registered(query.text, query.split) != query.split for query in self.queries
         ):
             raise VdistillError(
-                "another `vdistill label` has judged some of these queries or items on the other side meanwhile",
+                "meanwhile another `vdistill label` has judged some of these queries or items on the other side",
                 hint="run the same command again",
             )
 
@@ -79,7 +72,7 @@ class Stage:
         return [query.text for query in self.queries if query.split == split]
 
     def training(self, guides: Guides) -> Schedule:
-        """What the training queries are shown, by the scores of a guide where there are some."""
+        """What the training queries are shown. guides: empty without a guide."""
         queries = in_order(self.queries_of("train"), self.plan.seed)
         return schedules.training(self.settings.schedule, queries, self.items_of("train"), self.plan, guides)
 
@@ -87,23 +80,19 @@ class Stage:
         """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
         queries = in_order(self.queries_of("heldout"), self.plan.seed)
         items = coverable(self.items_of("heldout"), self.held_out_plan, "heldout")
-        return (
-            Narrowing(queries, items, self.held_out_plan, self.held_out_plan.calls_per_query)
-            if queries and len(items) > 1
-            else None
-        )
+        return Narrowing(queries, items, self.held_out_plan) if queries and len(items) > 1 else None
 
     def check_sides(self, say: Callable[[str], None]) -> None:
         """Say which side has nothing to ask about.
 
-        Raises VdistillError where neither side has anything, or where there are too few items to train on.
+        Raises VdistillError where neither has anything, or where there are too few items to train on.
         """
         queries = {split: len(self.queries_of(split)) for split in SIDES}
         items = {split: len(self.items_of(split)) for split in SIDES}
         holdout = self.settings.holdout
         if queries["train"] and items["train"] < 2:
             raise VdistillError(
-                f"of {len(self.items)} images {items['train']} can be trained on, and a choice needs two",
+                f"of {len(self.items)} images {items['train']} can be used for training, and a choice needs two",
                 hint=f"add images to the catalog, or hold out less: a new workspace with a --holdout below {holdout:g}",
             )
         if not queries["train"] and (not queries["heldout"] or items["heldout"] < 2):
@@ -112,7 +101,7 @@ class Stage:
                 hint="give more queries, or hold out less: a new workspace with a lower --holdout",
             )
         if not queries["train"]:
-            say("all queries are held out: these judgments measure models, `vdistill distill` cannot learn from them")
+            say("all queries are held out: the judgments measure models, `vdistill distill` cannot learn from them")
         elif holdout and (not queries["heldout"] or items["heldout"] < 2):
             few = "no query" if not queries["heldout"] else f"only {items['heldout']} of the images"
             say(f"{few} fell to the held-out side: `vdistill bench` will have nothing to measure by")

@@ -56,6 +56,26 @@ class Local(Protocol):
 
 
 @runtime_checkable
+class MayAnswerHard(Protocol):
+    """A teacher whose choices may come without probabilities.
+
+    Attributes:
+        hard_answers: whether they do; None before that is known.
+    """
+
+    hard_answers: bool | None
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A teacher that can judge only some queries and items."""
+
+    def unknown(self, queries: Sequence[str], items: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The queries and the item ids it cannot judge."""
+        ...
+
+
+@runtime_checkable
 class Teacher(Protocol):
     """Someone who can say which of a few images fits a query best.
 

@@ -1,4 +1,4 @@
-"""What an audit asks: units of three calls on the same pictures, and a few calls once more."""
+"""What an audit asks: units of three calls on the same images, and a few calls once more."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SHARES = (0.5, 0.25, 0.25)  # of the units by size: a pair tells least
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The same pictures for a query, in another order, and for another query.
+    """The same images for a query, in another order, and for another query.
 
-    turn: (k,) the slot in `first` of each slot of `turned`.
+    turn: (k,) the position in `first` of the image at each position of `turned`.
     """
 
     first: Group
@@ -26,9 +26,14 @@ class Unit:
     other: Group
     turn: tuple[int, ...]
 
+    @property
+    def calls(self) -> tuple[Group, Group, Group]:
+        """Its three calls."""
+        return self.first, self.turned, self.other
+
 
 def units(queries: Sequence[str], items: Sequence[str], calls: int, seed: int) -> list[Unit]:
-    """As many units as `calls` reach for, when some calls are kept for repeats."""
+    """As many units as fit into `calls`, with room for the repeated calls."""
     sizes = [size for size in SIZES if size <= len(items)]
     shares = np.array(_SHARES[: len(sizes)]) / sum(_SHARES[: len(sizes)])
     count = int(calls / (3 + 3 / REPEATED))
@@ -46,9 +51,5 @@ def _unit(queries: Sequence[str], items: Sequence[str], size: int, rng: np.rando
     while (turn == np.arange(size)).all():
         turn = rng.permutation(size)
     turned = tuple(first[position] for position in turn)
-    return Unit(
-        Group(query, tuple(first)),
-        Group(query, turned),
-        Group(other, tuple(first)),
-        tuple(int(position) for position in turn),
-    )
+    shown = tuple(first)
+    return Unit(Group(query, shown), Group(query, turned), Group(other, shown), tuple(turn.tolist()))

@@ -1,9 +1,9 @@
-"""What an audit's answers tell: reliability, and the information a call carries.
+"""What an audit's answers tell: reliability, query sensitivity, and the information in a call.
 
-An answer is a vector of evidence, one number a picture: its centred log-probabilities, or of a bare answer 1 for the
-picture taken, or its places in a ranking; what each slot gets for itself is taken out. *Reliability* is the correlation
-of the evidence of the same pictures shown in two orders (test–retest reliability); for bare answers that is their
-agreement beyond chance.
+An answer is a vector of evidence, one number per image: the log-probabilities, or 1 for the image that a hard answer
+takes, or the places in a ranking; centred, and without the effect of the positions. *Reliability* is the correlation of
+the evidence on the same images in two orders (test–retest reliability); for hard answers that is their agreement beyond
+chance. *Query sensitivity* is by how much less the evidence on the same images correlates between two queries.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ _HIGHEST = 0.999  # reliability: a teacher that never errs would tell infinitely
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The answers of one unit, as evidence (k,) by the pictures of its first call."""
+class UnitEvidence:
+    """The answers of one unit as evidence (k,), in the order of its first call.
+
+    flipped: whether the other order brought another winner.
+    """
 
     first: Floats
     turned: Floats
@@ -32,78 +35,61 @@ class Seen:
 
 
 def evidence(answer: Answer) -> Floats:
-    """(k,) what an answer says for each slot; the mean is 0."""
+    """(k,) what an answer says for the image at each position; the mean is 0."""
     if answer.order is not None:
         values = np.zeros(len(answer.order))
         values[list(answer.order)] = -np.arange(len(answer.order))
     else:
         values = np.asarray(answer.probabilities or ())
-        if is_soft(answer):
+        if answer.soft:
             values = np.log(np.maximum(values, values.max() * np.exp(-LOG_CLIP)))
     return np.asarray(values - values.mean())
 
 
 def position_effects(twice: Sequence[tuple[Floats, Floats, Sequence[int]]], size: int) -> Floats:
-    """(size,) what each slot gets for itself, mean 0: least squares on the same pictures in two slots.
+    """(size,) the evidence that each position gets whatever is shown there, mean 0; by least squares.
 
-    twice: the evidence in the first order, that in the second, and the first slot of each picture of the second.
+    twice: the evidence in the first order, in the second, and the position in the first of each position of the second.
     """
     positions = np.eye(size)
-    rows = [positions[turn[position]] - positions[position] for _, _, turn in twice for position in range(size)]
-    differences = [
-        first[turn[position]] - second[position] for first, second, turn in twice for position in range(size)
-    ]
-    effects = np.linalg.lstsq(np.array(rows), np.array(differences), rcond=None)[0]
+    rows = np.concatenate([positions[list(turn)] - positions for _, _, turn in twice])
+    differences = np.concatenate([first[list(turn)] - second for first, second, turn in twice])
+    effects = np.linalg.lstsq(rows, differences, rcond=None)[0]
     return np.asarray(effects - effects.mean())
 
 
-def winner(answer: Answer) -> int:
-    """The slot that is preferred."""
-    if answer.order is not None:
-        return answer.order[0]
-    return int(np.argmax(answer.probabilities or ()))
-
-
-def is_soft(answer: Answer) -> bool:
-    """Whether the answer tells how sure it is."""
-    return answer.probabilities is not None and max(answer.probabilities) < 1.0
-
-
 def correlation(left: Sequence[Floats], right: Sequence[Floats]) -> float:
-    """Of all the numbers of the rows together; the rows are centred. 0 where one side never varies."""
+    """The correlation over the numbers of all rows, which are centred; 0 where one side never varies."""
     x, y = np.concatenate(list(left)), np.concatenate(list(right))
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / scale if scale > 1e-9 else 0.0
 
 
-def reliability(seen: Sequence[Seen]) -> float:
-    """The correlation between two orders of the same pictures."""
-    return correlation([one.first for one in seen], [one.turned for one in seen])
+def reliability(units: Sequence[UnitEvidence]) -> float:
+    """The correlation between two orders of the same images."""
+    return correlation([one.first for one in units], [one.turned for one in units])
 
 
-def deafness(seen: Sequence[Seen]) -> float:
-    """The correlation between two queries on the same pictures in the same order."""
-    return correlation([one.first for one in seen], [one.other for one in seen])
-
-
-def query_sensitivity(seen: Sequence[Seen]) -> float:
+def query_sensitivity(units: Sequence[UnitEvidence]) -> float:
     """By how much answers to the same query are more alike than answers to different ones."""
-    return reliability(seen) - deafness(seen)
+    return reliability(units) - correlation([one.first for one in units], [one.other for one in units])
 
 
-def interval(seen: Sequence[Seen], statistic: Callable[[Sequence[Seen]], float], seed: int) -> tuple[float, float]:
-    """95 % bootstrap interval of a statistic over units."""
+def with_interval(
+    units: Sequence[UnitEvidence], statistic: Callable[[Sequence[UnitEvidence]], float], seed: int
+) -> tuple[float, float, float]:
+    """A statistic and its 95 % bootstrap interval over units."""
     rng = np.random.default_rng(seed)
-    drawn = [[seen[i] for i in rng.integers(0, len(seen), len(seen))] for _ in range(RESAMPLES)]
+    drawn = [[units[i] for i in rng.integers(0, len(units), len(units))] for _ in range(RESAMPLES)]
     low, high = np.percentile([statistic(part) for part in drawn], [2.5, 97.5])
-    return float(low), float(high)
+    return statistic(units), float(low), float(high)
 
 
 def bits(reliable: float, size: int, *, soft: bool) -> float:
-    """The information in one call on `size` pictures.
+    """The information in one call on `size` images.
 
     Soft answers and rankings: size − 1 differences through a Gaussian channel, of signal-to-noise ratio r / (1 − r).
-    Bare answers: the mutual information of a Plackett–Luce choice whose agreement with itself is the one observed.
+    Hard answers: the mutual information of a Plackett–Luce choice whose agreement with itself is the one observed.
     """
     reliable = min(max(reliable, 0.0), _HIGHEST)
     if soft:
@@ -114,7 +100,7 @@ def bits(reliable: float, size: int, *, soft: bool) -> float:
 
 
 def _hard_choices(size: int) -> tuple[Floats, Floats, Floats]:
-    """Scales of normal utilities; at each the agreement beyond chance of two choices, and the bits of one."""
+    """Scales of normal utilities; at each the agreement beyond chance of two choices, and the bits of one choice."""
     rng = np.random.default_rng(0)
     utilities = rng.normal(size=(DRAWS, size))
     scales = np.linspace(0, 12, 49)

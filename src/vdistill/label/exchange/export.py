@@ -1,8 +1,8 @@
 """Judgments as a file that others read: preference pairs with the columns that preference trainers expect.
 
-Each call becomes one row for every pair of pictures that its answer sets apart (`pairs`): `prompt`, `chosen` and
-`rejected`, as TRL names them, and `probability` that the first is preferred. The first row of a call also tells the
-whole call, from which `vdistill label --import` restores it; in the other rows those columns are null.
+Each call becomes one row for every pair of images that its answer orders (`pairs`): `prompt`, `chosen` and `rejected`,
+as TRL names them, and `probability` that the first is preferred. The first row of a call also holds the whole call,
+from which `vdistill label --import` restores it; in the other rows those columns are null.
 """
 
 from __future__ import annotations
@@ -18,33 +18,25 @@ from vdistill.records import Answer, Judgment
 from vdistill.workspace import replacing, writing
 
 ROWS_AT_ONCE = 20_000
+WHOLE_CALL = ("items", "probabilities", "order", "sha256", "pool", "prompt_version")
 
 
 def pairs(answer: Answer) -> Iterator[tuple[int, int, float]]:
-    """(slot chosen, slot rejected, probability): all pairs of a ranking, and of a choice those with its winner."""
-    if answer.order is not None:
-        for better, worse in combinations(answer.order, 2):
-            yield better, worse, 1.0
-        return
+    """(chosen position, rejected one, probability): all pairs of a ranking; of a choice those with its winner."""
+    for better, worse in combinations(answer.order or (), 2):
+        yield better, worse, 1.0
     chances = answer.probabilities or ()
-    winner = max(range(len(chances)), key=chances.__getitem__)
     for position, chance in enumerate(chances):
-        if position != winner:
-            yield winner, position, chances[winner] / (chances[winner] + chance)
+        if position != answer.best:
+            yield answer.best, position, chances[answer.best] / (chances[answer.best] + chance)
 
 
 def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:
     """The rows of (key, judgment) pairs."""
     for key, judgment in judgments:
         answer = judgment.answer
-        whole: dict[str, Any] | None = {
-            "items": list(judgment.items),
-            "probabilities": None if answer.probabilities is None else list(answer.probabilities),
-            "order": None if answer.order is None else list(answer.order),
-            "sha256": list(judgment.sha256),
-            "pool": judgment.pool,
-            "prompt_version": judgment.prompt,
-        }
+        values = (judgment.items, answer.probabilities, answer.order, judgment.sha256, judgment.pool, judgment.prompt)
+        whole: dict[str, Any] = dict(zip(WHOLE_CALL, values, strict=True))
         for better, worse, probability in pairs(answer):
             yield {
                 "prompt": judgment.query,
@@ -54,13 +46,13 @@ def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:
                 "teacher": judgment.teacher,
                 "split": judgment.split,
                 "call": key,
-                **(whole or dict.fromkeys(("items", "probabilities", "order", "sha256", "pool", "prompt_version"))),
+                **whole,
             }
-            whole = None
+            whole = dict.fromkeys(WHOLE_CALL)
 
 
-def export(judgments: Sequence[tuple[str, Judgment]], path: Path) -> int:
-    """Write them to a `.jsonl` or `.parquet` file, whole or not at all; the number of rows.
+def export_judgments(judgments: Sequence[tuple[str, Judgment]], path: Path) -> int:
+    """Write (key, judgment) pairs to a `.jsonl` or `.parquet` file, whole or not at all; the number of rows.
 
     Raises VdistillError for another kind of file, and where it cannot be written.
     """

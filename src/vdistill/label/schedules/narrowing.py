@@ -1,11 +1,10 @@
-"""Depth for a trustworthy ranking: groups re-formed by the current estimate, and narrowed to the top.
+"""Depth for the held-out queries: groups follow the current ranking, round by round, and narrow down to its top.
 
-The active items are halved from round to round down to `FLOOR`, the depth of nDCG@10 with a margin; each level gets
-about as many calls as the next. Neighbours in the current order are shown together, because comparing like with like
-tells most. A teacher that is asked the same thing twice makes the same mistake twice, so no two items meet more often
-than they must.
+The active items are halved down to `FLOOR`, the depth of nDCG@10 with a margin; each level gets about as many calls as
+the next. Neighbours in the current ranking are shown together, because comparing similar items tells most. A teacher
+that is asked the same thing twice makes the same mistake twice, so no two items meet more often than they must.
 
-A query whose top is settled early leaves the rest of its calls to the queries that are still unsure.
+A query whose top is settled early leaves the rest of its calls to those that are still unsure.
 """
 
 from __future__ import annotations
@@ -24,27 +23,26 @@ from vdistill.records import Judgment, Split
 
 FLOOR = 14
 FIRST = 1 / 3  # share of the calls that go over all items
-SETTLED = 0.05  # expected share of the best ten that does not belong there
 TOP = 10
-MEETING = 3.0  # places in the order that one earlier meeting of two items is worth
+SETTLED = 0.05  # the top is settled where less than this share of it is expected to be wrong
+MEETING = 3.0  # distance in the ranking that an earlier meeting of two items counts as
 
 
 class Narrowing:
     """A `Schedule` over the same items for every query."""
 
-    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan, calls: int) -> None:
-        """calls: most calls of a query, but that settled queries leave theirs to the others."""
+    def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
         self._items = tuple(items)
         self._plan = plan
-        self._sizes = active_sizes(len(items), plan.images_per_call, calls)
-        self._left = len(queries) * calls
+        self._sizes = active_sizes(len(items), plan.images_per_call, plan.calls_per_query)
+        self._left = len(queries) * plan.calls_per_query
         self._turn = 0
         self._met = {query: np.zeros((len(items), len(items)), np.uint8) for query in queries}
         self._settled: set[str] = set()
 
     @property
     def left(self) -> int:
-        """What is left of the calls of all queries."""
+        """The remaining calls of all queries."""
         return self._left
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
@@ -53,7 +51,7 @@ class Narrowing:
         known = _posteriors(said, self._items, errors=can_settle)
         unsure = {query: _unsure(mean, stderr) for query, (mean, stderr) in known.items()} if can_settle else {}
         self._settled |= {query for query, share in unsure.items() if share < SETTLED}
-        # Once the planned rounds are over, what settled queries left goes to the least sure first.
+        # After the planned rounds, the calls that settled queries left go to the least sure ones first.
         order = sorted(self._met, key=lambda query: -unsure.get(query, 0.0))
         over = self._turn >= len(self._sizes)
         groups: list[Group] = []
@@ -72,23 +70,20 @@ class Narrowing:
         rng = generator(self._plan.seed, "narrow", query, str(self._turn))
         noise = rng.permutation(len(self._items))
         order = noise if mean is None else np.lexsort((noise, -mean))
-        groups = []
-        for chosen in _groups(order, size, self._plan.images_per_call, self._met[query]):
-            shown = rng.permutation(chosen)
-            groups.append(Group(query, tuple(self._items[i] for i in shown)))
-        return groups
+        groups = _groups(order, size, self._plan.images_per_call, self._met[query])
+        return [Group(query, tuple(self._items[i] for i in rng.permutation(chosen))) for chosen in groups]
 
 
 def active_sizes(items: int, images: int, calls: int) -> list[int]:
     """How many of the best items are active in each round, such that the rounds use up the calls.
 
-    Each size is a multiple of `images` where there are so many items.
+    Each size is a multiple of `images`, or all items.
     """
     images = min(images, items)
     levels = [items]
     while levels[-1] > max(FLOOR, images):
         levels.append(max(math.ceil(levels[-1] / 2), FLOOR, images))
-    levels = [_multiple(level, images, items) for level in dict.fromkeys(levels)]
+    levels = [min(math.ceil(level / images) * images, items) for level in dict.fromkeys(levels)]
     left = calls
     sizes: list[int] = []
     for place, level in enumerate(levels):
@@ -103,15 +98,10 @@ def active_sizes(items: int, images: int, calls: int) -> list[int]:
     return sizes
 
 
-def _multiple(level: int, images: int, items: int) -> int:
-    """The nearest multiple of `images` at or above `level`, or all items."""
-    return min(math.ceil(level / images) * images, items)
-
-
 def _groups(order: NDArray[np.intp], active: int, size: int, met: NDArray[np.uint8]) -> list[NDArray[np.intp]]:
     """Groups of neighbours among the `active` best of `order` (best first) that met least.
 
-    met: (n, n) how often two items were shown together; it is brought up to date.
+    met: (n, n) how often two items were shown together; updated in place.
     """
     free = list(order[:active])
     size = min(size, len(order))
@@ -126,7 +116,7 @@ def _groups(order: NDArray[np.intp], active: int, size: int, met: NDArray[np.uin
 
 
 def _pair(first: int, free: list[int], order: NDArray[np.intp], met: NDArray[np.uint8]) -> list[int]:
-    """`first` with the nearest item it has not met: a free one, else any; alone it is left out."""
+    """`first` with the nearest item it has not met: a free one, else any; empty where it has met all."""
     for second in free:
         if not met[first, second]:
             free.remove(second)
@@ -140,7 +130,7 @@ def _pair(first: int, free: list[int], order: NDArray[np.intp], met: NDArray[np.
 
 
 def _group(first: int, free: list[int], order: NDArray[np.intp], size: int, met: NDArray[np.uint8]) -> list[int]:
-    """`first` with its neighbours; an earlier meeting counts as much as `MEETING` places of distance."""
+    """`first` with its neighbours; an earlier meeting counts like `MEETING` places of distance."""
     if len(free) < size - 1:  # the last group is filled up with the neighbours above it
         others = [item for item in order if item != first and item not in free]
         place = {int(item): row for row, item in enumerate(order)}
@@ -159,9 +149,9 @@ def _group(first: int, free: list[int], order: NDArray[np.intp], size: int, met:
 
 
 def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool) -> dict[str, tuple[Floats, Floats]]:
-    """For each query that was asked, mean and standard error (n,) of the utilities of `items`; unseen: the prior's.
+    """For each judged query the mean and standard error (n,) of the utilities of `items`; of unseen ones the prior's.
 
-    Without `errors` the standard errors are all the prior's: to know them takes most of the time.
+    Without `errors`, which take most of the time, all standard errors are the prior's.
     """
     if not said:
         return {}
@@ -180,7 +170,7 @@ def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool)
 
 
 def _unsure(mean: Floats, stderr: Floats) -> float:
-    """The expected share of the best `TOP` that does not belong there."""
+    """The expected share of the best `TOP` that does not belong there. mean, stderr: (n,) of the utilities."""
     top = min(TOP, len(mean) // 2)
     falling = np.sort(mean)[::-1]
     border = (falling[top - 1] + falling[top]) / 2
@@ -189,7 +179,7 @@ def _unsure(mean: Floats, stderr: Floats) -> float:
 
 
 def coverable(items: Sequence[str], plan: Plan, split: Split) -> list[str]:
-    """The items that are judged in depth: as many as three fifths of a query's calls can show once."""
+    """A random choice of the items to judge in depth: as many as three fifths of a query's calls can show once."""
     most = max(plan.images_per_call, int(0.6 * plan.calls_per_query * plan.images_per_call))
     order = generator(plan.seed, split).permutation(len(items))
     return sorted(items[i] for i in order[:most])

@@ -1,4 +1,4 @@
-"""What all schedules have in common: a budget laid out, a group of images for one call, and a source of chance."""
+"""What all schedules have in common: the plan of a budget, the group of images for one call, and a source of chance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vdistill.records import Judgment
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a budget is laid out. `queries`: those that train, of which each has `calls_per_query`."""
+    """How a budget is laid out. queries: the number of training queries, each of which has `calls_per_query`."""
 
     calls_per_query: int
     images_per_call: int
@@ -25,7 +25,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Images for one call, by item id in the order shown, and the pool they come from."""
+    """Images for one call, by item id in the order shown, and the number of the pool they come from."""
 
     query: str
     items: tuple[str, ...]
@@ -33,7 +33,7 @@ class Group:
 
 
 class Schedule(Protocol):
-    """Decides what is shown next, a round for all queries at a time."""
+    """Decides what is shown next, one round for all queries at a time."""
 
     @property
     def left(self) -> int:
@@ -41,11 +41,11 @@ class Schedule(Protocol):
         ...
 
     def next_round(self, said: Sequence[Judgment]) -> list[Group]:
-        """The calls of the next round; none when all is settled. `said`: all judgments of this schedule's calls."""
+        """The calls of the next round; none when the schedule is done. said: all judgments of its earlier calls."""
         ...
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """A generator that depends on what it is for and on nothing else."""
+    """A random generator that depends on the seed and on what it is for, and on nothing else."""
     digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))

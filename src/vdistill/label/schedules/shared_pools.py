@@ -1,7 +1,7 @@
 """Breadth for training: queries share pools of images, and each query's calls are spread over all pools.
 
-One image forward of the student serves the comparisons of many queries, and breadth taught better students than depth
-at equal calls.
+The student encodes an image once for the comparisons of many queries, and breadth teaches more than depth at equal
+calls.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ import numpy as np
 
 from vdistill.label.schedules.plan import Group, Plan, generator
 
-# Of each guided call so many images are among this share that the guide likes best. More of them teach less: against
-# the mass of what does not fit, a student has to learn more than among what fits about equally well.
-GUIDED_IMAGES, GUIDED_SHARE = 1, 0.05
+# Each guided call has one image of the share that the guide likes best. More of them teach less: a student learns more
+# from comparisons with what does not fit than among images that fit about equally well.
+GUIDED_SHARE = 0.05
 
-SHOWN = 4  # times an image is shown, at least, before more images are worth more
+SHOWN = 4  # how often each image should be shown before more images are taken
 
 
 def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
-    """Cut the training items into shuffled pools, as many as can be filled.
-
-    All queries together show each image SHOWN times or more; one alone may have fewer calls than there are pools.
-    """
+    """The training items in shuffled pools: as many that all queries together show each image SHOWN times or more."""
     rng = generator(plan.seed, "pools")
     shuffled = [items[i] for i in rng.permutation(len(items))]
     size = max(plan.pool_size, plan.images_per_call)
@@ -34,19 +31,16 @@ def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
 
 
 def training_groups(
-    query: str,
-    pools: Sequence[Sequence[str]],
-    plan: Plan,
-    guide: Mapping[str, float] | None = None,
+    query: str, pools: Sequence[Sequence[str]], plan: Plan, guide: Mapping[str, float] | None = None
 ) -> list[Group]:
     """The calls of one training query: pools in turn, in each the images not shown yet.
 
-    `guide` gives a score per item; with it each call has one of those that it likes best.
+    guide: the score of each item; with it each call has one of the images with the highest scores.
     """
-    # Of many pools a query has but a few: no deck is made of the others.
+    # Only for the pools that this query uses is a deck of calls made.
     drawn = generator(plan.seed, "which pools", query).permutation(len(pools))[: plan.calls_per_query]
     ranked = {int(number): _ranked(pools[number], guide) for number in np.sort(drawn)}
-    # Another guide draws other images; other last digits of its scores, as between machines, do not.
+    # Another guide gives another draw; the last digits of its scores, which differ between machines, do not.
     favourites = [(some, round(guide[some[0]], 3)) for some in ranked.values()] if guide else []
     rng = generator(plan.seed, "train", query, repr(favourites))
     decks = {number: _deck(pools[number], plan, rng, some) for number, some in ranked.items()}
@@ -59,14 +53,14 @@ def training_groups(
 
 
 def _ranked(pool: Sequence[str], guide: Mapping[str, float] | None) -> list[str]:
-    """A pool as the guide likes it, best first; nothing without a guide."""
+    """A pool by the guide's scores, best first; empty without a guide."""
     return [] if guide is None else sorted(pool, key=lambda item: (-guide[item], item))
 
 
 def _deck(pool: Sequence[str], plan: Plan, rng: np.random.Generator, ranked: Sequence[str]) -> list[list[str]]:
-    """Calls ready to be dealt from one pool. ranked: the pool by the guide, empty without one."""
-    best = ranked[: max(round(GUIDED_SHARE * len(pool)), GUIDED_IMAGES)]
-    size = min(plan.images_per_call, len(pool)) - min(GUIDED_IMAGES, len(best))
+    """The calls that one pool gives. ranked: the pool by the guide, empty without one."""
+    best = ranked[: max(round(GUIDED_SHARE * len(pool)), 1)]
+    size = min(plan.images_per_call, len(pool)) - bool(best)
     deck: list[list[str]] = []
     while len(deck) < plan.calls_per_query:
         shuffled = [pool[i] for i in rng.permutation(len(pool))]
@@ -76,7 +70,7 @@ def _deck(pool: Sequence[str], plan: Plan, rng: np.random.Generator, ranked: Seq
 
 
 def _with_one(call: list[str], best: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """A call and one more image in a random place: of the best where one is left, else any."""
+    """The call with one more image at a random position: one of the best that it lacks, else any."""
     left = [item for item in best if item not in call] or [item for item in pool if item not in call]
     joined = [*call, left[int(rng.integers(len(left)))]]
     return [joined[i] for i in rng.permutation(len(joined))]

@@ -1,0 +1,100 @@
+"""An audit from end to end: its calls are planned, made, judged and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vdistill.database import Database
+from vdistill.errors import VdistillError
+from vdistill.label.asking import Asked, Asker
+from vdistill.label.audit.findings import Audit, AuditAnswers, Scores, judge
+from vdistill.label.audit.questions import REPEATED, Unit, units
+from vdistill.label.purse import Purse
+from vdistill.label.run import LabelRun
+from vdistill.label.schedules.shared_pools import pools
+from vdistill.label.stage import Stage
+from vdistill.label.teacher import Teacher
+from vdistill.records import Answer, Question
+from vdistill.workspace import Workspace
+
+LEAST_CALLS = 30
+
+
+def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None) -> Audit:
+    """Spend up to `calls` calls on training queries and images. The answers are kept, but teach no student.
+
+    Where the money of the run does not reach for them, fewer are planned. scores: the backbone's.
+    Raises VdistillError for too few calls, queries or images, and where all calls failed.
+    """
+    teacher, purse, settings = run.teacher, run.purse, stage.settings
+    queries, items = stage.queries_of("train"), stage.items_of("train")
+    if calls < LEAST_CALLS:
+        raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
+    if len(items) < 2 or len(queries) < 2:
+        raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
+    pool = pools(items, stage.plan)[0]
+    planned = units(queries, pool, calls, settings.seed)
+    reached = _reached(stage, teacher, planned, calls, purse)
+    if reached < calls:
+        calls, planned = reached, units(queries, pool, reached, settings.seed)
+    with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
+        asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
+        questions = [stage.question(group) for unit in planned for group in unit.calls]
+        answers = asker.ask([Asked(question, "train", 0) for question in questions])
+        repeats = _repeats(questions, answers, asker)
+    three = [[answers.get(asker.key(stage.question(group))) for group in unit.calls] for unit in planned]
+    answered = [
+        (unit, [answer for answer in each if answer is not None])
+        for unit, each in zip(planned, three, strict=True)
+        if None not in each
+    ]
+    if len(answered) < 2:
+        raise VdistillError(
+            f"{teacher.name} answered too little to be judged: {asker.last_failure or 'the caps are reached'}",
+            hint="see docs/teachers.md on what can go wrong",
+        )
+    found = judge(stage, teacher, AuditAnswers(answered, repeats, asker.tally), scores)
+    with Database.open(workspace.database) as database:
+        database.remember(_setting(teacher), found.to_json())
+    return found
+
+
+def stored_size(workspace: Workspace, teacher: Teacher) -> int | None:
+    """The number of images per call that an earlier audit of this teacher found best."""
+    if not workspace.database.is_file():
+        return None
+    with Database.open(workspace.database, write=False) as database:
+        found = database.setting(_setting(teacher))
+    return None if found is None else int(found["images_per_call"])
+
+
+def _setting(teacher: Teacher) -> str:
+    return f"audit/{teacher.name}/{teacher.prompt}"
+
+
+def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int, purse: Purse) -> int:
+    """How many of the calls the money reaches for. Raises VdistillError where that is too little to tell."""
+    if purse.max_cost is None:
+        return calls
+    prices = [teacher.price(stage.question(group)).usd or 0.0 for unit in planned for group in unit.calls]
+    usd = float(np.mean(prices))
+    reached = purse.reach(usd, calls)
+    if reached < LEAST_CALLS:
+        raise VdistillError(
+            f"--max-cost reaches for {reached} calls of about ${usd:.3g}, which is too little to tell",
+            hint=f"an audit takes {LEAST_CALLS} calls at least: raise it to {purse.usd + LEAST_CALLS * usd:.3g}",
+        )
+    return reached
+
+
+def _repeats(questions: Sequence[Question], answers: Mapping[str, Answer], asker: Asker) -> list[bool]:
+    """Whether every tenth call has the same winner when it is made once more, as far as the caps reach."""
+    same = []
+    for question in questions[::REPEATED]:
+        before = answers.get(asker.key(question))
+        said = None if before is None else asker.ask_again(question)
+        if before is not None and isinstance(said, Answer):
+            same.append(said.best == before.best)
+    return same

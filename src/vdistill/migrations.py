@@ -1,0 +1,100 @@
+"""The schema of `vdistill.db`, as the steps that lead from each version to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from vdistill.errors import VdistillError
+
+# One script a version; a database is brought up to the last one when it is opened. Never edit one that was released.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE queries (
+            text TEXT PRIMARY KEY, id TEXT NOT NULL, persona TEXT,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout'))
+        ) STRICT
+        """,
+        """
+        CREATE TABLE judgments (
+            key TEXT PRIMARY KEY,          -- hash of (teacher, prompt, query, ordered image hashes, ask, sampling)
+            teacher TEXT NOT NULL, prompt TEXT NOT NULL, query TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
+            pool INTEGER,
+            ask TEXT NOT NULL CHECK (ask IN ('best', 'rank')),
+            items TEXT NOT NULL,           -- JSON: item ids in the order shown
+            sha256 TEXT NOT NULL,          -- JSON: their content hashes
+            probabilities TEXT,            -- JSON, by slot, for ask = 'best'
+            ranking TEXT,                  -- JSON, slots, best first, for ask = 'rank'
+            tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, asked_at REAL NOT NULL,
+            CHECK ((probabilities IS NULL) <> (ranking IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX judgments_by_split ON judgments (split, query)",
+        """
+        CREATE TABLE failures (
+            key TEXT NOT NULL, teacher TEXT NOT NULL, query TEXT NOT NULL, reason TEXT NOT NULL, asked_at REAL NOT NULL
+        ) STRICT
+        """,
+    ),
+    (
+        """
+        CREATE TABLE sides (               -- of what was judged, or was about to be
+            kind TEXT NOT NULL CHECK (kind IN ('content', 'group', 'id')), key TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')),
+            PRIMARY KEY (kind, key)
+        ) STRICT, WITHOUT ROWID
+        """,
+        # Content that was judged on both sides (copies) is held out from now on, never used for training.
+        """
+        INSERT INTO sides SELECT 'content', value, min(split) FROM judgments, json_each(judgments.sha256)
+            WHERE value <> '' GROUP BY value
+        """,
+        "INSERT INTO sides SELECT 'id', value, min(split) FROM judgments, json_each(judgments.items) GROUP BY value",
+        "INSERT INTO settings SELECT 'split_version', '1' WHERE EXISTS (SELECT 1 FROM judgments)",
+    ),
+)
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether an open database has the latest schema."""
+    return _version(connection) == len(MIGRATIONS)
+
+
+def migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, in one transaction. Raises VdistillError for a file of a newer vdistill."""
+    if is_current(connection):
+        return
+    connection.execute("BEGIN EXCLUSIVE")  # of two processes that open an old database, one migrates and one waits
+    try:
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise VdistillError(
+                f"{path} has schema version {version}, this vdistill knows versions up to {len(MIGRATIONS)}",
+                hint="upgrade vdistill: pip install --upgrade vdistill",
+            )
+        if 0 < version < len(MIGRATIONS):
+            _keep_copy(path, version)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    """Judgments were paid for: they are copied before an upgrade touches them."""
+    copy_path = path.with_name(f"{path.name}.v{version}.bak")
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy_path)) as copy:
+        source.backup(copy)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
