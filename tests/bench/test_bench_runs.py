@@ -193,7 +193,7 @@ def test_slices_cover_all_queries(judged, monkeypatch):
     report = report_of(judged, 0.1, columns=["colour"])
     length, colour = report.slices
     for one in (length, colour):
-        assert sum(group.queries for group in one.groups) == len(report.held_out.verdicts)
+        assert sum(group.queries for group in one.groups) == len(report.held_out.judged)
     assert {group.name for group in colour.groups} <= set(colours)
     with pytest.raises(VdistillError, match="no column 'color'") as caught:
         report_of(judged, 0.1, columns=["color"])

@@ -10,7 +10,8 @@ import numpy as np
 
 from vdistill.arrays import Floats
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOutSet, grade
+from vdistill.evaluation.grading import grade
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs.words import Bm25
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from vdistill.bench.slices import Slice, slices
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
+from vdistill.evaluation.grading import evaluate, grade, means, teacher_scores
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOutSet, evaluate, from_judgments, grade, means, teacher_scores
+from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.words import words_of
 from vdistill.records import Item
@@ -89,7 +90,7 @@ class BenchReport(Graded):
                 for model, intervals in self.ci95.items()
             },
             "judge": dict(self.judge),
-            "queries": len(self.held_out.verdicts),
+            "queries": len(self.held_out.judged),
             "items": len(self.held_out.items),
             "gates": [gate.to_json() for gate in self.gates],
             "p_values": dict(self.p_values),

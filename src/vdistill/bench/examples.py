@@ -33,7 +33,7 @@ def examples(
     chosen = {one.query: "gained most" for one in gained[:EACH]} | {one.query: "lost most" for one in lost[:EACH]}
     rest = sorted((q for q in held_out.queries if q not in chosen), key=lambda q: hashlib.sha256(q.encode()).digest())
     chosen |= {query: "any other" for query in rest[:EACH]}
-    verdicts = {verdict.query: verdict for verdict in held_out.verdicts}
+    verdicts = {verdict.query: verdict for verdict in held_out.judged}
     tops = {model: _tops(held_out, searcher, list(chosen)) for model, searcher in searchers.items()}
     found = []
     for place, (query, kind) in enumerate(chosen.items()):

@@ -16,8 +16,9 @@ from PIL import Image
 
 from vdistill.arrays import Floats
 from vdistill.evaluation import metrics
+from vdistill.evaluation.grading import evaluate
 from vdistill.evaluation.metrics import Interval
-from vdistill.evaluation.test_set import HeldOutSet, evaluate
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.images import load, quiet
 from vdistill.inputs.words import STOP_WORDS
 
@@ -117,7 +118,7 @@ CORRUPTED: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def _graded(held_out: HeldOutSet, images: np.ndarray, texts: np.ndarray) -> Floats:
-    untitled = replace(held_out, titles=(), titled=())
+    untitled = replace(held_out, titles=(), with_title=())
     return evaluate(untitled, images, texts, texts[:0])[METRIC]
 
 

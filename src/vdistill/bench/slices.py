@@ -60,7 +60,7 @@ def slices(
         if not any(column in row for row in metadata.values()):
             known = sorted({name for row in metadata.values() for name in row})
             raise VdistillError(f"--slice: no column {column!r} in the metadata", hint=f"columns: {', '.join(known)}")
-        winners = [report.held_out.items[_winner(verdict)] for verdict in report.held_out.verdicts]
+        winners = [report.held_out.items[_winner(verdict)] for verdict in report.held_out.judged]
         found.append(_slice(report, column, [str(metadata.get(key, {}).get(column, NONE)) for key in winners]))
     return tuple(found)
 

@@ -26,7 +26,7 @@ def bench_table(report: BenchReport) -> MetricsTable:
 def judged(report: BenchReport) -> str:
     """What the figures were measured on, and who judged."""
     held_out = report.held_out
-    queries, items = len(held_out.verdicts), len(held_out.items)
+    queries, items = len(held_out.judged), len(held_out.items)
     return f"held out: {queries:,} queries × {items:,} images, judged by {held_out.judged_by}"
 
 
