@@ -12,8 +12,8 @@ from vdistill.cli.session import BackboneOption, JsonOption, Session, command, p
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
     from vdistill.bench.gates import Gate
+    from vdistill.bench.results import BenchReport
     from vdistill.bench.speed.measure import Speed
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
@@ -98,7 +98,7 @@ def bench(
     source = pick_backbone(workspace, backbone)
     found, searchers = _measured(session, workspace, source, qrels, judge, against or [], gates, seed, slice_ or [])
     if robustness:
-        found = _with_changes(found, searchers)
+        found = _with_robustness(found, searchers)
     if no_worse_than is not None:  # by the same judge, who is known now
         earlier = runs.pick(workspace, no_worse_than, found.held_out)
         found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
@@ -122,7 +122,7 @@ def _measured(
 ) -> "tuple[BenchReport, dict[str, Searcher]]":  # fmt: skip
     """The report, and the searchers of the backbone and, where there is one, the student."""
     from vdistill.bench import evaluate
-    from vdistill.bench.baselines import WORDS, Against, labels
+    from vdistill.bench.baselines import TEXT_SEARCH, Against, labels
     from vdistill.bench.graded import MODELS, Embedded
     from vdistill.cli.fresh import open_searchers
     from vdistill.database import Database
@@ -132,7 +132,7 @@ def _measured(
         _check_judgments(database, qrels)
         searchers = open_searchers(session, workspace, names, source)
         loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-        others = dict(zip(labels(against, (*MODELS, WORDS)), loaded, strict=True))
+        others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
         models: dict[str, Embedded] = {**searchers, **others}
         found = evaluate.bench(models, database, qrels, gates=gates, seed=seed, columns=columns, judge=judge)
     for note in found.notes:
@@ -140,10 +140,10 @@ def _measured(
     return found, searchers
 
 
-def _with_changes(found: "BenchReport", searchers: "dict[str, Searcher]") -> "BenchReport":
+def _with_robustness(found: "BenchReport", searchers: "dict[str, Searcher]") -> "BenchReport":
     from vdistill.bench.robustness import robustness
 
-    return replace(found, changes=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
+    return replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
 
 
 def _speeds(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":
@@ -177,15 +177,15 @@ def _write(
 
 
 def _show(found: "BenchReport", speeds: "Speed | None") -> None:
-    from vdistill.bench.report.table import bench_table, changes_table, largest_changes_table, slice_table
+    from vdistill.bench.report.table import bench_table, largest_changes_table, robustness_table, slice_table
     from vdistill.cli.tables import facts_table
 
     console.result(bench_table(found))
     for one in found.slices:
         if len(one.groups) > 1:
             console.result(slice_table(one))
-    if found.changes:
-        console.result(changes_table(found))
+    if found.robustness:
+        console.result(robustness_table(found))
     for table in largest_changes_table(found):
         console.result(table)
     console.result(found.verdict)

@@ -95,7 +95,7 @@ def _name(judge: Judge, judges: Mapping[Judge, int]) -> str:
 
 
 def _renamed(judgment: Judgment, hashes: Mapping[str, str]) -> Judgment:
-    """The judgment with items of their own for images whose content is no longer that of `hashes`."""
+    """The judgment, with new item ids for images whose content is no longer that of `hashes`."""
     pairs = zip(judgment.items, judgment.sha256, strict=True)
     items = tuple(item if hashes.get(item, known) == known else f"{item}\0{known}" for item, known in pairs)
     return judgment if items == judgment.items else replace(judgment, items=items)

@@ -1,4 +1,4 @@
-"""A test set from TREC qrels: grades from elsewhere, one `query iteration item grade` a line."""
+"""A test set from TREC qrels: grades from elsewhere, one `query iteration item grade` per line."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _variances(judgments: Sequence[Judgment], choices: Choices, teacher: str) ->
     alone = choices if len(own) == len(judgments) else read(own)
     posterior = Posterior(alone, PRIOR_VARIANCE, np.full(len(alone.soft), NOISE_VARIANCE))
     mode = posterior.mode()
-    numbers = float((alone.shown.sum(axis=1) - 1).sum())  # a row of k centred numbers has k − 1 to tell
+    numbers = float((alone.shown.sum(axis=1) - 1).sum())  # a row of k centred numbers holds k − 1
     utility, noise = _measured(alone, numbers, alone.target - centred(posterior.linear(mode), alone.shown))
     doubt = DOUBT / (DOUBT + numbers)
     utility, noise = utility ** (1 - doubt) * PRIOR_VARIANCE**doubt, noise ** (1 - doubt) * NOISE_VARIANCE**doubt

@@ -1,4 +1,4 @@
-"""On what machine something was measured."""
+"""The machine that something was measured on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured. `memory_bytes` is None where the system does not tell."""
+    """cores: those this process may use. memory_bytes: None where the system does not tell."""
 
     cpu: str
     cores: int
     memory_bytes: int | None
+
+    @classmethod
+    def this(cls) -> Machine:
+        """The machine that this process runs on."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        try:
+            memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            memory = None
+        return cls(_cpu_name(), cores, memory)
 
     def describe(self) -> str:
         """One line."""
@@ -22,23 +32,10 @@ class Machine:
         return f"{self.cpu}, {self.cores} cores{memory}"
 
 
-def machine() -> Machine:
-    """This machine: the CPU's name, the cores this process may use, the memory."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(_cpu_name(), usable, _memory())
-
-
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
