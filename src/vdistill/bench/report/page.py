@@ -104,11 +104,8 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
             "Recall of the exact ten nearest, and speed. Filled: what vdistill query uses.",
         )
     if len(around.history) > 1:
-        shaded = (
-            ""
-            if last_validated(around.history) is None
-            else " Shaded: on all judgments, including those for validation."
-        )
+        refit = last_validated(around.history) is not None
+        shaded = " Shaded: on all judgments, including those for validation." if refit else ""
         yield plots.learning_curve(around.history), f"The student's training.{shaded}"
     comparable = [run for run in around.runs if run.comparable(report.held_out)]
     if len(comparable) > 1:
