@@ -22,11 +22,16 @@ class Item:
     @property
     def title(self) -> str | None:
         """The literal name of the item, where the metadata gives one."""
-        for column in ("title", "name", "text", "caption"):
-            value = self.metadata.get(column)
-            if isinstance(value, str) and value.strip():
-                return value.strip()
-        return None
+        return title_of(self.metadata)
+
+
+def title_of(metadata: Mapping[str, Any]) -> str | None:
+    """The literal name that the metadata gives an item."""
+    for column in ("title", "name", "text", "caption"):
+        value = metadata.get(column)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
 
 
 @dataclass(frozen=True, slots=True)

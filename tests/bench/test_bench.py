@@ -17,9 +17,9 @@ from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import parse_gates
 from vdistill.bench.report.page import Around, render, write_report
 from vdistill.bench.report.table import bench_table
+from vdistill.bench.speed.machine import Machine
 from vdistill.bench.speed.measure import Speed
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
-from vdistill.bench.speed.this_machine import machine
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
@@ -196,7 +196,7 @@ def test_the_page_holds_everything_itself(judged, models, workspace, tmp_path):
     path = tmp_path / "reports" / "bench.html"
     points = (Point(None, 1.0, 900.0, True), Point(16, 0.93, 2000.0, False), Point(64, 0.99, 1500.0, False))
     speed = Speed(
-        "student", 120, 3.0, 1.0, 0.4, None, 80.0, Build(120, 5e3), points, 10**6, {"vectors": 10**5}, machine()
+        "student", 120, 3.0, 1.0, 0.4, None, 80.0, Build(120, 5e3), points, 10**6, {"vectors": 10**5}, Machine.this()
     )
     report = bench(models, judged, gates=parse_gates(["mpr=0.5"]))
     epochs = [{"epoch": n, "loss": 2 - n / 10, "validation_ndcg@10": n / 10} for n in range(1, 5)]
@@ -260,6 +260,6 @@ def test_a_table_without_intervals_or_models_is_plain():
 
 
 def test_the_machine_is_described():
-    here = machine()
+    here = Machine.this()
     assert here.cores >= 1
     assert here.cpu

@@ -66,7 +66,7 @@ def test_what_the_earlier_run_had_must_still_be_there(judged, workspace):
     lost = {one.metric: one for one in no_worse(replace(report, values={**report.values, "student": student}), kept)}
     assert not lost["literal_recall@10"].passed
     assert "no value" in str(lost["literal_recall@10"])
-    with pytest.raises(VdistillError, match="nothing to hold"):
+    with pytest.raises(VdistillError, match="nothing to compare"):
         no_worse(report, replace(kept, models={"backbone": kept.models["backbone"]}))
 
 
@@ -174,7 +174,7 @@ def test_gains_of_nothing_are_refused(text):
 # Where it fails
 
 
-def test_movers_are_the_queries_that_changed_most(judged):
+def test_largest_changes_are_the_queries_that_changed_most(judged):
     report = report_of(judged, 0.1)
     gained, lost = largest_changes(report, 3), largest_changes(report, -12)
     assert all(one.student > one.backbone for one in gained)
@@ -193,7 +193,7 @@ def test_slices_cover_all_queries(judged, monkeypatch):
     report = report_of(judged, 0.1, columns=["colour"])
     length, colour = report.slices
     for one in (length, colour):
-        assert sum(group.queries for group in one.groups) == len(report.held_out.verdicts)
+        assert sum(group.queries for group in one.groups) == len(report.held_out.judged)
     assert {group.name for group in colour.groups} <= set(colours)
     with pytest.raises(VdistillError, match="no column 'color'") as caught:
         report_of(judged, 0.1, columns=["color"])
@@ -261,7 +261,7 @@ def test_speed_is_measured_with_the_parts_of_a_search(home):
     assert speed["recall"][0]["width"] is None
     page = (home / "speed.html").read_text()
     assert "Recall and speed of ways to search" in page
-    assert "pictures a second" in page
+    assert "images per second" in page
 
 
 def test_history_of_nothing_is_an_error(home, tmp_path):

@@ -14,7 +14,8 @@ import numpy as np
 
 from vdistill.bench.evaluate import summarise
 from vdistill.evaluation import metrics
-from vdistill.evaluation.test_set import HeldOutSet, Verdict, evaluate
+from vdistill.evaluation.grading import evaluate
+from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery
 
 
 def scale(queries: int, items: int, dim: int = 512) -> None:
@@ -25,14 +26,14 @@ def scale(queries: int, items: int, dim: int = 512) -> None:
         vectors = rng.standard_normal((count, dim), np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    verdicts = []
+    judged = []
     for number in range(queries):
         rows = np.sort(rng.choice(items, 20, replace=False))
         gains = rng.integers(1, 4, 20).astype(float)
-        verdicts.append(Verdict(f"query {number}", rows, gains, gains))
+        judged.append(JudgedQuery(f"query {number}", rows, gains, gains))
     titles = tuple(f"title {number:04}" for number in range(1000))
     titled = tuple(np.array([place]) for place in rng.choice(items, 1000, replace=False))
-    held_out = HeldOutSet("qrels", "random", tuple(map(str, range(items))), tuple(verdicts), titles, titled)
+    held_out = HeldOutSet("qrels", "random", tuple(map(str, range(items))), tuple(judged), titles, titled)
     models = {model: unit(items) for model in ("backbone", "student")}
     texts, named = unit(queries), unit(len(titles))
     started = time.perf_counter()

@@ -35,8 +35,9 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower, embed
 from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.student import open_student
+from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOutSet, evaluate_mean
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import read_inputs, sides_of
@@ -78,7 +79,7 @@ def student_of(
     calls: int,
     answers: str,
     teaching: DistillSettings,
-    judge: Callable[[HeldOutSet, Floats, Floats, Floats], dict[str, Any]] = evaluate_mean,
+    judge: Callable[[HeldOutSet, Floats, Floats, Floats], dict[str, Any]] = lambda *known: means(evaluate(*known)),
 ) -> dict[str, Any]:
     """Label, distill, and judge the student."""
     seed = teaching.seed

@@ -24,8 +24,9 @@ from vdistill.distill.towers import WholeTower, embed
 from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
+from vdistill.evaluation.grading import evaluate
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import HeldOutSet, evaluate
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs import catalog
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides

@@ -60,10 +60,10 @@ def fit_speed() -> None:
     said = judgments(QUERIES, CALLS)
     before = peak_gb()
     started = time.monotonic()
-    fitted = preferences.fit(said)
+    preferences.fit(said)
     took = time.monotonic() - started
     print(f"fit of {QUERIES:,} queries × {ITEMS} items × {CALLS} calls of {IMAGES}: {took:.1f} s, "
-          f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments), R² {fitted.explained:.3f}")  # fmt: skip
+          f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments)")  # fmt: skip
 
 
 def resume_speed() -> None:

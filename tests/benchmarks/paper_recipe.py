@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vdistill.distill.settings import DistillSettings
+from vdistill.evaluation.grading import evaluate
 from vdistill.evaluation.metrics import interval, mean
-from vdistill.evaluation.test_set import evaluate
 
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@1", "literal_recall@10")
 OURS = DistillSettings(lr=LR)

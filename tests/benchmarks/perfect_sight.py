@@ -29,8 +29,8 @@ from vdistill.distill import choices
 from vdistill.distill.choices import Calls
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation import metrics
+from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import evaluate_mean
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
@@ -62,7 +62,7 @@ def main() -> None:
     asked, named = (encoder.encode_texts(texts) for texts in (held_out.queries, held_out.titles))
     for seed in (0, 1):
         see = fitted(calls, encode([titles[key] for key in calls.items]), encode(list(calls.queries)), seed)
-        found = evaluate_mean(held_out, see(unseen).numpy(), asked, named)
+        found = means(evaluate(held_out, see(unseen).numpy(), asked, named))
         print(f"held out, seed {seed}: nDCG@10 {found['ndcg@10']:.3f}, mpr {found['mpr']:.3f}", flush=True)
     grades = {query.text: qrels.get(query.id, {}) for query in queries}
     for seed in (0, 1):

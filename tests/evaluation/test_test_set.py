@@ -11,16 +11,9 @@ import pytest
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import admissible
+from vdistill.evaluation.grading import evaluate, grade, means, ndcg, teacher_scores
 from vdistill.evaluation.qrels import from_qrels, read_qrels
-from vdistill.evaluation.test_set import (
-    MOST_TITLES,
-    evaluate,
-    evaluate_mean,
-    from_judgments,
-    grade,
-    ndcg,
-    teacher_scores,
-)
+from vdistill.evaluation.test_set import MOST_TITLES, from_judgments
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.split import split_of
 from vdistill.records import Answer, Item, Judgment, Query
@@ -50,8 +43,8 @@ def unit(vectors):
 
 def test_the_teachers_best_ten_get_falling_gains():
     held_out = from_judgments([ranked("for my aunt", HELD[:14])], HELD)
-    (verdict,) = held_out.verdicts
-    by_item = {held_out.items[row]: gain for row, gain in zip(verdict.rows, verdict.gains, strict=True)}
+    (judged,) = held_out.judged
+    by_item = {held_out.items[row]: gain for row, gain in zip(judged.rows, judged.gains, strict=True)}
     assert [by_item[item.id] for item in HELD[:14]] == pytest.approx([10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0])
     assert held_out.candidates.tolist() == [14]
     assert (held_out.source, held_out.judged_by) == ("teacher", "metadata")
@@ -65,7 +58,7 @@ def test_training_judgments_and_training_items_never_enter():
     ]
     held_out = from_judgments(judgments, HELD)
     assert held_out.queries == ("for my aunt",)
-    assert {held_out.items[row] for row in held_out.verdicts[0].rows} == {item.id for item in HELD[:6]}
+    assert {held_out.items[row] for row in held_out.judged[0].rows} == {item.id for item in HELD[:6]}
     assert set(held_out.items) == {item.id for item in HELD}
 
 
@@ -109,16 +102,16 @@ def test_judgments_of_queries_that_are_trained_on_do_not_count():
     judgments = [ranked("for my aunt", HELD[:6]), ranked("For a  HIKE", HELD[:6])]
     found = admissible(judgments, {}, sides)
     assert found.judgments == judgments[:1]
-    assert found.notes == ("1 of 2 held-out judgments are left out: their queries are trained on",)
+    assert found.notes == ("1 of 2 held-out judgments left out: their queries are used for training",)
 
 
-def test_a_picture_that_changed_since_it_was_judged_does_not_count():
+def test_an_image_that_changed_since_it_was_judged_does_not_count():
     judgments = [ranked("for my aunt", HELD[:6])]
     found = admissible(judgments, {HELD[0].id: "another", HELD[1].id: ""}, Sides(HOLDOUT))
     held_out = from_judgments(found.judgments, HELD)
-    (verdict,) = held_out.verdicts
-    assert {held_out.items[row] for row in verdict.rows} == {item.id for item in HELD[1:6]}
-    assert found.notes[0].startswith("1 held-out pictures changed")
+    (judged,) = held_out.judged
+    assert {held_out.items[row] for row in judged.rows} == {item.id for item in HELD[1:6]}
+    assert found.notes[0].startswith("1 held-out images changed")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +128,7 @@ def test_a_query_with_no_preferences_is_left_out_and_counted():
                     "heldout")  # fmt: skip
     held_out = from_judgments([ranked("for my aunt", HELD[:5]), same], HELD)
     assert held_out.queries == ("for my aunt",)
-    assert held_out.notes == ("1 held-out queries left out: the teacher tells no two pictures apart",)
+    assert held_out.notes == ("1 held-out queries left out: the teacher rates their images all alike",)
 
 
 def test_the_teacher_is_perfect_by_its_own_preferences():
@@ -150,12 +143,12 @@ def test_a_model_is_graded_on_what_the_teacher_judged_and_on_titles():
     items = unit(rng.normal(size=(len(HELD), 2048)))
     rows = [held_out.items.index(item.id) for item in HELD[:12]]
     query = unit((items[rows] * np.linspace(2, 0.1, 12)[:, None]).sum(axis=0, keepdims=True))
-    titles = np.stack([items[titled[0]] for titled in held_out.titled])
-    values = evaluate_mean(held_out, items, query, titles)
+    titles = np.stack([items[same[0]] for same in held_out.with_title])
+    values = means(evaluate(held_out, items, query, titles))
     assert list(values) == [metric for metric in metrics.METRICS if metric != "gap_closed"]
     assert values["ndcg@10"] > 0.9
     assert values["literal_recall@1"] == 1
-    assert evaluate_mean(held_out, items, -query, titles)["mpr"] < 0.2
+    assert means(evaluate(held_out, items, -query, titles))["mpr"] < 0.2
 
 
 def test_ndcg_alone_is_that_of_all_figures():
@@ -178,7 +171,7 @@ def test_many_titles_are_sampled_the_same_way_each_time():
     again = from_judgments([ranked("for my aunt", items[:5])], items[::-1])
     assert len(first.titles) == MOST_TITLES
     assert first.titles == again.titles
-    assert all(items[row[0]].title == title for row, title in zip(first.titled, first.titles, strict=True))
+    assert all(items[row[0]].title == title for row, title in zip(first.with_title, first.titles, strict=True))
 
 
 def test_a_model_of_another_dimension_is_an_error():
@@ -229,7 +222,7 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
     held_out = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES)
     assert held_out.queries == ("for my aunt",)
     assert held_out.items == tuple(item.id for item in HELD)
-    _, gains, _ = held_out.dense(held_out.verdicts[0])
+    _, gains, _ = held_out.dense(held_out.judged[0])
     assert gains.sum() == gains[held_out.items.index(HELD[0].id)] == 2
     assert held_out.candidates.tolist() == [len(HELD)]
     assert held_out.notes == ("1 held-out queries left out: no relevant held-out item",)

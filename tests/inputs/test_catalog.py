@@ -85,7 +85,7 @@ def test_a_missing_catalog_names_the_close_one(shop):
 
 
 def test_an_empty_catalog_is_an_error(tmp_path):
-    with pytest.raises(VdistillError, match="no pictures in"):
+    with pytest.raises(VdistillError, match="no images in"):
         scan(tmp_path)
 
 
@@ -130,7 +130,7 @@ def test_rows_of_one_image_are_put_together_and_the_later_wins(shop):
     assert metadata(shop, "garden/c.webp") == {"title": "lamp", "price": 7}
     remarks = scan(shop).remarks
     assert any("3 rows for an image that has one already" in line for line in remarks), remarks
-    assert any("1 value of metadata overruled by a later row (title of a.png, metadata.jsonl" in r for r in remarks), (
+    assert any("1 value of metadata overridden by a later row (title of a.png, metadata.jsonl" in r for r in remarks), (
         remarks
     )
 
@@ -145,7 +145,7 @@ def test_names_that_the_disk_spells_otherwise_are_matched_where_one_image_is_mea
     catalog = scan(shop)
     titled = {item.id for item in catalog.items if item.title}
     assert titled == {"cafe\u0301.png", "garden/c.webp", "IMG_1.PNG", "b.jpg", "a.png"}
-    assert any(line.startswith("5 file names of metadata spelled otherwise") for line in catalog.remarks)
+    assert any(line.startswith("5 file names of metadata spelled differently") for line in catalog.remarks)
     assert any("may mean several images" in line and "SAME.png" in line for line in catalog.remarks)
 
 

@@ -60,15 +60,15 @@ def taught(home):
 
 def check_no_leak(home):
     """By text, by id and by content, nothing that teaches examines."""
-    sources, exam, said = taught(home)
+    sources, held_out, said = taught(home)
     queries = {judgment.query.casefold() for judgment in sources.judgments}
     items = {item for judgment in sources.judgments for item in judgment.items}
     contents = {content for judgment in sources.judgments for content in judgment.sha256}
-    if exam is not None:
-        assert not queries & {query.casefold() for query in exam.queries}
-        assert not items & set(exam.items)
-        assert not contents & {sources.hashes[item] for item in exam.items}
-    return sources, exam, said
+    if held_out is not None:
+        assert not queries & {query.casefold() for query in held_out.queries}
+        assert not items & set(held_out.items)
+        assert not contents & {sources.hashes[item] for item in held_out.items}
+    return sources, held_out, said
 
 
 # Queries
@@ -125,9 +125,9 @@ def test_a_workspace_that_judged_a_query_on_both_sides_measures_nothing_by_it(ho
     label(home, queries="queries.jsonl")
     with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as db, db:
         db.execute("UPDATE queries SET split = 'train' WHERE text = ?", (QUERIES[0],))
-    _, exam, said = check_no_leak(home)
-    assert QUERIES[0] not in exam.queries
-    assert any("held-out judgments are left out: their queries are trained on" in line for line in said)
+    _, held_out, said = check_no_leak(home)
+    assert QUERIES[0] not in held_out.queries
+    assert any("held-out judgments left out: their queries are used for training" in line for line in said)
 
 
 # Items
@@ -196,9 +196,9 @@ def test_a_group_that_was_judged_on_both_sides_neither_teaches_nor_hides(home):
     after = sides_of(home, 0.4)
     assert after == {name: side for name, side in before.items() if name != train}
     again = label(home, "--seed", 1)
-    assert f"1 items are neither trained with nor measured by, e.g. {train!r}" in again.err
-    sources, exam, said = check_no_leak(home)
-    assert held in exam.items
+    assert f"1 items are used for neither training nor testing, e.g. {train!r}" in again.err
+    sources, held_out, said = check_no_leak(home)
+    assert held in held_out.items
     assert all(train not in judgment.items for judgment in sources.judgments)
     assert any("their queries or items are held out" in line for line in said)
 

@@ -161,15 +161,15 @@ def check(world):
             sources = read(database, lambda _: None)
         except VdistillError:
             return  # nothing teaches
-        exam = held_out_set(database, sources, lambda _: None)
+        held_out = held_out_set(database, sources, lambda _: None)
         registered = {plain(query.text): query.split for query in database.queries()}
     taught = {item for one in sources.judgments for item in one.items}
     assert not taught & set(sources.sides.of("heldout"))
     assert {registered[plain(one.query)] for one in sources.judgments} == {"train"}
-    if exam is not None:
-        assert not taught & set(exam.items)
-        assert not {sources.hashes[item] for item in taught} & {sources.hashes[item] for item in exam.items}
-        assert not {plain(one.query) for one in sources.judgments} & {plain(query) for query in exam.queries}
+    if held_out is not None:
+        assert not taught & set(held_out.items)
+        assert not {sources.hashes[item] for item in taught} & {sources.hashes[item] for item in held_out.items}
+        assert not {plain(one.query) for one in sources.judgments} & {plain(query) for query in held_out.queries}
 
 
 def live(history):

@@ -25,7 +25,7 @@ TEXTS |= {TITLES[key]: ITEMS[key] for key in IDS}
 
 
 class Vectors:
-    """An index whose pictures are the true ones with so much noise; what it is asked for is written down."""
+    """An index of the true vectors with so much noise, which records what it is asked for."""
 
     catalog_root = Path("catalog")
 

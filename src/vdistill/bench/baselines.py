@@ -1,73 +1,62 @@
-"""What else stands in the table: any other dual encoder, and text search over what the catalog says."""
+"""What else the table shows: other dual encoders, and text search over the metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill.arrays import Floats
+from vdistill.bench.graded import Values
+from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOutSet, grade
+from vdistill.evaluation.grading import grade
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs.words import Bm25
+from vdistill.query.search import Searcher
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # needs torch
     from vdistill.encoders.dual_encoder import DualEncoder
-    from vdistill.query.search import Searcher
 
-WORDS = "bm25"
+TEXT_SEARCH = "bm25"
 
 
-def words(held_out: HeldOutSet, texts: Sequence[str]) -> dict[str, Floats] | None:
-    """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where there are no words."""
+def text_search(held_out: HeldOutSet, texts: Sequence[str]) -> Values | None:
+    """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where they hold no words."""
     search = Bm25(texts)
     return None if search.empty else grade(held_out, map(search.scores, held_out.queries))
 
 
 def labels(sources: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """What the models are called in the table: the last part of their names where that is nobody else's."""
+    """What the models are called in the table: the last part of their names where no other model has it."""
     short = [Path(source).name or source for source in sources]
-    plain = [name not in taken and short.count(name) == 1 for name in short]
-    return [name if ok else f"{source} (against)" for name, ok, source in zip(short, plain, sources, strict=True)]
+    unique = [name not in taken and short.count(name) == 1 for name in short]
+    return [name if ok else f"{source} (against)" for name, ok, source in zip(short, unique, sources, strict=True)]
 
 
 class Against:
-    """Another model over the same pictures: what `bench` asks of an index, computed as it is asked for."""
+    """Another model over the images of an index, which embeds what `bench` asks for."""
 
     def __init__(self, encoder: DualEncoder, searcher: Searcher, cache: Path) -> None:
-        self._encoder, self._searcher, self._cache = encoder, searcher, cache
+        self.ids, self.catalog_root = searcher.ids, searcher.catalog_root
+        self.metadata, self.hashes, self.encode = searcher.metadata, searcher.hashes, encoder.encode_texts
+        self._encoder, self._cache = encoder, cache
 
     @classmethod
     def load(cls, source: str, searcher: Searcher, cache: Path) -> Against:
-        """The dual encoder `source`. Raises VdistillError where it cannot be had."""
+        """The dual encoder `source`. Raises VdistillError where it cannot be loaded."""
         from vdistill.encoders.dual_encoder import DualEncoder
 
         return cls(DualEncoder.load(source), searcher, cache)
 
-    @property
-    def ids(self) -> list[str]:
-        """The ids of all items."""
-        return self._searcher.ids
-
-    @property
-    def catalog_root(self) -> Path:
-        """The folder that the ids are relative to."""
-        return self._searcher.catalog_root
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, d)."""
-        return self._encoder.encode_texts(texts)
-
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, d). Raises VdistillError for a picture that cannot be read any more."""
-        from vdistill.bundle.items import Row
+        """Unit vectors (n, d). Raises VdistillError for an image that can no longer be read."""
         from vdistill.encoders.replicas import replicas
         from vdistill.index.embedding import Embedder
         from vdistill.index.vector_cache import VectorCache
 
-        hashes = self._searcher.hashes(ids)
+        hashes = self.hashes(ids)
         rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
         with VectorCache.of(self._cache / "against", self._encoder) as vector_cache:
             embedder = Embedder(self.catalog_root, replicas(self._encoder), vector_cache)
@@ -79,11 +68,3 @@ class Against:
                 if new:
                     vector_cache.add(list(new), np.stack(list(new.values())))
             return vector_cache.get([hashes[key] for key in ids])
-
-    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What the catalog says of the items."""
-        return self._searcher.metadata(ids)
-
-    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
-        """The content hashes of the pictures."""
-        return self._searcher.hashes(ids)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from vdistill.bench.graded import Embedded, Moved
+from vdistill.bench.graded import Embedded, QueryChange
 from vdistill.evaluation import metrics
 from vdistill.evaluation.test_set import HeldOutSet
 
-SHOWN = 5  # pictures of a model
-EACH = 2  # queries that gained most, that lost most, and at random
+IMAGES = 5  # of a model
+EACH = 2  # queries that gained most, that lost most, and others
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +25,25 @@ class Example:
 
 
 def examples(
-    held_out: HeldOutSet, searchers: Mapping[str, Embedded], gained: list[Moved], lost: list[Moved]
+    held_out: HeldOutSet,
+    searchers: Mapping[str, Embedded],
+    gained: Sequence[QueryChange],
+    lost: Sequence[QueryChange],
 ) -> tuple[Example, ...]:
-    """The queries that moved most and, by their hash, some of the others; all items are candidates."""
+    """The queries that changed most and, by their hash, some of the others; all items are candidates."""
     chosen = {one.query: "gained most" for one in gained[:EACH]} | {one.query: "lost most" for one in lost[:EACH]}
     rest = sorted((q for q in held_out.queries if q not in chosen), key=lambda q: hashlib.sha256(q.encode()).digest())
     chosen |= {query: "any other" for query in rest[:EACH]}
-    verdicts = {verdict.query: verdict for verdict in held_out.verdicts}
+    judged = {one.query: one for one in held_out.judged}
     tops = {model: _tops(held_out, searcher, list(chosen)) for model, searcher in searchers.items()}
     found = []
-    for place, (query, kind) in enumerate(chosen.items()):
-        verdict = verdicts[query]
-        best = verdict.rows[verdict.utilities == verdict.utilities.max()]
+    for number, (query, kind) in enumerate(chosen.items()):
+        best = judged[query].rows[judged[query].utilities == judged[query].utilities.max()]
         winners = tuple(held_out.items[row] for row in best)
-        found.append(Example(query, kind, winners, {model: top[place] for model, top in tops.items()}))
+        found.append(Example(query, kind, winners, {model: top[number] for model, top in tops.items()}))
     return tuple(found)
 
 
-def _tops(held_out: HeldOutSet, searcher: Embedded, queries: list[str]) -> list[tuple[str, ...]]:
-    if not queries:
-        return []
-    scores = np.asarray(searcher.encode(queries)) @ np.asarray(searcher.vectors(held_out.items)).T
-    return [tuple(held_out.items[row] for row in metrics.top(row_scores, SHOWN)) for row_scores in scores]
+def _tops(held_out: HeldOutSet, searcher: Embedded, queries: Sequence[str]) -> list[tuple[str, ...]]:
+    scores = searcher.encode(queries) @ searcher.vectors(held_out.items).T
+    return [tuple(held_out.items[row] for row in metrics.top(of_query, IMAGES)) for of_query in scores]

@@ -6,19 +6,18 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vdistill.bench.graded import Graded
+from vdistill.bench.runs import Run
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.metrics import METRICS
 
-if TYPE_CHECKING:
-    from vdistill.bench.runs import Run
-
 GAIN = "gain:"  # before a metric: student − backbone
-# What a new student may not have lost against an earlier one: the head, the bulk, and what was known before.
+# What a new student must not lose against an earlier one: the head, the bulk, and what the backbone knew.
 GUARDED = ("ndcg@10", "mpr", "literal_recall@10")
+_EXAMPLE = "for example --fail-under ndcg@10=0.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Gate:
 class Outcome:
     """A gate and what the student reached; `value` is None where it could not be measured, which fails.
 
-    against: the run whose student it was held against; then `value` is the upper end of the interval of the difference.
+    against: the run whose student it was compared with; then `value` is the upper end of the difference's interval.
     """
 
     metric: str
@@ -43,7 +42,7 @@ class Outcome:
     against: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The Contract's entry of `gates`."""
+        """An entry of `gates` in `bench --json`."""
         return {name: value for name, value in asdict(self).items() if name != "against" or value is not None}
 
     def __str__(self) -> str:
@@ -51,13 +50,10 @@ class Outcome:
             verdict = "no worse than" if self.passed else "worse than"
             best = "it has no value now" if self.value is None else f"at best {self.value:+.4f}"
             return f"{self.metric} of the student is {verdict} in run {self.against} ({best})"
+        gained = self.metric.startswith(GAIN)
+        what = f"{self.metric.removeprefix(GAIN)} {'gained over the backbone' if gained else 'of the student'}"
         shown = "has no value" if self.value is None else f"is {self.value:.4f}"
-        what = f"{self.metric.removeprefix(GAIN)} gained over the backbone" if self.metric.startswith(GAIN) else None
-        return f"{what or f'{self.metric} of the student'} {shown}, {self._side} {self.threshold:g}"
-
-    @property
-    def _side(self) -> str:
-        return "at least" if self.passed else "below"
+        return f"{what} {shown}, {'at least' if self.passed else 'below'} {self.threshold:g}"
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
@@ -69,7 +65,7 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
 
 
 def check_gates(gates: Sequence[Gate], models: Mapping[str, Mapping[str, float] | None]) -> tuple[Outcome, ...]:
-    """Hold the student's metrics against the gates. Raises VdistillError where there is no student."""
+    """Compare the student's metrics with the gates. Raises VdistillError where there is no student."""
     student, backbone = models.get("student"), models.get("backbone") or {}
     if gates and student is None:
         raise VdistillError("there is no student to hold to --fail-under", hint="run `vdistill distill` first")
@@ -79,21 +75,21 @@ def check_gates(gates: Sequence[Gate], models: Mapping[str, Mapping[str, float] 
 
 
 def no_worse(report: Graded, run: Run) -> tuple[Outcome, ...]:
-    """Hold the student against that of an earlier run, query by query.
+    """Compare the student with that of an earlier run, query by query.
 
     A metric fails where the 95 % interval of the paired difference lies below 0: chance alone fails one good student
-    in forty, and what is guarded moves together. A metric that only the earlier run has fails too.
+    in forty, and the guarded metrics move together. A metric that only the earlier run has fails too.
     Raises VdistillError where the runs cannot be compared.
     """
     if "student" not in report.values or "student" not in run.models:
-        raise VdistillError(f"nothing to hold against run {run.id}", hint="both runs need a student")
-    return tuple(_held(report, run, metric) for metric in GUARDED if metric in run.values)
+        raise VdistillError(f"nothing to compare with run {run.id}", hint="both runs need a student")
+    return tuple(_compared(report, run, metric) for metric in GUARDED if metric in run.values)
 
 
-def _held(report: Graded, run: Run, metric: str) -> Outcome:
-    if metric not in report.values["student"]:
-        return Outcome(metric, 0.0, None, False, run.id)
-    between = metrics.interval(run.paired(report, metric), report.seed)
+def _compared(report: Graded, run: Run, metric: str) -> Outcome:
+    between = None
+    if metric in report.values["student"]:
+        between = metrics.interval(run.paired(report, metric), report.seed)
     high = None if between is None else between.high
     return Outcome(metric, 0.0, high, high is not None and high >= 0, run.id)
 
@@ -105,22 +101,16 @@ def _check(gate: Gate, value: float | None) -> Outcome:
 def _parse(text: str) -> Gate:
     metric, equals, number = (part.strip() for part in text.rpartition("="))
     if not equals or not metric:
-        raise VdistillError(f"--fail-under {text!r} is not METRIC=VALUE", hint="for example --fail-under ndcg@10=0.6")
+        raise VdistillError(f"--fail-under {text!r} is not METRIC=VALUE", hint=_EXAMPLE)
     name = metric.removeprefix(GAIN)
     if name not in METRICS or (name == "gap_closed" and name != metric):
         close = difflib.get_close_matches(name.lower(), METRICS, n=2)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         raise VdistillError(f"--fail-under: no metric {metric!r}", hint=f"{meant}metrics: {', '.join(METRICS)}")
-    return Gate(metric, _number(text, number))
-
-
-def _number(text: str, number: str) -> float:
     try:
         value = float(number)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise VdistillError(
-            f"--fail-under {text!r}: {number!r} is not a number", hint="for example --fail-under ndcg@10=0.6"
-        )
-    return value
+        raise VdistillError(f"--fail-under {text!r}: {number!r} is not a number", hint=_EXAMPLE)
+    return Gate(metric, value)

@@ -1,25 +1,23 @@
-"""Every run of `bench` is kept, with its values per query: for the trend, and to hold a later run against it."""
+"""Every run of `bench` is kept, with its values per query: for the trend, and to compare later runs with it."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from vdistill.arrays import Floats
 from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.workspace import Workspace, read_json, write_file
-
-if TYPE_CHECKING:
-    from vdistill.evaluation.test_set import HeldOutSet
 
 SCHEMA_VERSION = 1
 FOLDER = "runs"
@@ -28,11 +26,12 @@ REMEDY = "give another run; `vdistill bench --history` lists them"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. models: means by metric.  values: of the student, by metric and query or title; null where undefined.
+    """One run, as its file holds it.
 
     judged_by: the teacher, or the name of the qrels.  adapter: hash of the student's weights, empty for none.
-    judgments: how many the student was made from.  prompt: the words that the judge was asked by; empty where unknown.
-    passed: whether all its gates were met.
+    judgments: how many the student was made from.  models: means by metric.
+    values: of the student, by metric and by query or title; null where undefined.
+    prompt: the version of the prompt that the judge got; empty where unknown.  passed: whether all gates were met.
     """
 
     id: str
@@ -48,14 +47,9 @@ class Run:
     passed: bool = True
 
     def comparable(self, held_out: HeldOutSet) -> bool:
-        """Whether the same judge gave the verdicts. A teacher that was asked in other words is another judge."""
-        same_words = not self.prompt or not held_out.prompt or self.prompt == held_out.prompt
-        return self.judged_by == held_out.judged_by and same_words
-
-    @property
-    def judge(self) -> str:
-        """The judge, for messages."""
-        return f"{self.judged_by}#{self.prompt}" if self.prompt else self.judged_by
+        """Whether the judge is the same. A teacher that was asked by another prompt is another judge."""
+        same_prompt = not self.prompt or not held_out.prompt or self.prompt == held_out.prompt
+        return self.judged_by == held_out.judged_by and same_prompt
 
     def paired(self, report: Graded, metric: str) -> Floats:
         """(c,) the report's student minus this one, for the queries that both have a value for.
@@ -63,27 +57,26 @@ class Run:
         Raises VdistillError where there are none, or another judge gave them.
         """
         if not self.comparable(report.held_out):
-            words = "" if self.judged_by != report.held_out.judged_by else " in other words"
+            prompt = "" if self.judged_by != report.held_out.judged_by else " with another prompt"
             raise VdistillError(
-                f"run {self.id} was judged by {self.judged_by}{words}, this one by {report.held_out.judged_by}",
-                hint="only runs with the same judge can be held against each other",
+                f"run {self.id} was judged by {self.judged_by}{prompt}, this one by {report.held_out.judged_by}",
+                hint="only runs with the same judge can be compared",
             )
-        ours, theirs = values_of(report).get(metric, {}), self.values.get(metric, {})
-        pairs = [(ours[key], theirs[key]) for key in ours if theirs.get(key) is not None and ours[key] is not None]
-        if len(pairs) < 2:
+        theirs = self.values.get(metric, {})
+        pairs = ((value, theirs.get(key)) for key, value in values_of(report).get(metric, {}).items())
+        found = np.array([ours - other for ours, other in pairs if ours is not None and other is not None])
+        if len(found) < 2:
             raise VdistillError(f"run {self.id} has no {metric} of the same queries", hint=REMEDY)
-        return np.array([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
+        return found
 
 
 def values_of(report: Graded) -> dict[str, dict[str, float | None]]:
-    """The values of the student (or the backbone, where there is none) by metric and query, or title."""
-    model = "student" if "student" in report.values else "backbone"
+    """The values of the student (or the backbone, where there is none) by metric, and by query or title."""
     held_out, found = report.held_out, {}
-    for metric, values in report.values[model].items():
+    for metric, values in report.values.get("student", report.values["backbone"]).items():
         names = held_out.titles if metric.startswith("literal_") else held_out.queries
-        found[metric] = {
-            name: float(value) if math.isfinite(value) else None for name, value in zip(names, values, strict=True)
-        }
+        known = (float(value) if math.isfinite(value) else None for value in values)
+        found[metric] = dict(zip(names, known, strict=True))
     return found
 
 
@@ -94,7 +87,7 @@ def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0,
         id=f"{now:%Y%m%d-%H%M%S-%f}",
         created=now.isoformat(timespec="seconds"),
         judged_by=report.held_out.judged_by,
-        queries=len(report.held_out.verdicts),
+        queries=len(report.held_out.judged),
         items=len(report.held_out.items),
         adapter=adapter,
         judgments=judgments,
@@ -109,9 +102,9 @@ def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0,
 
 
 def history(workspace: Workspace) -> list[Run]:
-    """All runs, oldest first; what cannot be read is passed over."""
+    """All runs, oldest first; files that cannot be read are skipped."""
     found = []
-    for path in sorted((workspace.reports / FOLDER).glob("*.json")):
+    for path in _paths(workspace):
         try:
             found.append(read(path))
         except VdistillError:
@@ -122,20 +115,18 @@ def history(workspace: Workspace) -> list[Run]:
 def pick(workspace: Workspace, name: str, held_out: HeldOutSet | None = None) -> Run:
     """The run `name`: a file, an id or its beginning, `last`, or `best` (by the student's nDCG@10).
 
-    Of runs that failed a gate of theirs, that have no student, or that another judge graded than the one of `heldout`,
-    none is `last` or `best`. Raises VdistillError where there is none, with the close ids.
+    A run that failed one of its gates, that has no student, or whose judge is not that of `held_out` is never `last` or
+    `best`. Raises VdistillError where there is none, with the close ids.
     """
     if Path(name).is_file():
         return read(Path(name))
-    paths = sorted((workspace.reports / FOLDER).glob("*.json"))
+    paths = _paths(workspace)
     if not paths:
         raise VdistillError("there is no earlier run to compare with", hint="run `vdistill bench` once, or give a file")
-    if name == "last":
-        return _last(paths, held_out)
-    runs = [read(path) for path in paths]
-    if name == "best":
-        fitting = [run for run in runs if _counts(run, held_out)]
-        return max(fitting, key=lambda run: run.models["student"].get("ndcg@10", -1.0)) if fitting else _none(held_out)
+    newest_first = map(read, reversed(paths))  # a damaged one is an error: a gate must not silently take an older one
+    if name in ("last", "best"):
+        return _last_or_best(name, (run for run in newest_first if _counts(run, held_out)), held_out)
+    runs = list(newest_first)[::-1]
     fitting = [run for run in runs if run.id.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
@@ -144,24 +135,28 @@ def pick(workspace: Workspace, name: str, held_out: HeldOutSet | None = None) ->
     raise VdistillError(f"{what} {name!r}", hint=f"last, best, or one of {', '.join(close)}")
 
 
-def _last(paths: Sequence[Path], held_out: HeldOutSet | None) -> Run:
-    for path in reversed(paths):
-        run = read(path)  # a damaged one is an error: a gate must not silently take an older one
-        if _counts(run, held_out):
-            return run
-    return _none(held_out)
+def _last_or_best(name: str, runs: Iterator[Run], held_out: HeldOutSet | None) -> Run:
+    """runs: those that count, newest first."""
+    if name == "last":
+        found = next(runs, None)
+    else:
+        found = max(list(runs)[::-1], key=lambda run: run.models["student"].get("ndcg@10", -1.0), default=None)
+    if found is None:
+        judged = f", and was judged by {held_out.judged_by}" if held_out else ""
+        raise VdistillError(
+            f"no earlier run has a student and met its gates{judged}",
+            hint="run `vdistill bench` once without --no-worse-than, or name a run: `vdistill bench --history` lists "
+            "them",
+        )
+    return found
 
 
 def _counts(run: Run, held_out: HeldOutSet | None) -> bool:
     return run.passed and "student" in run.models and (held_out is None or run.comparable(held_out))
 
 
-def _none(held_out: HeldOutSet | None) -> NoReturn:
-    judged = f", and was judged by {held_out.judged_by}" if held_out else ""
-    raise VdistillError(
-        f"no earlier run has a student and met its gates{judged}",
-        hint="run `vdistill bench` once without --no-worse-than, or name a run: `vdistill bench --history` lists them",
-    )
+def _paths(workspace: Workspace) -> list[Path]:
+    return sorted((workspace.reports / FOLDER).glob("*.json"))
 
 
 def read(path: Path) -> Run:
@@ -172,11 +167,11 @@ def read(path: Path) -> Run:
             raise VdistillError(f"{path} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill")
         return Run(**facts)
     except (AttributeError, KeyError, TypeError) as error:
-        raise VdistillError(f"{path} is no run of bench: {error}", hint=REMEDY) from error
+        raise VdistillError(f"{path} is not a run of bench: {error}", hint=REMEDY) from error
 
 
 def trend(runs: Sequence[Run], metric: str = "ndcg@10") -> list[Mapping[str, Any]]:
-    """A row a run: when, who judged, and what each model reached."""
+    """One row per run: when, who judged, and what each model reached."""
     return [
         {
             "id": run.id,

@@ -13,8 +13,8 @@ from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backb
 from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
     from vdistill.bench.gates import Gate
+    from vdistill.bench.results import BenchReport
     from vdistill.bench.speed.measure import Speed
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
@@ -95,7 +95,7 @@ class BenchCommand:
         if self.robustness:
             from vdistill.bench.robustness import robustness
 
-            found = replace(found, changes=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
+            found = replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
         if self.no_worse_than is not None:  # by the same judge, who is known now
             earlier = runs.pick(workspace, self.no_worse_than, found.held_out)
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
@@ -116,7 +116,7 @@ class BenchCommand:
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
         """The report, and the searchers of the backbone and, where there is one, the student."""
         from vdistill.bench import evaluate
-        from vdistill.bench.baselines import WORDS, Against, labels
+        from vdistill.bench.baselines import TEXT_SEARCH, Against, labels
         from vdistill.bench.graded import MODELS, Embedded
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
@@ -131,7 +131,7 @@ class BenchCommand:
                 )
             searchers = open_searchers(session, workspace, names, backbone)
             loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-            others = dict(zip(labels(against, (*MODELS, WORDS)), loaded, strict=True))
+            others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
             models: dict[str, Embedded] = {**searchers, **others}
             found = evaluate.bench(
                 models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge
@@ -182,14 +182,14 @@ def _speed(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "
 
 
 def _show(found: "BenchReport", speed: "Speed | None") -> None:
-    from vdistill.bench.report.table import bench_table, changes_table, largest_changes_table, slice_table
+    from vdistill.bench.report.table import bench_table, largest_changes_table, robustness_table, slice_table
 
     console.result(bench_table(found))
     for one in found.slices:
         if len(one.groups) > 1:
             console.result(slice_table(one))
-    if found.changes:
-        console.result(changes_table(found))
+    if found.robustness:
+        console.result(robustness_table(found))
     for table in largest_changes_table(found):
         console.result(table)
     console.result(found.verdict)

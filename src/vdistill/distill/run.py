@@ -23,8 +23,8 @@ from vdistill.distill.training_data import TowerMaker, held_out_vectors_of, trai
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
+from vdistill.evaluation.grading import means
 from vdistill.evaluation.metrics import interval
-from vdistill.evaluation.test_set import means
 from vdistill.images import DECODER
 from vdistill.workspace import Workspace
 

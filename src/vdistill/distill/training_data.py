@@ -24,7 +24,8 @@ from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.validation import Validation
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FeatureCache
-from vdistill.evaluation.test_set import HeldOutSet, evaluate
+from vdistill.evaluation.grading import evaluate
+from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.records import Item
 
 

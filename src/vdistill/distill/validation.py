@@ -14,7 +14,8 @@ from vdistill.distill.choices import Calls
 from vdistill.distill.retention import own_probability
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOutSet, from_judgments, ndcg, titles_of
+from vdistill.evaluation.grading import ndcg
+from vdistill.evaluation.test_set import HeldOutSet, distinct_titles, from_judgments
 from vdistill.inputs.sides import plain
 from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment
@@ -103,7 +104,7 @@ class Validation:
         if not len(self.titles):
             return None
         own = torch.zeros(len(self.titles), len(images), dtype=torch.bool, device=images.device)
-        for row, titled in enumerate(self.test_set.titled):
+        for row, titled in enumerate(self.test_set.with_title):
             own[row, torch.from_numpy(np.asarray(titled)).to(own.device)] = True
         return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
 
@@ -115,7 +116,7 @@ def test_set_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[It
         test_set = from_judgments(ours, [item for item in items if item.id in chosen.items])
     except VdistillError:  # not even one query tells two items apart
         return None
-    return test_set if len(test_set.verdicts) >= FEWEST_QUERIES else None
+    return test_set if len(test_set.judged) >= FEWEST_QUERIES else None
 
 
 def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:
@@ -125,7 +126,7 @@ def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:
     """
     with_title = sorted((item for item in items if item.title), key=lambda item: sha256(item.id.encode()).digest())
     chosen = sorted(with_title[:MOST_WATCHED], key=lambda item: item.id)
-    titles, titled = titles_of(chosen)
+    titles, titled = distinct_titles(chosen)
     if len(titles) < 2:
         return None
     return HeldOutSet("teacher", "", tuple(item.id for item in chosen), (), titles, titled)

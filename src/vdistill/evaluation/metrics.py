@@ -1,7 +1,7 @@
-"""What a ranking is worth: pure functions over the candidates of one query.
+"""Metrics: pure functions over the candidates of one query.
 
-Candidates come in the order of their ids, so that a tie in the scores is settled the same way everywhere: the earlier
-candidate stands higher. Gains are ≥ 0, and 0 is "not relevant".
+Candidates come in the order of their ids, so that ties in the scores are broken the same way everywhere: the earlier
+candidate ranks higher. Gains are ≥ 0; 0 means "not relevant".
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import numpy as np
 from vdistill.arrays import Floats, Ints
 
 DEPTH = 10  # how far down a shopper looks
+HEADS = (5, 20, 100)  # how far down the winner is looked for
 _ROUNDING = 1e-12
 
-HEADS = (5, 20, 100)  # of a ranking: is the winner among them?
-
-# Everything that is measured, in the order of tables. All are the better the higher.
+# Everything that is measured, in the order of tables. Higher is better for all of them.
 METRICS = (
     "ndcg@10",
     "recall@10",
@@ -38,7 +37,7 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How alike two orders are: `tau` in [-1, 1], `pairwise` in [0, 1]."""
+    """How similar two orders are: `tau` in [-1, 1], `pairwise` in [0, 1]."""
 
     tau: float
     pairwise: float
@@ -52,7 +51,7 @@ class Interval(NamedTuple):
 
 
 def top(scores: Floats, k: int) -> Ints:
-    """The places (min(k, n),) of the highest of `scores` (n,), best first, without sorting them all."""
+    """The indices (min(k, n),) of the highest of `scores` (n,), best first, without sorting them all."""
     if k >= len(scores):
         return np.argsort(-scores, kind="stable")
     border = np.partition(scores, len(scores) - k)[len(scores) - k]
@@ -73,7 +72,7 @@ def ndcg(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
 
 
 def recall(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
-    """The share of the relevant candidates that stand among the first `k`, as `recall` in trec_eval.
+    """The share of the relevant candidates that are among the first `k`, as `recall` in trec_eval.
 
     scores: (n,). gains: (n,). Returns a value in [0, 1]; NaN where nothing is relevant.
     """
@@ -84,7 +83,7 @@ def recall(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
 def percentile_rank(scores: Floats, utilities: Floats) -> float:
     """Where the teacher's winner lands: (n − r) / (n − 1) for rank r from 1; several winners are averaged.
 
-    scores: (n,) of the model. worth: (n,), highest is the winner. Returns a value in [0, 1], 1 for the first place;
+    scores: (n,) of the model. utilities: (n,), the highest is the winner. Returns a value in [0, 1], 1 for first place;
     NaN for fewer than two candidates. Source: arXiv 2510.12014, section 4.
     """
     if len(scores) < 2:
@@ -108,7 +107,7 @@ def reciprocal_rank(scores: Floats, gains: Floats) -> float:
 def winner_at(scores: Floats, utilities: Floats, k: int) -> float:
     """Whether the teacher's winner lands among the first `k`: 1 or 0; of several winners the share that does.
 
-    scores: (n,) of the model. worth: (n,), highest is the winner.
+    scores: (n,) of the model. utilities: (n,), the highest is the winner.
     """
     return float(np.mean(_ranks(scores, np.flatnonzero(utilities == utilities.max())) <= k))
 
@@ -116,7 +115,7 @@ def winner_at(scores: Floats, utilities: Floats, k: int) -> float:
 def agreement(scores: Floats, utilities: Floats) -> Agreement:
     """Kendall's τ-b, and the share of pairs that the teacher tells apart which the model orders alike (its ties: ½).
 
-    scores: (n,) of the model. worth: (n,) utilities or gains. Both NaN where the teacher tells no pair apart; a model
+    scores: (n,) of the model. utilities: (n,), or gains. Both NaN where the teacher tells no pair apart; a model
     that tells none apart has τ 0 and ½.
 
     Both come from one count. With C concordant and D discordant pairs, P pairs in all, T of them tied in the model and
@@ -135,12 +134,12 @@ def agreement(scores: Floats, utilities: Floats) -> Agreement:
     return Agreement(tau, 0.5 + 0.5 * tau * (by_model / by_teacher) ** 0.5)
 
 
-def literal_recall(scores: Floats, titled: Ints, k: int = DEPTH) -> float:
-    """Of the items that bear a title, the share found among the first `k` for that title; at most `k` are asked for.
+def literal_recall(scores: Floats, with_title: Ints, k: int = DEPTH) -> float:
+    """Of the items with a title, the share among the first `k` when that title is the query; at most `k` can be found.
 
-    scores: (n,) of the model for the title as a query. bearers: places of the items with that very title, at least one.
+    scores: (n,) of the model for the title. with_title: indices of the items with exactly that title, at least one.
     """
-    return float(np.isin(top(scores, k), titled).sum() / min(k, len(titled)))
+    return float(np.isin(top(scores, k), with_title).sum() / min(k, len(with_title)))
 
 
 def gap_closed(student: Floats, backbone: Floats, teacher: Floats) -> float:
@@ -148,15 +147,12 @@ def gap_closed(student: Floats, backbone: Floats, teacher: Floats) -> float:
 
     All (q,), NaN where there is none. Returns NaN where the teacher is no better than the backbone.
     """
-    common = np.isfinite(student) & np.isfinite(backbone) & np.isfinite(teacher)
-    if not common.any():
-        return np.nan
-    low, middle, high = (float(values[common].mean()) for values in (backbone, student, teacher))
+    middle, low, high = (mean(values) for values in _common(student, backbone, teacher))
     return (middle - low) / (high - low) if high > low else np.nan
 
 
 def mean(values: Floats) -> float:
-    """The mean of the values that are there; NaN where none is."""
+    """The mean of the finite values; NaN where there are none."""
     there = values[np.isfinite(values)]
     return float(there.mean()) if len(there) else np.nan
 
@@ -188,32 +184,26 @@ def p_value(differences: Floats, seed: int = 0) -> float | None:
         return None
     if not np.any(np.abs(there) > _ROUNDING):
         return 1.0
-    found = permutation_test(
-        (there,),
-        lambda values, axis: values.mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=9999,
-        batch=500,
-        rng=np.random.default_rng(seed),
-    )
+    found = permutation_test((there,), np.mean, permutation_type="samples", vectorized=True, n_resamples=9999,
+                             batch=500, rng=np.random.default_rng(seed))  # fmt: skip
     return float(found.pvalue)
 
 
 def gap_interval(student: Floats, backbone: Floats, teacher: Floats, seed: int = 0) -> Interval | None:
-    """The 95 % bootstrap interval (percentile, paired) of `gap_closed`; None where it is not defined.
+    """The 95 % bootstrap interval (percentile, paired) of `gap_closed`, all (q,).
 
-    All (q,). Where resamples in which the teacher is no better than the backbone are to be expected there is none.
+    None where it is undefined: for fewer than two queries, or if some resamples make the teacher no better than the
+    backbone.
     """
-    common = np.isfinite(student) & np.isfinite(backbone) & np.isfinite(teacher)
-    if common.sum() < 2:
+    common = _common(student, backbone, teacher)
+    if len(common[0]) < 2:
         return None
 
     def ratio(s: Floats, b: Floats, t: Floats, axis: int) -> Floats:
         gap = t.mean(axis) - b.mean(axis)
         return np.asarray((s.mean(axis) - b.mean(axis)) / np.where(gap > 0, gap, np.nan))
 
-    found = _bootstrap((student[common], backbone[common], teacher[common]), ratio, seed, "percentile")
+    found = _bootstrap(common, ratio, seed, "percentile")
     return found if np.isfinite(found).all() else None
 
 
@@ -225,32 +215,30 @@ def _bootstrap(
     from scipy.stats import bootstrap
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # degenerate cases are looked for by the callers
-        found = bootstrap(
-            data,
-            statistic,
-            paired=len(data) > 1,
-            vectorized=True,
-            method=method,
-            batch=500,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
+        warnings.simplefilter("ignore")  # callers check for degenerate cases
+        found = bootstrap(data, statistic, paired=len(data) > 1, vectorized=True, method=method, batch=500,
+                          rng=np.random.default_rng(seed)).confidence_interval  # fmt: skip
     return Interval(float(found.low), float(found.high))
+
+
+def _common(*values: Floats) -> tuple[Floats, ...]:
+    """The values (c,) of the queries that all of `values` (q,) have one for."""
+    kept = np.isfinite(values).all(axis=0)
+    return tuple(one[kept] for one in values)
 
 
 def _dcg(gains: Floats) -> float:
     return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
 
 
-def _ranks(scores: Floats, places: Ints) -> Ints:
-    """The ranks, from 1, of the candidates at `places`."""
-    if len(places) > 8:
+def _ranks(scores: Floats, rows: Ints) -> Ints:
+    """The ranks, from 1, of the candidates at the indices `rows`."""
+    if len(rows) > 8:
         ranks = np.empty(len(scores), np.intp)
         ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
-        return ranks[places]
-    above = [np.count_nonzero(scores > scores[place]) for place in places]
-    level = [np.count_nonzero(scores[:place] == scores[place]) for place in places]
-    return np.array(above, np.intp) + np.array(level, np.intp) + 1
+        return ranks[rows]
+    above = [np.count_nonzero(scores > scores[row]) + np.count_nonzero(scores[:row] == scores[row]) for row in rows]
+    return np.array(above, np.intp) + 1
 
 
 def _tied_pairs(values: Floats) -> int:

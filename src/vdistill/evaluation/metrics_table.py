@@ -1,10 +1,10 @@
-"""Metrics as a table: one metric per row, one model per column, intervals beside the means or, if narrow, below."""
+"""Metrics as a table: one metric per row, one model per column, intervals beside the means or below them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vdistill.evaluation.metrics import METRICS
@@ -18,26 +18,22 @@ Metrics = Mapping[str, float]
 Intervals = Mapping[str, Sequence[float]]
 
 _DIFFERENCE = "student-backbone"  # the key of the paired difference among the intervals
-_GAIN = "gain"
 
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """A renderable for rich, laid out for the width it gets."""
+    """A renderable for rich, laid out for the width it gets: intervals stand beside the means where there is room."""
 
     models: Mapping[str, Metrics]
     title: str
-    ci95: Mapping[str, Intervals] = field(default_factory=dict)
-    caption: str = ""
+    ci95: Mapping[str, Intervals]
+    caption: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        """Intervals stand beside the means where there is room, else below them."""
+        """What rich asks for."""
         wide = self._table(" ")
-        yield (
-            wide
-            if console.measure(wide, options=options.update_width(10_000)).maximum <= options.max_width
-            else (self._table("\n"))
-        )
+        width = console.measure(wide, options=options.update_width(10_000)).maximum
+        yield wide if width <= options.max_width else self._table("\n")
 
     def _table(self, between: str) -> Table:
         from rich.box import SIMPLE_HEAD
@@ -47,27 +43,24 @@ class MetricsTable:
         caption = Text(self.caption, style="dim") if self.caption else None
         table = Table(title=Text(self.title, style="bold"), title_justify="left", box=SIMPLE_HEAD, caption=caption,
                       caption_justify="left")  # fmt: skip
+        gains = _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
         table.add_column("metric", no_wrap=True)
-        for name in [*self.models, *([_GAIN] if self._has_gain else [])]:
+        for name in [*self.models, *(["gain"] if gains else [])]:
             table.add_column(name, justify="right", no_wrap=True)
         for metric in _in_order({name for found in self.models.values() for name in found}):
-            table.add_row(metric, *self._cells(metric, between))
+            table.add_row(metric, *self._means(metric, between), *([self._gain(metric, between)] if gains else []))
         return table
 
-    @property
-    def _has_gain(self) -> bool:
-        return _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
-
-    def _cells(self, metric: str, between: str) -> list[Text]:
+    def _means(self, metric: str, between: str) -> list[Text]:
+        """A cell for each model; the best of them, the teacher aside, is bold."""
         best = max((found.get(metric, -1.0) for name, found in self.models.items() if name != "teacher"), default=0.0)
-        cells = [
+        return [
             _cell(found.get(metric), self.ci95.get(name, {}).get(metric), between, bold=found.get(metric) == best)
             for name, found in self.models.items()
         ]
-        return [*cells, self._gain(metric, between)] if self._has_gain else cells
 
     def _gain(self, metric: str, between: str) -> Text:
-        """Student minus backbone; green or red where the interval leaves zero out."""
+        """Student minus backbone; green or red where the interval excludes zero."""
         student, backbone = (self.models[name].get(metric) for name in ("student", "backbone"))
         if student is None or backbone is None:
             return _cell(None, None, between)
@@ -79,10 +72,7 @@ class MetricsTable:
 
 
 def metrics_table(
-    models: Mapping[str, Metrics | None],
-    title: str,
-    ci95: Mapping[str, Intervals] | None = None,
-    caption: str = "",
+    models: Mapping[str, Metrics | None], title: str, ci95: Mapping[str, Intervals] | None = None, caption: str = ""
 ) -> MetricsTable:
     """A table of `models` (model → metric → value) to print through rich; a model without metrics has no column.
 

@@ -1,4 +1,4 @@
-"""TREC qrels: judgments that somebody else made, `query iteration item grade` a line, as a measure for models."""
+"""A test set from TREC qrels: grades from elsewhere, one `query iteration item grade` per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
-from vdistill.evaluation.test_set import HeldOutSet, Verdict, titles_of
+from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery, distinct_titles
 from vdistill.inputs.lines import read_lines
 from vdistill.records import Item, Query, Split
 
@@ -43,29 +43,28 @@ def from_qrels(
 ) -> HeldOutSet:
     """Judge by the grades of a qrels file called `name`.
 
-    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Of both only the
-    held-out ones are used, and of the queries those with a relevant item; the rest is counted in `notes`.
+    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Only those held out
+    are used, and only queries with a relevant item; the rest is counted in `notes`.
     Raises VdistillError where nothing is left.
     """
     kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
     rows = {item.id: row for row, item in enumerate(kept)}
     texts, twice = _by_id(queries)
     graded = {text: _graded(qrels[key], rows) for key, text in texts.items() if key in qrels}
-    verdicts = [Verdict(text, *found, found[1]) for text, found in graded.items() if len(found[0])]
+    judged = [JudgedQuery(text, *found, found[1]) for text, found in graded.items() if len(found[0])]
     named = {item for grades in qrels.values() for item in grades}
     notes = (
         *_unknown("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
         *_unknown("items", name, named - {item.id for item in items}, [item.id for item in items]),
         *_count(len(twice & qrels.keys()), "query ids left out: each names more than one query of the workspace"),
-        *_count(len(graded) - len(verdicts), "held-out queries left out: no relevant held-out item"),
+        *_count(len(graded) - len(judged), "held-out queries left out: no relevant held-out item"),
     )
-    if not verdicts:
+    if not judged:
         raise VdistillError(
             f"{name} has no relevant held-out item for any held-out query" + "".join(f"; {note}" for note in notes),
             hint="its first column must hold the ids of held-out queries, its third item paths relative to the catalog",
         )
-    titles, titled = titles_of(kept)
-    return HeldOutSet("qrels", name, tuple(rows), tuple(verdicts), titles, titled, notes)
+    return HeldOutSet("qrels", name, tuple(rows), tuple(judged), *distinct_titles(kept), notes)
 
 
 def _parse(line: str, where: str) -> tuple[str, str, int]:
@@ -80,7 +79,7 @@ def _parse(line: str, where: str) -> tuple[str, str, int]:
 
 
 def _graded(grades: Mapping[str, int], rows: Mapping[str, int]) -> tuple[Ints, Floats]:
-    """Places and grades of the relevant items that are among `rows`."""
+    """The indices and grades of the relevant items that are among `rows`."""
     found = sorted((rows[item], grade) for item, grade in grades.items() if item in rows and grade > 0)
     return np.array([row for row, _ in found], np.intp), np.array([grade for _, grade in found], np.float64)
 
@@ -99,7 +98,7 @@ def _count(number: int, what: str) -> tuple[str, ...]:
 
 
 def _unknown(kind: str, name: str, unknown: set[str], known: Sequence[str]) -> tuple[str, ...]:
-    """One line on ids that nothing is known of, with what the first of them may have meant."""
+    """One line on unknown ids, with what the first of them may have meant."""
     if not unknown:
         return ()
     first = min(unknown)

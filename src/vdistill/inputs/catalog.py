@@ -1,4 +1,4 @@
-"""A folder of images becomes items: the Hugging Face ImageFolder convention."""
+"""A folder of images becomes items, by the Hugging Face ImageFolder convention."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Skipped:
 class Catalog:
     """The items of a folder, in the order of their ids, and what had to be left out.
 
-    remarks: what the user should know of the metadata, a line each. The `absent` among the skipped, images that the
-    metadata names and that are not there, are summed up in them.
+    remarks: what the user should know about the metadata, one line each.
+    absent: those of the skipped that the metadata names and that do not exist; the remarks sum them up.
     """
 
     root: Path
@@ -41,7 +41,7 @@ class Catalog:
     absent: frozenset[str] = frozenset()
 
     def told(self, skipped: tuple[Skipped, ...]) -> list[str]:
-        """The remarks, and a line for each of `skipped` that they do not sum up."""
+        """A line for each of `skipped` that the remarks do not sum up, and the remarks."""
         lines = [f"skipped {one.id}: {one.reason}" for one in skipped if one.id not in self.absent]
         return [*lines, *self.remarks]
 
@@ -57,7 +57,7 @@ def scan(root: Path) -> Catalog:
     files, tables, skipped = _files(root)
     if not files:
         raise VdistillError(
-            f"no pictures in {root}",
+            f"no images in {root}",
             hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively",
         )
     metadata = CatalogMetadata(root, files)
@@ -70,7 +70,7 @@ def scan(root: Path) -> Catalog:
 
 
 def _files(root: Path) -> tuple[dict[str, Path], list[Path], list[Skipped]]:
-    """The images by id, the metadata files, and names that cannot be used."""
+    """The images by id, the metadata files, and what cannot be used."""
     files: dict[str, Path] = {}
     tables: list[Path] = []
     skipped: list[Skipped] = []
@@ -80,26 +80,22 @@ def _files(root: Path) -> tuple[dict[str, Path], list[Path], list[Skipped]]:
             tables.append(path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             key = path.relative_to(root).as_posix()
-            if _encodable(key):
+            if key == (shown := _shown(key)):
                 files[key] = path
             else:
-                skipped.append(Skipped(os.fsencode(key).decode("utf-8", "replace"), "file name is not valid UTF-8"))
+                skipped.append(Skipped(shown, "file name is not valid UTF-8"))
     for path, reason in found.refused:
         if path.suffix.lower() in IMAGE_SUFFIXES or path.name in METADATA_FILES or "folder" in reason:
-            key = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
-            skipped.append(Skipped(key, reason))
+            skipped.append(Skipped(_shown(path.relative_to(root).as_posix()), reason))
     return files, sorted(tables), skipped
 
 
-def _encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _shown(name: str) -> str:
+    """The name with U+FFFD for bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _close_folder(root: Path) -> str:
     neighbours = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     close = difflib.get_close_matches(root.name, neighbours, n=1)
-    return f"did you mean {root.parent / close[0]}?" if close else "give the folder that holds the pictures"
+    return f"did you mean {root.parent / close[0]}?" if close else "give the folder that holds the images"

@@ -1,17 +1,16 @@
-"""The metadata of a catalog: rows find their images, several rows of one image are put together, and it is said."""
+"""The metadata of a catalog: rows find their images, and several rows of one image are merged, with remarks."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vdistill.inputs.image_names import ImageNames, relative
 from vdistill.inputs.tables import Line, read_rows
 
 NAME = "file_name"
@@ -21,15 +20,15 @@ _BYTES = (bytes, bytearray, memoryview)
 class CatalogMetadata:
     """The rows of a catalog's metadata files by item id.
 
-    A later row of the same image, or a later file (in the order of their paths), adds its columns and overrules those
-    that are there; an empty cell says nothing.
+    A later row of the same image, or a later file (in the order of their paths), adds its columns and overrides
+    existing values; empty cells are ignored.
     """
 
     def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
-        self.unused: list[tuple[str, str]] = []  # what rows name, and why no image was found for it
+        self.unused: list[tuple[str, str]] = []  # names in rows, and why no image was found for them
         self._root = root
-        self._names = _Names(files)
+        self._names = ImageNames(root, files)
         self._counts: dict[str, _Count] = {}
 
     def read(self, table: Path) -> None:
@@ -37,43 +36,41 @@ class CatalogMetadata:
         folder = PurePosixPath(table.parent.relative_to(self._root).as_posix())
         for line in read_rows(table, required=NAME):
             where = f"{table.name}, line {line.number}"
-            if line.mended:
+            if line.repaired:
                 self._count("half a character, replaced by U+FFFD, in {n} of metadata", "row", where)
             name = str(line.row[NAME])
-            key = self._names.find(folder, name, self._root)
-            if isinstance(key, str):
-                if self._names.respelled(folder, name, key):
-                    self._count(
-                        "{n} of metadata spelled otherwise than the disk does, and matched", "file name",
-                        f"{name!r} is {key}, {where}",
-                    )  # fmt: skip
-                self._add(key, line, table, where)
-            else:
-                self._unused(folder, name, line, table, key)
+            key, written = self._names.find(folder, name), relative(folder, name)
+            if not isinstance(key, str):
+                self._unused(written, key, where)
+                continue
+            if written != key:
+                self._count(
+                    "{n} of metadata spelled differently than on disk, and matched", "file name",
+                    f"{name!r} is {key}, {where}",
+                )  # fmt: skip
+            self._add(key, line, table, where)
 
     def remarks(self) -> list[str]:
-        """What the user should know, a line each."""
-        counted = [count.said for count in self._counts.values()]
+        """What the user should know, one line each."""
         columns: dict[str, list[str]] = {}
         for name in sorted({name for row in self.rows.values() for name in row}):
             columns.setdefault(name.lower(), []).append(name)
-        several = [names for names in columns.values() if len(names) > 1]
-        counted += [f"columns {' and '.join(names)} differ in letter case alone: --where takes them exactly as written"
-                    for names in several]  # fmt: skip
+        said = [str(count) for count in self._counts.values()]
+        said += [
+            f"columns {' and '.join(names)} differ in letter case alone: --where takes them exactly as written"
+            for names in columns.values()
+            if len(names) > 1
+        ]
         if "id" in columns:
-            counted.append(
+            said.append(
                 f"the metadata has a column {columns['id'][0]}: --where reads it, and the item's id is file_name"
             )
-        return counted
+        return said
 
     def _add(self, key: str, line: Line, table: Path, where: str) -> None:
-        known = self.rows.get(key)
-        if known is None:
-            known = self.rows[key] = {}
-        else:
-            self._count(
-                "{n} for an image that has one already, put together column by column", "row", f"{key}, {where}"
-            )
+        if key in self.rows:
+            self._count("{n} for an image that has one already, merged column by column", "row", f"{key}, {where}")
+        known = self.rows.setdefault(key, {})
         for name, value in line.row.items():
             if name == NAME:
                 continue
@@ -82,13 +79,11 @@ class CatalogMetadata:
                 continue
             plain = None if value == "" and table.suffix == ".csv" else _plain(value)
             if known.get(name) is not None and plain not in (None, known[name]):
-                self._count("{n} of metadata overruled by a later row", "value", f"{name} of {key}, {where}")
+                self._count("{n} of metadata overridden by a later row", "value", f"{name} of {key}, {where}")
             if plain is not None or name not in known:
                 known[name] = plain
 
-    def _unused(self, folder: PurePosixPath, name: str, line: Line, table: Path, several: tuple[str, ...]) -> None:
-        key = _relative(folder, name)
-        where = f"{table.name}, line {line.number}"
+    def _unused(self, key: str, several: tuple[str, ...], where: str) -> None:
         if several:
             self.unused.append((key, f"named in {where}, but may be any of {', '.join(several)}"))
             self._count("{n} of metadata may mean several images, left out", "row", f"{key}, {where}")
@@ -109,68 +104,13 @@ class _Count:
     first: str
     number: int = 0
 
-    @property
-    def said(self) -> str:
+    def __str__(self) -> str:
         many = f"{self.number:,} {self.unit}{'s' if self.number > 1 else ''}"
         return f"{self.text.replace('{n}', many)} ({'the first: ' if self.number > 1 else ''}{self.first})"
 
 
-class _Names:
-    """Finds images by the names that metadata files have for them.
-
-    A name counts as it is; else with slashes for backslashes, then in composed form (macOS writes é as two characters),
-    then without its letter case, where that leaves one image only.
-    """
-
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self._files = files
-        self._folded: list[tuple[Callable[[str], str], dict[str, list[str]]]] = []
-
-    def find(self, folder: PurePosixPath, name: str, root: Path) -> str | tuple[str, ...]:
-        """The id of the image, or those that it could be."""
-        if (key := _relative(folder, name)) in self._files:
-            return key
-        name = name.strip().replace("\\", "/")
-        if name.startswith(f"{root.as_posix()}/"):
-            folder, name = PurePosixPath(), name.removeprefix(f"{root.as_posix()}/")
-        key = _relative(folder, name)
-        if key in self._files:
-            return key
-        for form, known in self._forms():
-            found = known.get(form(key), [])
-            if found:
-                return found[0] if len(found) == 1 else tuple(sorted(found))
-        return ()
-
-    def respelled(self, folder: PurePosixPath, name: str, key: str) -> bool:
-        """Whether the name is not what the disk says."""
-        return _relative(folder, name) != key
-
-    def _forms(self) -> list[tuple[Callable[[str], str], dict[str, list[str]]]]:
-        """The images by their names in other forms; made when first needed."""
-        if not self._folded:
-            for form in (_composed, _caseless):
-                known: dict[str, list[str]] = {}
-                for key in self._files:
-                    known.setdefault(form(key), []).append(key)
-                self._folded.append((form, known))
-        return self._folded
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _caseless(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _relative(folder: PurePosixPath, name: str) -> str:
-    return os.path.normpath(folder / name).replace(os.sep, "/")
-
-
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: decimals as numbers, dates as texts; no NaN and no infinity, which become null."""
+    """A value that JSON can hold: decimals as numbers, dates as texts, and null for NaN and infinity."""
     if isinstance(value, str | int | None):
         return value
     if isinstance(value, float):

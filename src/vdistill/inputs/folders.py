@@ -1,34 +1,25 @@
-"""The files below a folder: what programs leave lying about is passed over, and real folders come before links."""
+"""The files below a folder: clutter is skipped, and real folders come before links."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vdistill.errors import VdistillError
 
-# Thumbnails, bins and notes that systems keep beside images (letter case aside); names with a leading dot are passed
-# over too. Documented in docs/label.md.
-LITTER = frozenset(
-    {
-        "@eadir",  # Synology
-        "#recycle",
-        "#snapshot",
-        "@recycle",  # QNAP
-        "@recently-snapshot",
-        "__macosx",  # archives made by macOS
-        "$recycle.bin",  # Windows
-        "system volume information",
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        "lost+found",  # ext4
-        "lost.dir",  # Android
-        "icon\r",  # macOS
-    }
-)
+# Thumbnails, bins and notes that systems keep beside images, in lower case; names with a leading dot are skipped too.
+# Documented in docs/label.md.
+# fmt: off
+CLUTTER = frozenset({
+    "@eadir", "#recycle", "#snapshot",  # Synology
+    "@recycle", "@recently-snapshot",  # QNAP
+    "__macosx", "icon\r",  # macOS, and archives made by it
+    "$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini",  # Windows
+    "lost+found", "lost.dir",  # ext4, Android
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +31,7 @@ class Listing:
 
 
 def listing(root: Path) -> Listing:
-    """Every regular file below `root`, through links too, but no folder twice: under its real place where it has one.
+    """Every regular file below `root`, through links too, but no folder twice: under its real path where it has one.
 
     Nothing is opened. Raises VdistillError where `root` itself cannot be listed.
     """
@@ -68,22 +59,20 @@ def listing(root: Path) -> Listing:
 
 def _sort(entries: Iterator[os.DirEntry[str]], found: Listing, real: list[Path], links: list[Path]) -> None:
     for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in LITTER:
+        if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
             continue
         path = Path(entry.path)
         if _is(entry.is_dir):
             (links if entry.is_symlink() else real).append(path)
-        elif _is(entry.is_file):  # asks the disk for links alone
+        elif _is(entry.is_file):  # reads the disk for links only
             found.files.append(path)
         else:
-            found.refused.append((path, "a link to nothing" if entry.is_symlink() and not path.exists() else _ODD))
+            broken = entry.is_symlink() and not path.exists()
+            found.refused.append((path, "a link to nothing" if broken else "not a regular file"))
 
 
-_ODD = "not a regular file"
-
-
-def _is(ask: object) -> bool:
+def _is(ask: Callable[[], bool]) -> bool:
     try:
-        return bool(ask())  # type: ignore[operator]
-    except OSError:  # a link in a circle
+        return ask()
+    except OSError:  # links in a circle
         return False

@@ -1,7 +1,7 @@
-"""Images that look alike on both sides of the held-out split: counted where images are decoded anyway, and said.
+"""Near-duplicates across the held-out split: counted where images are decoded anyway, and reported.
 
-A sketch of an image is its thumbnail of 9 × 8 pixels. Alike are two whose thumbnails differ by next to nothing: a copy
-that was scaled, compressed or retouched. They are found by their difference hashes (one bit for each pair of
+A sketch of an image is its thumbnail of 9 × 8 pixels. Near-duplicates are images whose thumbnails hardly differ: copies
+that were scaled, compressed or retouched. They are found by their difference hashes (one bit for each pair of
 neighbouring pixels: which one is brighter) in time that grows with the number of images, not with its square.
 """
 
@@ -45,7 +45,7 @@ def sketches(items: Sequence[Item]) -> dict[str, Sketch]:
 
 
 def across(found: Mapping[str, Sketch], sides: Mapping[str, Split]) -> dict[str, str]:
-    """For each held-out image that looks like a training image, that one. Neither is both."""
+    """For each held-out image that looks like a training image, that training image."""
     train, held_out = ([key for key in found if sides.get(key) == side] for side in ("train", "heldout"))
     if not train or not held_out:
         return {}
@@ -66,7 +66,7 @@ def across(found: Mapping[str, Sketch], sides: Mapping[str, Split]) -> dict[str,
 
 
 def notes(found: Mapping[str, Sketch], sides: Mapping[str, Split]) -> Iterator[str]:
-    """One line where there are any."""
+    """One line, if there are any."""
     like = across(found, sides)
     if like:
         first = min(like)
@@ -83,7 +83,7 @@ def _pixels(found: Mapping[str, Sketch], keys: Sequence[str]) -> NDArray[np.int1
 
 
 def _bands(pixels: NDArray[np.int16]) -> NDArray[np.uint16]:
-    """(4, n) the difference hash in four parts: of two hashes that differ in three bits, one part is the same."""
+    """(4, n) the difference hash in four parts: two hashes that differ in three bits share one of them."""
     grey = pixels.reshape(len(pixels), HEIGHT, WIDTH, 3).sum(axis=3)
     bits = (grey[:, :, 1:] > grey[:, :, :-1]).reshape(len(pixels), -1)
     return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint16).T

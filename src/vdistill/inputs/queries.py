@@ -18,15 +18,11 @@ from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.records import Query, Split
 
 _SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "heldout": "heldout",
-    "held-out": "heldout",
-    "test": "heldout",
-    "validation": "heldout",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("heldout", "held-out", "test", "validation"), "heldout"),
 }
 
-# How a description of somebody ("a 34-year-old nurse who …") becomes a search; the persona's hash picks one.
+# How the description of a person ("a 34-year-old nurse who …") becomes a query; the persona's hash picks one.
 TEMPLATES = (
     "a gift for {}",
     "something for {}",
@@ -45,14 +41,15 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     source: a path or a URL that fsspec knows (`hf://datasets/…`), of a `.txt`, `.jsonl`, `.csv` or `.parquet` file.
     Each line of a text file is a query, whatever it begins with.
     sides: of the workspace; a number is the share to hold out where there is none.
-    A row without `query` but with `persona` gives a query by template. A query that the workspace knows keeps its side.
-    Else a `split` column decides; without one the hash of the text does, and that of the persona where there is one, so
-    that no persona is on both sides. Raises VdistillError for a file that is missing, empty or broken.
+    A row without `query` but with `persona` becomes a query by template. A query that the workspace knows keeps its
+    side. Otherwise a `split` column decides, and without one the hash of the persona or, where there is none, of the
+    text; so no persona is on both sides. Raises VdistillError for a file that is missing, empty or broken.
     """
     known = sides if isinstance(sides, Sides) else Sides(sides)
     if source is None:
-        built_in = resources.files("vdistill.inputs").joinpath("personas.txt").read_text(encoding="utf-8").split("\n")
-        return _from_lines(((n, line) for n, line in enumerate(built_in, start=1) if line and line[0] != "#"), known)
+        built_in = resources.files("vdistill.inputs").joinpath("personas.txt").read_text(encoding="utf-8")
+        lines = enumerate(built_in.split("\n"), start=1)
+        return _from_lines(((n, line) for n, line in lines if line and line[0] != "#"), known)
     with urls.local(str(source)) as path:
         return _read(path, str(source), known)
 
@@ -66,7 +63,7 @@ def unique(queries: Iterable[Query]) -> list[Query]:
 
 
 def agreed(queries: Iterable[Query]) -> list[Query]:
-    """The same, where queries that differ only in letter case, spaces and the like are on the side of the first."""
+    """The same, but with queries that differ only in letter case, spaces and the like on the side of the first."""
     first: dict[str, Split] = {}
     return [replace(query, split=first.setdefault(plain(query.text), query.split)) for query in queries]
 
@@ -77,14 +74,14 @@ def _read(path: Path, source: str, sides: Sides) -> list[Query]:
     else:
         queries = [_from_row(path, line.number, line.row, sides) for line in read_rows(path)]
     if not queries:
-        raise VdistillError(f"no queries in {source}", hint="write one query a line")
+        raise VdistillError(f"no queries in {source}", hint="write one query per line")
     return agreed(unique(queries))
 
 
 def texts(source: str) -> Iterator[str]:
-    """What is asked by a file of queries, as `load` reads it, or by standard input for "-", as it comes.
+    """The texts of a file of queries, read as `load` does, or of standard input for "-"; repeated ones too.
 
-    A text that is there twice comes twice. Raises VdistillError as `load` does.
+    Raises VdistillError as `load` does.
     """
     path, sides = Path(source), Sides(0.0)
     if path.suffix.lower() in TABLES:
@@ -108,23 +105,18 @@ def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Que
     if given and given not in _SPLITS:
         raise VdistillError(f"{path}, line {number}: unknown split {given!r}", hint=f"use one of: {', '.join(_SPLITS)}")
     side = _SPLITS.get(given)
-    return Query(
-        id=_id(row) or str(number),
-        text=text,
-        split=sides.of_query(text, persona or None, side),
-        persona=persona or None,
-        said=side,
-    )
+    split = sides.of_query(text, persona or None, side)
+    return Query(_id(row) or str(number), text, split, persona=persona or None, said=side)
 
 
 def _id(row: dict[str, Any]) -> str:
-    """What the row calls itself: any value, 0 too. A number of a table with gaps, 2.0, is the number that it was."""
+    """The row's own id: any value, 0 too. 2.0, as tables with gaps have it, is 2."""
     found = next((row[name] for name in IDS if row.get(name) not in (None, "")), "")
     return str(int(found) if isinstance(found, float) and found.is_integer() else found).strip()
 
 
 def from_persona(persona: str) -> str:
-    """A search for what this person would like. Of several sentences the first is taken, which says who it is."""
+    """A query for what this person would like. Of several sentences only the first is used, which says who it is."""
     template = TEMPLATES[int(hashlib.sha256(persona.encode()).hexdigest()[:8], 16) % len(TEMPLATES)]
     who = persona.split(". ")[0].strip().rstrip(".")
     words = who.split(" ", 1)

@@ -1,4 +1,4 @@
-"""The held-out split of what nobody has judged yet: a stable hash decides, never the order (see `sides.py`)."""
+"""The held-out split of what was not judged yet: a stable hash decides, never the order (see `sides.py`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ def split_of(kind: Literal["item", "query"], key: str, holdout: float) -> Split:
 
 
 def validates(kind: Literal["item", "query"], key: str, share: float) -> bool:
-    """Whether a training item or query is among the `share` that training only validates with.
-
-    Independent of `split_of`, so that it can be asked of what that left for training.
-    """
+    """Whether a training item or query is among the `share` set aside for validation, independently of `split_of`."""
     return _place(f"validation {kind}", key) < share
 
 

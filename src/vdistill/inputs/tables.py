@@ -18,14 +18,14 @@ TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row and where it stands, for messages: the line of a text file, the row of a Parquet file (from 1).
+    """A row and its number, for messages: the line of a text file, the row of a Parquet file (from 1).
 
-    mended: whether half characters (an emoji cut in two) were replaced by U+FFFD.
+    repaired: whether half characters (an emoji cut in two) were replaced by U+FFFD.
     """
 
     number: int
     row: Row
-    mended: bool = False
+    repaired: bool = False
 
 
 def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
@@ -69,37 +69,39 @@ def _jsonl(path: Path) -> Iterator[Line]:
             if not isinstance(row, dict):
                 raise VdistillError(f"{path}, line {number}: not a JSON object", hint='write {"column": value, …}')
             sound = whole(row) if "\\ud" in text.lower() else row
-            yield Line(number, sound, mended=sound != row)
+            yield Line(number, sound, repaired=sound != row)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Row:
-    """A JSON object; of two values by one name the last would win without a word."""
+    """A JSON object; of two values by one name the last would win silently."""
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError(f"{_twice([name for name, _ in pairs])!r} stands there twice")
+        raise ValueError(f"{_twice([name for name, _ in pairs])!r} occurs twice")
     return row
 
 
 def _twice(names: Sequence[str]) -> str | None:
-    """The first name that there is more than once."""
+    """The first name that occurs more than once."""
     return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def _csv(path: Path) -> Iterator[Line]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        reader = csv.DictReader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            _check_header(path, reader.fieldnames)
-            for row in reader:
-                if None in row or any(value is None for value in row.values()):
+            names = [name.strip() for name in next(reader, [])]
+            _check_header(path, names)
+            for values in reader:
+                if values and len(values) != len(names):
                     raise VdistillError(
-                        f"{path}, line {reader.line_num}: {_width(row)} values, the header names "
-                        f"{len(reader.fieldnames or ())}",
+                        f"{path}, line {reader.line_num}: {len(values)} values, the header names {len(names)}",
                         hint="quote values that hold a comma",
                     )
-                yield Line(reader.line_num, {name: value for name, value in row.items() if name})
+                if values:
+                    yield Line(
+                        reader.line_num, {name: value for name, value in zip(names, values, strict=True) if name}
+                    )
         except csv.Error as error:
             raise VdistillError(
                 f"{path}, line {reader.line_num}: not CSV ({error})", hint="fix or remove that line"
@@ -107,13 +109,9 @@ def _csv(path: Path) -> Iterator[Line]:
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:
-    """Of two columns by one name the last would win; columns without a name (an index, commas at the end) are none."""
+    """Refuse two columns by one name; those without a name (an index, trailing commas) do not count."""
     if twice := _twice([name for name in names if name]):
         raise VdistillError(f"{path}: two columns are called {twice!r}", hint="rename one of them")
-
-
-def _width(row: dict[Any, Any]) -> int:
-    return sum(value is not None for key, value in row.items() if key is not None) + len(row.get(None) or ())
 
 
 def _parquet(path: Path) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Text search over what a catalog says of its items: what SQLite's FTS5 is given to index, and to look for."""
+"""Text search over the metadata: what SQLite's FTS5 indexes and looks for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from vdistill.arrays import Floats
+from vdistill.records import title_of
 
 TABLE = "USING fts5 (text, content = '', tokenize = 'porter unicode61 remove_diacritics 2')"
 
-# English words that say nothing by themselves (Lucene's list).
+# English stop words (Lucene's list).
 # fmt: off
 STOP_WORDS = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
@@ -23,8 +25,8 @@ STOP_WORDS = frozenset([
 ])
 # fmt: on
 
-# Scripts that set no spaces between words: Thai, Lao, Burmese, Khmer; Chinese, Japanese; and Korean, whose words carry
-# endings that no stemmer here knows.
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese; and Korean, whose words have
+# endings that the stemmer does not know.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7a3\U00020000-\U0003ffff]+"
@@ -32,15 +34,21 @@ _UNSPACED = re.compile(
 
 
 def words_of(metadata: Mapping[str, Any]) -> str:
-    """What text search reads of an item: the texts among its metadata, also those in lists."""
-    found: list[str] = []
-    for value in metadata.values():
-        found += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-    return "\n".join(found)
+    """All text that the metadata has about an item, its title first: what text search and the metadata teacher read."""
+    title = title_of(metadata)
+    texts = [text for value in metadata.values() for text in _texts(value) if text != title]
+    return ". ".join(text for text in (title, *texts) if text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value.strip()
+    elif isinstance(value, list):
+        yield ", ".join(entry for entry in value if isinstance(entry, str))
 
 
 def indexable(text: str) -> str:
-    """The text as FTS5 is to index it: runs of a script without spaces as their characters and pairs of characters."""
+    """The text as FTS5 should index it: runs of a script without spaces as their characters and pairs of characters."""
     text = unicodedata.normalize("NFKC", text)
     if text.isascii():
         return text
@@ -57,7 +65,7 @@ def match(query: str) -> str:
 
 
 def _grams(run: str, *, single: bool) -> Iterator[str]:
-    """Tokens for pairs of neighbours, and for the characters alone.
+    """Tokens for pairs of neighbours and, if `single`, for the characters alone.
 
     They are spelled in letters and digits, since the tokenizer drops vowel signs, and end in a digit, since the stemmer
     would cut endings off.
@@ -69,7 +77,7 @@ def _grams(run: str, *, single: bool) -> Iterator[str]:
 
 
 class Bm25:
-    """BM25 over texts (Robertson & Zaragoza 2009), by the engine and the words of `query --hybrid`."""
+    """BM25 over texts (Robertson & Zaragoza 2009), with the engine and the tokens of `query --hybrid`."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._count = len(texts)
@@ -85,8 +93,8 @@ class Bm25:
         with self._lock:
             return self._db.execute("SELECT 1 FROM vocabulary LIMIT 1").fetchone() is None
 
-    def scores(self, query: str) -> NDArray[np.float64]:
-        """(n,) how much each text has to do with the words of the query; 0 where it has none of them."""
+    def scores(self, query: str) -> Floats:
+        """(n,) how well each text matches the words of the query; 0 where it has none of them."""
         scores = np.zeros(self._count)
         if wanted := match(query):
             with self._lock:

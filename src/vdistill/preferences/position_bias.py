@@ -1,4 +1,4 @@
-"""The slot biases alone, for judgments of any number: a bounded sample tells a handful of numbers well enough."""
+"""The position biases alone, for any number of judgments: a bounded sample determines a handful of numbers well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENOUGH = 10_000  # judgments of one teacher and number of images: each bias is t
 def position_biases(judgments: Sequence[Judgment]) -> dict[tuple[str, int], Floats]:
     """What `Fitted.bias` is, from at least `ENOUGH` judgments of each teacher and number of images, or all there are.
 
-    The sample is of whole queries, chosen by a hash of their texts, so that it does not hang on the order.
+    The sample is of whole queries, chosen by a hash of their texts, so that the order makes no difference.
     """
     of_query: dict[str, list[Judgment]] = defaultdict(list)
     for judgment in judgments:

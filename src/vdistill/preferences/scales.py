@@ -1,8 +1,8 @@
 """One scale for the answers of all teachers: a soft answer has the scale of its teacher's temperature.
 
-The variances of each soft teacher's utilities and noise are read off a fit to its soft answers alone. Few answers tell
-little of a variance: it is drawn towards what hard answers have, by as much as DOUBT numbers would. All are
-then brought to the scale of the store, to which every answer contributes; so no answer decides for the others.
+The variances of each soft teacher's utilities and noise are read off a fit to its soft answers alone. Few answers say
+little about a variance: it is drawn towards what hard answers have, by as much as DOUBT numbers would. All are then
+brought to the scale of the store, to which every answer contributes, so that no answer decides for the others.
 """
 
 from __future__ import annotations
@@ -13,61 +13,53 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vdistill.arrays import Floats
-from vdistill.preferences import newton
-from vdistill.preferences.choices import Choices, is_soft, read
-from vdistill.preferences.newton import Mode
+from vdistill.preferences.choices import Choices, centred, is_soft, read
+from vdistill.preferences.posterior import Posterior
 from vdistill.records import Judgment
 
-PRIOR_VARIANCE, NOISE_VARIANCE = 6.0, 1.0  # of a utility that hard answers tell of, and before any is known, in logits²
+PRIOR_VARIANCE, NOISE_VARIANCE = 6.0, 1.0  # in logits²: of a utility for hard answers, and of noise before it is known
 DOUBT = 30.0  # log-probabilities, about ten answers among four images
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Choices on one scale.
+    """The posterior of choices on one scale.
 
-    prior: the variance of a utility there, in logits². temperature: of each teacher, what one logit is in its soft
-    answers; scale (m,) the same of each row, 1 of hard ones. noise: (m,) variance of a soft row's log-probabilities.
-    start: utilities and biases to start a fit from.
+    temperature: of each teacher, what one logit is in its soft answers. start: a point to start the search for the mode
+    from.
     """
 
-    choices: Choices
-    prior: float
+    posterior: Posterior
     temperature: dict[str, float]
-    scale: Floats
-    noise: Floats
-    start: Mode | None
+    start: Floats | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Variances:
-    """Of one teacher's soft answers, how many numbers they hold, and the fit to them alone."""
+    """Of one teacher's soft answers, how many numbers they hold, and the mode of a fit to them alone."""
 
     utility: float = PRIOR_VARIANCE
     noise: float = NOISE_VARIANCE
     numbers: float = 0.0
-    mode: Mode | None = None
+    mode: Floats | None = None
 
 
 def scaled(judgments: Sequence[Judgment]) -> Scaled:
-    """The choices of these judgments, each soft row divided by its teacher's scale."""
+    """The choices of these judgments, each soft row divided by its teacher's temperature."""
     choices = read(judgments)
-    rows = len(choices.soft)
     found = {name: _variances(judgments, choices, name) for name in choices.teachers}
     hard = float((~choices.soft).sum())
     prior = _common([*found.values(), _Variances(numbers=hard)])
     temperature = {name: float(np.sqrt(one.utility / prior)) if one.numbers else 1.0 for name, one in found.items()}
-    scale, noise = np.ones(rows), np.ones(rows)
-    for place, (name, one) in enumerate(found.items()):
-        own = choices.soft & (choices.teacher == place)
-        scale[own] = temperature[name]
-        noise[own] = one.noise / temperature[name] ** 2
+    scale = np.array([temperature[name] for name in choices.teachers])[choices.teacher]
+    noise = np.array([found[name].noise for name in choices.teachers])[choices.teacher] / scale**2
     start = next(iter(found.values())).mode if len(found) == 1 and not hard else None
-    return Scaled(replace(choices, target=choices.target / scale[:, None]), prior, temperature, scale, noise, start)
+    target = np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target
+    return Scaled(Posterior(replace(choices, target=target), prior, noise), temperature, start)
 
 
 def _common(groups: Sequence[_Variances]) -> float:
-    """The geometric mean of their utilities' variances, each counted by its numbers."""
+    """The geometric mean of their utilities' variances, each weighted by its numbers."""
     total = sum(one.numbers for one in groups)
     logs = sum(one.numbers * np.log(one.utility) for one in groups)
     return float(np.exp(logs / total)) if total else PRIOR_VARIANCE
@@ -78,9 +70,19 @@ def _variances(judgments: Sequence[Judgment], choices: Choices, teacher: str) ->
     if not own:
         return _Variances()
     alone = choices if len(own) == len(judgments) else read(own)
-    mode = newton.solve(alone, PRIOR_VARIANCE, np.full(len(alone.soft), NOISE_VARIANCE))
-    utility, noise = newton.variances(alone, mode)
-    numbers = float((alone.shown.sum(axis=1) - 1).sum())
+    posterior = Posterior(alone, PRIOR_VARIANCE, np.full(len(alone.soft), NOISE_VARIANCE))
+    mode = posterior.mode()
+    numbers = float((alone.shown.sum(axis=1) - 1).sum())  # a row of k centred numbers holds k − 1
+    utility, noise = _measured(alone, numbers, alone.target - centred(posterior.linear(mode), alone.shown))
     doubt = DOUBT / (DOUBT + numbers)
     utility, noise = utility ** (1 - doubt) * PRIOR_VARIANCE**doubt, noise ** (1 - doubt) * NOISE_VARIANCE**doubt
     return _Variances(utility, noise, numbers, mode if alone is choices else None)
+
+
+def _measured(choices: Choices, numbers: float, residual: Floats) -> tuple[float, float]:
+    """The variances (of a utility, of a log-probability's noise) in logits², from the residuals (m, k) of a fit."""
+    fitted = sum(len(items) - 1 for items in choices.items) + choices.bias_count
+    total = float((choices.target**2).sum()) / numbers
+    noise = float((residual**2).sum()) / max(numbers - fitted, 0.25 * numbers)
+    noise = float(np.clip(noise, 0.02 * total, 0.75 * total)) + 1e-6
+    return max(total - noise, 0.25 * total) + 1e-6, noise

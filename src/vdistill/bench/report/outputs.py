@@ -1,21 +1,20 @@
-"""The outcome for other programs: JUnit XML for CI servers, Markdown for a job's summary page."""
+"""The outcome for CI: JUnit XML, and Markdown for a job's summary page."""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vdistill.bench.report.table import judged
+from vdistill.bench.results import BenchReport
+from vdistill.evaluation.metrics import Interval
 from vdistill.workspace import write_file, writing
-
-if TYPE_CHECKING:
-    from vdistill.bench.evaluate import BenchReport
 
 
 def write_junit(report: BenchReport, path: Path) -> None:
-    """A test suite with a case a gate. Raises VdistillError where `path` cannot be written."""
+    """A test suite with one case per gate. Raises VdistillError where `path` cannot be written."""
     from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
     suite = TestSuite("vdistill bench")
@@ -49,23 +48,17 @@ def markdown(report: BenchReport) -> str:
             _cell(found.get(name), report.ci95.get(model, {}).get(name)) for model, found in report.present.items()
         ]
         if report.p_values:
-            cells += _gain(report, name)
+            gain = report.gain(name)
+            cells += ["", ""] if gain is None else [_cell(gain.value, gain.ci95, "+.3f"), _p(gain.p)]
         lines.append(_row([name, *cells]))
     return "\n".join([*lines, "", f"{_escaped(judged(report))}; 95 % bootstrap intervals.", ""])
 
 
-def _gain(report: BenchReport, name: str) -> list[str]:
-    gain = report.gain(name)
-    if gain is None:
-        return ["", ""]
-    p = report.p_values.get(name)
-    return [
-        _cell(gain, report.ci95["student-backbone"].get(name), "+.3f"),
-        "" if p is None else f"{p:.4f}",
-    ]
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
-def _cell(value: float | None, interval: Sequence[float] | None, form: str = ".3f") -> str:
+def _cell(value: float | None, interval: Interval | None, form: str = ".3f") -> str:
     if value is None:
         return ""
     return format(value, form) + ("" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]")
@@ -76,7 +69,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that is neither markup nor the end of a table's cell."""
-    for mark in ("\\", "|", "<", "`", "["):
-        text = text.replace(mark, f"\\{mark}") if mark != "<" else text.replace("<", "&lt;")
-    return " ".join(text.split())
+    """Text that neither holds markup nor ends a table's cell."""
+    return " ".join(re.sub(r"[\\|`[]", r"\\\g<0>", text).replace("<", "&lt;").split())

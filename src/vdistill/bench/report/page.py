@@ -1,4 +1,4 @@
-"""`bench --report`: one page that holds everything, for whoever decides."""
+"""`bench --report`: one page with all results, for whoever decides."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vdistill.bench.evaluate import DIFFERENCE, BenchReport
 from vdistill.bench.graded import MODELS, largest_changes
+from vdistill.bench.report import plots
 from vdistill.bench.report.table import judged
+from vdistill.bench.results import BenchReport, Gain
+from vdistill.bench.runs import Run
+from vdistill.bench.speed.measure import Speed
 from vdistill.encoders.student import last_validated
+from vdistill.evaluation.metrics import Interval
+from vdistill.images import quiet
+from vdistill.images.thumbnails import shown
 from vdistill.workspace import write_file
 
-if TYPE_CHECKING:
-    from vdistill.bench.runs import Run
-    from vdistill.bench.speed.measure import Speed
-
-_MOVED = 5  # queries that gained most, and lost most
-_SIDE = 150  # px, of a thumbnail
+_CHANGED = 5  # queries that gained most, and lost most
+_THUMBNAIL = 150  # px
 
 MEANING = {
-    "ndcg@10": "how well the first ten are ordered",
-    "recall@10": "share of the relevant pictures among the first ten",
-    "mrr": "reciprocal rank of the first relevant picture",
+    "ndcg@10": "how well the first ten are ranked",
+    "recall@10": "share of the relevant images among the first ten",
+    "mrr": "reciprocal rank of the first relevant image",
     "winner@5": "queries whose winner is among the first 5",
     "winner@20": "… among the first 20",
     "winner@100": "… among the first 100",
     "mpr": "mean percentile rank of the winner; 1 is first place",
-    "kendall_tau": "agreement of the whole order, −1 to 1",
+    "kendall_tau": "agreement of the whole ranking, −1 to 1",
     "pairwise_accuracy": "share of pairs ordered as judged",
-    "literal_recall@1": "a title finds its own picture first: what must not be lost",
-    "literal_recall@10": "a title finds its own picture among the first ten",
-    "gap_closed": "how much of the way from backbone to teacher, on nDCG@10",
+    "literal_recall@1": "a title finds its own image first: what training must not lose",
+    "literal_recall@10": "a title finds its own image among the first ten",
+    "gap_closed": "share of the gap between backbone and teacher that the student closes, on nDCG@10",
 }
 PACKAGES = ("vdistill", "numpy", "scipy", "torch", "transformers", "peft", "usearch", "onnxruntime")
 
@@ -46,7 +48,7 @@ PACKAGES = ("vdistill", "numpy", "scipy", "torch", "transformers", "peft", "usea
 class Around:
     """What the page shows beside the measurement.
 
-    facts: names and values among the settings.  history: figures of the epochs of the student's training.
+    facts: further settings by name.  history: figures of each epoch of the student's training.
     runs: all that are kept, oldest first.  audits: findings of `label --audit`.
     """
 
@@ -63,7 +65,7 @@ def write_report(report: BenchReport, path: Path, around: Around | None = None) 
 
 
 def render(report: BenchReport, around: Around | None = None) -> str:
-    """The page as HTML. It asks for nothing from outside."""
+    """The page as HTML, which loads nothing from outside."""
     around = around or Around()
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -81,8 +83,8 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         notes=report.notes,
         plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _plots(report, around)],
         slices=[one for one in report.slices if len(one.groups) > 1],
-        changes=report.changes,
-        moved=[("gained most", largest_changes(report, _MOVED)), ("lost most", largest_changes(report, -_MOVED))],
+        robustness=report.robustness,
+        changed=[("gained most", largest_changes(report, _CHANGED)), ("lost most", largest_changes(report, -_CHANGED))],
         examples=_examples(report),
         audits=around.audits,
         settings=_settings(report, around.facts),
@@ -91,33 +93,29 @@ def render(report: BenchReport, around: Around | None = None) -> str:
 
 
 def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
-    from vdistill.bench.report import plots
-
     yield plots.metric_bars(report), "Each metric's mean, with its 95 % interval."
     yield (
         plots.winner_curve(report),
-        "For how many queries the judge's winner is among a model's first so many pictures. "
-        "Higher and further left is better.",
+        "The share of queries whose winner a model ranks this high or higher. Higher and further left is better.",
     )
     if around.speed:
         yield (
             plots.recall_speed(around.speed.recall),
-            "What searches find of the exact ten nearest, and how fast. Filled: what vdistill query does.",
+            "Recall of the exact ten nearest, and speed. Filled: what vdistill query uses.",
         )
     if len(around.history) > 1:
-        shaded = "" if last_validated(around.history) is None else " Shaded: on all judgments, those of validation too."
+        refit = last_validated(around.history) is not None
+        shaded = " Shaded: on all judgments, including those for validation." if refit else ""
         yield plots.learning_curve(around.history), f"The student's training.{shaded}"
     comparable = [run for run in around.runs if run.comparable(report.held_out)]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."
     if len({run.judgments for run in comparable if "student" in run.models}) > 1:
-        yield plots.calls(comparable), "What more judgments gave."
+        yield plots.calls(comparable), "What more judgments brought."
 
 
 def _examples(report: BenchReport) -> list[dict[str, Any]]:
-    """The queries side by side, with thumbnails; a picture that cannot be read any more says why."""
-    from vdistill.images import quiet
-
+    """The queries side by side, with thumbnails; an image that can no longer be read says why."""
     with quiet():
         return [
             {
@@ -138,49 +136,40 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 
 
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
-    from vdistill.images.thumbnails import shown
-
-    image, missing = shown(report.catalog_root / key, _SIDE)
+    image, missing = shown(report.catalog_root / key, _THUMBNAIL)
     title = str(report.metadata.get(key, {}).get("title") or key)
     return {"title": title, "image": image, "chosen": chosen, "missing": missing}
 
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:
-    """One a metric: name, meaning, a cell a model, and the gain."""
+    """One per metric: its name, its meaning, a cell per model, and the gain."""
     return [
         {
-            "parts": re.split(r"(?<=_)|(?=@)", name),  # a phone may break the name here
+            "parts": re.split(r"(?<=_)|(?=@)", name),  # where a phone may break the name
             "meaning": MEANING[name],
             "cells": [
                 _cell(found.get(name), report.ci95.get(model, {}).get(name)) for model, found in report.present.items()
             ],
-            "gain": _gain(report, name),
+            "gain": _gain(report.gain(name)),
         }
         for name in report.metrics
     ]
 
 
-def _gain(report: BenchReport, name: str) -> dict[str, Any] | None:
-    gain = report.gain(name)
-    if gain is None:
-        return None
-    interval = report.ci95[DIFFERENCE].get(name)
-    cell = _cell(gain, interval, "+.3f")
-    if interval is not None and not interval[0] <= 0 <= interval[1]:
-        cell["tone"] = "up" if interval[0] > 0 else "down"
-    return cell
+def _gain(gain: Gain | None) -> dict[str, Any]:
+    return _cell(None, None) if gain is None else _cell(gain.value, gain.ci95, "+.3f") | {"tone": gain.direction}
 
 
-def _cell(value: float | None, interval: Sequence[float] | None, style: str = ".3f") -> dict[str, Any]:
-    """What stands in a place of the table; an interval without width is not worth showing."""
+def _cell(value: float | None, interval: Interval | None, style: str = ".3f") -> dict[str, Any]:
+    """A cell of the table; an interval without width is not worth showing."""
     if value is None:
         return {"value": "–", "interval": (), "tone": ""}
-    ends = () if interval is None or interval[0] == interval[1] else tuple(format(end, style) for end in interval)
+    ends = () if interval is None or interval.low == interval.high else tuple(format(end, style) for end in interval)
     return {"value": format(value, style), "interval": ends, "tone": ""}
 
 
 def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
-    """What somebody needs to measure the same again."""
+    """What it takes to reproduce the figures."""
     return {
         **{name: str(value) for name, value in facts.items()},
         "judged by": " ".join(f"{name} {value}" for name, value in report.judge.items()).removeprefix("name ")

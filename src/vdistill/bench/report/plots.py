@@ -1,46 +1,25 @@
-"""Plots as SVG that takes its colours from the page, so that it reads in the dark too."""
+"""The plots of the report, each one SVG element."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill.bench.evaluate import BenchReport
 from vdistill.bench.graded import MODELS
+from vdistill.bench.report.svg import COLOURS, INK, drawn
+from vdistill.bench.results import BenchReport
+from vdistill.bench.runs import Run
+from vdistill.bench.speed.recall_speed import Point
 from vdistill.encoders.student import last_validated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from vdistill.bench.runs import Run
-    from vdistill.bench.speed.recall_speed import Point
-
-# Drawn in these, and then replaced by what the page's style sheet says.
-_INK = "#010203"
-_COLOURS = {"backbone": "#a10001", "student": "#a10002", "teacher": "#a10003"}
-_PAGE = {_INK: "currentColor", **{colour: f"var(--{model})" for model, colour in _COLOURS.items()}}
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-}
 
 
 def metric_bars(report: BenchReport) -> str:
-    """The mean of each metric, a bar a model, with its 95 % interval; one SVG element."""
+    """The mean of each metric, one bar per model, with its 95 % interval."""
 
     def draw(axes: Axes) -> None:
         models = [model for model in MODELS if report.models[model]]
@@ -54,11 +33,11 @@ def metric_bars(report: BenchReport) -> str:
         axes.set_xlim(min(0.0, *axes.get_xlim()), 1.0)
         axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3)
 
-    return _svg("bars", "Mean of each metric with its 95 % interval", (5.2, 4.6), draw)
+    return drawn("bars", "Mean of each metric with its 95 % interval", (5.2, 4.6), draw)
 
 
 def winner_curve(report: BenchReport) -> str:
-    """The share of queries whose winner a model puts among its first r, over r; one SVG element."""
+    """The share of queries whose winner a model ranks among its first r, over r."""
 
     def draw(axes: Axes) -> None:
         size = int(report.held_out.candidates.max())
@@ -67,29 +46,29 @@ def winner_curve(report: BenchReport) -> str:
                 ranks = np.sort(_winner_ranks(report, model))
                 places = np.r_[1, ranks, size]
                 shares = np.r_[0, np.arange(1, len(ranks) + 1) / len(ranks), 1]
-                axes.step(places, shares, where="post", color=_COLOURS[model], linewidth=2, label=model)
+                axes.step(places, shares, where="post", color=COLOURS[model], linewidth=2, label=model)
         axes.set(xscale="log", xlim=(1, max(size, 2)), ylim=(0, 1.02))
         _plain_ticks(axes, size)
         axes.set_xlabel("rank of the winner")
         axes.set_ylabel("share of queries")
         axes.legend(loc="lower right")
 
-    return _svg("winner", "Share of queries whose winner is among the first r", (5.2, 3.6), draw)
+    return drawn("winner", "Share of queries whose winner is among the first r", (5.2, 3.6), draw)
 
 
 def recall_speed(points: Sequence[Point]) -> str:
-    """Recall@10 and queries a second of a full scan and of the widths of a graph; one SVG element."""
+    """Recall@10 and queries per second of a full scan and of the widths of a graph."""
 
     def draw(axes: Axes) -> None:
         for name, colour, some in (
             ("graph, by width", "backbone", [point for point in points if point.width]),
             ("every vector", "student", [point for point in points if point.width is None]),
         ):
-            axes.plot([], [], "o-" if len(some) > 1 else "o", color=_COLOURS[colour], label=name)
+            axes.plot([], [], "o-" if len(some) > 1 else "o", color=COLOURS[colour], label=name)
             axes.plot([point.recall for point in some], [point.queries_per_second for point in some],
-                      color=_COLOURS[colour])  # fmt: skip
+                      color=COLOURS[colour])  # fmt: skip
             for point in some:
-                axes.plot(point.recall, point.queries_per_second, "o", color=_COLOURS[colour], markersize=8,
+                axes.plot(point.recall, point.queries_per_second, "o", color=COLOURS[colour], markersize=8,
                           fillstyle="full" if point.used else "none")  # fmt: skip
                 if point.width:
                     axes.annotate(str(point.width), (point.recall, point.queries_per_second), (-9, -4), ha="right",
@@ -99,61 +78,57 @@ def recall_speed(points: Sequence[Point]) -> str:
         axes.yaxis.set_minor_formatter("{x:,.0f}")
         axes.set_xlim(min(min(point.recall for point in points) - 0.02, 0.9), 1.005)
         axes.set_xlabel("recall@10")
-        axes.set_ylabel("queries a second")
+        axes.set_ylabel("queries per second")
         axes.legend(loc="lower left")
 
-    return _svg("recall", "Recall and speed of ways to search", (5.2, 3.2), draw)
+    return drawn("recall", "Recall and speed of ways to search", (5.2, 3.2), draw)
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
-    """Losses and validation nDCG@10 over the epochs of the student's training; one SVG element."""
+    """Losses and validation nDCG@10 over the epochs of the student's training."""
 
     def draw(axes: Axes) -> None:
         epochs = [figures["epoch"] for figures in history]
-        axes.plot(epochs, [figures["loss"] for figures in history], color=_COLOURS["backbone"], label="loss (nats)")
+        axes.plot(epochs, [figures["loss"] for figures in history], color=COLOURS["backbone"], label="loss (nats)")
         axes.set_xlabel("epoch")
         axes.set_ylabel("preference loss (nats)")
         values = np.array([figures.get("validation_ndcg@10", np.nan) for figures in history])
         if np.isfinite(values).any():
             right = axes.twinx()
             if (begins := last_validated(history)) is not None:
-                axes.axvspan(begins, epochs[-1], color=_INK, alpha=0.08, lw=0)
-            right.plot(epochs, values, color=_COLOURS["student"], label="validation nDCG@10")
-            right.set_ylabel("validation nDCG@10", color=_COLOURS["student"])
+                axes.axvspan(begins, epochs[-1], color=INK, alpha=0.08, lw=0)
+            right.plot(epochs, values, color=COLOURS["student"], label="validation nDCG@10")
+            right.set_ylabel("validation nDCG@10", color=COLOURS["student"])
             right.spines["right"].set_visible(True)
 
-    return _svg("learning", "Loss and validation nDCG@10 over the epochs", (5.2, 3.2), draw)
+    return drawn("learning", "Loss and validation nDCG@10 over the epochs", (5.2, 3.2), draw)
 
 
 def trend(runs: Sequence[Run]) -> str:
-    """The student's and the backbone's nDCG@10 in each run, oldest first; one SVG element."""
+    """The student's and the backbone's nDCG@10 in each run, oldest first."""
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for model in ("backbone", "student"):
             values = [run.models.get(model, {}).get("ndcg@10", np.nan) for run in runs]
-            axes.plot(range(1, len(runs) + 1), values, marker="o", color=_COLOURS[model], label=model)
+            axes.plot(range(1, len(runs) + 1), values, marker="o", color=COLOURS[model], label=model)
         axes.set(ylim=(0, 1), xlabel="run", ylabel="nDCG@10")
-        _whole(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="lower right")
 
-    return _svg("trend", "nDCG@10 of each run", (5.2, 3.2), draw)
+    return drawn("trend", "nDCG@10 of each run", (5.2, 3.2), draw)
 
 
 def calls(runs: Sequence[Run]) -> str:
-    """The student's nDCG@10 over how many judgments it was made from; one SVG element."""
+    """The student's nDCG@10 over how many judgments it was made from."""
 
     def draw(axes: Axes) -> None:
         points = sorted((run.judgments, run.models["student"]["ndcg@10"]) for run in runs if "student" in run.models)
-        axes.plot(*zip(*points, strict=True), marker="o", color=_COLOURS["student"])
+        axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS["student"])
         axes.set(ylim=(0, 1), xlabel="training judgments", ylabel="nDCG@10 of the student")
 
-    return _svg("calls", "nDCG@10 over training judgments", (5.2, 3.2), draw)
-
-
-def _whole(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return drawn("calls", "nDCG@10 over training judgments", (5.2, 3.2), draw)
 
 
 def _bars(axes: Axes, rows: np.ndarray, report: BenchReport, model: str, metrics: list[str], height: float) -> None:
@@ -162,8 +137,8 @@ def _bars(axes: Axes, rows: np.ndarray, report: BenchReport, model: str, metrics
     values = np.array([means[metrics[place]] for place in there])
     ends = np.array([intervals.get(metrics[place], (value, value)) for place, value in zip(there, values, strict=True)])
     spread = np.abs(ends - values[:, None]).T
-    axes.barh(rows[there], values, height, color=_COLOURS[model], label=model, xerr=spread,
-              error_kw={"ecolor": _INK, "elinewidth": 1})  # fmt: skip
+    axes.barh(rows[there], values, height, color=COLOURS[model], label=model, xerr=spread,
+              error_kw={"ecolor": INK, "elinewidth": 1})  # fmt: skip
 
 
 def _winner_ranks(report: BenchReport, model: str) -> np.ndarray:
@@ -180,35 +155,3 @@ def _plain_ticks(axes: Axes, size: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:,}" for tick in ticks]))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _svg(name: str, label: str, size: tuple[float, float], draw: Any) -> str:
-    """Draw on fresh axes of `size` inches; the ids within are told apart by `name`."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots()
-        axes.set_facecolor("none")
-        draw(axes)
-        return _for_page(_saved(figure), name, label)
-
-
-def _saved(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def _for_page(svg: str, name: str, label: str) -> str:
-    """The bare element: no prologue, no metadata, no fixed size; ids of its own, and the page's colours and font."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", svg)
-    svg = svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
-    for drawn, shown in _PAGE.items():
-        svg = svg.replace(drawn, shown)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

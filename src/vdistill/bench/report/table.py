@@ -1,12 +1,12 @@
-"""The figures of `bench` for the terminal."""
+"""The results of `bench` as tables for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vdistill.bench.evaluate import BenchReport
 from vdistill.bench.graded import largest_changes
+from vdistill.bench.results import BenchReport
 from vdistill.bench.slices import Slice
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.metrics_table import MetricsTable, metrics_table
@@ -24,14 +24,14 @@ def bench_table(report: BenchReport) -> MetricsTable:
 
 
 def judged(report: BenchReport) -> str:
-    """What the figures were measured on, and who judged."""
+    """The test set, and who judged."""
     held_out = report.held_out
-    queries, items = len(held_out.verdicts), len(held_out.items)
-    return f"held out: {queries:,} queries × {items:,} images, judged by {held_out.judged_by}"
+    sizes = f"{len(held_out.judged):,} queries × {len(held_out.items):,} images"
+    return f"held out: {sizes}, judged by {held_out.judged_by}"
 
 
 def slice_table(one: Slice) -> Table:
-    """Groups of queries with their nDCG@10."""
+    """The nDCG@10 of groups of queries."""
     table = _table(f"nDCG@10 by {one.by}", (one.by, "queries", "backbone", "student", "gain"))
     for group in one.groups:
         gain = _difference(group.gain, group.ci95)
@@ -39,10 +39,10 @@ def slice_table(one: Slice) -> Table:
     return table
 
 
-def changes_table(report: BenchReport) -> Table:
-    """What rewording and spoiling do to the nDCG@10."""
-    table = _table("nDCG@10 after changes", ("change", "model", "before", "after", "difference"))
-    for one in report.changes:
+def robustness_table(report: BenchReport) -> Table:
+    """The nDCG@10 of reworded queries and corrupted images."""
+    table = _table("nDCG@10 with changed queries or images", ("change", "model", "before", "after", "difference"))
+    for one in report.robustness:
         difference = _difference(one.difference, one.ci95)
         table.add_row(one.change, one.model, _number(one.before), _number(one.after), difference)
     return table
@@ -50,11 +50,8 @@ def changes_table(report: BenchReport) -> Table:
 
 def largest_changes_table(report: BenchReport) -> Iterator[Table]:
     """The queries whose nDCG@10 gained most, and lost most."""
-    for title, found in (
-        ("gained most", largest_changes(report, _SHOWN)),
-        ("lost most", largest_changes(report, -_SHOWN)),
-    ):
-        if found:
+    for title, count in (("gained most", _SHOWN), ("lost most", -_SHOWN)):
+        if found := largest_changes(report, count):
             table = _table(title, ("query", "backbone", "student"))
             for one in found:
                 table.add_row(one.query, f"{one.backbone:.3f}", f"{one.student:.3f}")
@@ -62,20 +59,16 @@ def largest_changes_table(report: BenchReport) -> Iterator[Table]:
 
 
 def history_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
-    """Earlier runs, a table a judge and a row a run, with a bar for the student's nDCG@10."""
+    """Earlier runs: one table per judge, one row per run, with a bar for the student's nDCG@10."""
     for judge in dict.fromkeys(row["judged_by"] for row in rows):
         table = _table(f"nDCG@10 by run, judged by {judge}", ("run", "weights", "queries", "backbone", "student", ""))
         for row in rows:
             if row["judged_by"] == judge:
-                value = row.get("student", row.get("backbone")) or 0.0
+                bar = "█" * round(10 * max(0.0, row.get("student", row.get("backbone")) or 0.0))
                 figures = [_number(row.get(model)) for model in ("backbone", "student")]
                 gates = "" if row["passed"] else " failed a gate"
-                table.add_row(str(row["id"]), str(row["adapter"]), str(row["queries"]), *figures, _bar(value) + gates)
+                table.add_row(str(row["id"]), str(row["adapter"]), str(row["queries"]), *figures, bar + gates)
         yield table
-
-
-def _bar(value: float) -> str:
-    return "█" * round(10 * max(0.0, value))
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

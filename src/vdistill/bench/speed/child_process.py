@@ -1,6 +1,6 @@
-"""Run a command: `python child_process.py COMMAND…` prints its seconds and its peak of memory (bytes, or null) as JSON.
+"""Run a command: `python child_process.py COMMAND…` prints its seconds and peak memory (bytes, or null) as JSON.
 
-In a process of its own, because Linux counts what the starting process had to the memory of the one it starts.
+In a process of its own, because Linux counts the memory of the process that starts another towards the peak of both.
 """
 
 import json

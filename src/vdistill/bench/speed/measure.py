@@ -14,29 +14,29 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.speed import child_process
+from vdistill.bench.speed.machine import Machine
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
-from vdistill.bench.speed.this_machine import Machine, machine
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import VectorCache
+from vdistill.query.search import Searcher
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # needs torch
     from vdistill.encoders.dual_encoder import DualEncoder
-    from vdistill.query.search import Searcher
 
 WARM_QUERIES = 100
 COLD_STARTS = 3
-EMBEDDED = 3 * BATCH  # pictures
+EMBEDDED = 3 * BATCH  # images
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     """What was measured.
 
-    encode_ms, search_ms: medians of a warm query.  cold_query_s, cold_query_bytes: of a whole process, its most memory;
-    None where the system does not tell.  images_per_second: from file to vector; None where no picture can be read.
-    build: of a graph.  recall: ways to search.  index_bytes: on disk with its encoders; disk_bytes: of each part.
+    encode_ms, search_ms: medians of a warm query.  cold_query_s, cold_query_bytes: time and peak memory of a whole
+    process; None where the system does not tell.  images_per_second: from file to vector; None where no image can be
+    read.  build: of a graph.  recall: ways to search.  index_bytes: on disk, with its encoders; disk_bytes: by part.
     """
 
     model: str
@@ -57,15 +57,15 @@ class Speed:
         return asdict(self)
 
     def facts(self) -> dict[str, str]:
-        """The same for people."""
+        """The same for people to read, by name."""
         memory = f", {self.cold_query_bytes / 2**20:,.0f} MiB of memory" if self.cold_query_bytes else ""
         parts = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.disk_bytes.items())
-        embedding = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f} pictures a second"
+        embedding = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f} images per second"
         return {
             "embedding": embedding,
-            "building a graph": f"{self.build.adds_per_second:,.0f} vectors a second (of {self.build.vectors:,})",
+            "building a graph": f"{self.build.adds_per_second:,.0f} vectors per second (of {self.build.vectors:,})",
             "a query": f"{self.encode_ms + self.search_ms:.1f} ms ({self.encode_ms:.1f} to encode the text, "
-            f"{self.search_ms:.1f} to search {self.items:,} pictures)",
+            f"{self.search_ms:.1f} to search {self.items:,} images)",
             "a cold query": f"{self.cold_query_s:.2f} s, the whole process{memory}",
             "recall@10": _recall(self.recall),
             "index": f"{self.index_bytes / 1e6:,.1f} MB on disk ({parts})",
@@ -76,7 +76,7 @@ class Speed:
 def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: Sequence[str]) -> Speed:
     """Search for `queries` (at least one, up to WARM_QUERIES are used), warm and from cold; embed; build a graph.
 
-    encoder: what embeds the pictures.  workspace: the folder that a fresh `vdistill query` is to use.
+    encoder: the model that embeds the images.  workspace: the folder that a fresh `vdistill query` is to use.
     Raises VdistillError where that fails.
     """
     texts = list(queries[:WARM_QUERIES])
@@ -102,7 +102,7 @@ def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: 
         recall=tuple(points),
         index_bytes=sum(file.bytes for file in entry.files),
         disk_bytes={name: sum(file.bytes for file in files) for name, files in parts.items()},
-        machine=machine(),
+        machine=Machine.this(),
     )
 
 
@@ -116,7 +116,7 @@ def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
 
 
 def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
-    """Seconds of a whole `vdistill query`, and the most memory that it took in bytes."""
+    """Seconds of a whole `vdistill query`, and its peak memory in bytes."""
     query = [sys.executable, "-m", "vdistill", "query", "--model", model, "--workspace", str(workspace)]
     command = [sys.executable, child_process.__file__, *query, "--json", "--quiet", "--", text]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -128,7 +128,7 @@ def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
 
 
 def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
-    """Pictures a second from file to vector, after a first batch that warms up; None where none can be read."""
+    """Images per second from file to vector, after a first batch that warms up; None where none can be read."""
     from vdistill.encoders.replicas import replicas
 
     wanted = EMBEDDED + BATCH
@@ -144,11 +144,11 @@ def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
 
 
 def _recall(points: Sequence[Point]) -> str:
-    """What the search that is used finds, and what the others would."""
+    """The recall of the search that is used, and of a graph where none is used."""
 
     def one(point: Point) -> str:
         how = "comparing with every vector" if point.width is None else f"a graph of width {point.width}"
-        return f"{point.recall:.3f} at {point.queries_per_second:,.0f} a second, {how}"
+        return f"{point.recall:.3f} at {point.queries_per_second:,.0f} per second, {how}"
 
     used = next(point for point in points if point.used)
     other = next((point for point in points if point.width and point.recall >= 0.95 and not point.used), None)

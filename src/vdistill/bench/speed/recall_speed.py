@@ -1,4 +1,4 @@
-"""How much of the exact answer a search finds, and how fast: the index as it is, and its graph at several widths."""
+"""Recall@10 and speed of the ways to search: all vectors, and a graph at several widths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vdistill.bundle.shards import FLAT, WIDTH, Shard, ShardWriter
 from vdistill.bundle.store import Store
 
 K = 10
-WIDTHS = (16, 32, WIDTH, 128, 256)  # candidates kept while a graph is walked
+WIDTHS = (16, 32, WIDTH, 128, 256)  # candidates kept while a graph is searched
 MOST_QUERIES = 50
 
 
@@ -31,17 +31,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How fast vectors are put into a graph, and of how many that was measured."""
+    """How fast vectors are added to a graph, measured with so many."""
 
     vectors: int
     adds_per_second: float
 
 
 def recall_speed(store: Store, queries: np.ndarray) -> tuple[list[Point], Build]:
-    """Searches for unit vectors (q, dim), one after the other, with the recall@10 of each way to search.
+    """Search for unit vectors (q, dim), one after the other, in each way there is.
 
-    Up to FLAT vectors an index has no graph: one is built aside, to show what it would be like. Of a larger index FLAT
-    vectors are built again, to time that.
+    Up to FLAT vectors an index has no graph: one is built for comparison. Of a larger index a graph of FLAT vectors is
+    built, to time that.
     """
     asked = queries[:MOST_QUERIES]
     flat = not any(shard.facts.graph for shard in store.shards)
@@ -81,8 +81,8 @@ def _points(store: Store, graph: Store, queries: np.ndarray) -> list[Point]:
 
 
 def _timed(search: Callable[[np.ndarray], np.ndarray], queries: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """What is found for each query, and how many a second by the median."""
-    search(queries[0])  # what is read from disk for the first time is another question
+    """What is found for each query, and queries per second by the median."""
+    search(queries[0])  # the first search reads from disk
     found, seconds = [], []
     for vector in queries:
         started = time.perf_counter()

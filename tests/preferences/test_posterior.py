@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from vdistill.preferences import choices, newton
+from vdistill.preferences import choices
+from vdistill.preferences.posterior import BIAS_VARIANCE, Posterior
 from vdistill.records import Answer, Judgment
 
 STEP = 1e-5
@@ -32,64 +33,39 @@ def judgments(draw):
 
 @st.composite
 def problems(draw):
-    """Choices, a point, and the variances."""
+    """A posterior and a point."""
     read = choices.read(draw(judgments()))
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
-    mean = [rng.normal(0, 2, len(items)) for items in read.items]
-    bias = rng.normal(0, 1, read.bias_count)
     noise = rng.uniform(0.05, 3, len(read.soft))
-    return read, mean, bias, draw(st.floats(0.05, 10)), noise
-
-
-def flat_derivatives(read, mean, bias, prior, noise):
-    """Gradient and Hessian in all utilities and then all biases."""
-    offset = np.cumsum([0, *(len(values) for values in mean)])
-    total = int(offset[-1]) + len(bias)
-    gradient, hessian = np.zeros(total), np.zeros((total, total))
-    at_bias = slice(int(offset[-1]), total)
-    gradient[at_bias] = bias / newton.BIAS_VARIANCE
-    hessian[at_bias, at_bias] = np.eye(len(bias)) / newton.BIAS_VARIANCE
-    for block in newton.blocks_of(read):
-        own, cross, curve, by_bias, bias_curve = newton.derivatives(
-            read, block, [mean[row] for row in block.queries], bias, prior, noise
-        )
-        gradient[at_bias] += by_bias
-        hessian[at_bias, at_bias] += bias_curve
-        for place, row in enumerate(block.queries):
-            n, here = len(mean[row]), slice(int(offset[row]), int(offset[row + 1]))
-            gradient[here] = own[place, :n]
-            hessian[here, here] = curve[place, :n, :n]
-            hessian[here, at_bias] = cross[place, :n]
-            hessian[at_bias, here] = cross[place, :n].T
-    return gradient, hessian
-
-
-def split(read, point):
-    ends = np.cumsum([len(items) for items in read.items])
-    parts = np.split(point, ends)
-    return parts[:-1], parts[-1]
+    utilities = sum(map(len, read.items))
+    point = np.concatenate([rng.normal(0, 2, utilities), rng.normal(0, 1, read.bias_count)])
+    return Posterior(read, draw(st.floats(0.05, 10)), noise), point
 
 
 @settings(max_examples=30, deadline=None)
 @given(problems())
 def test_gradient_and_hessian_are_those_of_finite_differences(problem):
-    read, mean, bias, prior, noise = problem
-    point = np.concatenate([*mean, bias])
-    gradient, hessian = flat_derivatives(*problem)
-
-    def loss(at):
-        return newton.loss(read, *split(read, at), prior, noise)
-
-    def slope(at):
-        return flat_derivatives(read, *split(read, at), prior, noise)[0]
-
+    posterior, point = problem
+    gradient, hessian = posterior.loss(point)[1], posterior.hessian(point) @ np.eye(len(point))
     steps = np.eye(len(point)) * STEP
     scale = max(1.0, np.abs(hessian).max())
-    found = np.array([(loss(point + step) - loss(point - step)) / (2 * STEP) for step in steps])
-    assert gradient == pytest.approx(found, abs=1e-5 * scale, rel=1e-4)
-    curve = np.array([(slope(point + step) - slope(point - step)) / (2 * STEP) for step in steps])
+    ends = [(posterior.loss(point + step), posterior.loss(point - step)) for step in steps]
+    slope = np.array([(above[0] - below[0]) / (2 * STEP) for above, below in ends])
+    assert gradient == pytest.approx(slope, abs=1e-5 * scale, rel=1e-4)
+    curve = np.array([(above[1] - below[1]) / (2 * STEP) for above, below in ends])
     np.testing.assert_allclose(hessian, curve, atol=1e-5 * scale)
     assert np.linalg.eigvalsh(hessian).min() > 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(problems())
+def test_the_hessian_of_a_query_is_its_part_of_the_whole(problem):
+    posterior, point = problem
+    whole, curvature = posterior.hessian(point) @ np.eye(len(point)), posterior.curvature(point)
+    start = 0
+    for number, items in enumerate(posterior.choices.items):
+        here = slice(start, start := start + len(items))
+        np.testing.assert_allclose(posterior.of_query(number, curvature), whole[here, here], atol=1e-9)
 
 
 def textbook_loss(given, items, teachers, point, prior, noise):
@@ -97,7 +73,7 @@ def textbook_loss(given, items, teachers, point, prior, noise):
     utility = dict(zip(items, point, strict=False))
     bias = dict(zip(teachers, point[len(items) :], strict=True))
     found = sum(u**2 for u in utility.values()) / (2 * prior)
-    found += sum(b**2 for b in bias.values()) / (2 * newton.BIAS_VARIANCE)
+    found += sum(b**2 for b in bias.values()) / (2 * BIAS_VARIANCE)
     for one in given:
         linear = np.array([
             utility[one.query, item] + bias[one.teacher, len(one.items), place] for place, item in enumerate(one.items)
@@ -118,8 +94,8 @@ def test_the_mode_is_where_a_generic_optimiser_finds_it(given):
     read = choices.read(given)
     prior, noise = 2.0, 0.7
     items = [(query, item) for query, known in zip(read.queries, read.items, strict=True) for item in known]
-    slots = [(who, size, position) for who, size in read.biases for position in range(size)]
-    found = minimize(lambda point: textbook_loss(given, items, slots, point, prior, noise),
-                     np.zeros(len(items) + len(slots)), method="BFGS", options={"gtol": 1e-6})  # fmt: skip
-    mode = newton.solve(read, prior, np.full(len(read.soft), noise))
-    assert np.concatenate([*mode.mean, mode.bias]) == pytest.approx(found.x, abs=2e-3)
+    biases = [(who, size, position) for who, size in read.biases for position in range(size)]
+    found = minimize(lambda point: textbook_loss(given, items, biases, point, prior, noise),
+                     np.zeros(len(items) + len(biases)), method="BFGS", options={"gtol": 1e-6})  # fmt: skip
+    mode = Posterior(read, prior, np.full(len(read.soft), noise)).mode()
+    assert mode == pytest.approx(found.x, abs=2e-3)

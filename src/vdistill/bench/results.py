@@ -1,0 +1,116 @@
+"""The results of `bench`: what was measured, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vdistill.bench.examples import Example
+from vdistill.bench.gates import Outcome
+from vdistill.bench.graded import Graded, largest_changes
+from vdistill.bench.robustness import Perturbed
+from vdistill.bench.slices import Slice
+from vdistill.errors import VdistillError
+from vdistill.evaluation.metrics import METRICS, Interval
+
+DIFFERENCE = "student-backbone"  # the key of the paired difference in `ci95`
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Student minus backbone in one metric, with the 95 % interval and the p-value of the paired difference."""
+
+    value: float
+    ci95: Interval | None
+    p: float | None
+
+    @property
+    def direction(self) -> Literal["up", "down", ""]:
+        """`up` or `down` where the interval excludes zero."""
+        if self.ci95 is None or self.ci95.low <= 0 <= self.ci95.high:
+            return ""
+        return "up" if self.ci95.low > 0 else "down"
+
+
+@dataclass(frozen=True)
+class BenchReport(Graded):
+    """What was measured, and what follows from it.
+
+    ci95:     95 % intervals of the means, and under `student-backbone` of the paired difference.
+    p_values: of the paired difference, by metric.
+    gates:    the outcome of each `--fail-under`.
+    metadata: of the held-out items, by id.
+    judge:    who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
+    notes:    what was left out, one line each.
+    """
+
+    ci95: dict[str, dict[str, Interval]]
+    gates: tuple[Outcome, ...]
+    notes: tuple[str, ...]
+    p_values: dict[str, float]
+    metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    judge: Mapping[str, str | int] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
+    examples: tuple[Example, ...] = ()
+    robustness: tuple[Perturbed, ...] = ()
+    catalog_root: Path = Path()
+
+    @property
+    def present(self) -> dict[str, dict[str, float]]:
+        """The means of the models that are there."""
+        return {model: found for model, found in self.models.items() if found}
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that any model has, in the usual order."""
+        return [name for name in METRICS if any(name in found for found in self.present.values())]
+
+    def gain(self, metric: str) -> Gain | None:
+        """Student minus backbone; None where one has no such figure."""
+        student, backbone = (self.present.get(model, {}).get(metric) for model in ("student", "backbone"))
+        if student is None or backbone is None:
+            return None
+        return Gain(student - backbone, self.ci95[DIFFERENCE].get(metric), self.p_values.get(metric))
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The gates that were not met."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence: what the paired interval of nDCG@10 allows to say."""
+        backbone, student = self.models["backbone"], self.models["student"]
+        if backbone is None:
+            raise VdistillError("nothing was measured for the backbone", hint="run `vdistill index --model backbone`")
+        gain = self.gain("ndcg@10")
+        if student is None or gain is None:
+            return (
+                f"The backbone alone reaches an nDCG@10 of {backbone['ndcg@10']:.3f}; there is no student to compare."
+            )
+        figures = f"nDCG@10 {student['ndcg@10']:.3f} against {backbone['ndcg@10']:.3f}"
+        if gain.ci95 is None:
+            return f"One query is too few to tell student and backbone apart ({figures})."
+        spread = f"{gain.value:+.3f}, 95 % interval {gain.ci95.low:+.3f} to {gain.ci95.high:+.3f}"
+        if not gain.direction:
+            return f"No difference between student and backbone can be shown: {figures} ({spread})."
+        better = "better" if gain.direction == "up" else "worse"
+        return f"The student ranks {better} than the backbone it came from: {figures} ({spread})."
+
+    def to_json(self) -> dict[str, Any]:
+        """What `bench --json` prints."""
+        return {
+            "models": self.models,
+            "ci95": self.ci95,
+            "judge": self.judge,
+            "queries": len(self.held_out.judged),
+            "items": len(self.held_out.items),
+            "gates": [gate.to_json() for gate in self.gates],
+            "p_values": self.p_values,
+            "gained": [asdict(one) for one in largest_changes(self, 10)],
+            "lost": [asdict(one) for one in largest_changes(self, -10)],
+            "slices": [asdict(one) for one in self.slices],
+            **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
+        }

@@ -1,0 +1,129 @@
+"""The posterior of all utilities and position biases: its loss, its curvature, and its mode by scipy's Newton-CG.
+
+A row shows the items i₁…i_k of one query in the positions s₁…s_k; its linear term is l_j = u[i_j] + b[s_j]. With
+p = softmax(l), t the answer of a hard row, which adds up to 1, y that of a soft one, which adds up to 0, σ² the noise
+of the row, and C = I − 11ᵀ/k, which takes the mean off, the negative log-posterior is, up to a constant,
+
+    L = Σ_hard −tᵀ log p  +  Σ_soft |C l − y|² / 2σ²  +  |u|² / 2·prior  +  |b|² / 2·BIAS_VARIANCE
+
+In its l a hard row has the gradient p − t and the Hessian diag(p) − p pᵀ; a soft one, as C y = y and CᵀC = C, has
+(C l − y) / σ² and C / σ² = (k / σ²) (diag(w) − w wᵀ) with w = 1/k. Both Hessians are positive semidefinite, the priors'
+definite, so L is strictly convex: its only minimum is the mode.
+
+All utilities, query by query, and then all biases are one vector x, and l = D x for a sparse matrix D of zeros and
+ones. So the gradient in x is Dᵀ times that in l, plus the priors' part; the same goes for products with the Hessian,
+which is never formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vdistill.arrays import Bools, Floats
+from vdistill.preferences.choices import Choices, centred
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import LinearOperator
+
+BIAS_VARIANCE = 1.0
+TOLERANCE = 1e-7  # the mean change of a number, in logits, that ends the search; some change a thousand times as much
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """prior: the variance of a utility, in logits². noise: (m,) that of the log-probabilities of a soft row."""
+
+    choices: Choices
+    prior: float
+    noise: Floats
+
+    def mode(self, start: Floats | None = None) -> Floats:
+        """(u + b,) where the loss is lowest, searched for from `start`."""
+        from scipy.optimize import minimize
+
+        start = np.zeros(len(self._precision)) if start is None else start
+        if not len(start):
+            return start
+        hess: Any = self.hessian  # scipy takes an operator, though its stubs do not say so
+        found = minimize(self.loss, start, jac=True, hess=hess, method="Newton-CG", options={"xtol": TOLERANCE})
+        return np.asarray(found.x)
+
+    def split(self, point: Floats) -> tuple[tuple[Floats, ...], Floats]:
+        """The utilities of each query (n,), and the biases (b,)."""
+        *utilities, bias = np.split(point, np.cumsum([len(items) for items in self.choices.items], dtype=np.int64))
+        return tuple(utilities), bias
+
+    def linear(self, point: Floats) -> Floats:
+        """(m, k) utility plus bias of each position; 0 where nothing is shown."""
+        return np.asarray((self._design @ point).reshape(self.choices.shown.shape))
+
+    def loss(self, point: Floats) -> tuple[float, Floats]:
+        """The negative log-posterior, up to a constant, and its gradient (u + b,)."""
+        shown, soft, target = self.choices.shown, self.choices.soft, self.choices.target
+        linear = self.linear(point)
+        chances = _softmax(linear, shown)
+        away = centred(linear, shown) - target
+        of_soft = (away**2).sum(axis=1) / (2 * self.noise)
+        of_hard = -(target * np.log(np.maximum(chances, 1e-300))).sum(axis=1)
+        slope = np.where(soft[:, None], away / self.noise[:, None], chances - target)
+        value = (self._precision * point**2).sum() / 2 + np.where(soft, of_soft, of_hard).sum()
+        return float(value), np.asarray(self._precision * point + self._design.T @ slope.ravel())
+
+    def hessian(self, point: Floats) -> LinearOperator:
+        """(u + b, u + b) second derivatives of the loss."""
+        from scipy.sparse.linalg import LinearOperator
+
+        weight, scale = self.curvature(point)
+
+        def times(direction: Floats) -> Floats:
+            along = weight * self.linear(direction)
+            slope = scale[:, None] * (along - weight * along.sum(axis=1, keepdims=True))
+            return np.asarray(self._precision * direction.ravel() + self._design.T @ slope.ravel())
+
+        return LinearOperator((len(point), len(point)), matvec=times, dtype=np.float64)
+
+    def curvature(self, point: Floats) -> tuple[Floats, Floats]:
+        """W (m, k) and c (m,): the Hessian of each row in its linear term is c · (diag(w) − w wᵀ)."""
+        shown, soft = self.choices.shown, self.choices.soft
+        count = shown.sum(axis=1)
+        weight = np.where(soft[:, None], shown / count[:, None], _softmax(self.linear(point), shown))
+        return weight, np.where(soft, count / self.noise, 1.0)
+
+    def of_query(self, number: int, curvature: tuple[Floats, Floats]) -> Floats:
+        """(n, n) the Hessian in the utilities of one query, the biases held."""
+        rows = slice(*self.choices.start[number : number + 2])
+        weight, scale = (part[rows] for part in curvature)
+        row, position = np.nonzero(self.choices.shown[rows])
+        of_item = np.zeros((len(scale), len(self.choices.items[number])))
+        of_item[row, self.choices.local[rows][row, position]] = weight[row, position]
+        scaled = scale[:, None] * of_item
+        return np.asarray(np.diag(scaled.sum(axis=0) + 1 / self.prior) - scaled.T @ of_item)
+
+    @cached_property
+    def _precision(self) -> Floats:
+        """(u + b,) of the priors."""
+        utilities = sum(len(items) for items in self.choices.items)
+        return np.repeat([1 / self.prior, 1 / BIAS_VARIANCE], [utilities, self.choices.bias_count])
+
+    @cached_property
+    def _design(self) -> csr_array:
+        """(m · k, u + b) D of the docstring above; a row of zeros where nothing is shown."""
+        from scipy.sparse import csr_array
+
+        choices, shown = self.choices, self.choices.shown
+        sizes = [len(items) for items in choices.items]
+        first = np.repeat(np.cumsum([0, *sizes[:-1]]), np.diff(choices.start))[:, None]
+        columns = np.stack([first + choices.local, sum(sizes) + choices.position], axis=-1)[shown]
+        ends = np.cumsum(np.r_[0, 2 * shown.ravel()])
+        return csr_array((np.ones(columns.size), columns.ravel(), ends), shape=(shown.size, len(self._precision)))
+
+
+def _softmax(linear: Floats, shown: Bools) -> Floats:
+    logits = np.where(shown, linear, -np.inf)
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-1e300))
+    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
