@@ -178,7 +178,7 @@ def ours(
 
 def one(arguments: argparse.Namespace) -> None:
     """One arm, in a process of its own: prints a line of JSON."""
-    paths = sorted(Path(arguments.images).rglob("*.jpg"))[:500]
+    paths = sorted(Path(arguments.pictures).rglob("*.jpg"))[:500]
     calls = calls_of(len(paths), 100, 5)
     if arguments.arm == "plain":
         found = plain(arguments.model, paths, calls, arguments.plain)
@@ -198,7 +198,7 @@ def loops(arguments: argparse.Namespace) -> None:
         first = 0.0
         for arm in ("plain", "all blocks", "last two blocks, warm cache"):
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
-                       "--pictures", str(arguments.images), "--plain", str(arguments.plain)]  # fmt: skip
+                       "--pictures", str(arguments.pictures), "--plain", str(arguments.plain)]  # fmt: skip
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found = json.loads(said.splitlines()[-1])
             first = first or found["rate"]

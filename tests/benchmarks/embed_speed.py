@@ -81,7 +81,7 @@ def main() -> None:
     source = str(backbone(options.model))
     with tempfile.TemporaryDirectory() as name:
         every = photographs()
-        paths = every[:: max(1, len(every) // options.images)][: options.images]
+        paths = every[:: max(1, len(every) // options.pictures)][: options.pictures]
         if options.large:
             paths = enlarged(paths, Path(name))
         encoder = DualEncoder.load(source)

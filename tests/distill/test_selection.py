@@ -37,7 +37,7 @@ def script(monkeypatch):
             return Scores([ndcg - 0.1, ndcg, ndcg + 0.1 + 0.02 * (ndcg == 0.89)], lost)
 
         monkeypatch.setattr(Validation, "with_backbone", with_backbone)
-        monkeypatch.setattr(loop.Loop, "_marks", found)
+        monkeypatch.setattr(loop.Loop, "_scores", found)
         return seen
 
     return write
@@ -178,7 +178,7 @@ def test_a_small_catalog_that_forgets_its_titles_publishes_nothing(home, script)
     few_queries(home)
     script_titles = [Scores([], 0.2)] * 9
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Loop, "_marks", lambda _: script_titles.pop())
+        patch.setattr(loop.Loop, "_scores", lambda _: script_titles.pop())
         done = trained(home, code=3)
     assert "titles" in done.err
     assert not (home / ".vdistill" / "student").exists()

@@ -196,7 +196,7 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     parts = {path: path.stat().st_mtime_ns for path in (home / ".vdistill" / "cache").rglob("trunk/*/*")}
     assert parts
     first = weights(home)
-    monkeypatch.setattr("vdistill.distill.training_images.Pictures.batch", None)
+    monkeypatch.setattr("vdistill.distill.training_images.TrainingImages.batch", None)
     trained(home, "--train-layers", 1)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert weights(home) == first
