@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from vdistill.arrays import Floats
 from vdistill.bench import runs
 from vdistill.bench.evaluate import summarise
 from vdistill.bench.gates import no_worse
@@ -23,7 +24,6 @@ from vdistill.distill.towers import WholeTower, embed
 from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
-from vdistill.evaluation.metrics import Floats
 from vdistill.evaluation.qrels import from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.inputs import catalog

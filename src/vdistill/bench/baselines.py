@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.errors import VdistillError
-from vdistill.evaluation.metrics import Floats
 from vdistill.evaluation.test_set import HeldOutSet, grade
 from vdistill.inputs.words import Bm25
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vdistill.evaluation.metrics import Floats
+from vdistill.arrays import Floats
 from vdistill.evaluation.test_set import HeldOutSet
 
 MODELS = ("backbone", "student", "teacher")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from vdistill.arrays import Floats
 from vdistill.evaluation import metrics
-from vdistill.evaluation.metrics import Floats, Interval
+from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.images import load, quiet
 from vdistill.inputs.words import STOP_WORDS

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
-from vdistill.evaluation.metrics import Floats
 from vdistill.workspace import Workspace, read_json, write_file
 
 if TYPE_CHECKING:

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vdistill.arrays import Ints
 from vdistill.distill.choices import Calls
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

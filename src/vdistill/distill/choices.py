@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdistill import preferences
+from vdistill.arrays import Floats
 from vdistill.distill.settings import HEAD
 from vdistill.errors import VdistillError
 from vdistill.records import Judgment
@@ -112,7 +113,7 @@ def _weights(shown: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     return np.asarray(weight, np.float32)
 
 
-def _unbiased(probabilities: Sequence[float], bias: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unbiased(probabilities: Sequence[float], bias: Floats) -> Floats:
     """A soft answer as it would have been with all slots alike; a bare pick stays what it is."""
     p = np.asarray(probabilities, np.float64)
     if p.max() == 1.0:

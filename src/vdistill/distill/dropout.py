@@ -11,17 +11,17 @@ from contextvars import ContextVar
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import dropout
+
+from vdistill.arrays import Ints
 
 _IMAGES: ContextVar[tuple[int, ...]] = ContextVar("images", default=())
 
 
 @contextlib.contextmanager
-def of_images(numbers: NDArray[np.int64]) -> Iterator[None]:
+def of_images(numbers: Ints) -> Iterator[None]:
     """Within, the rows that a model is given are those of these images."""
     token = _IMAGES.set(tuple(numbers.tolist()))
     try:

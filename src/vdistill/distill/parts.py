@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vdistill.arrays import Ints
 from vdistill.distill.augment import Crops
 from vdistill.distill.dropout import of_images
-from vdistill.distill.towers import Ints, Tower
+from vdistill.distill.towers import Tower
 
 Context = Callable[[], contextlib.AbstractContextManager[None]]
 

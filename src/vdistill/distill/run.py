@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from vdistill.arrays import Floats
 from vdistill.database import Database
 from vdistill.distill import publish, verdict
 from vdistill.distill.adapter import attach
@@ -22,7 +23,7 @@ from vdistill.distill.training_data import TowerMaker, held_out_vectors_of, trai
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
-from vdistill.evaluation.metrics import Floats, interval
+from vdistill.evaluation.metrics import interval
 from vdistill.evaluation.test_set import means
 from vdistill.images import DECODER
 from vdistill.workspace import Workspace

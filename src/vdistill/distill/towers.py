@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from vdistill.arrays import Ints
 from vdistill.distill.augment import Crops, moved
 from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.training_images import TrainingImages
@@ -19,8 +19,6 @@ from vdistill.encoders.feature_cache import FeatureCache
 
 BATCH = 64
 _PART = 512  # pictures in a file of the cache
-
-Ints = NDArray[np.int64]
 
 
 class Tower(Protocol):

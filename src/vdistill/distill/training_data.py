@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vdistill.arrays import Floats
 from vdistill.database import Database
 from vdistill.distill import choices
 from vdistill.distill import validation as validations
@@ -23,7 +24,6 @@ from vdistill.distill.towers import PartTower, Tower, embed, tower_of
 from vdistill.distill.validation import Validation
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FeatureCache
-from vdistill.evaluation.metrics import Floats
 from vdistill.evaluation.test_set import HeldOutSet, evaluate
 from vdistill.records import Item
 

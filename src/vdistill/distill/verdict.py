@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.distill.progress import Trained
 from vdistill.distill.retention import MOST_LOST
-from vdistill.evaluation.metrics import Floats, interval, p_value
+from vdistill.evaluation.metrics import interval, p_value
 
 METRIC = "ndcg@10"
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.intp]
+from vdistill.arrays import Floats, Ints
 
 DEPTH = 10  # how far down a shopper looks
 _ROUNDING = 1e-12

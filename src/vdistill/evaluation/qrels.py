@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
-from vdistill.evaluation.metrics import Floats, Ints
 from vdistill.evaluation.test_set import HeldOutSet, Verdict, titles_of
 from vdistill.inputs.lines import read_lines
 from vdistill.records import Item, Query, Split

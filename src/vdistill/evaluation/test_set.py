@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 
 from vdistill import preferences
+from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
-from vdistill.evaluation.metrics import DEPTH, METRICS, Floats, Ints
+from vdistill.evaluation.metrics import DEPTH, METRICS
 from vdistill.records import Item, Judgment
 
 # Literal retention is a mean over titles: this many give it to ± 0.02, and a large catalog need not be asked for all.

@@ -6,13 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vdistill.arrays import Bools, Floats, Ints
 from vdistill.records import Answer, Judgment
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _Row = tuple[list[int], list[int], Sequence[float], bool, int]  # items, slots, probabilities, soft, teacher
 

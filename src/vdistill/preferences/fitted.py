@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.preferences import newton
-from vdistill.preferences.choices import Choices, Floats
+from vdistill.preferences.choices import Choices
 from vdistill.preferences.scales import scaled
 from vdistill.records import Judgment
 

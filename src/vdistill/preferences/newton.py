@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vdistill.preferences.choices import Choices, Floats, Ints, centred
+from vdistill.arrays import Floats, Ints
+from vdistill.preferences.choices import Choices, centred
 
 BIAS_VARIANCE = 1.0
 STEPS, TOLERANCE = 25, 1e-4  # most steps; the largest change of a utility that ends them, in logits

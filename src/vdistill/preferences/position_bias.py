@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 
-from vdistill.preferences.choices import Floats
+from vdistill.arrays import Floats
 from vdistill.preferences.fitted import fit
 from vdistill.records import Judgment
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.preferences import newton
-from vdistill.preferences.choices import Choices, Floats, is_soft, read
+from vdistill.preferences.choices import Choices, is_soft, read
 from vdistill.preferences.newton import Mode
 from vdistill.records import Judgment
 

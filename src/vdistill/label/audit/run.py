@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asked, Asker, Tally
@@ -28,7 +29,6 @@ from vdistill.label.purse import Purse
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
-from vdistill.preferences.choices import Floats
 from vdistill.records import Answer, Question
 from vdistill.workspace import Workspace
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vdistill.preferences.choices import LOG_CLIP, Floats
+from vdistill.arrays import Floats
+from vdistill.preferences.choices import LOG_CLIP
 from vdistill.records import Answer
 
 RESAMPLES, DRAWS = 2000, 4000

