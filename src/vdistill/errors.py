@@ -20,3 +20,8 @@ class TeacherError(VdistillError):
 
 class GateError(VdistillError):
     """A `--fail-under` gate that was not met: exit code 3."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a foreign error says, else the name of its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,8 +12,8 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.augment import crops
 from vdistill.distill.checkpoint import trained as parameters
 from vdistill.distill.memory import images_at_once, kept_bytes
-from vdistill.distill.parts import Encoder
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.step_encoder import StepEncoder
 from vdistill.distill.towers import WholeTower
 from vdistill.encoders.dual_encoder import DualEncoder
 
@@ -50,7 +50,7 @@ def gradients(folder, at_once, precision="fp32", **settings):
     encoder.model.train()
     torch.manual_seed(7)
     drawn = crops(IMAGES, torch.Generator().manual_seed(1))
-    encoded = Encoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
+    encoded = StepEncoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
     similar = torch.log_softmax(20 * encoded.vectors @ encoded.vectors.T, dim=1)
     (similar * torch.arange(IMAGES).float()).mean().backward()
     encoded.finish()

@@ -33,7 +33,7 @@ def loss(titles, student, memory):
 def test_titles_that_two_pictures_share_count_once(knowledge):
     titles, _ = knowledge
     assert len(titles.texts) == 5
-    assert titles.of.tolist() == [0, 1, 2, 3, 4, 4]
+    assert titles.row.tolist() == [0, 1, 2, 3, 4, 4]
 
 
 def test_the_loss_grows_as_pictures_leave_their_titles(knowledge):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from command_line import QUERIES, vdistill
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import held_out_size, loop
+from vdistill.distill import held_out, loop
 from vdistill.distill.validation import Scores, Validation
 from vdistill.images import decode, load
 from vdistill.inputs.split import split_of
@@ -235,7 +235,7 @@ def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_traini
         return as_before(file, **more)
 
     monkeypatch.setattr(decode.Image, "open", noted)
-    monkeypatch.setattr(held_out_size, "MOST", 10)
+    monkeypatch.setattr(held_out, "MOST_IMAGES", 10)
     held = judged_for_the_exam(home)
     with monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "epoch", interrupted)
@@ -243,7 +243,8 @@ def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_traini
     assert opened
     assert not held.intersection(opened), "the exam comes after what it examines"
     done = trained(home)
-    assert f"of the {len(held)} held-out images examine the student" in done.err
+    assert "the student is measured on" in done.err
+    assert f"of the {len(held)} held-out images" in done.err
     assert 10 <= len(held.intersection(opened)) < len(held)
     assert 0 <= done.json["heldout"]["student"]["literal_recall@10"] <= 1
 

@@ -19,7 +19,7 @@ import trainings
 from command_line import QUERIES, errors, vdistill, vdistill_process
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import loop, objective, progress, validation
+from vdistill.distill import callbacks, loop, losses, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.student import open_student
 from vdistill.workspace import at
@@ -49,13 +49,13 @@ def test_each_epoch_is_validated_on_what_training_never_sees(uninterrupted):
 
 def test_images_of_one_product_validate_together_or_train_together(tmp_path, clip_folder, monkeypatch):
     trainings.label_shop(tmp_path, clip_folder, sku=lambda colour, shape, size: f"{colour} {shape}")
-    taken, parts = [], validation.parts
+    taken, set_aside = [], validation.set_aside
 
     def noted(*arguments):
-        taken.append(parts(*arguments))
+        taken.append(set_aside(*arguments))
         return taken[-1]
 
-    monkeypatch.setattr(validation, "parts", noted)
+    monkeypatch.setattr(validation, "set_aside", noted)
     trained(tmp_path, "--epochs", 1, "--refit", 0)
     (found,) = taken
     validating, training = ({name[:-5] for name in names} for names in (found.items, found.training.items))
@@ -79,7 +79,7 @@ def test_at_the_end_all_judgments_train_for_a_quarter_of_the_epochs(home, uninte
 @pytest.mark.parametrize("moment", [1, 4, 7, -3, -1])
 def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, monkeypatch, moment):
     steps = 0
-    advance = progress.Watch.__init__
+    advance = callbacks.Callbacks.__init__
 
     def watch(self, told, *others):
         def counted(now):
@@ -91,7 +91,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, m
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(progress.Watch, "__init__", watch)
+    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
     trained(home, code=130)
     assert not (home / ".vdistill" / "student").exists()
     trained(home)
@@ -103,7 +103,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
     trained(home, "--refit", 0.5)
     whole = weights(home), facts(home)["history"]
     seen, stop = [], [True]
-    advance = progress.Watch.__init__
+    advance = callbacks.Callbacks.__init__
 
     def watch(self, told, *others):
         def counted(progress):
@@ -115,7 +115,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(progress.Watch, "__init__", watch)
+    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
     trained(home, "--refit", 0.5, code=130)
     seen.clear()
     trained(home, "--refit", 0.5)
@@ -196,7 +196,7 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     parts = {path: path.stat().st_mtime_ns for path in (home / ".vdistill" / "cache").rglob("trunk/*/*")}
     assert parts
     first = weights(home)
-    monkeypatch.setattr("vdistill.distill.training_images.TrainingImages.batch", None)
+    monkeypatch.setattr("vdistill.distill.towers.TrainingImages.batch", None)
     trained(home, "--train-layers", 1)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert weights(home) == first
@@ -236,9 +236,9 @@ def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home)
 def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
     trained(home, "--epochs", 1)
     before = weights(home)
-    real = objective.LOSSES["listwise"]
+    real = losses.LOSSES["listwise"]
     calls = iter(range(1000))
-    monkeypatch.setitem(objective.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
+    monkeypatch.setitem(losses.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
     done = vdistill(*TRAIN, cwd=home)
     assert done.code == 1
     error, hint = errors(done)
@@ -254,7 +254,7 @@ def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
     def full(*_):
         raise raised
 
-    monkeypatch.setitem(objective.LOSSES, "listwise", full)
+    monkeypatch.setitem(losses.LOSSES, "listwise", full)
     error, hint = errors(vdistill(*TRAIN, cwd=home))
     assert "out of memory with 40 images" in error
     assert "--step-memory 1" in hint

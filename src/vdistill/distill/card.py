@@ -21,8 +21,8 @@ tags: [vdistill, lora, image-retrieval]
 # A vdistill student
 
 A LoRA adapter on the image tower of `{facts["backbone"]}`, made from {facts["judgments"]:,} judgments of
-{", ".join(f"`{name}`" for name in facts["teachers"])}. {data["queries"]:,} queries and {data["items"]:,} pictures
-trained it. The text tower is the backbone's own.
+{", ".join(f"`{name}`" for name in facts["teachers"])}. {data["queries"]:,} queries and {data["items"]:,} images
+were used for training. The text tower is the backbone's own.
 
 ## Use
 
@@ -32,7 +32,7 @@ trained it. The text tower is the backbone's own.
 
 ## Held-out figures
 
-Unseen queries on unseen pictures, judged by the teacher ({facts["holdout"]:.0%} of items and queries held out), with
+Unseen queries on unseen images, judged by the teacher ({facts["holdout"]:.0%} of items and queries held out), with
 95 % bootstrap intervals.
 
 {_table(facts["heldout"], facts["ci95"])}
@@ -48,23 +48,22 @@ Unseen queries on unseen pictures, judged by the teacher ({facts["holdout"]:.0%}
 
 
 def _story(facts: dict[str, Any]) -> str:
-    """Whose weights these are, and what went wrong on the way."""
-    told = [f"The weights are those of epoch {facts['kept_epoch']} of {len(facts['history'])}."]
-    if not facts["kept_epoch"]:
-        told = [f"The weights are those of the last of {len(facts['history'])} epochs."]
-    told += [
+    """Which epoch's weights these are, and what went wrong on the way."""
+    epochs, kept = len(facts["history"]), facts["kept_epoch"]
+    story = [f"The weights are those of epoch {kept or epochs} of {epochs}."]
+    story += [
         f"At a learning rate of {one['lr']:.2g}, {one['lost']:.2f} of what the backbone knew of titles was lost by "
         f"epoch {one['epoch']:.0f}, so training started over at a third of it."
         for one in facts["restarts"]
     ]
     if facts["objection"]:
-        told.append(f"**Published with --keep-anyway although {facts['objection']}.**")
-    return "\n".join(told)
+        story.append(f"**Published with --keep-anyway although {facts['objection']}.**")
+    return "\n".join(story)
 
 
 def _usage(facts: dict[str, Any]) -> str:
     backbone = facts["backbone"]
-    if facts.get("layout") == "open_clip":  # which transformers cannot open
+    if facts.get("layout") == "open_clip":  # transformers cannot open it
         return f"""from pathlib import Path
 
 from vdistill.encoders.dual_encoder import DualEncoder  # for others: vdistill distill --merge DIR

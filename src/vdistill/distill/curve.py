@@ -1,4 +1,4 @@
-"""The learning curve as a picture: losses of the epochs, and validation beside them."""
+"""The learning curve as an image: the losses of the epochs, and validation beside them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vdistill.encoders.student import last_validated
 FILE = "learning_curve.png"
 
 
-def image(history: Sequence[dict[str, float]]) -> bytes:
-    """A PNG of the figures of the epochs (keys as in `student.json`)."""
+def png(history: Sequence[dict[str, float]]) -> bytes:
+    """The figures of the epochs (keys as in `student.json`) as a PNG file."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     epochs = [figures["epoch"] for figures in history]
-    begins = last_validated(history)
+    refit = last_validated(history)
     panels = [("preference loss (nats)", "loss", "tab:blue"), ("retention loss (nats)", "retention_loss", "tab:orange")]
     if any("validation_ndcg@10" in figures for figures in history):
         panels.append(("validation nDCG@10", "validation_ndcg@10", "tab:green"))
@@ -24,9 +24,9 @@ def image(history: Sequence[dict[str, float]]) -> bytes:
     for place, (title, key, colour) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
         axes.plot(epochs, [figures.get(key, float("nan")) for figures in history], color=colour, marker=".")
-        if begins is not None:
-            axes.axvspan(begins, epochs[-1], color="0.93", zorder=0)
-            axes.annotate("on all", (begins, 1.0), (2, -2), xycoords=("data", "axes fraction"), va="top",
+        if refit is not None:
+            axes.axvspan(refit, epochs[-1], color="0.93", zorder=0)
+            axes.annotate("on all", (refit, 1.0), (2, -2), xycoords=("data", "axes fraction"), va="top",
                           textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")

@@ -1,9 +1,8 @@
-"""What comes out of a training: the adapter folder with its card and curve, and merged checkpoints."""
+"""The student's folder: a PEFT adapter with its facts, its model card and its learning curve."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from vdistill.distill import card, curve
@@ -14,17 +13,12 @@ from vdistill.images import file_sha256
 from vdistill.workspace import Workspace, replacing_folder, write_file, writing
 
 
-def student(workspace: Workspace, encoder: DualEncoder, facts: dict[str, Any]) -> None:
-    """Write the adapter folder aside and put it in place of the old one."""
+def write_student(workspace: Workspace, encoder: DualEncoder, facts: dict[str, Any]) -> None:
+    """Write the folder aside and put it in place of the old one. Raises VdistillError where the disk refuses."""
     with replacing_folder(workspace.student) as folder, writing(workspace.student):
         with quiet_peft(), quiet_transformers():
             encoder.model.save_pretrained(folder, safe_serialization=True)
         facts = {"schema_version": SCHEMA_VERSION, **facts, "adapter_sha256": file_sha256(adapter_file(folder))}
         write_file(folder / "student.json", json.dumps(facts, indent=2) + "\n")
-        write_file(folder / curve.FILE, curve.image(facts["history"]))
+        write_file(folder / curve.FILE, curve.png(facts["history"]))
         write_file(folder / "README.md", card.render(facts))
-
-
-def portable(backbone: str) -> str:
-    """A folder is remembered by its full path, a hub id as it is."""
-    return str(Path(backbone).resolve()) if Path(backbone).is_dir() else backbone

@@ -18,7 +18,7 @@ from vdistill.encoders.checkpoint import Checkpoint, hub_name
 from vdistill.encoders.open_clip_config import model_config, processor_config
 from vdistill.encoders.tokenizer import tokenizer_of
 from vdistill.encoders.weights import load_whole
-from vdistill.errors import VdistillError
+from vdistill.errors import VdistillError, first_line
 
 DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
 
@@ -114,7 +114,7 @@ def with_adapter(model: Any, adapter: Path) -> Any:
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except Exception as error:  # peft, safetensors and json each raise their own kinds
         raise VdistillError(
-            f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
+            f"the student in {adapter} is damaged or belongs to another backbone: {first_line(error)}",
             hint="run `vdistill distill` to train it again; judgments are not affected",
         ) from error
 
@@ -153,11 +153,11 @@ def load_errors(source: str) -> Iterator[None]:
     except Exception as error:  # hub, json, safetensors and transformers each raise their own kinds
         if Path(source).is_dir():
             raise VdistillError(
-                f"cannot load the backbone in {source}: {_first_line(error)}",
+                f"cannot load the backbone in {source}: {first_line(error)}",
                 hint="it should hold model, tokenizer and image processor, as save_pretrained or open_clip write them",
             ) from error
         raise VdistillError(
-            f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)
+            f"cannot get the backbone {source}: {first_line(error)}", hint=_offline_hint(source)
         ) from error
 
 
@@ -173,10 +173,6 @@ def _offline_hint(source: str) -> str:
         f"{asked}Without network: on a machine that has it run `hf download {name}{at} --local-dir DIR`, "
         "copy DIR here, and give --backbone DIR"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager
