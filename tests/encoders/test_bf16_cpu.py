@@ -18,7 +18,6 @@ from vdistill.encoders.replicas import replicas
 from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import VectorCache
 
-PARTS = ("vision_model", "visual_projection")
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")
 
 
@@ -35,27 +34,27 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
     exact = dataclasses.replace(encoder, precision="fp32")
     before = copy.deepcopy(encoder.model.state_dict())
     inputs = noise(encoder)
-    (lean,) = replicas(encoder)
-    assert isinstance(lean, Bf16Copy)
-    found, wanted = lean.encode_images(inputs), exact.encode_images(inputs)
+    (fast,) = replicas(encoder)
+    assert isinstance(fast, Bf16Copy)
+    found, wanted = fast.encode_images(inputs), exact.encode_images(inputs)
     assert found.dtype == np.float32
     assert (found * wanted).sum(axis=1).min() > 0.999
     assert not np.array_equal(found, wanted), "it was bf16"
     assert all(torch.equal(before[key], value) for key, value in encoder.model.state_dict().items())
-    assert lean.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
+    assert fast.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
 
 
 @needs_bf16
 def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)
-    lean = Bf16Copy.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is not None
-    packed = lean.encode_images(inputs)
+    fast = Bf16Copy.of(encoder)
+    assert fast.model.visual_projection._packed is not None
+    packed = fast.encode_images(inputs)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
-    lean = Bf16Copy.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is None
-    plain = lean.encode_images(inputs)
+    fast = Bf16Copy.of(encoder)
+    assert fast.model.visual_projection._packed is None
+    plain = fast.encode_images(inputs)
     assert (packed * plain).sum(axis=1).min() > 0.9999
 
 
@@ -76,7 +75,7 @@ def test_a_kernel_that_fails_or_errs_is_not_used(clip_folder, monkeypatch, fault
             return torch.zeros(*inputs.shape[:-1], len(weight), dtype=torch.bfloat16)
 
     monkeypatch.setattr(torch.ops, "mkldnn", Kernels())
-    found = Bf16Copy.of(encoder, PARTS).encode_images(inputs)
+    found = Bf16Copy.of(encoder).encode_images(inputs)
     assert (found * exact).sum(axis=1).min() > 0.999
 
 

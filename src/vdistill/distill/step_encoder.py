@@ -76,8 +76,10 @@ class Encoded:
 
     def finish(self) -> None:
         """After the loss's backward pass: take it on through the tower, part by part. Nothing to do after one pass."""
+        if self._again is None:
+            return
         gradient = self.vectors.grad
-        if self._again is None or gradient is None:  # one pass, or a loss that does not depend on these vectors
+        if gradient is None:  # the loss does not depend on these vectors
             return
         now = RandomState.now()
         for place, part in enumerate(self._parts):

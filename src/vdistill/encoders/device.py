@@ -1,4 +1,4 @@
-"""Where a model computes, and in which precision: what was asked for, as far as this machine can do it natively."""
+"""Device and precision of a model: what was asked for, as far as this machine supports it natively."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vdistill.errors import VdistillError
 
 Precision = Literal["fp32", "bf16"]
 
-# What torch calls the instructions that multiply bf16, by kind of processor.
+# Torch's names for processor instructions that multiply bf16.
 _BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16", "neon_bf16", "sve_bf16")
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the accelerator where one answers: a build for CUDA names one on a machine without it, too.
+    """`auto` is the accelerator if there is one: torch built for CUDA names one on machines without it, too.
 
     Raises VdistillError for a name that torch does not know.
     """
@@ -28,10 +28,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """`auto` is bf16 where the machine multiplies it natively; `bf16` itself is float32 where it does not.
+    """`auto` is bf16 where the machine multiplies it natively; `bf16` falls back to float32 where it does not.
 
-    A CPU without such instructions multiplies bf16 five to ten times as slowly as float32, or not at all.
-    Raises VdistillError for a name that is neither.
+    A CPU without such instructions multiplies bf16 much more slowly than float32, or not at all.
+    Raises VdistillError for any other name than auto, fp32 and bf16.
     """
     if name not in ("auto", "fp32", "bf16"):
         raise VdistillError(f"unknown precision {name!r}", hint="use auto, fp32 or bf16")
