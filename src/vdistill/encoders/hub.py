@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
 WAIT = 10.0  # seconds for a hub's answer
 WEIGHTS = (".safetensors", ".bin")
 
