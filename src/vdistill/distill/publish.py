@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vdistill.distill import card, curve
+from vdistill.distill import curve
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.pretrained import quiet_peft, quiet_transformers
 from vdistill.encoders.student import SCHEMA_VERSION, adapter_file
@@ -21,4 +21,13 @@ def write_student(workspace: Workspace, encoder: DualEncoder, facts: dict[str, A
         facts = {"schema_version": SCHEMA_VERSION, **facts, "adapter_sha256": file_sha256(adapter_file(folder))}
         write_file(folder / "student.json", json.dumps(facts, indent=2) + "\n")
         write_file(folder / curve.FILE, curve.png(facts["history"]))
-        write_file(folder / "README.md", card.render(facts))
+        write_file(folder / "README.md", card(facts))
+
+
+def card(facts: dict[str, Any]) -> str:
+    """The README of a student, from the facts in its `student.json`."""
+    from jinja2 import Environment, PackageLoader
+
+    pages = Environment(loader=PackageLoader("vdistill.distill", "."), trim_blocks=True, lstrip_blocks=True,
+                        keep_trailing_newline=True)  # fmt: skip  # Markdown
+    return pages.get_template("card.md.j2").render(facts, curve=curve.FILE)

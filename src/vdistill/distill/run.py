@@ -129,7 +129,7 @@ def distill(
         if leads and report.published:
             facts = {
                 **backbone,
-                **_training_facts(sources, _final(data), settings),
+                **_training_facts(sources, data.final, settings),
                 "heldout": report.heldout,
                 "ci95": metrics.intervals() if metrics else {},
                 "history": trained.history,
@@ -161,7 +161,7 @@ def _checkpoint(
         encoder.fingerprint,
         f"{encoder.precision} {data.tower.crops} {DECODER}",
         judgments_key(sources.judgments),
-        [sources.items[key].title for key in _final(data).calls.items],
+        [sources.items[key].title for key in data.final.calls.items],
     )
     return Checkpoint(workspace.cache / "checkpoint.safetensors", key)
 
@@ -175,8 +175,3 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
         "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
         "data": {"queries": len(data.calls.queries), "items": len(data.calls.items)},
     }
-
-
-def _final(data: TrainingData) -> TrainingData:
-    """All that trains in the end."""
-    return data.everything or data

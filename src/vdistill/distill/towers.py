@@ -67,57 +67,59 @@ class Tower(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class WholeTower:
     """The whole image tower, on pixels."""
 
+    encoder: DualEncoder
+    images: TrainingImages
     crops = True
 
-    def __init__(self, encoder: DualEncoder, images: TrainingImages) -> None:
-        self._encoder = encoder
-        self._images = images
-
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """Vectors from the image files; see `Tower.features`."""
-        inputs = self._encoder.to_tensors(self._images.batch(numbers.tolist()))
-        return self._encoder.image_features(**(cropped(inputs, crops) if crops else inputs))
+        inputs = self.encoder.to_tensors(self.images.batch(numbers.tolist()))
+        return self.encoder.image_features(**(cropped(inputs, crops) if crops else inputs))
 
 
+@dataclass(frozen=True)
 class UpperTower:
     """The layers that train, on the cached output of the frozen ones: no pixels, so crops have no effect."""
 
+    encoder: DualEncoder
+    cache: FeatureCache
+    sha256: Sequence[str]
     crops = False
 
-    def __init__(self, encoder: DualEncoder, cache: FeatureCache, sha256: Sequence[str]) -> None:
-        self._encoder = encoder
-        self._cache = cache
-        self._sha256 = sha256
-
     def __len__(self) -> int:
-        return len(self._sha256)
+        return len(self.sha256)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """Vectors from the cached states; see `Tower.features`."""
-        states = self._cache.read([self._sha256[number] for number in numbers])
-        return self._cache.layers.features(states.to(self._encoder.device))
+        states = self.cache.read([self.sha256[number] for number in numbers])
+        return self.cache.layers.features(states.to(self.encoder.device))
 
 
+@dataclass(frozen=True)
 class PartTower:
     """Some of the images of another tower, given by their numbers (n,) there."""
 
-    def __init__(self, whole: Tower, numbers: Ints) -> None:
-        self.crops = whole.crops
-        self._whole = whole
-        self._numbers = numbers
+    whole: Tower
+    numbers: Ints
+
+    @property
+    def crops(self) -> bool:
+        """As of the other tower."""
+        return self.whole.crops
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """Vectors from the other tower; see `Tower.features`."""
-        return self._whole.features(self._numbers[numbers], crops)
+        return self.whole.features(self.numbers[numbers], crops)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class TrainingData:
     validation: Validation | None = None
     everything: TrainingData | None = None
 
+    @property
+    def final(self) -> TrainingData:
+        """All that is trained on in the end."""
+        return self.everything or self
+
     def part(self, calls: Calls, validation: Validation) -> TrainingData:
         """What is left when only these calls train."""
         images = _places(self.calls.items, calls.items)

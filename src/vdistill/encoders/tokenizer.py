@@ -77,8 +77,8 @@ def _from_elsewhere(checkpoint: Checkpoint, name: str) -> Any:
     except (OSError, ValueError) as error:
         raise VdistillError(
             f"{checkpoint.source} has no tokenizer of its own, and that of {name} cannot be loaded",
-            hint=f"with network, run `hf download {name} --include '*token*' 'vocab*' 'merges*' --local-dir DIR`, and copy "
-            "the files into the folder",
+            hint=f"with network, run `hf download {name} --include '*token*' 'vocab*' 'merges*' --local-dir DIR`, and "
+            "copy the files into the folder",
         ) from error
 
 
