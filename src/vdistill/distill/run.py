@@ -15,9 +15,9 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks, Progress, tracker
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
 from vdistill.distill.distributed import ALONE, Processes
-from vdistill.distill.held_out import held_out_metrics, objection
+from vdistill.distill.held_out import HeldOutMetrics, held_out_metrics, objection
 from vdistill.distill.loop import Training
-from vdistill.distill.phases import train
+from vdistill.distill.phases import Trained, train
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
 from vdistill.distill.towers import TowerMaker
@@ -109,8 +109,8 @@ def distill(
         if fresh and leads:
             checkpoint.remove()
         processes.wait()
-        callbacks = Callbacks(advance, log, say)
-        trained = train(Training(encoder, data, settings, callbacks, processes, where.step_bytes), checkpoint)
+        training = Training(encoder, data, settings, Callbacks(advance, log, say), processes, where.step_bytes)
+        trained = train(training, checkpoint)
         metrics = held_out_metrics(database, sources, towers, say) if leads else None
         against = objection(trained, metrics)
         report = DistillReport(
@@ -127,14 +127,7 @@ def distill(
             restarts=trained.restarts,
         )
         if leads and report.published:
-            facts = {
-                **backbone,
-                **_training_facts(sources, data.final, settings),
-                "heldout": report.heldout,
-                "ci95": metrics.intervals() if metrics else {},
-                "history": trained.history,
-                **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
-            }
+            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, metrics, trained)}
             publish.write_student(workspace, encoder, facts)
             checkpoint.remove()
             database.remember("backbone", where.backbone)
@@ -174,4 +167,13 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
         "judgments": len(sources.judgments),
         "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
         "data": {"queries": len(data.calls.queries), "items": len(data.calls.items)},
+    }
+
+
+def _results(report: DistillReport, metrics: HeldOutMetrics | None, trained: Trained) -> dict[str, Any]:
+    return {
+        "heldout": report.heldout,
+        "ci95": metrics.intervals() if metrics else {},
+        "history": trained.history,
+        **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
     }
