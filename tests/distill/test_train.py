@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
@@ -129,7 +130,9 @@ def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, unint
     trained(home)
     assert weights(home) == weights(uninterrupted)
     saved = home / ".vdistill" / "cache" / "checkpoint.safetensors"
-    save_file(load_file(saved), saved, {"version": "1", "key": "?", "state": "{}"})
+    with safe_open(saved, "pt") as file:
+        known = file.metadata()
+    save_file(load_file(saved), saved, {**known, "version": "5", "state": "{}"})
     trained(home)
     assert weights(home) == weights(uninterrupted)
     saved.write_bytes(saved.read_bytes()[:100])
@@ -202,7 +205,7 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     assert weights(home) == first
 
 
-def test_a_trunk_that_would_not_fit_is_not_kept(home):
+def test_states_of_frozen_layers_that_would_not_fit_are_not_cached(home):
     trained(home, "--train-layers", 1, "--trunk-cache", 0)
     assert not list((home / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))
     known = facts(home)
@@ -233,7 +236,7 @@ def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home)
     assert weights(home) == before
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_student(home, monkeypatch):
     trained(home, "--epochs", 1)
     before = weights(home)
     real = losses.LOSSES["listwise"]
@@ -250,7 +253,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch)
 @pytest.mark.parametrize(
     "raised", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 9")]
 )
-def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
+def test_out_of_memory_names_the_options_that_help(home, monkeypatch, raised):
     def full(*_):
         raise raised
 
@@ -266,7 +269,7 @@ def test_figures_go_to_tensorboard(home):
     assert list((home / ".vdistill" / "reports").rglob("events.out.tfevents*"))
 
 
-def test_one_query_teaches_without_validation(home):
+def test_one_query_is_trained_on_without_validation(home):
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         first = database.judgments("train")[0].query
     with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as connection, connection:
@@ -287,7 +290,7 @@ def test_an_adapter_that_does_not_fit_is_refused(home, flags, code, said):
     assert not (home / ".vdistill" / "student").exists()
 
 
-def test_another_backbone_shares_neither_trunk_nor_checkpoint(home, vision_text_folder, monkeypatch):
+def test_another_backbone_shares_neither_cached_states_nor_checkpoint(home, vision_text_folder, monkeypatch):
     monkeypatch.setattr("vdistill.distill.checkpoint.Checkpoint.remove", lambda _: None)
     trained(home, "--train-layers", 1)
     trained(home, "--train-layers", 1, "--backbone", vision_text_folder)
@@ -349,7 +352,7 @@ def test_two_processes_train_what_one_trains(home, uninterrupted):
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_cache_of_the_trunk_that_just_fits(home, tmp_path):
+def test_two_processes_share_one_cache_of_states_that_just_fits(home, tmp_path):
     alone = shutil.copytree(home / ".vdistill", tmp_path / "alone" / ".vdistill").parent
     upper = ["--train-layers", 1, "--epochs", 2]
     trained(alone, *upper)
@@ -363,7 +366,7 @@ def tensors(home):
     return load_file(home / ".vdistill" / "student" / "adapter_model.safetensors")
 
 
-def test_a_teacher_named_for_label_by_the_environment_is_no_mistake(home, monkeypatch):
+def test_a_teacher_named_for_label_by_the_environment_is_not_an_error(home, monkeypatch):
     monkeypatch.setenv("VDISTILL_TEACHER", "metadata")
     monkeypatch.setenv("VDISTILL_BUDGET", "9")
     trained(home, "--epochs", 1)

@@ -80,7 +80,7 @@ def test_a_kernel_that_fails_or_errs_is_not_used(clip_folder, monkeypatch, fault
 
 
 class Slow:
-    """A picture model on one of three devices, slower on some; a vector tells the picture's own brightness."""
+    """An image model on one of three devices, slower on some; a vector encodes the brightness of its image."""
 
     precision, dim, fingerprint, text_fingerprint, on_cpu = "fp32", 2, "slow", "text", False
 
@@ -105,7 +105,7 @@ def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_en
         batches = list(Embedder(tmp_path, models, pending).embedded(rows))
     assert [row.key for found, _, _ in batches for row in found] == list(range(count))
     vectors = np.stack([vector for _, found, _ in batches for vector in found])
-    assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each picture has its own vector"
-    assert np.array_equal(vectors[256:], vectors[: count - 256]), "equal pictures the same, wherever they were embedded"
+    assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each image has its own vector"
+    assert np.array_equal(vectors[256:], vectors[: count - 256]), "equal images the same, wherever they were embedded"
     assert {number for number, _ in used} == {0, 1, 2}
     assert len({thread for _, thread in used}) == 3

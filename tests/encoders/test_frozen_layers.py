@@ -43,16 +43,16 @@ def test_gradients_reach_what_is_above_the_cut(encoder):
     assert not any(p.grad is not None for p in encoder.model.get_submodule(encoder.vision_blocks()[0]).parameters())
 
 
-def test_there_is_no_trunk_where_all_blocks_train(encoder):
+def test_no_layers_are_frozen_where_all_blocks_train(encoder):
     assert frozen_layers_of(encoder, None) is None
     assert frozen_layers_of(encoder, len(encoder.vision_blocks())) is None
 
 
-def test_pictures_in_patches_are_not_cut(siglip2_folder):
+def test_a_tower_on_images_in_patches_is_not_cut(siglip2_folder):
     assert frozen_layers_of(DualEncoder.load(str(siglip2_folder), device="cpu", precision="fp32"), 1) is None
 
 
-def test_states_are_kept_by_the_hash_of_the_picture(encoder, tmp_path):
+def test_states_are_kept_by_the_hash_of_the_image(encoder, tmp_path):
     layers = frozen_layers_of(encoder, 1)
     states = layers.states(images(encoder))
     cache = FeatureCache(tmp_path, layers)

@@ -62,13 +62,10 @@ def _opened(name: str, folder: Path) -> Any:
     kinds = {str(kind): made for kind, made in LOGGER_TYPE_TO_CLASS.items()}
     if name not in kinds:
         raise VdistillError(f"unknown tracker {name!r}", hint=f"one of: {', '.join(sorted(kinds))}")
-    PartialState()
+    PartialState()  # trackers ask it which process they are in
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        where = {}
-        if kinds[name].requires_logging_directory:
-            folder.mkdir(parents=True, exist_ok=True)
-            where = {"logging_dir": folder}
-        found = kinds[name]("vdistill", **where)
+        found = kinds[name]("vdistill", **({"logging_dir": folder} if kinds[name].requires_logging_directory else {}))
         found.start()
     except (ImportError, NameError) as error:
         raise VdistillError(f"{name} is not installed", hint=f"pip install {name}, or train without --track") from error

@@ -59,12 +59,7 @@ class DualEncoder:
 
     @classmethod
     def load(
-        cls,
-        source: str,
-        *,
-        adapter: Path | None = None,
-        device: str = "auto",
-        precision: str = "auto",
+        cls, source: str, *, adapter: Path | None = None, device: str = "auto", precision: str = "auto"
     ) -> DualEncoder:
         """Open a hub id, `ID@REVISION` or a local folder; the PEFT folder `adapter` is merged into the weights.
 
@@ -73,10 +68,9 @@ class DualEncoder:
         where = pick_device(device)
         with load_errors(source):
             model, tokenizer, config, layout = load_parts(source)
-        model.requires_grad_(False)
         found = cls(
             source=source,
-            model=model.eval().to(where),
+            model=model.requires_grad_(False).eval().to(where),
             tokenizer=tokenizer,
             preprocessing=Preprocessing.from_processor_config(config),
             device=where,
@@ -111,9 +105,7 @@ class DualEncoder:
 
         Raises VdistillError where the adapter does not fit.
         """
-        model = with_adapter(self.model, adapter)
-        model.requires_grad_(False)
-        return replace(self, model=model.eval())
+        return replace(self, model=with_adapter(self.model, adapter).requires_grad_(False).eval())
 
     @cached_property
     def dim(self) -> int:
@@ -211,14 +203,10 @@ class DualEncoder:
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # similar lengths together: less padding
-        vectors: list[np.ndarray] = [np.empty(0)] * len(texts)
+        parts = [[texts[place] for place in order[at : at + batch]] for at in range(0, len(order), batch)]
         with torch.inference_mode():
-            for start in range(0, len(texts), batch):
-                places = order[start : start + batch]
-                found = self.text_features(**self.tokenize([texts[place] for place in places])).cpu().numpy()
-                for place, vector in zip(places, found, strict=True):
-                    vectors[place] = vector
-        return np.stack(vectors)
+            found = [self.text_features(**self.tokenize(part)).cpu().numpy() for part in parts]
+        return np.concatenate(found)[np.argsort(order)]
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch."""

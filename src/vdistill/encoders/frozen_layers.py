@@ -27,7 +27,14 @@ class FrozenLayers:
         below = names[: len(names) - layers]
         self._encoder = encoder
         self._blocks = [encoder.model.get_submodule(name) for name in below]
-        self._embeddings = _embeddings(encoder)
+        self._embeddings = next(
+            (
+                module
+                for name, module in encoder.model.named_modules()
+                if name.startswith(f"{encoder.vision_name}.") and name.endswith(".embeddings")
+            ),
+            None,
+        )
         self.key = f"{encoder.fingerprint}-{len(below)}-{encoder.precision}"
         self.dtype = torch.bfloat16 if encoder.precision == "bf16" else torch.float32
         self._tuples = False  # whether a block returns a tuple
@@ -94,10 +101,3 @@ def _instead(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
         yield
     finally:
         del module.forward
-
-
-def _embeddings(encoder: DualEncoder) -> nn.Module | None:
-    for name, module in encoder.model.named_modules():
-        if name.startswith(f"{encoder.vision_name}.") and name.endswith(".embeddings"):
-            return module  # type: ignore[no-any-return]
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +48,8 @@ def read_info(workspace: Workspace) -> StudentInfo | None:
             raise VdistillError(
                 f"{workspace.student} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill"
             )
-        return StudentInfo(
-            backbone=facts["backbone"],
-            backbone_fingerprint=facts["backbone_fingerprint"],
-            adapter_sha256=facts["adapter_sha256"],
-            holdout=facts["holdout"],
-            seed=facts["seed"],
-            facts=facts,
-        )
+        known = {field.name: facts[field.name] for field in fields(StudentInfo) if field.name != "facts"}
+        return StudentInfo(**known, facts=facts)
     except (KeyError, TypeError) as error:
         raise VdistillError(
             f"the student is damaged: {workspace.student}/student.json lacks {error}", hint=REMEDY
