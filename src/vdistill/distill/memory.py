@@ -96,32 +96,25 @@ def free_bytes(device: torch.device) -> float:
 def _control_groups(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[float]:
     """What the limits of this process's control groups (Linux, version 1 or 2) and of their parents leave.
 
-    Within a container the paths that the kernel gives may not exist; then `root` itself is the group.
+    Within a container the paths that the kernel gives may not exist; then the topmost folder is the group.
     """
-    with contextlib.suppress(OSError):
-        for line in groups.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            names = ("memory.max", "memory.current")
-            folder = root
-            if controllers:
-                names, folder = ("memory.limit_in_bytes", "memory.usage_in_bytes"), root / "memory"
-            if not controllers or "memory" in controllers.split(","):
-                yield from _limits(folder, path.strip("/"), *names)
+    for line in groups.read_text().splitlines() if groups.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        top, limit, usage = root, "memory.max", "memory.current"
+        if controllers:
+            top, limit, usage = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        folder = top / path.strip("/")
+        for group in (folder, *folder.parents)[: len(folder.parts) - len(top.parts) + 1]:
+            with contextlib.suppress(OSError, ValueError):  # "max": no limit
+                yield max(int((group / limit).read_text()) - _used(group, usage), 0)
 
 
-def _limits(root: Path, path: str, limit: str, usage: str) -> Iterator[float]:
-    here = root / path
-    for folder in (here, *here.parents):
-        with contextlib.suppress(OSError, ValueError):  # "max": no limit
-            yield max(int((folder / limit).read_text()) - _used(folder, usage), 0)
-        if folder == root:
-            return
-
-
-def _used(folder: Path, usage: str) -> float:
+def _used(group: Path, usage: str) -> float:
     """Without cached files, which the kernel can drop."""
-    used = int((folder / usage).read_text())
+    used = int((group / usage).read_text())
     with contextlib.suppress(OSError, ValueError):
-        facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         used -= int(facts.get("inactive_file", 0))
     return used

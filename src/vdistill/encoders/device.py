@@ -47,11 +47,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
 def cpu_multiplies_bf16() -> bool:
     """Whether the processor has instructions for bf16 products, and oneDNN may use them (ONEDNN_MAX_CPU_ISA)."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in _BF16_INSTRUCTIONS) and _onednn_takes_bf16()
-
-
-def _onednn_takes_bf16() -> bool:
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return any(map(capabilities.get, _BF16_INSTRUCTIONS)) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # not a public operator; absent from builds without oneDNN
         return False
