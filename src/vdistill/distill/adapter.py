@@ -1,4 +1,4 @@
-"""The adapter: LoRA on the image tower alone, so that the text tower stays the backbone's to the bit.
+"""The adapter: LoRA on the image tower alone, so that the text tower stays exactly the backbone's.
 
 The masks of its dropout depend on seed, epoch, layer and image alone, so that they are the same whether a step is
 encoded whole, in parts, or by several processes.

@@ -67,7 +67,7 @@ class Processes:
         return list(said[0])  # type: ignore[call-overload, no-any-return]
 
     def wait(self) -> None:
-        """Return when all processes have got here."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             dist.barrier()
 

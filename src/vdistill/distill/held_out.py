@@ -65,11 +65,11 @@ def held_out_metrics(database: Database, sources: Sources, towers: TowerMaker, s
 
 
 def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet | None:
-    """The judge with most held-out judgments on the held-out images; None where nothing was judged."""
+    """What the judge with most held-out judgments says of the held-out images; None where nothing was judged."""
     held = [item for item in sources.items.values() if sources.sides.split.get(item.id) == "heldout"]
     there = [item for item in held if item.id in sources.hashes]
     hashes = {item.id: sources.hashes[item.id] for item in there}
-    admitted = admissible(database.judgments("heldout"), hashes, sources.known)
+    admitted = admissible(database.judgments("heldout"), hashes, sources.registered)
     some, judgments = _bounded(there, admitted.judgments)
     if len(some) < len(there):
         say(

@@ -19,7 +19,7 @@ from vdistill.encoders.feature_cache import GIB
 from vdistill.errors import VdistillError
 
 SHARE = 0.5  # of what is free: the rest is for short-lived memory of the backward pass, and for other programs
-BEYOND = 1.25  # times what is kept: gradients on their way, and what a layer needs for a moment
+BEYOND = 1.25  # times what is kept: gradients in flight, and short-lived memory of a layer
 SCATTERED = 2.0  # … times this where freed blocks are not given back to the system
 LARGE = 1 * GIB  # kept by a step: from there on freed blocks are given back
 UNKNOWN = 4 * GIB  # assumed to be free where the device does not say
@@ -30,7 +30,7 @@ def memory_errors(settings: DistillSettings) -> Iterator[None]:
     """Turn running out of memory into one clear error that names the options that help."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch raises RuntimeErrors, of no kind of their own on a CPU
+    except (MemoryError, RuntimeError) as error:  # which torch raises on a CPU, and subclasses of it elsewhere
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise VdistillError(

@@ -50,7 +50,7 @@ def write(workspace: Workspace, folder: Path) -> None:
     made_from = {"backbone": encoder.source, "adapter_sha256": info.adapter_sha256 if info else ""}
     with load_errors(encoder.source):
         processor = image_processor_config(encoder.source)
-    for old in ("feature_extractor_type", "auto_map"):  # the former name of its type; code that does not come along
+    for old in ("feature_extractor_type", "auto_map"):  # the former name of its type; code that is not copied
         processor.pop(old, None)
     processor["image_processor_type"] = encoder.preprocessing.kind
     contents = {"preprocessor_config.json": processor, MARK: made_from, **_for_sentence_transformers(encoder)}

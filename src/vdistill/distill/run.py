@@ -161,7 +161,7 @@ def _checkpoint(
 
 def _training_facts(sources: Sources, data: TrainingData, settings: DistillSettings) -> dict[str, Any]:
     return {
-        "holdout": sources.known.holdout,
+        "holdout": sources.registered.holdout,
         "seed": settings.seed,
         "settings": asdict(settings),
         "judgments": len(sources.judgments),

@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept. The backbone is epoch 0: none is that is worse, or forgets too much."""
+"""Which epoch's weights are kept: of none that is worse than the backbone (epoch 0), or forgets too much."""
 
 from __future__ import annotations
 

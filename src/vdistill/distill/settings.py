@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEAD = 0.25  # the order of poor matches is mostly noise
+HEAD = 0.25  # of a ranking: the order of poor matches is mostly noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ Say = Callable[[str], None]
 class Sources:
     """What the workspace holds for a training.
 
-    items: the catalog, by id.  known: the sides of everything registered.  sides: of the items.
+    items: the catalog, by id.  registered: the sides of all that was judged.  sides: of the catalog's items.
     judgments: of training queries on training items whose images are unchanged.  hashes: of the image files, by item.
     sketched: sketches of the readable images that were judged for training, by item.
     """
 
     items: dict[str, Item]
-    known: Sides
+    registered: Sides
     sides: ItemSides
     judgments: list[Judgment]
     hashes: dict[str, str]
@@ -41,21 +41,21 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
         raise VdistillError(
             "there are no judgments yet", hint="run `vdistill label CATALOG` first: the student learns from them"
         )
-    items, known = catalogs.scan(Path(root)).items, Sides.read(database)
+    items, registered = catalogs.scan(Path(root)).items, Sides.read(database)
     with Hashes.open(cache) as kept:
         hashes = kept.of(items, say)
-    sides = known.of_items(items, hashes)
+    sides = registered.of_items(items, hashes)
     for note in sides.notes:
         say(note)
     judgments = database.judgments("train")
     shown = {item for judgment in judgments for item in judgment.items}
     sketched = near_duplicates.sketches([item for item in items if item.id in shown and item.id in hashes])
-    usable = _usable(judgments, {key: hashes[key] for key in sketched}, known, sides, say)
-    return Sources({item.id: item for item in items}, known, sides, usable, hashes, sketched)
+    usable = _usable(judgments, {key: hashes[key] for key in sketched}, registered, sides, say)
+    return Sources({item.id: item for item in items}, registered, sides, usable, hashes, sketched)
 
 
 def _usable(
-    judgments: Sequence[Judgment], hashes: Mapping[str, str], known: Sides, sides: ItemSides, say: Say
+    judgments: Sequence[Judgment], hashes: Mapping[str, str], registered: Sides, sides: ItemSides, say: Say
 ) -> list[Judgment]:
     """The judgments to train on: of training queries on training items. hashes: of the images that can be read."""
     same = [
@@ -68,7 +68,7 @@ def _usable(
     kept = [
         judgment
         for judgment in same
-        if known.of_registered(judgment.query, judgment.split) == "train"
+        if registered.of_registered(judgment.query, judgment.split) == "train"
         and all(sides.split.get(item) == "train" for item in judgment.items)
     ]
     if len(kept) < len(same):

@@ -40,11 +40,11 @@ class TrainingData:
 
     @property
     def final(self) -> TrainingData:
-        """All that is trained on in the end."""
+        """What is trained on in the end."""
         return self.everything or self
 
     def part(self, calls: Calls, validation: Validation) -> TrainingData:
-        """What is left when only these calls train."""
+        """The part that these calls are about."""
         images = _places(self.calls.items, calls.items)
         rows = torch.from_numpy(images).to(self.before.device)
         queries = torch.from_numpy(_places(self.calls.queries, calls.queries)).to(self.texts.device)

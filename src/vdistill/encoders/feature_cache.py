@@ -78,7 +78,8 @@ class FeatureCache:
     def _open(self, path: Path) -> None:
         self._seen.add(path)
         try:
-            file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]  # mapped for as long as it is referenced
+            # Not closed: the file is mapped for as long as its slices are referenced.
+            file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
             keys = json.loads(file.metadata()["sha256"])
             states = file.get_slice("states")
             if list(states.get_shape()) != [len(keys), *self.layers.shape]:

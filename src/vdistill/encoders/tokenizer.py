@@ -83,7 +83,7 @@ def _from_elsewhere(checkpoint: Checkpoint, name: str) -> Any:
 
 
 def _cased(tokenizer: Any, config: Any) -> Any:
-    """SigLIP 2 was trained on lower case, but of a fixed resolution has Gemma's tokenizer, which keeps case."""
+    """Lower-casing for SigLIP 2 of a fixed resolution: trained on lower case, it has a tokenizer that keeps case."""
     if config.model_type not in ("siglip", "siglip2") or not type(tokenizer).__name__.startswith("Gemma"):
         return tokenizer
     return _cleaning(tokenizer, "lower")
