@@ -66,7 +66,7 @@ def test_top_is_the_beginning_of_a_stable_sort(values, k):
 
 
 @pytest.mark.parametrize(
-    ("scores", "worth", "expected"),
+    ("scores", "utilities", "expected"),
     [
         ([0.9, 0.5, 0.1], [3, 2, 1], 1.0),  # the winner first of three
         ([0.5, 0.9, 0.1], [3, 2, 1], 0.5),
@@ -91,7 +91,7 @@ def test_percentile_rank_needs_two_candidates():
 
 
 @pytest.mark.parametrize(
-    ("scores", "worth", "expected"),
+    ("scores", "utilities", "expected"),
     [
         ([3, 2, 1], [30, 20, 10], 1.0),
         ([1, 2, 3], [30, 20, 10], 0.0),

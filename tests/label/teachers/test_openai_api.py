@@ -511,7 +511,7 @@ def test_one_answer_without_readable_probabilities_is_no_word_on_the_server(ques
     contradiction, said = completion("A", {"A": float("-inf"), "B": -0.1}), []
     with ChatServer(contradiction, completion("B", {"B": -0.1}), contradiction) as server:
         teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
-        found = [(teacher.ask([question]), teacher.bare)[1] for _ in range(3)]
+        found = [(teacher.ask([question]), teacher.hard_answers)[1] for _ in range(3)]
         teacher.close()
     assert found == [None, False, False]
     assert said == []

@@ -229,7 +229,7 @@ def test_a_model_without_log_probabilities_is_asked_without_them(question, statu
         teacher = teacher_of(server)
         assert teacher.ask([question])[0].probabilities == (0.0, 1.0, 0.0)
         teacher.close()
-        assert teacher.bare
+        assert teacher.hard_answers
         assert server.calls == 2
 
 

@@ -142,7 +142,7 @@ def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
 
     image, missing = shown(report.catalog_root / key, _SIDE)
     title = str(report.metadata.get(key, {}).get("title") or key)
-    return {"title": title, "picture": image, "chosen": chosen, "missing": missing}
+    return {"title": title, "image": image, "chosen": chosen, "missing": missing}
 
 
 def _rows(report: BenchReport) -> list[dict[str, Any]]:
