@@ -99,7 +99,7 @@ class UpperTower:
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
         """Vectors from the cached states; see `Tower.features`."""
         states = self.cache.read([self.sha256[number] for number in numbers])
-        return self.cache.layers.features(states.to(self.encoder.device))
+        return self.cache.frozen.features(states.to(self.encoder.device))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class TowerMaker:
         for start in range(0, len(missing), _FILE):
             part = missing[start : start + _FILE]
             batches = (images.batch(part[at : at + BATCH]) for at in range(0, len(part), BATCH))
-            states = [cache.layers.states(self.encoder.to_tensors(batch)).cpu() for batch in batches]
+            states = [cache.frozen.states(self.encoder.to_tensors(batch)).cpu() for batch in batches]
             cache.add([sha256[place] for place in part], torch.cat(states))
         return True
 

@@ -30,9 +30,9 @@ GIB = 1024**3
 class FeatureCache:
     """The states of images below one cut; `root` is the folder of all caches."""
 
-    def __init__(self, root: Path, layers: FrozenLayers) -> None:
-        self.layers = layers
-        self._folder = root / f"{layers.key}-{DECODER}"
+    def __init__(self, root: Path, frozen: FrozenLayers) -> None:
+        self.frozen = frozen
+        self._folder = root / f"{frozen.key}-{DECODER}"
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         self._seen: set[Path] = set()
@@ -50,7 +50,7 @@ class FeatureCache:
 
     def make_room(self, count: int, limit: float) -> bool:
         """Whether `count` more images fit into `limit` bytes; the caches of other models are deleted if need be."""
-        need = count * self.layers.bytes_per_image
+        need = count * self.frozen.bytes_per_image
         if _size(self._folder) + need > limit:
             return False
         if _size(self._folder.parent) + need > limit:
@@ -69,7 +69,7 @@ class FeatureCache:
 
     def read(self, sha256: Sequence[str]) -> Tensor:
         """(n, tokens, width) the states of images that are in the cache."""
-        found = torch.empty(len(sha256), *self.layers.shape, dtype=self.layers.dtype)
+        found = torch.empty(len(sha256), *self.frozen.shape, dtype=self.frozen.dtype)
         for row, key in enumerate(sha256):
             part, place = self._at[key]
             found[row] = self._parts[part][place]
@@ -82,7 +82,7 @@ class FeatureCache:
             file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
             keys = json.loads(file.metadata()["sha256"])
             states = file.get_slice("states")
-            if list(states.get_shape()) != [len(keys), *self.layers.shape]:
+            if list(states.get_shape()) != [len(keys), *self.frozen.shape]:
                 raise ValueError(states.get_shape())
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             with contextlib.suppress(OSError):  # it is damaged: its states are computed again
