@@ -32,8 +32,7 @@ from rich.table import Table
 from vdistill.arrays import Floats
 from vdistill.distill.run import Where, distill
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.towers import WholeTower, embed
-from vdistill.distill.training_images import TrainingImages
+from vdistill.distill.towers import TrainingImages, WholeTower, embed
 from vdistill.encoders.student import open_student
 from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.qrels import from_qrels, read_qrels

@@ -33,15 +33,14 @@ from rich.console import Console
 from rich.table import Table
 
 from vdistill.distill.adapter import attach
+from vdistill.distill.callbacks import Callbacks
 from vdistill.distill.choices import Calls
-from vdistill.distill.distributed import ALONE
-from vdistill.distill.loop import Loop
+from vdistill.distill.loop import Loop, Training
 from vdistill.distill.losses import listwise_loss
-from vdistill.distill.objective import TrainingData
-from vdistill.distill.progress import Watch
 from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.towers import BATCH, Tower, WholeTower, embed, tower_of
+from vdistill.distill.towers import BATCH, Tower, TowerMaker, TrainingImages, WholeTower, embed
+from vdistill.distill.training_data import TrainingData
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
@@ -110,7 +109,7 @@ def plain(model: str, paths: list[Path], calls: Calls, seconds: float) -> dict[s
 
     encoder = DualEncoder.load(model, device="cpu", precision="fp32")
     texts = texts_of(encoder, len(calls.queries))
-    start = loss_of(embed(tower_of(encoder, paths, [""] * len(paths), None, 0)), texts, calls)
+    start = loss_of(embed(WholeTower(encoder, TrainingImages(paths, encoder.preprocessing))), texts, calls)
     attach(encoder, SETTINGS)
     processor = CLIPImageProcessorPil.from_pretrained(model)
     trainable = [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
@@ -133,7 +132,7 @@ def plain(model: str, paths: list[Path], calls: Calls, seconds: float) -> dict[s
                 break
     spent = time.monotonic() - began
     encoder.model.eval()
-    end = loss_of(embed(tower_of(encoder, paths, [""] * len(paths), None, 0)), texts, calls)
+    end = loss_of(embed(WholeTower(encoder, TrainingImages(paths, encoder.preprocessing))), texts, calls)
     return {"rate": shown / spent, "seconds": spent, "epochs": shown / calls.image.size, "before": start, "after": end}
 
 
@@ -144,24 +143,22 @@ def ours(
     settings = replace(SETTINGS, train_layers=layers, epochs=1000)
     encoder = DualEncoder.load(model)
     texts = texts_of(encoder, len(calls.queries))
-    layers = frozen_layers_of(encoder, layers)
-    kept = FeatureCache(cache, layers) if layers else None
-    tower = tower_of(encoder, paths, [file_sha256(path) for path in paths], kept, 1e12)
+    hashes = [file_sha256(path) for path in paths]
+    frozen = frozen_layers_of(encoder, layers)
+    tower = TowerMaker(encoder, FeatureCache(cache, frozen) if frozen else None, 1e12).tower(paths, hashes)
     before = embed(tower)
     attach(encoder, settings)
-    lesson = TrainingData(calls, tower, texts, before, untitled(before))
-    probe = Loop(encoder, lesson, settings, ALONE, Watch(lambda _: None))
+    data = TrainingData(calls, tower, texts, before, untitled(before))
+    probe = Loop(Training(encoder, data, settings, Callbacks(lambda _: None)))
     began = time.monotonic()
     probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
     each = time.monotonic() - began
     encoder = DualEncoder.load(model)
-    layers = frozen_layers_of(encoder, layers)
-    tower = tower_of(
-        encoder, paths, [file_sha256(path) for path in paths], FeatureCache(cache, layers) if layers else None, 1e12
-    )
+    frozen = frozen_layers_of(encoder, layers)
+    tower = TowerMaker(encoder, FeatureCache(cache, frozen) if frozen else None, 1e12).tower(paths, hashes)
     settings = replace(settings, epochs=int(np.clip(seconds / each, 1, 60)))
     attach(encoder, settings)
-    loop = Loop(encoder, replace(lesson, tower=tower), settings, ALONE, Watch(lambda _: None))
+    loop = Loop(Training(encoder, replace(data, tower=tower), settings, Callbacks(lambda _: None)))
     began = time.monotonic()
     while not loop.finished:
         loop.epoch()
@@ -178,7 +175,7 @@ def ours(
 
 def one(arguments: argparse.Namespace) -> None:
     """One arm, in a process of its own: prints a line of JSON."""
-    paths = sorted(Path(arguments.images).rglob("*.jpg"))[:500]
+    paths = sorted(Path(arguments.pictures).rglob("*.jpg"))[:500]
     calls = calls_of(len(paths), 100, 5)
     if arguments.arm == "plain":
         found = plain(arguments.model, paths, calls, arguments.plain)
@@ -198,7 +195,7 @@ def loops(arguments: argparse.Namespace) -> None:
         first = 0.0
         for arm in ("plain", "all blocks", "last two blocks, warm cache"):
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
-                       "--pictures", str(arguments.images), "--plain", str(arguments.plain)]  # fmt: skip
+                       "--pictures", str(arguments.pictures), "--plain", str(arguments.plain)]  # fmt: skip
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found = json.loads(said.splitlines()[-1])
             first = first or found["rate"]
@@ -230,8 +227,8 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     attach(encoder, SETTINGS)
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
-    lesson = TrainingData(calls, tower, texts_of(encoder, queries), before, untitled(before))
-    loop = Loop(encoder, lesson, SETTINGS, ALONE, Watch(lambda _: None))
+    data = TrainingData(calls, tower, texts_of(encoder, queries), before, untitled(before))
+    loop = Loop(Training(encoder, data, SETTINGS, Callbacks(lambda _: None)))
     tower.features(np.arange(min(BATCH, images)))
     found = []
     for _ in range(rounds):

@@ -20,8 +20,7 @@ from vdistill.bench import runs
 from vdistill.bench.evaluate import summarise
 from vdistill.bench.gates import no_worse
 from vdistill.database import Database
-from vdistill.distill.towers import WholeTower, embed
-from vdistill.distill.training_images import TrainingImages
+from vdistill.distill.towers import TrainingImages, WholeTower, embed
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
 from vdistill.evaluation.grading import evaluate

@@ -77,7 +77,7 @@ def main() -> None:
         if options.memory:
             memory(Path(name), model, options.memory)
         else:
-            changes(Path(name), model, options.images)
+            changes(Path(name), model, options.pictures)
 
 
 if __name__ == "__main__":

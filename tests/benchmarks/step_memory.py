@@ -22,12 +22,12 @@ from transformers import CLIPConfig, CLIPModel
 
 from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import trained
-from vdistill.distill.hardware import attention
-from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
-from vdistill.distill.parts import Encoder
+from vdistill.distill.memory import SHARE, free_bytes, images_at_once
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.step_encoder import StepEncoder, attention
 from vdistill.distill.towers import WholeTower
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import GIB
 
 VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
           "image_size": 224, "patch_size": 14}  # fmt: skip
@@ -62,7 +62,7 @@ def main() -> None:
     Path("/proc/self/clear_refs").write_text("5")
     at_once = images_at_once(lambda count: tower.features(np.arange(count)), arguments.images, limit)
     began = time.monotonic()
-    encoded = Encoder(tower, at_once, attention(encoder)).encode(np.arange(arguments.images))
+    encoded = StepEncoder(tower, at_once, attention(encoder)).encode(np.arange(arguments.images))
     torch.log_softmax(encoded.vectors @ encoded.vectors.T, dim=1).diagonal().mean().backward()
     encoded.finish()
     assert all(parameter.grad is not None for parameter in trained(encoder.model).values())

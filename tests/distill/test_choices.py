@@ -28,12 +28,12 @@ def test_a_ranking_becomes_the_choices_it_is_made_of():
     assert [calls.items[i] for i in calls.image[1][:2]] == ["a", "b"]
 
 
-def test_the_favourite_slot_is_taken_out_of_soft_answers():
+def test_position_bias_is_taken_out_of_soft_labels():
     rng = np.random.default_rng(0)
     said = []
     for _ in range(300):
         a, b = rng.choice(12, 2, replace=False)
-        logit = 0.5 * (a - b) + 1.0  # the first slot is favoured by one logit
+        logit = 0.5 * (a - b) + 1.0  # the first position is favoured by one logit
         p = 1 / (1 + np.exp(-logit))
         said.append(choice("q", (f"{a:02}", f"{b:02}"), (p, 1 - p)))
     calls = read(said)

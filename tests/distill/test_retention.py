@@ -1,4 +1,4 @@
-"""What the backbone knew is held, and as strongly as validation asks for."""
+"""What the backbone knew is retained, as strongly as validation asks for."""
 
 import pytest
 import torch
@@ -30,13 +30,13 @@ def loss(titles, student, memory):
     return titles.loss(student, torch.arange(6), memory, torch.Generator().manual_seed(0)).item()
 
 
-def test_titles_that_two_pictures_share_count_once(knowledge):
+def test_a_title_of_two_images_counts_once(knowledge):
     titles, _ = knowledge
     assert len(titles.texts) == 5
-    assert titles.of.tolist() == [0, 1, 2, 3, 4, 4]
+    assert titles.row.tolist() == [0, 1, 2, 3, 4, 4]
 
 
-def test_the_loss_grows_as_pictures_leave_their_titles(knowledge):
+def test_the_loss_grows_as_images_leave_their_titles(knowledge):
     titles, before = knowledge
     away = normalize(torch.randn(6, 16), dim=1)
     found = [loss(titles, normalize(before + size * away, dim=1), before) for size in (0.0, 0.3, 1.0)]
@@ -67,7 +67,7 @@ def test_beyond_a_limit_a_sample_stands_for_all(monkeypatch):
 
 
 @pytest.mark.parametrize("names", [["a", "b", "", "d", "e", "e"], ["", "b", "", "", "", "e"], [""] * 6])
-def test_titles_are_held_where_there_are_titles_and_vectors_elsewhere(names):
+def test_titles_are_retained_where_there_are_titles_and_vectors_elsewhere(names):
     """Also in a part of the images, and with nothing but untitled ones."""
     titles, before = six(names)
     away = normalize(before + 0.5 * torch.randn(6, 16), dim=1)
@@ -92,7 +92,7 @@ def test_drift_is_zero_for_the_backbone_and_grows_with_distance(knowledge):
     assert drift(normalize(before + 0.5, dim=1), before) > 0.01
 
 
-def test_the_own_picture_has_nearly_all_probability_where_titles_are_clear():
+def test_the_own_image_has_nearly_all_probability_where_titles_are_clear():
     vectors = torch.eye(4)
     assert own_probability(vectors, torch.eye(4), vectors, 30.0) == pytest.approx(1.0, abs=1e-6)
     assert own_probability(vectors, torch.eye(4), vectors.roll(1, 0), 30.0) < 1e-6

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from command_line import QUERIES, vdistill
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import held_out_size, loop
+from vdistill.distill import held_out, loop
 from vdistill.distill.validation import Scores, Validation
 from vdistill.images import decode, load
 from vdistill.inputs.split import split_of
@@ -25,8 +25,8 @@ BACKBONE = [0.3, 0.4, 0.5]
 def script(monkeypatch):
     """What validation finds after each epoch: (nDCG, lost). Returns the weights of the epochs as they come."""
 
-    def write(*marks):
-        told, seen = iter(marks), []
+    def write(*scores):
+        told, seen = iter(scores), []
 
         def with_backbone(self, _):
             return dataclasses.replace(self, backbone=BACKBONE, known=0.9)
@@ -103,16 +103,16 @@ def test_late_losses_start_nothing_over(home, script):
 
 
 def test_a_training_that_started_over_goes_on_after_an_interruption(home, script, monkeypatch):
-    marks = [(0.9, 0.6), (0.9, 0.3), (0.5, 0.0), (0.6, 0.0), (0.6, 0.0), (0.6, 0.0), (0.6, 0.0)]
-    script(*marks)
+    scores = [(0.9, 0.6), (0.9, 0.3), (0.5, 0.0), (0.6, 0.0), (0.6, 0.0), (0.6, 0.0), (0.6, 0.0)]
+    script(*scores)
     trained(home)
     whole, known = weights(home), facts(home)
     for epochs in (1, 3, 5):
-        script(*marks[:epochs], *marks[epochs:])
+        script(*scores[:epochs], *scores[epochs:])
         with monkeypatch.context() as patch:
             interrupt_after(patch, epochs)
             trained(home, code=130)
-        script(*marks[epochs:])
+        script(*scores[epochs:])
         trained(home)
         assert weights(home) == whole
         assert facts(home)["restarts"] == known["restarts"]
@@ -187,13 +187,13 @@ def test_a_small_catalog_that_forgets_its_titles_publishes_nothing(home, script)
 def few_queries(home):
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         chosen = sorted({one.query for one in database.judgments("train")})[:3]
-    marks = ",".join("?" * len(chosen))
+    placeholders = ",".join("?" * len(chosen))
     with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as connection, connection:
-        connection.execute(f"DELETE FROM judgments WHERE split = 'train' AND query NOT IN ({marks})", chosen)
+        connection.execute(f"DELETE FROM judgments WHERE split = 'train' AND query NOT IN ({placeholders})", chosen)
 
 
 def test_a_student_surely_worse_than_its_backbone_is_refused_with_the_table(labelled, tmp_path, clip_encoder):
-    """The teacher of the exam likes what the backbone likes, that of the training what it likes least."""
+    """Held-out judgments prefer what the backbone prefers, training judgments the opposite."""
     home = tmp_path
     write_scores_of(clip_encoder, labelled / "catalog", home / "scores.csv")
     label = ["label", labelled / "catalog", "--teacher", "table:scores.csv", "--holdout", 0.4, "--queries",
@@ -226,7 +226,7 @@ def write_scores_of(encoder, catalog, path):
             rows.writerows([query, one.name, sign * rank] for one, rank in zip(paths, found.tolist(), strict=True))
 
 
-def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_training(home, monkeypatch):
+def test_a_large_held_out_set_is_bounded_and_read_only_after_the_training(home, monkeypatch):
     opened = []
     as_before = decode.Image.open
 
@@ -235,20 +235,21 @@ def test_of_a_large_held_out_side_some_images_examine_and_none_before_the_traini
         return as_before(file, **more)
 
     monkeypatch.setattr(decode.Image, "open", noted)
-    monkeypatch.setattr(held_out_size, "MOST", 10)
-    held = judged_for_the_exam(home)
+    monkeypatch.setattr(held_out, "MOST_IMAGES", 10)
+    held = few_held_out_judgments(home)
     with monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "epoch", interrupted)
         trained(home, code=130)
     assert opened
-    assert not held.intersection(opened), "the exam comes after what it examines"
+    assert not held.intersection(opened), "the held-out set is read after the training"
     done = trained(home)
-    assert f"of the {len(held)} held-out images examine the student" in done.err
+    assert "the student is measured on" in done.err
+    assert f"of the {len(held)} held-out images" in done.err
     assert 10 <= len(held.intersection(opened)) < len(held)
     assert 0 <= done.json["heldout"]["student"]["literal_recall@10"] <= 1
 
 
-def judged_for_the_exam(home):
+def few_held_out_judgments(home):
     """The held-out images; all but two of the calls about them are forgotten."""
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         found = database.judgments("heldout")

@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
@@ -19,7 +20,7 @@ import trainings
 from command_line import QUERIES, errors, vdistill, vdistill_process
 from trainings import TRAIN, facts, trained, weights
 from vdistill.database import Database
-from vdistill.distill import loop, objective, progress, validation
+from vdistill.distill import callbacks, loop, losses, validation
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.student import open_student
 from vdistill.workspace import at
@@ -49,13 +50,13 @@ def test_each_epoch_is_validated_on_what_training_never_sees(uninterrupted):
 
 def test_images_of_one_product_validate_together_or_train_together(tmp_path, clip_folder, monkeypatch):
     trainings.label_shop(tmp_path, clip_folder, sku=lambda colour, shape, size: f"{colour} {shape}")
-    taken, parts = [], validation.parts
+    taken, set_aside = [], validation.set_aside
 
     def noted(*arguments):
-        taken.append(parts(*arguments))
+        taken.append(set_aside(*arguments))
         return taken[-1]
 
-    monkeypatch.setattr(validation, "parts", noted)
+    monkeypatch.setattr(validation, "set_aside", noted)
     trained(tmp_path, "--epochs", 1, "--refit", 0)
     (found,) = taken
     validating, training = ({name[:-5] for name in names} for names in (found.items, found.training.items))
@@ -79,7 +80,7 @@ def test_at_the_end_all_judgments_train_for_a_quarter_of_the_epochs(home, uninte
 @pytest.mark.parametrize("moment", [1, 4, 7, -3, -1])
 def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, monkeypatch, moment):
     steps = 0
-    advance = progress.Watch.__init__
+    advance = callbacks.Callbacks.__init__
 
     def watch(self, told, *others):
         def counted(now):
@@ -91,7 +92,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, m
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(progress.Watch, "__init__", watch)
+    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
     trained(home, code=130)
     assert not (home / ".vdistill" / "student").exists()
     trained(home)
@@ -103,7 +104,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
     trained(home, "--refit", 0.5)
     whole = weights(home), facts(home)["history"]
     seen, stop = [], [True]
-    advance = progress.Watch.__init__
+    advance = callbacks.Callbacks.__init__
 
     def watch(self, told, *others):
         def counted(progress):
@@ -115,7 +116,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
 
         advance(self, counted, *others)
 
-    monkeypatch.setattr(progress.Watch, "__init__", watch)
+    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
     trained(home, "--refit", 0.5, code=130)
     seen.clear()
     trained(home, "--refit", 0.5)
@@ -129,7 +130,9 @@ def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, unint
     trained(home)
     assert weights(home) == weights(uninterrupted)
     saved = home / ".vdistill" / "cache" / "checkpoint.safetensors"
-    save_file(load_file(saved), saved, {"version": "1", "key": "?", "state": "{}"})
+    with safe_open(saved, "pt") as file:
+        known = file.metadata()
+    save_file(load_file(saved), saved, {**known, "version": "5", "state": "{}"})
     trained(home)
     assert weights(home) == weights(uninterrupted)
     saved.write_bytes(saved.read_bytes()[:100])
@@ -196,13 +199,13 @@ def test_what_lies_below_the_trained_blocks_is_computed_once(home, monkeypatch):
     parts = {path: path.stat().st_mtime_ns for path in (home / ".vdistill" / "cache").rglob("trunk/*/*")}
     assert parts
     first = weights(home)
-    monkeypatch.setattr("vdistill.distill.training_images.TrainingImages.batch", None)
+    monkeypatch.setattr("vdistill.distill.towers.TrainingImages.batch", None)
     trained(home, "--train-layers", 1)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert weights(home) == first
 
 
-def test_a_trunk_that_would_not_fit_is_not_kept(home):
+def test_states_of_frozen_layers_that_would_not_fit_are_not_cached(home):
     trained(home, "--train-layers", 1, "--trunk-cache", 0)
     assert not list((home / ".vdistill" / "cache").rglob("trunk/*/*.safetensors"))
     known = facts(home)
@@ -233,12 +236,12 @@ def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home)
     assert weights(home) == before
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_student(home, monkeypatch):
     trained(home, "--epochs", 1)
     before = weights(home)
-    real = objective.LOSSES["listwise"]
+    real = losses.LOSSES["listwise"]
     calls = iter(range(1000))
-    monkeypatch.setitem(objective.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
+    monkeypatch.setitem(losses.LOSSES, "listwise", lambda *a: real(*a) * (float("nan") if next(calls) > 6 else 1.0))
     done = vdistill(*TRAIN, cwd=home)
     assert done.code == 1
     error, hint = errors(done)
@@ -250,11 +253,11 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_student(home, monkeypatch)
 @pytest.mark.parametrize(
     "raised", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 9")]
 )
-def test_out_of_memory_names_the_knob(home, monkeypatch, raised):
+def test_out_of_memory_names_the_options_that_help(home, monkeypatch, raised):
     def full(*_):
         raise raised
 
-    monkeypatch.setitem(objective.LOSSES, "listwise", full)
+    monkeypatch.setitem(losses.LOSSES, "listwise", full)
     error, hint = errors(vdistill(*TRAIN, cwd=home))
     assert "out of memory with 40 images" in error
     assert "--step-memory 1" in hint
@@ -266,7 +269,7 @@ def test_figures_go_to_tensorboard(home):
     assert list((home / ".vdistill" / "reports").rglob("events.out.tfevents*"))
 
 
-def test_one_query_teaches_without_validation(home):
+def test_one_query_is_trained_on_without_validation(home):
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         first = database.judgments("train")[0].query
     with contextlib.closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as connection, connection:
@@ -287,7 +290,7 @@ def test_an_adapter_that_does_not_fit_is_refused(home, flags, code, said):
     assert not (home / ".vdistill" / "student").exists()
 
 
-def test_another_backbone_shares_neither_trunk_nor_checkpoint(home, vision_text_folder, monkeypatch):
+def test_another_backbone_shares_neither_cached_states_nor_checkpoint(home, vision_text_folder, monkeypatch):
     monkeypatch.setattr("vdistill.distill.checkpoint.Checkpoint.remove", lambda _: None)
     trained(home, "--train-layers", 1)
     trained(home, "--train-layers", 1, "--backbone", vision_text_folder)
@@ -349,7 +352,7 @@ def test_two_processes_train_what_one_trains(home, uninterrupted):
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_cache_of_the_trunk_that_just_fits(home, tmp_path):
+def test_two_processes_share_one_cache_of_states_that_just_fits(home, tmp_path):
     alone = shutil.copytree(home / ".vdistill", tmp_path / "alone" / ".vdistill").parent
     upper = ["--train-layers", 1, "--epochs", 2]
     trained(alone, *upper)
@@ -363,7 +366,7 @@ def tensors(home):
     return load_file(home / ".vdistill" / "student" / "adapter_model.safetensors")
 
 
-def test_a_teacher_named_for_label_by_the_environment_is_no_mistake(home, monkeypatch):
+def test_a_teacher_named_for_label_by_the_environment_is_not_an_error(home, monkeypatch):
     monkeypatch.setenv("VDISTILL_TEACHER", "metadata")
     monkeypatch.setenv("VDISTILL_BUDGET", "9")
     trained(home, "--epochs", 1)

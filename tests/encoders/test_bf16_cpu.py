@@ -18,7 +18,6 @@ from vdistill.encoders.replicas import replicas
 from vdistill.index.embedding import BATCH, Embedder
 from vdistill.index.vector_cache import VectorCache
 
-PARTS = ("vision_model", "visual_projection")
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")
 
 
@@ -35,27 +34,27 @@ def test_bf16_products_are_near_to_float32_and_leave_the_model_as_it_is(name, re
     exact = dataclasses.replace(encoder, precision="fp32")
     before = copy.deepcopy(encoder.model.state_dict())
     inputs = noise(encoder)
-    (lean,) = replicas(encoder)
-    assert isinstance(lean, Bf16Copy)
-    found, wanted = lean.encode_images(inputs), exact.encode_images(inputs)
+    (fast,) = replicas(encoder)
+    assert isinstance(fast, Bf16Copy)
+    found, wanted = fast.encode_images(inputs), exact.encode_images(inputs)
     assert found.dtype == np.float32
     assert (found * wanted).sum(axis=1).min() > 0.999
     assert not np.array_equal(found, wanted), "it was bf16"
     assert all(torch.equal(before[key], value) for key, value in encoder.model.state_dict().items())
-    assert lean.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
+    assert fast.encode_texts(["red mug"]).tolist() == encoder.encode_texts(["red mug"]).tolist()
 
 
 @needs_bf16
 def test_without_onednn_kernels_it_is_slower_but_the_same(clip_folder, monkeypatch):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="bf16")
     inputs = noise(encoder)
-    lean = Bf16Copy.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is not None
-    packed = lean.encode_images(inputs)
+    fast = Bf16Copy.of(encoder)
+    assert fast.model.visual_projection._packed is not None
+    packed = fast.encode_images(inputs)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
-    lean = Bf16Copy.of(encoder, PARTS)
-    assert lean.model.visual_projection._packed is None
-    plain = lean.encode_images(inputs)
+    fast = Bf16Copy.of(encoder)
+    assert fast.model.visual_projection._packed is None
+    plain = fast.encode_images(inputs)
     assert (packed * plain).sum(axis=1).min() > 0.9999
 
 
@@ -76,12 +75,12 @@ def test_a_kernel_that_fails_or_errs_is_not_used(clip_folder, monkeypatch, fault
             return torch.zeros(*inputs.shape[:-1], len(weight), dtype=torch.bfloat16)
 
     monkeypatch.setattr(torch.ops, "mkldnn", Kernels())
-    found = Bf16Copy.of(encoder, PARTS).encode_images(inputs)
+    found = Bf16Copy.of(encoder).encode_images(inputs)
     assert (found * exact).sum(axis=1).min() > 0.999
 
 
 class Slow:
-    """A picture model on one of three devices, slower on some; a vector tells the picture's own brightness."""
+    """An image model on one of three devices, slower on some; a vector encodes the brightness of its image."""
 
     precision, dim, fingerprint, text_fingerprint, on_cpu = "fp32", 2, "slow", "text", False
 
@@ -106,7 +105,7 @@ def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_en
         batches = list(Embedder(tmp_path, models, vector_cache).embedded(rows))
     assert [row.key for found, _, _ in batches for row in found] == list(range(count))
     vectors = np.stack([vector for _, found, _ in batches for vector in found])
-    assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each picture has its own vector"
-    assert np.array_equal(vectors[256:], vectors[: count - 256]), "equal pictures the same, wherever they were embedded"
+    assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each image has its own vector"
+    assert np.array_equal(vectors[256:], vectors[: count - 256]), "equal images the same, wherever they were embedded"
     assert {number for number, _ in used} == {0, 1, 2}
     assert len({thread for _, thread in used}) == 3

@@ -12,7 +12,8 @@ from PIL import Image
 from command_line import QUERIES, errors, sides_of, vdistill, write_scores
 from drawings import draw
 from vdistill.database import Database
-from vdistill.distill.sources import held_out_set, read
+from vdistill.distill.held_out import held_out_set
+from vdistill.distill.sources import read
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.near_duplicates import across, sketch
 from vdistill.inputs.sides import Sides
@@ -286,7 +287,7 @@ def test_an_index_of_another_folder_leaves_the_catalog_of_the_judgments_alone(ho
     assert one.json["items"] == 1, one.err
     with database(home) as db:
         assert db.setting("catalog") == str((home / "catalog").resolve())
-    assert len(taught(home)[0].catalog.items) == len(names(home))
+    assert len(taught(home)[0].items) == len(names(home))
     assert vdistill("index", "--json", cwd=home).json["items"] == 1, "the next `index` goes on with its own folder"
     assert vdistill("label", *LABEL[1:], "--queries", "queries.txt", "--json", cwd=home).json["calls"] == 0
     assert vdistill("index", "catalog", "--json", cwd=home).json["items"] == len(names(home))

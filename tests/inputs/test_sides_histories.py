@@ -14,7 +14,8 @@ from PIL import Image
 
 from command_line import vdistill
 from vdistill.database import Database
-from vdistill.distill.sources import held_out_set, read
+from vdistill.distill.held_out import held_out_set
+from vdistill.distill.sources import read
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import plain
 

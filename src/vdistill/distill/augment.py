@@ -1,4 +1,4 @@
-"""Small random crops of the training pictures, so that the student learns products and not pixels."""
+"""Small random crops of the training images, so that the student learns products and not pixels."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-ZOOM = 0.15  # a picture is enlarged or shrunk by up to this share …
+ZOOM = 0.15  # an image is enlarged or shrunk by up to this share …
 SHIFT = 0.08  # … and moved by up to this share of its side
 
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """For each of n pictures how it is zoomed (n,) and moved (n, 2), as shares of its side."""
+    """For each of n images how it is zoomed (n,) and moved (n, 2), as shares of its side."""
 
     zoom: Tensor
     shift: Tensor
 
     def part(self, which: slice) -> Crops:
-        """Those of some of the pictures."""
+        """The crops of some of the images."""
         return Crops(self.zoom[which], self.shift[which])
 
 
@@ -30,10 +30,10 @@ def crops(count: int, rng: torch.Generator) -> Crops:
     return Crops(zoom, 2 * SHIFT * (2 * torch.rand(count, 2, generator=rng) - 1))
 
 
-def moved(inputs: dict[str, Tensor], how: Crops) -> dict[str, Tensor]:
-    """The same inputs with each picture of `pixel_values` (n, 3, h, w) zoomed and shifted.
+def cropped(inputs: dict[str, Tensor], how: Crops) -> dict[str, Tensor]:
+    """The same inputs with each image of `pixel_values` (n, 3, h, w) zoomed and moved.
 
-    Inputs that are cut into patches already come back as they are.
+    Inputs that are already cut into patches are returned unchanged.
     """
     pixels = inputs["pixel_values"]
     if pixels.ndim != 4:

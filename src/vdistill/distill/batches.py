@@ -1,8 +1,8 @@
 """One epoch in steps: each step encodes its images once and uses every call that has one of them.
 
-The images of a call that another step encodes are represented by the vectors that they last had (a memory bank:
-Wang et al. 2020, "Cross-Batch Memory for Embedding Learning"). So an epoch is a partition of the images, and its cost
-that of the images, however many calls there are and however they overlap.
+The images of a call that another step encodes are represented by their last known vectors (a memory bank: Wang et al.
+2020, "Cross-Batch Memory for Embedding Learning"). So an epoch is a partition of the images and costs as much as
+encoding them once, however many calls there are and however they overlap.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vdistill.distill.choices import Calls
 
 @dataclass(frozen=True)
 class Step:
-    """The images of one step, in order, each encoded once, and the rows of the calls that have some of them.
+    """The images of one step, ascending, and the rows of the calls that have some of them.
 
     share: of all images shown in those rows, how many are among `images`, in (0, 1].
     """
@@ -36,8 +36,8 @@ def step_count(calls: Calls, batch_images: int) -> int:
 def steps(calls: Calls, batch_images: int, rng: np.random.Generator) -> list[Step]:
     """Cut one epoch into steps of `batch_images` images, in random order; only the last may have fewer.
 
-    The images of a pool follow one another, since their calls are about each other: where a pool does not fit into
-    what is left of a step, it goes on in the next one, which remembers the first part as it is.
+    The images of a pool follow one another, since their calls compare them with each other: where a pool does not fit
+    into the rest of a step, it continues in the next one.
     """
     order = _order(calls, rng)
     parts = [np.sort(order[at : at + batch_images]) for at in range(0, max(len(order), 1), batch_images)]
@@ -53,7 +53,7 @@ def steps(calls: Calls, batch_images: int, rng: np.random.Generator) -> list[Ste
 def _rows(calls: Calls, step_of: Ints, count: int) -> list[tuple[Ints, float]]:
     """For each step the rows of the calls that have some of its images, ascending, and `Step.share`.
 
-    One sort for all steps, so that an epoch of many is linear in its calls.
+    One sort for all steps, so that the cost does not grow with the number of steps.
     """
     row, position = np.nonzero(calls.shown)
     meetings, present = np.unique(step_of[calls.image[row, position]] * len(calls.query) + row, return_counts=True)
@@ -67,7 +67,7 @@ def _rows(calls: Calls, step_of: Ints, count: int) -> list[tuple[Ints, float]]:
 
 
 def _order(calls: Calls, rng: np.random.Generator) -> Ints:
-    """(images,) those of a pool side by side, pools and images in random order; those without a pool come last."""
+    """(images,) each pool's images together, pools and images in random order; those without a pool come last."""
     pool_of = _pools(calls)
     place_of = np.append(rng.permutation(pool_of.max(initial=-1) + 1), pool_of.max(initial=-1) + 1)  # −1: the last
     shuffled = rng.permutation(len(pool_of))

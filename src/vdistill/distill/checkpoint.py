@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on: all its state after each epoch, in one safetensors file."""
+"""The state of a training after each epoch, in one safetensors file, from which an interrupted one resumes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from torch import Tensor, nn
 from vdistill.records import Judgment
 from vdistill.workspace import replacing, writing
 
-VERSION = 5  # of the file's layout: another one is not read, and the training starts over
+VERSION = 6  # of the file's layout: a file of another version is ignored, and the training starts over
 
 
 @dataclass
 class State:
-    """How far a training is. Chance hangs on seed and epoch alone, so no generator's state belongs to it.
+    """How far a training has come. Randomness depends on seed and epoch alone, so no generator's state is in it.
 
-    memory: (n, dim) the vectors that the images last had.  best: the weights kept so far, at first the backbone's.
-    kept: their epoch, 0 for the backbone.  marks: their validation nDCG of each query; peak: that of the epoch with the
-    highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.  restarts: after which
-    epoch what was lost at which learning rate.  at_once: images encoded in one pass, 0 before that is known.
+    memory: (n, dim) the last known vectors of the images.  best: the weights kept so far, at first the backbone's.
+    kept: their epoch, 0 for the backbone.  scores: their validation nDCG of each query; peak: that of the epoch with
+    the highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.
+    restarts: after which epoch how much was lost at which learning rate.
+    at_once: images encoded in one pass, 0 before that is known.
     """
 
     memory: Tensor
@@ -62,14 +63,14 @@ class Checkpoint:
         return replace(self, key=training_key(self.key, part))
 
     def epochs_before(self) -> int | None:
-        """How many epochs the earlier parts of the training took; None where this part is not begun."""
+        """How many epochs the earlier parts of the training took; None where this part has not begun."""
         with contextlib.suppress(OSError, SafetensorError), safe_open(self.path, "pt") as file:
             state = self._state(file.metadata())
             return None if state is None else len(state["history"]) - int(state["epoch"])
         return None
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Replace the checkpoint by the state as it is now."""
+        """Replace the file by the present state."""
         tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in trained(model).items()}
         tensors["memory"] = state.memory
         tensors.update({f"best/{name}": value for name, value in state.best.items()})
@@ -80,14 +81,14 @@ class Checkpoint:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, facts)
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Put the saved state back into all three; nothing changes where none is saved that fits this training."""
+        """Put the saved state back into all three; nothing changes where none of this training is saved."""
         try:
             with safe_open(self.path, "pt") as file:
                 facts = self._state(file.metadata())
                 if facts is None:
                     return
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):  # none yet, or damaged: the training starts over, nothing else is lost
+        except (OSError, SafetensorError):  # missing or damaged: the training starts over, nothing else is lost
             return
         with torch.no_grad():
             for name, parameter in trained(model).items():
@@ -108,11 +109,11 @@ class Checkpoint:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
     def remove(self) -> None:
-        """The training is done."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
     def _state(self, facts: dict[str, str] | None) -> dict[str, Any] | None:
-        """The saved state but for its tensors; None where it is another training's."""
+        """The saved state without its tensors; None where it belongs to another training."""
         if facts is None or (facts.get("version"), facts.get("key")) != (str(VERSION), self.key):
             return None
         state: dict[str, Any] = json.loads(facts["state"])
@@ -120,7 +121,7 @@ class Checkpoint:
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that train, by name."""
+    """The parameters that are trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -130,7 +131,7 @@ def training_key(*facts: object) -> str:
 
 
 def judgments_key(judgments: Iterable[Judgment]) -> str:
-    """What a training hangs on of the judgments that it is made of, one by one: there may be very many."""
+    """Hash of everything in the judgments that a training depends on."""
     digest = hashlib.sha256()
     for one in judgments:
         said = (one.answer.probabilities, one.answer.order, one.teacher, one.prompt, one.pool)

@@ -1,4 +1,4 @@
-"""Training judgments as arrays: who was asked, what was shown, what was preferred, with the slot bias taken out."""
+"""Training judgments as arrays: the query, the images shown and the preferences, without the position bias."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vdistill import preferences
-from vdistill.arrays import Floats
+from vdistill.arrays import Bools, Floats, Ints
 from vdistill.distill.settings import HEAD
 from vdistill.errors import VdistillError
 from vdistill.records import Judgment
@@ -24,23 +23,23 @@ class Calls:
     target: (m, k) probabilities, rows summing to 1.
     pool:   (m,) number of the pool, −1 without one.
     weight: (n,) of an image: the inverse of how often it was shown, mean 1 over what was shown.
-    mass:   (m,) of a choice: those that a ranking is made of share 1, the first the most.
+    mass:   (m,) of a choice: those that make up a ranking share 1, the first has most of it.
     """
 
     queries: tuple[str, ...]
     items: tuple[str, ...]
-    query: NDArray[np.int64]
-    image: NDArray[np.int64]
-    shown: NDArray[np.bool_]
-    target: NDArray[np.float32]
-    pool: NDArray[np.int64]
-    weight: NDArray[np.float32]
-    mass: NDArray[np.float32]
+    query: Ints
+    image: Ints
+    shown: Bools
+    target: Floats
+    pool: Ints
+    weight: Floats
+    mass: Floats
 
-    def without(self, queries: NDArray[np.bool_], items: NDArray[np.bool_]) -> Calls:
+    def without(self, queries: Bools, items: Bools) -> Calls:
         """The calls of all but these queries (q,), with these items (n,) left out of what was shown.
 
-        A call is dropped where fewer than two items are left, or nothing of what it prefers.
+        A call is dropped where fewer than two items are left, or none that it prefers.
         """
         shown = self.shown & ~items[self.image]
         target = np.where(shown, self.target, 0.0)
@@ -65,7 +64,7 @@ class Calls:
 
 
 def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
-    """The choices of the judgments; in a ranking each weighs `head` times the one above it.
+    """The choices that the judgments consist of; in a ranking each weighs `head` times the one above it.
 
     Raises VdistillError where none of them prefers anything.
     """
@@ -73,18 +72,19 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
     queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
     items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
     rows = [(judgment, *pick) for judgment in judgments for pick in preferences.picks(judgment)]
-    width = max(len(slots) for _, slots, _, _ in rows)
+    width = max(len(positions) for _, positions, _, _ in rows)
     image = np.zeros((len(rows), width), np.int64)
     shown = np.zeros((len(rows), width), bool)
     target = np.zeros((len(rows), width), np.float32)
-    for row, (judgment, slots, probabilities, _soft) in enumerate(rows):
-        image[row, : len(slots)] = [items[judgment.items[position]] for position in slots]
-        shown[row, : len(slots)] = True
-        target[row, : len(slots)] = _unbiased(probabilities, bias[judgment.teacher, len(judgment.items)][list(slots)])
+    for row, (judgment, positions, probabilities, _soft) in enumerate(rows):
+        count = len(positions)
+        image[row, :count] = [items[judgment.items[position]] for position in positions]
+        shown[row, :count] = True
+        target[row, :count] = _unbiased(probabilities, bias[judgment.teacher, len(judgment.items)][list(positions)])
     if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):
         raise VdistillError(
             "all judgments are ties: the teacher preferred nothing",
-            hint="another teacher, or `vdistill label --images-per-call 2`, may tell the pictures apart",
+            hint="another teacher, or `vdistill label --images-per-call 2`, may tell the images apart",
         )
     return Calls(
         queries=tuple(queries),
@@ -99,13 +99,13 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
     )
 
 
-def _masses(judgment: Judgment, head: float) -> NDArray[np.float64]:
-    """What each choice of a judgment weighs: the order of poor matches is mostly noise."""
+def _masses(judgment: Judgment, head: float) -> Floats:
+    """The weights of a judgment's choices, with sum 1."""
     mass = head ** np.arange(sum(1 for _ in preferences.picks(judgment)))
     return np.asarray(mass / mass.sum())
 
 
-def _weights(shown: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+def _weights(shown: Ints, count: int) -> Floats:
     """(count,) the inverse of how often each image was shown, with mean 1 over what was shown."""
     times = np.bincount(shown, minlength=count).astype(np.float32)
     weight = 1.0 / np.maximum(times, 1.0)
@@ -114,7 +114,7 @@ def _weights(shown: NDArray[np.int64], count: int) -> NDArray[np.float32]:
 
 
 def _unbiased(probabilities: Sequence[float], bias: Floats) -> Floats:
-    """A soft answer as it would have been with all slots alike; a bare pick stays what it is."""
+    """A soft label as it would be without position bias; a hard label stays as it is."""
     p = np.asarray(probabilities, np.float64)
     if p.max() == 1.0:
         return p

@@ -1,4 +1,4 @@
-"""Data-parallel training: each process encodes a share of a step's images, all see the whole step's loss.
+"""Data-parallel training: each process encodes a share of a step's images, and all see the whole step's loss.
 
 Every process holds the same weights. The vectors of a step are gathered, each process differentiates the loss through
 those it encoded, and the sum of the gradients is the gradient of one process that had encoded them all.
@@ -13,6 +13,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +25,16 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """The part of `count` things that this process does."""
+        """The part of `count` things that this process handles."""
         each = -(-count // self.size)
         return slice(min(self.rank * each, count), min((self.rank + 1) * each, count))
 
     def gathered(self, own: Tensor, count: int) -> Tensor:
-        """(count, d) the rows of all processes; only the `own` ones carry a gradient."""
+        """(count, d) the rows of all processes; only `own` carry a gradient."""
         if self.size == 1:
             return own
         each = -(-count // self.size)
@@ -52,14 +53,13 @@ class Processes:
         for parameter in parameters:
             if parameter.grad is None:  # this process had no image of the step
                 parameter.grad = torch.zeros_like(parameter)
-        flat = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = parameters_to_vector(gradients)
         dist.all_reduce(flat)
-        parts = torch.split_with_sizes(flat, [parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        vector_to_parameters(flat, gradients)
 
     def agreed(self, values: list[float]) -> list[float]:
-        """What the first process says, so that all decide alike."""
+        """The values of the first process, so that all decide alike."""
         if self.size == 1:
             return values
         said: list[object] = [values]
@@ -67,20 +67,19 @@ class Processes:
         return list(said[0])  # type: ignore[call-overload, no-any-return]
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             dist.barrier()
 
 
 ALONE = Processes()
-
-# The others wait while the first process fills the trunk's cache and takes the exam; torch's own half an hour is too
-# little for either on a large catalog.
+# The others wait while the first process fills the cache of the frozen layers and measures on the held-out set, either
+# of which may take longer than torch's own half an hour on a large catalog.
 PATIENCE = timedelta(days=1)
 
 
 def join(device: str) -> tuple[Processes, str]:
-    """The crew that `accelerate launch` (or torchrun) started, and this process's device; alone without one."""
+    """This process among those that `accelerate launch` or torchrun started, and its device."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return ALONE, device
     from accelerate import PartialState
@@ -91,6 +90,6 @@ def join(device: str) -> tuple[Processes, str]:
 
 
 def leave() -> None:
-    """Part in good order."""
+    """Shut the process group down, where there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, each graded, the weights of the best kept."""
+"""The training loop: epochs of steps, each epoch validated, the best weights kept."""
 
 from __future__ import annotations
 
@@ -13,58 +13,65 @@ from torch import Tensor, nn
 from vdistill.distill import selection
 from vdistill.distill.augment import crops
 from vdistill.distill.batches import Step, step_count, steps
+from vdistill.distill.callbacks import Callbacks, Progress
 from vdistill.distill.checkpoint import State, trained
-from vdistill.distill.distributed import Processes
-from vdistill.distill.hardware import attention
-from vdistill.distill.memory import GIB, SHARE, free_bytes, images_at_once
-from vdistill.distill.objective import TrainingData
-from vdistill.distill.parts import Chance, Encoded, Encoder
-from vdistill.distill.progress import Progress, Watch
+from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.losses import preference_loss
+from vdistill.distill.memory import SHARE, free_bytes, images_at_once
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.step_encoder import Encoded, RandomState, StepEncoder, attention
+from vdistill.distill.training_data import TrainingData
 from vdistill.distill.validation import Scores
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import GIB
 from vdistill.errors import VdistillError
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training needs.
+
+    encoder: with the adapter attached.
+    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
+    """
+
+    encoder: DualEncoder
+    data: TrainingData
+    settings: DistillSettings
+    callbacks: Callbacks
+    processes: Processes = ALONE
+    step_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was trained before: a refit goes on from there."""
+    """The epochs and steps that were trained before a refit, which continues their count."""
 
     epochs: int = 0
     steps: int = 0
 
 
 class Loop:
-    """One training under way."""
+    """A training under way; with `earlier`, a refit."""
 
-    def __init__(
-        self,
-        encoder: DualEncoder,
-        data: TrainingData,
-        settings: DistillSettings,
-        processes: Processes,
-        watch: Watch,
-        earlier: Earlier | None = None,
-        step_bytes: float | None = None,
-    ) -> None:
-        self.encoder, self.data, self.settings, self.processes, self.watch = encoder, data, settings, processes, watch
+    def __init__(self, training: Training, earlier: Earlier | None = None) -> None:
+        self.encoder, self.data, self.settings = training.encoder, training.data, training.settings
+        self.callbacks, self.processes, self._step_bytes = training.callbacks, training.processes, training.step_bytes
         self.earlier = earlier or Earlier()
-        self.refits = earlier is not None
-        self.parameters = list(trained(encoder.model).values())
+        self._refits = earlier is not None
+        self._parameters = list(trained(self.encoder.model).values())
         self.start = self._weights()
-        self.attention = attention(encoder)
-        self.step_bytes = step_bytes
-        self._room: int | None = None
-        self.per_epoch = step_count(data.calls, settings.batch_images)
-        self.total = self.per_epoch * settings.epochs
-        self.state = State(memory=data.before.clone())
+        self._fits: int | None = None
+        self.per_epoch = step_count(self.data.calls, self.settings.batch_images)
+        self.total = self.per_epoch * self.settings.epochs
+        self.state = State(memory=self.data.before.clone())
         self.begin()
 
     def begin(self) -> None:
         """Put everything at the start, where the backbone is the best so far; restarts are remembered."""
         settings, validation = self.settings, self.data.validation
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.lr, weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(self._parameters, lr=settings.lr, weight_decay=0.01)
         self.state = State(
             memory=self.data.before.clone(),
             retention=START if settings.retention is None else settings.retention,
@@ -83,26 +90,27 @@ class Loop:
         return self.state.epoch >= self.settings.epochs or 0 < patience <= self.state.stale
 
     def epoch(self) -> None:
-        """Train one, and validate."""
+        """Train one epoch, and validate."""
         number, settings = self.earlier.epochs + self.state.epoch, self.settings
         self.encoder.model.train()
-        rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)  # all chance hangs on the epoch alone,
-        torch.manual_seed(settings.seed * 100_003 + number)  # so a resumed training is the same training
+        # All randomness depends on seed and epoch alone, so that a resumed training is the same training.
+        rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)
+        torch.manual_seed(settings.seed * 100_003 + number)
         sums, started = np.zeros(4), time.monotonic()
         planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
         self.optimizer.zero_grad(set_to_none=True)
-        encoder = Encoder(self.data.tower, self._at_once(), self.attention)
+        encoder = StepEncoder(self.data.tower, self._at_once(), attention(self.encoder))
         for place, step in enumerate(planned):
             encoded, loss, retention = self._losses(encoder, step, rng)
             # Only the images of this step learn from it: by as much as if all of their calls were there alone.
             total = loss / step.share + self.state.retention * retention
-            self._check(total, number, place)
+            self._require_finite(total, number, place)
             torch.autograd.backward(total / settings.accumulate)
             encoded.finish()
             if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
                 self._update(self.state.epoch * self.per_epoch + place)
             sums += (1, loss.item(), retention.item(), len(step.images))
-            self.watch.advance(self._progress(place, sums, time.monotonic() - started))
+            self.callbacks.advance(self._progress(place, sums, time.monotonic() - started))
         self.state.epoch += 1
         self._record(sums)
 
@@ -112,47 +120,50 @@ class Loop:
             self._put(self.state.best)
 
     def _update(self, done: int) -> None:
-        self.processes.add_gradients(self.parameters)
+        self.processes.add_gradients(self._parameters)
         for group in self.optimizer.param_groups:
             group["lr"] = selection.rate(self.settings.lr, self.state) * _schedule(done, self.total)
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _losses(self, encoder: Encoder, step: Step, rng: torch.Generator) -> tuple[Encoded, Tensor, Tensor]:
-        """This process's vectors, and the preference and retention loss of one step; the memory takes them in."""
-        memory = self.state.memory
+    def _losses(self, encoder: StepEncoder, step: Step, rng: torch.Generator) -> tuple[Encoded, Tensor, Tensor]:
+        """This process's vectors, and the preference and retention loss of one step, in nats; updates the memory."""
+        memory, data = self.state.memory, self.data
         count = len(step.images)
         mine = self.processes.share(count)
         drawn = crops(count, rng).part(mine) if self.settings.augment else None
         encoded = encoder.encode(step.images[mine], drawn) if mine.start < mine.stop else Encoded(memory[:0])
         student = self.processes.gathered(encoded.vectors, count)
-        memory[torch.from_numpy(step.images).to(memory.device)] = student.detach()
-        return encoded, *self.data.losses(step, student, memory, self.settings, rng)
+        images = torch.from_numpy(step.images).to(memory.device)
+        memory[images] = student.detach()
+        preference = preference_loss(data.calls, data.texts, step, student, memory, self.settings)
+        return encoded, preference, data.titles.loss(student, images, memory, rng)
 
     def _at_once(self) -> int:
-        """Images that one pass takes. A training that goes on keeps to it, for its last bits, unless memory is less."""
-        if self._room is None:
+        """How many images one pass takes. A resumed training keeps its number, so that its results do not change."""
+        if self._fits is None:
             share = -(-min(self.settings.batch_images, len(self.data.tower)) // self.processes.size)
-            limit, now = self.step_bytes or SHARE * free_bytes(self.encoder.device), Chance.now()
-            self._room = images_at_once(self._probe, share, limit, on_cpu=self.encoder.on_cpu)
+            limit, now = self._step_bytes or SHARE * free_bytes(self.encoder.device), RandomState.now()
+            self._fits = images_at_once(self._probe, share, limit, on_cpu=self.encoder.on_cpu)
             now.restore()
-            if self._room < share:
-                self.watch.say(
-                    f"{self._room} of the {share} images of a step fit into {limit / GIB:.2g} GiB: so many at once"
+            if self._fits < share:
+                self.callbacks.say(
+                    f"{self._fits} of the {share} images of a step fit into {limit / GIB:.2g} GiB: "
+                    "the step is encoded in parts"
                 )
-        self.state.at_once = min(self.state.at_once or self._room, self._room)
+        self.state.at_once = min(self.state.at_once or self._fits, self._fits)
         return self.state.at_once
 
     def _probe(self, count: int) -> Tensor:
-        with self.attention():
+        with attention(self.encoder)():
             return self.data.tower.features(np.arange(count))
 
-    def _check(self, loss: Tensor, epoch: int, place: int) -> None:
+    def _require_finite(self, loss: Tensor, epoch: int, place: int) -> None:
         if not torch.isfinite(loss):
             raise VdistillError(
                 f"the loss is no longer a number (epoch {epoch + 1}, step {place + 1})",
-                hint=f"a smaller --lr than {self.settings.lr:g} helps; the student trained before is untouched",
+                hint=f"try a smaller --lr than {self.settings.lr:g}; the student trained before is not affected",
             )
 
     def _record(self, sums: np.ndarray) -> None:
@@ -167,19 +178,19 @@ class Loop:
         scores = self._scores()
         if scores is None:
             state.kept = int(figures["epoch"])
-        elif not self.refits and selection.ruined(state, scores, self.settings.epochs):
+        elif not self._refits and selection.ruined(state, scores, self.settings.epochs):
             self._start_over(scores)
             return
         else:
-            figures |= scores.figures("refit" if self.refits else "validation")
+            figures |= scores.figures("refit" if self._refits else "validation")
             if selection.keep(state, scores, int(figures["epoch"])):
                 state.best = self._weights()
             self._steer(scores)
         state.history.append(figures)
-        self.watch.epoch(figures)
+        self.callbacks.epoch(figures)
 
     def _scores(self) -> Scores | None:
-        """What the first process finds, so that all decide alike."""
+        """Validation as the first process finds it, so that all decide alike."""
         if self.data.validation is None:
             return None
         self.encoder.model.eval()
@@ -188,11 +199,11 @@ class Loop:
         return Scores(ndcg, None if math.isnan(lost) else lost)
 
     def _steer(self, scores: Scores) -> None:
-        if self.settings.retention is not None or scores.lost is None or self.refits:
+        if self.settings.retention is not None or scores.lost is None or self._refits:
             return
         found = steered(self.state.retention, scores.lost)
         if self.data.validation is not None and self.data.validation.trains:
-            found = max(found, self.state.retention)  # titles that train are held better than others would be
+            found = max(found, self.state.retention)  # titles that train are retained better than others would be
         self.state.retention = found
 
     def _start_over(self, scores: Scores) -> None:
@@ -200,7 +211,7 @@ class Loop:
         rate = selection.rate(self.settings.lr, state)
         state.restarts.append({"epoch": float(state.epoch), "lr": rate, "lost": float(scores.lost or 0.0)})
         self.begin()
-        self.watch.say(
+        self.callbacks.say(
             f"epoch {state.epoch} lost {scores.lost:.2f} of what the backbone knew of titles: "
             f"starting over at a third of the learning rate, {selection.rate(self.settings.lr, self.state):.2g}"
         )
@@ -217,7 +228,7 @@ class Loop:
         history, earlier, epoch = self.state.history, self.earlier, self.state.epoch
         return Progress(
             step=earlier.steps + epoch * self.per_epoch + place + 1,
-            steps=earlier.steps + self.total + self._later_steps(),
+            steps=earlier.steps + self.total + self._refit_steps(),
             epoch=earlier.epochs + epoch + 1,
             loss=float(sums[1] / sums[0]),
             retention=float(sums[2] / sums[0]),
@@ -225,8 +236,8 @@ class Loop:
             validation=history[-1].get("validation_ndcg@10") if history else None,
         )
 
-    def _later_steps(self) -> int:
-        """Those of the refit, if all epochs are taken before it."""
+    def _refit_steps(self) -> int:
+        """The steps of the refit to come, if training does not stop early."""
         whole, settings = self.data.everything, self.settings
         if whole is None:
             return 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
+
+from vdistill.distill.batches import Step
+from vdistill.distill.choices import Calls
+from vdistill.distill.settings import DistillSettings
 
 
 def bradley_terry_loss(
@@ -16,7 +21,7 @@ def bradley_terry_loss(
     target: (calls, images) the teacher's probabilities of each image among those shown; a pair's preference is
         p_i / (p_i + p_j), and a pair of two zeros says nothing.
     shown:  (calls, images) bool, False for padding.
-    weight: (calls, images) of each image; a pair weighs the product of its two, and as its call does.
+    weight: (calls, images) of each image; a pair weighs the product of its two, times the mass of its call.
     mass:   (calls,) of each call.
     Returns a scalar in nats, the weighted mean over pairs.
     Source: Bradley & Terry 1952; as a distillation loss, arXiv 2510.12014, section 3.
@@ -43,3 +48,34 @@ def listwise_loss(scores: Tensor, target: Tensor, shown: Tensor, weight: Tensor,
     nats = -(target * log_softmax(logits, dim=1).masked_fill(~shown, 0.0)).sum(dim=1)
     of_call = mass * (weight * shown).sum(dim=1) / shown.sum(dim=1)
     return (nats * of_call).sum() / of_call.sum().clamp_min(1e-12)
+
+
+LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
+
+
+def preference_loss(
+    calls: Calls, texts: Tensor, step: Step, student: Tensor, memory: Tensor, settings: DistillSettings
+) -> Tensor:
+    """The loss of one step over the calls that have some of its images, in nats.
+
+    texts: (queries, dim) unit vectors.  student: (k, dim) unit vectors of the step's images.
+    memory: (images, dim) the last known vectors of all images, which stand for those of other steps.
+    """
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(memory.device)
+
+    of_call = np.where(calls.shown[step.rows], calls.image[step.rows], step.images[0])
+    images, local = np.unique(of_call, return_inverse=True)
+    places = on_device(np.searchsorted(images, step.images))
+    vectors = memory[on_device(images)].index_copy(0, places, student)
+    queries, row = np.unique(calls.query[step.rows], return_inverse=True)
+    similarity = texts[on_device(queries)] @ vectors.T
+    return LOSSES[settings.loss](
+        similarity[on_device(row)[:, None], on_device(local.reshape(of_call.shape))],
+        on_device(calls.target[step.rows]),
+        on_device(calls.shown[step.rows]),
+        on_device(calls.weight[calls.image[step.rows]]),
+        on_device(calls.mass[step.rows]),
+        settings.temperature,
+    )

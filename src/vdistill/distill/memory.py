@@ -1,4 +1,4 @@
-"""How many images a tower can train on at once: what each leaves in memory for the backward pass, and what is free."""
+"""How many images a tower can train on at once: what each keeps for the backward pass, and how much memory is free."""
 
 from __future__ import annotations
 
@@ -9,22 +9,41 @@ import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-GIB = 1024**3
-SHARE = 0.5  # of what is free: the rest is for what the backward pass needs for a moment, and for others
-BEYOND = 1.25  # times what is kept: gradients on their way, and what a layer needs for a moment
-SCATTERED = 2.0  # … times this where what is freed is not given back: measured 1.5 to 2.2 with glibc's own rule
+from vdistill.distill.settings import DistillSettings
+from vdistill.encoders.feature_cache import GIB
+from vdistill.errors import VdistillError
+
+SHARE = 0.5  # of what is free: the rest is for short-lived memory of the backward pass, and for other programs
+BEYOND = 1.25  # times what is kept: gradients in flight, and short-lived memory of a layer
+SCATTERED = 2.0  # … times this where freed blocks are not given back to the system
 LARGE = 1 * GIB  # kept by a step: from there on freed blocks are given back
-UNKNOWN = 4 * GIB  # taken to be free where the system does not say
+UNKNOWN = 4 * GIB  # assumed to be free where the device does not say
+
+
+@contextlib.contextmanager
+def memory_errors(settings: DistillSettings) -> Iterator[None]:
+    """Turn running out of memory into one clear error that names the options that help."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # which torch raises on a CPU, and subclasses of it elsewhere
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise VdistillError(
+            f"out of memory with {settings.batch_images} images per step",
+            hint=f"--step-memory 1 encodes a step in smaller parts, with the same result; --batch-images "
+            f"{max(settings.batch_images // 2, 2)} or --train-layers need less, too",
+        ) from error
 
 
 def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *, on_cpu: bool = True) -> int:
     """How many of up to `most` images can be encoded with a graph in `limit` bytes; at least one.
 
-    features: the vectors of so many images, with a graph. What one more image keeps is measured.
+    features: gives the vectors of a number of images, with a graph. What one more image keeps is measured.
     """
     if most < 2:
         return max(most, 1)
@@ -36,20 +55,18 @@ def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *
 
 
 def _gives_back() -> bool:
-    """Let the C library give large blocks back as they are freed; False where it cannot be told.
+    """Make the C library return large blocks to the system as soon as they are freed; False where it cannot.
 
-    glibc learns to keep blocks of up to 32 MB for later, and those of the backward pass come to lie between holes that
-    nothing fits into. To ask the system for each block of a megabyte costs a large tower next to nothing.
+    glibc learns to keep blocks of up to 32 MB for later, and those of the backward pass come to lie between gaps that
+    nothing fits into. Asking the system for each block of a megabyte costs a large tower next to nothing.
     """
+    m_mmap_threshold = -3  # in malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
-    return mallopt is not None and mallopt(_MMAP_THRESHOLD, 1024**2) == 1
-
-
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+    return mallopt is not None and mallopt(m_mmap_threshold, 1024**2) == 1
 
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:
-    """What the graph of a forward pass keeps for the backward pass; memory that tensors share counts once."""
+    """What the graph of a forward pass keeps for the backward pass; memory shared by tensors counts once."""
     sizes: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -64,79 +81,40 @@ def kept_bytes(forward: Callable[[], Tensor]) -> int:
 
 
 def free_bytes(device: torch.device) -> float:
-    """Memory that is free on the device; on a CPU what this process may still take."""
+    """Memory that is free on the device; on a CPU, how much more this process may take."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     if device.type == "mps":
         return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     if device.type == "cpu":
-        return _of_machine() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return UNKNOWN
-
-
-def _of_machine() -> float:
-    system = platform.system()
-    if system == "Linux":
-        return min([_available(), *_control_groups()])
-    if system == "Windows":
-        return _windows()
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # what is free is not told: half of what there is
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
-    return UNKNOWN
-
-
-def _available(path: Path = Path("/proc/meminfo")) -> float:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in path.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024.0
+        available = min([float(psutil.virtual_memory().available), *_control_groups()])
+        return available / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return UNKNOWN
 
 
 def _control_groups(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[float]:
-    """What the limits of this process's control groups leave, of either version, and of those they lie in.
+    """What the limits of this process's control groups (Linux, version 1 or 2) and of their parents leave.
 
-    Within a container the paths that the kernel tells may not be there; then `root` itself is the group.
+    Within a container the paths that the kernel gives may not exist; then the topmost folder is the group.
     """
-    with contextlib.suppress(OSError):
-        for line in groups.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            names = ("memory.max", "memory.current")
-            folder = root
-            if controllers:
-                names, folder = ("memory.limit_in_bytes", "memory.usage_in_bytes"), root / "memory"
-            if not controllers or "memory" in controllers.split(","):
-                yield from _limits(folder, path.strip("/"), *names)
+    for line in groups.read_text().splitlines() if groups.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        top, limit, usage = root, "memory.max", "memory.current"
+        if controllers:
+            top, limit, usage = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        folder = top / path.strip("/")
+        for group in (folder, *folder.parents)[: len(folder.parts) - len(top.parts) + 1]:
+            with contextlib.suppress(OSError, ValueError):  # "max": no limit
+                yield max(int((group / limit).read_text()) - _used(group, usage), 0)
 
 
-def _limits(root: Path, path: str, limit: str, usage: str) -> Iterator[float]:
-    here = root / path
-    for folder in (here, *here.parents):
-        with contextlib.suppress(OSError, ValueError):  # "max" is none
-            yield max(int((folder / limit).read_text()) - _used(folder, usage), 0)
-        if folder == root:
-            return
-
-
-def _used(folder: Path, usage: str) -> float:
-    """Without files that were read and can be forgotten."""
-    used = int((folder / usage).read_text())
+def _used(group: Path, usage: str) -> float:
+    """Without cached files, which the kernel can drop."""
+    used = int((group / usage).read_text())
     with contextlib.suppress(OSError, ValueError):
-        facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         used -= int(facts.get("inactive_file", 0))
     return used
-
-
-def _windows() -> float:
-    class Status(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-            (name, ctypes.c_ulonglong)
-            for name in ("physical", "free", "pages", "free_pages", "virtual", "free_virtual", "extended")
-        ]
-
-    status = Status(length=ctypes.sizeof(Status))
-    windll = getattr(ctypes, "windll", None)
-    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return UNKNOWN
-    return float(status.free)

@@ -1,4 +1,4 @@
-"""Holding what the backbone knew: its own title ↔ image distributions, and how strongly to hold them."""
+"""Retaining what the backbone knew: its own title ↔ image distributions, and how strongly to retain them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, one_hot, softmax
 
-# Half of what is held to is what the backbone believed, half is the truth: which picture bears which title. The
-# belief alone lets fine distinctions go (literal recall@1 0.89 against 0.90 to 0.93 in trials on the gift shop), the
-# truth alone lost as much of them (0.88) and teaches the training pictures by heart.
+# Half of the target is what the backbone believed, half is the truth: which image has which title. The belief alone
+# loses fine distinctions, and so does the truth alone, which also learns the training images by heart.
 TRUTH = 0.5
-MOST = 4096  # titles, and pictures, that one step compares with: two logits a pair, 4 MB in a step of 128 pictures
+MOST = 4096  # titles, and images, that one step compares with: two logits for each pair
 
-# The weight is moved after each epoch so that of the probability that the backbone gives a validation title's own
-# picture among the validation pictures about TOLERANCE is lost. It moves slowly: at high learning rates more is lost,
-# and comes back by itself. But where more than MOST_LOST is gone, which no epoch may lose that is kept, it hurries.
+# After each epoch the weight is adjusted so that about TOLERANCE is lost of the probability that the backbone gives a
+# validation title's own image among the validation images. It moves slowly: at high learning rates more is lost, and
+# comes back by itself. Above MOST_LOST, with which no epoch is kept, it moves faster.
 START, LEAST, HIGHEST = 0.2, 0.05, 2.0
 TOLERANCE, WIDTH, PACE = 0.03, 0.05, 0.1
 MOST_LOST, HURRY = max(0.1, 3 * TOLERANCE), 5.0
@@ -26,24 +25,24 @@ MOST_LOST, HURRY = max(0.1, 3 * TOLERANCE), 5.0
 
 @dataclass(frozen=True)
 class Titles:
-    """What the training images are called.
+    """The titles of the training images.
 
-    texts: (t, dim) unit vectors of the distinct titles.  of: (n,) the title of each image, −1 for none.
+    texts: (t, dim) unit vectors of the distinct titles.  row: (n,) the title of each image, −1 for none.
     before: (n, dim) the backbone's vectors of the images.  scale: of the backbone's logits.
     """
 
     texts: Tensor
-    of: Tensor
+    row: Tensor
     before: Tensor
     scale: float
 
     def loss(self, student: Tensor, images: Tensor, memory: Tensor, rng: torch.Generator) -> Tensor:
-        """What is lost of the titles, in nats; of images without one their drift. The mean over images.
+        """The mean over images, in nats: the divergence of those with titles, the drift of those without.
 
-        student: (k, dim) unit vectors of the images `images` (k,).  memory: (n, dim) the vectors that all images last
-        had.
+        student: (k, dim) unit vectors of the images `images` (k,).
+        memory: (n, dim) the last known vectors of all images.
         """
-        titled = self.of[images] >= 0
+        titled = self.row[images] >= 0
         count = int(titled.sum())
         if count == len(images):
             return self._divergence(student, images, memory, rng)
@@ -54,36 +53,36 @@ class Titles:
         return (count * held + (len(images) - count) * untitled) / len(images)
 
     def _divergence(self, student: Tensor, images: Tensor, memory: Tensor, rng: torch.Generator) -> Tensor:
-        """KL divergence from what is held to, both directions, in nats; all `images` have titles.
+        """KL divergence from the target, in both directions, in nats; all `images` have titles.
 
         Titles choose among all images, and images among all titles, since what is easily confused is rarely in one
         step. Beyond `MOST` a random sample stands for all.
         """
-        titles = _some(len(self.texts), self.of[images], rng)
+        titles = _some(len(self.texts), self.row[images], rng)
         others = _some(len(memory), images, rng)
-        title_at = torch.searchsorted(titles, self.of[images])
+        title_at = torch.searchsorted(titles, self.row[images])
         texts, vectors = self.texts[titles], memory[others]
         vectors = vectors.index_copy(0, torch.searchsorted(others, images), student)
         truth = one_hot(title_at, len(titles)).float()
         by_image = _kl(self.scale * self.before[images] @ texts.T, self.scale * student @ texts.T, truth)
         own = texts[title_at]
-        same = (self.of[images][:, None] == self.of[others][None, :]).float()
+        same = (self.row[images][:, None] == self.row[others][None, :]).float()
         before = self.scale * own @ self.before[others].T
         by_title = _kl(before, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True))
         return 0.5 * (by_image + by_title)
 
     def part(self, images: Tensor) -> Titles:
-        """Of some images (k,) alone, with their own titles."""
-        used, of = torch.unique(self.of[images], return_inverse=True)
+        """The titles of some of the images (k,) alone."""
+        used, row = torch.unique(self.row[images], return_inverse=True)
         untitled = int((used < 0).sum())
-        return Titles(self.texts[used[untitled:]], of - untitled, self.before[images], self.scale)
+        return Titles(self.texts[used[untitled:]], row - untitled, self.before[images], self.scale)
 
 
 def titles_of(names: Sequence[str], before: Tensor, encode: Callable[[Sequence[str]], Tensor], scale: float) -> Titles:
-    """The titles of images with these names, "" for none; each distinct one is encoded once."""
+    """Titles from the names of images, "" for none; each distinct one is encoded once."""
     number = {name: row for row, name in enumerate(dict.fromkeys(filter(None, names)))}
-    of = torch.tensor([number.get(name, -1) for name in names], device=before.device)
-    return Titles(encode(list(number)), of, before, scale)
+    row = torch.tensor([number.get(name, -1) for name in names], device=before.device)
+    return Titles(encode(list(number)), row, before, scale)
 
 
 def drift(student: Tensor, backbone: Tensor) -> Tensor:
@@ -92,15 +91,15 @@ def drift(student: Tensor, backbone: Tensor) -> Tensor:
 
 
 def own_probability(titles: Tensor, own: Tensor, images: Tensor, scale: float) -> float:
-    """The mean probability that a title gives to its own pictures among all: a smooth literal recall@1.
+    """The mean probability that a title gives to its own images among all: a smooth literal recall@1.
 
-    titles: (t, dim), images: (n, dim) unit vectors.  own: (t, n) bool, which pictures bear the title.
+    titles: (t, dim), images: (n, dim) unit vectors.  own: (t, n) bool, which images have the title.
     """
     return float((softmax(scale * titles @ images.T, dim=1) * own).sum(dim=1).mean())
 
 
 def steered(weight: float, lost: float) -> float:
-    """The weight for the next epoch when `lost` is what validation titles have lost of their own pictures."""
+    """The weight for the next epoch, from what is lost of the probability of validation titles' own images."""
     push = min(HURRY if lost > MOST_LOST else 1.0, max(-1.0, (lost - TOLERANCE) / WIDTH))
     return min(HIGHEST, max(LEAST, weight * math.exp(PACE * push)))
 

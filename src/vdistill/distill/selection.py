@@ -1,4 +1,4 @@
-"""Which weights are kept. The backbone is epoch 0: what is worse than it, or forgets too much, is no candidate."""
+"""Which epoch's weights are kept: of none that is worse than the backbone (epoch 0), or forgets too much."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vdistill.distill.checkpoint import State
 from vdistill.distill.retention import MOST_LOST
 from vdistill.distill.validation import Scores
 
-RUIN = 0.25  # lost by then, a training does not come back: it starts over
+RUIN = 0.25  # a training that has lost this much does not recover: it starts over
 EARLY = 0.2  # of the epochs: until then, and as long as nothing was kept, it may start over …
 SLOWER = 1 / 3  # … at this share of the learning rate …
-RESTARTS = 4  # … so often: then the rate is an eightieth
+RESTARTS = 4  # … this many times
 
 
 def keep(state: State, scores: Scores, epoch: int) -> bool:
-    """Take note of the marks of an epoch; whether its weights are to be kept.
+    """Record the scores of an epoch in `state`; whether its weights are to be kept.
 
-    They are unless an earlier epoch (the backbone is one) was better by more than chance, the same queries compared,
-    or too much was forgotten. The later epoch has the lower learning rate: validation queries are few, and their noise
-    alone must not bring an early one back.
+    They are unless an earlier epoch (the backbone is one) was better on the same queries by more than chance, or too
+    much was forgotten. The later epoch has the lower learning rate: validation queries are few, and their noise alone
+    must not bring an early one back.
     """
     if scores.lost is None or scores.lost <= MOST_LOST:
         state.peak = max(state.peak, scores.ndcg, key=_mean)
@@ -34,7 +34,7 @@ def keep(state: State, scores: Scores, epoch: int) -> bool:
 
 
 def ruined(state: State, scores: Scores, epochs: int) -> bool:
-    """Whether so much is forgotten so early that a smaller learning rate must be tried from the start."""
+    """Whether so much is forgotten so early that training must start over with a smaller learning rate."""
     if scores.lost is None or scores.lost <= RUIN or len(state.restarts) >= RESTARTS:
         return False
     return state.kept == 0 or state.epoch <= EARLY * epochs

@@ -5,22 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# In a ranking each choice weighs this share of the one above it: with 4,000 rankings of 8 pictures the student reached
-# an nDCG@10 of 0.56, with 0.5 0.53, with 1 0.44, and 0.53 where the favourites alone were known.
-HEAD = 0.25
+HEAD = 0.25  # of a ranking: the order of poor matches is mostly noise
 
 
 @dataclass(frozen=True, slots=True)
 class DistillSettings:
     """How to train.
 
-    train_layers: blocks of the image tower to adapt, from the last; None all, 0 its projection alone.
+    train_layers: blocks of the image tower to adapt, counted from the last; None for all, 0 for the projection alone.
     alpha: LoRA's scale, None for twice the rank.  dropout: of the adapter's inputs, in [0, 1).
     dora, rslora: weight-decomposed (arXiv 2402.09353) and rank-stabilised (arXiv 2312.03732) adapters.
-    head: how much less each choice of a ranking weighs than the one above it, in (0, 1].
+    head: the weight of each choice of a ranking relative to the one above it, in (0, 1].
     accumulate: steps whose gradients make one update of the weights.
     temperature: cosines are divided by it before they are compared with the teacher's preferences.
-    retention: weight of the term that holds what the backbone knew; None to choose it while training.
+    retention: weight of the term that retains what the backbone knew; None to choose it while training.
     validation: share of the training queries and of the training items that only validate, in [0, 1).
     patience: epochs in a row whose weights are not worth keeping (clearly worse than the best epoch or the backbone on
         the validation queries, or having lost too much) after which training stops; 0 to never stop early.

@@ -1,8 +1,10 @@
-"""Where the vectors of training pictures come from: the whole image tower, or the part above a cached trunk."""
+"""Where the vectors of training images come from: the whole image tower, or its last layers on cached states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,129 +13,156 @@ import torch
 from torch import Tensor
 
 from vdistill.arrays import Ints
-from vdistill.distill.augment import Crops, moved
+from vdistill.distill.augment import Crops, cropped
 from vdistill.distill.distributed import ALONE, Processes
-from vdistill.distill.training_images import TrainingImages
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import FeatureCache
+from vdistill.encoders.feature_cache import GIB, FeatureCache
+from vdistill.images import Preprocessing, load
 
-BATCH = 64
-_PART = 512  # pictures in a file of the cache
+BATCH = 64  # images encoded at once without gradients
+_FILE = 512  # images in one file of the cache
+_KEEP_BYTES = 2 * GIB  # of preprocessed images in memory
+
+
+class TrainingImages:
+    """Preprocessed images by number, decoded on threads; those that fit into 2 GiB are decoded only once."""
+
+    def __init__(self, paths: Sequence[Path], prepare: Preprocessing) -> None:
+        self._paths = paths
+        self._prepare = prepare
+        self._left = _KEEP_BYTES
+        self._kept: dict[int, dict[str, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """The model inputs of these images. Raises ImageError for one that cannot be read."""
+        with ThreadPoolExecutor() as executor:
+            return self._prepare.stack(list(executor.map(self._one, numbers)))
+
+    def _one(self, number: int) -> dict[str, np.ndarray]:
+        if number in self._kept:
+            return self._kept[number]
+        arrays = self._prepare.compact(load(self._paths[number], self._prepare.target))
+        size = sum(array.nbytes for array in arrays.values())
+        if size <= self._left:
+            self._left -= size
+            self._kept[number] = arrays
+        return arrays
 
 
 class Tower(Protocol):
-    """Gives the vectors of numbered pictures as the model is now."""
+    """Gives the vectors of numbered images under the model's present weights."""
 
     @property
     def crops(self) -> bool:
-        """Whether crops change anything."""
+        """Whether crops have an effect."""
         ...
 
     def __len__(self) -> int: ...
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
-        """(n, dim) unit vectors that carry gradients; each picture moved by its crop where there are some."""
+        """(n, dim) unit vectors that carry gradients; each image is moved by its crop where crops are given."""
         ...
 
 
+@dataclass(frozen=True)
 class WholeTower:
-    """From pixels."""
+    """The whole image tower, on pixels."""
 
+    encoder: DualEncoder
+    images: TrainingImages
     crops = True
 
-    def __init__(self, encoder: DualEncoder, images: TrainingImages) -> None:
-        self._encoder = encoder
-        self._images = images
-
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
-        """As in `Tower`."""
-        inputs = self._encoder.to_tensors(self._images.batch(numbers.tolist()))
-        return self._encoder.image_features(**(moved(inputs, crops) if crops else inputs))
+        """Vectors from the image files; see `Tower.features`."""
+        inputs = self.encoder.to_tensors(self.images.batch(numbers.tolist()))
+        return self.encoder.image_features(**(cropped(inputs, crops) if crops else inputs))
 
 
+@dataclass(frozen=True)
 class UpperTower:
-    """From the states that the trunk gave once. There are no pixels, so crops change nothing."""
+    """The layers that train, on the cached output of the frozen ones: no pixels, so crops have no effect."""
 
+    encoder: DualEncoder
+    cache: FeatureCache
+    sha256: Sequence[str]
     crops = False
 
-    def __init__(self, encoder: DualEncoder, cache: FeatureCache, sha256: Sequence[str]) -> None:
-        self._encoder = encoder
-        self._cache = cache
-        self._sha256 = sha256
-
     def __len__(self) -> int:
-        return len(self._sha256)
+        return len(self.sha256)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
-        """As in `Tower`."""
-        states = self._cache.read([self._sha256[number] for number in numbers])
-        return self._cache.layers.features(states.to(self._encoder.device))
+        """Vectors from the cached states; see `Tower.features`."""
+        states = self.cache.read([self.sha256[number] for number in numbers])
+        return self.cache.frozen.features(states.to(self.encoder.device))
 
 
+@dataclass(frozen=True)
 class PartTower:
-    """Some of the pictures of another tower, by their numbers (n,) there."""
+    """Some of the images of another tower, given by their numbers (n,) there."""
 
-    def __init__(self, whole: Tower, numbers: Ints) -> None:
-        self.crops = whole.crops
-        self._whole = whole
-        self._numbers = numbers
+    whole: Tower
+    numbers: Ints
+
+    @property
+    def crops(self) -> bool:
+        """As of the other tower."""
+        return self.whole.crops
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def features(self, numbers: Ints, crops: Crops | None = None) -> Tensor:
-        """As in `Tower`."""
-        return self._whole.features(self._numbers[numbers], crops)
+        """Vectors from the other tower; see `Tower.features`."""
+        return self.whole.features(self.numbers[numbers], crops)
 
 
-def tower_of(
-    encoder: DualEncoder,
-    paths: Sequence[Path],
-    sha256: Sequence[str],
-    cache: FeatureCache | None,
-    limit: float,
-    processes: Processes = ALONE,
-) -> Tower:
-    """The tower over these images: on the cache where there is one and it has room, else from pixels.
+@dataclass(frozen=True)
+class TowerMaker:
+    """Makes towers: on cached states where the frozen layers have a cache and `limit` bytes suffice, else on pixels."""
 
-    The first process of the crew fills the cache and decides for all: two that fill it would see each other's files and
-    could think differently of the room that is left.
-    """
-    training_images = TrainingImages(paths, encoder.preprocessing)
-    if cache is None:
-        return WholeTower(encoder, training_images)
-    fits = processes.leads and filled(
-        cache, sha256, limit, lambda places: encoder.to_tensors(training_images.batch(places))
-    )
-    (agreed,) = processes.agreed([float(fits)])
-    if not agreed:
-        return WholeTower(encoder, training_images)
-    if not processes.leads:
-        cache.refresh()
-    return UpperTower(encoder, cache, sha256)
+    encoder: DualEncoder
+    cache: FeatureCache | None
+    limit: float
 
+    def tower(self, paths: Sequence[Path], sha256: Sequence[str], processes: Processes = ALONE) -> Tower:
+        """The tower over these image files, given with their hashes; all `processes` must ask for it.
 
-def filled(
-    cache: FeatureCache, sha256: Sequence[str], limit: float, inputs: Callable[[list[int]], dict[str, Tensor]]
-) -> bool:
-    """Bring into the cache what it lacks of these pictures; False where `limit` bytes are too few."""
-    missing = cache.missing(sha256)
-    if not cache.make_room(len(missing), limit):
-        return False
-    for start in range(0, len(missing), _PART):
-        part = missing[start : start + _PART]
-        states = [cache.layers.states(inputs(part[at : at + BATCH])).cpu() for at in range(0, len(part), BATCH)]
-        cache.add([sha256[place] for place in part], torch.cat(states))
-    return True
+        The first process fills the cache and decides for all: two that fill it would see each other's files and might
+        disagree on the room that is left.
+        """
+        images = TrainingImages(paths, self.encoder.preprocessing)
+        if self.cache is None:
+            return WholeTower(self.encoder, images)
+        fits = processes.leads and self._fill(self.cache, images, sha256)
+        (agreed,) = processes.agreed([float(fits)])
+        if not agreed:
+            return WholeTower(self.encoder, images)
+        if not processes.leads:
+            self.cache.refresh()
+        return UpperTower(self.encoder, self.cache, sha256)
+
+    def _fill(self, cache: FeatureCache, images: TrainingImages, sha256: Sequence[str]) -> bool:
+        """Add the images that the cache lacks; False where `limit` bytes are too few."""
+        missing = cache.missing(sha256)
+        if not cache.make_room(len(missing), self.limit):
+            return False
+        for start in range(0, len(missing), _FILE):
+            part = missing[start : start + _FILE]
+            batches = (images.batch(part[at : at + BATCH]) for at in range(0, len(part), BATCH))
+            states = [cache.frozen.states(self.encoder.to_tensors(batch)).cpu() for batch in batches]
+            cache.add([sha256[place] for place in part], torch.cat(states))
+        return True
 
 
 def embed(tower: Tower) -> Tensor:
-    """(n, dim) unit vectors of all its pictures."""
+    """(n, dim) unit vectors of all its images."""
+    numbers = np.arange(len(tower))
     with torch.inference_mode():
-        parts = [
-            tower.features(np.arange(start, min(start + BATCH, len(tower)))) for start in range(0, len(tower), BATCH)
-        ]
+        parts = [tower.features(numbers[start : start + BATCH]) for start in range(0, len(numbers), BATCH)]
     return torch.cat(parts)  # outside inference mode, so that it can be written to

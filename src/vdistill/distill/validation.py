@@ -20,33 +20,32 @@ from vdistill.inputs.sides import plain
 from vdistill.inputs.split import validates
 from vdistill.records import Item, Judgment
 
-# Fewer would say more about themselves than about the student.
-FEWEST_QUERIES, FEWEST_ITEMS = 5, 20
-MOST_WATCHED = 256  # images whose titles watch over a training that has no other validation
+FEWEST_QUERIES, FEWEST_ITEMS = 5, 20  # fewer would say more about themselves than about the student
+MOST_TITLED = 256  # images whose titles validate where judgments are too few to set some aside
 
 
 @dataclass(frozen=True)
-class Parts:
+class SetAside:
     """Calls to train on; queries and items to validate with, none where there are too few."""
 
     training: Calls
-    queries: frozenset[str]
-    items: frozenset[str]
+    queries: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
 
 
-def parts(calls: Calls, share: float, families: Mapping[str, str]) -> Parts:
-    """Set `share` of the queries and of the items aside, by their hashes; copies stay together.
+def set_aside(calls: Calls, share: float, families: Mapping[str, str]) -> SetAside:
+    """Set `share` of the queries and of the items aside for validation, by their hashes; copies stay together.
 
-    families: of the items, by id: what `inputs.sides.ItemSides.families` says.
+    families: of the items, by id, as `inputs.sides.ItemSides.families` gives them.
     """
     queries = np.array([validates("query", plain(text), share) for text in calls.queries])
     items = np.array([validates("item", families[key], share) for key in calls.items])
     if queries.sum() < FEWEST_QUERIES or items.sum() < FEWEST_ITEMS:
-        return Parts(calls, frozenset(), frozenset())
+        return SetAside(calls)
     training = calls.without(queries, items)
     if not len(training.query):
-        return Parts(calls, frozenset(), frozenset())
-    return Parts(
+        return SetAside(calls)
+    return SetAside(
         training,
         frozenset(text for text, chosen in zip(calls.queries, queries, strict=True) if chosen),
         frozenset(key for key, chosen in zip(calls.items, items, strict=True) if chosen),
@@ -55,27 +54,28 @@ def parts(calls: Calls, share: float, families: Mapping[str, str]) -> Parts:
 
 @dataclass(frozen=True)
 class Scores:
-    """How the student does on what validates.
+    """How the student does in validation.
 
-    ndcg: of each validation query, none where titles alone validate.  lost: of the titles' own probability; None
-    untitled.
+    ndcg: of each validation query; empty where titles alone validate.
+    lost: how much of the probability that titles gave to their own images is lost; None without titles.
     """
 
     ndcg: list[float]
     lost: float | None
 
     def figures(self, name: str) -> dict[str, float]:
-        """Those that are there, as in the history."""
+        """The figures that there are, by their names in the history."""
         found = {f"{name}_ndcg@10": float(np.mean(self.ndcg))} if self.ndcg else {}
         return found if self.lost is None else {**found, f"{name}_lost": self.lost}
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation queries and items, with how the backbone does on them.
+    """Validation queries and items, and how the backbone does on them.
 
-    backbone: its nDCG of each query.  known: the probability that it gives to the titles' own images, None untitled.
-    trains: whether the images train too, so that their titles tell of ruin alone and not how much others lose.
+    tower: over the items.  queries, titles: (q, dim) and (t, dim) unit vectors.  scale: of the backbone's logits.
+    trains: whether the images train too, so that their titles reveal a ruined student but not what others lose.
+    backbone: its nDCG of each query.  known: the probability that it gives to titles' own images; None without titles.
     """
 
     test_set: HeldOutSet
@@ -88,13 +88,13 @@ class Validation:
     known: float | None = None
 
     def grade(self) -> Scores:
-        """The student as it is now."""
+        """The scores of the student as it is now."""
         images = embed(self.tower)
         own = self._own(images)
         return Scores(self._ndcg(images), None if own is None or self.known is None else self.known - own)
 
     def with_backbone(self, images: Tensor) -> Validation:
-        """The same, knowing how the backbone does: by its vectors (n, dim) of the images."""
+        """The same, with how the backbone does by its vectors (n, dim) of the items."""
         return replace(self, backbone=self._ndcg(images), known=self._own(images))
 
     def _ndcg(self, images: Tensor) -> list[float]:
@@ -109,23 +109,23 @@ class Validation:
         return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
 
 
-def test_set_of(judgments: Sequence[Judgment], chosen: Parts, items: Sequence[Item]) -> HeldOutSet | None:
-    """What the teacher said of the validation queries about validation items; None where that is too little."""
-    ours = [replace(one, split="heldout") for one in judgments if one.query in chosen.queries]
+def test_set_of(judgments: Sequence[Judgment], aside: SetAside, items: Sequence[Item]) -> HeldOutSet | None:
+    """The judgments of validation queries about validation items as a test set; None where they are too few."""
+    ours = [replace(one, split="heldout") for one in judgments if one.query in aside.queries]
     try:
-        test_set = from_judgments(ours, [item for item in items if item.id in chosen.items])
-    except VdistillError:  # not even one query tells two items apart
+        test_set = from_judgments(ours, items)
+    except VdistillError:  # no query tells two items apart
         return None
     return test_set if len(test_set.judged) >= FEWEST_QUERIES else None
 
 
 def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:
-    """An exam of titles, which needs no judgments; None where fewer than two titles are told apart.
+    """A test set of titles without queries, which needs no judgments; None where there are fewer than two titles.
 
-    items: those that train, for there are too few to set some aside. At most `MOST_WATCHED`, chosen by their hashes.
+    items: those that train, since there are too few to set some aside. `MOST_TITLED` of them, chosen by their hashes.
     """
     with_title = sorted((item for item in items if item.title), key=lambda item: sha256(item.id.encode()).digest())
-    chosen = sorted(with_title[:MOST_WATCHED], key=lambda item: item.id)
+    chosen = sorted(with_title[:MOST_TITLED], key=lambda item: item.id)
     titles, titled = distinct_titles(chosen)
     if len(titles) < 2:
         return None

@@ -1,41 +1,40 @@
-"""A dual encoder for embedding pictures on a CPU: bf16 products of weights laid out for them, in small batches."""
+"""A copy of a dual encoder that embeds images fast on a CPU: bf16 products of weights laid out for them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from vdistill.encoders.dual_encoder import DualEncoder, pooled
+from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder, pooled
 
 _LEAST = 0.99  # cosine of a white image's vectors: bf16 has three digits
-BATCH = 16  # pictures; ViT-B/32 on two cores: 85 a second, with 64 in a batch 80, with 128 52
+BATCH = 16  # images; larger batches are slower
 
 
 class Bf16Copy(DualEncoder):
     """A dual encoder whose image tower multiplies in bf16 and adds in float32.
 
-    Autocast does so too, but casts the weights and lays them out again for each batch.
+    Autocast does so too, but converts the weights and lays them out anew for each batch.
     """
 
     @classmethod
-    def of(cls, encoder: DualEncoder, parts: Sequence[str]) -> Bf16Copy:
-        """A copy of the image tower of `encoder`: `parts` name it and its heads. The text tower is shared."""
+    def of(cls, encoder: DualEncoder) -> Bf16Copy:
+        """With a copy of the image tower of `encoder`, and of its heads; the text tower is shared."""
         model = copy.copy(encoder.model)
-        modules = dict(model.named_children())
+        modules, parts = dict(model.named_children()), (encoder.vision_name, *VISION_HEADS)
         lowered = {name: _lowered(copy.deepcopy(modules[name])) for name in parts if name in modules}
         model._modules = modules | lowered
         return cls(encoder.source, model, encoder.tokenizer, encoder.preprocessing, encoder.device, encoder.precision)
 
     def agrees_with(self, encoder: DualEncoder) -> bool:
-        """Whether the tower runs like this and gives what `encoder` gives: some mix layers with other products."""
+        """Whether the tower runs in bf16 and gives what `encoder` gives: some mix layers with other products."""
         with torch.inference_mode():
             try:
                 found, wanted = (one.image_features(**encoder.blank()) for one in (self, encoder))
-            except Exception:  # whatever a tower raises here, the encoder itself is there
+            except Exception:  # whatever a tower raises here, the encoder itself works
                 return False
         return float((found * wanted).sum()) > _LEAST
 
@@ -61,15 +60,15 @@ class _Linear(nn.Module):
 
 
 def _packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None] | None:
-    """The weight as oneDNN multiplies it, with its bias; None where that cannot be had.
+    """The weight laid out for oneDNN, with its bias; None where that does not work.
 
-    The operators are not public: they may go, want other arguments, refuse this processor, or compute something else.
+    The operators are not public: they may vanish, change their arguments, refuse this processor, or err.
     """
     probe = torch.linspace(-1, 1, weight.shape[1], dtype=torch.bfloat16)[None]
     try:
         found = torch.ops.mkldnn._reorder_linear_weight(weight, BATCH * 50), bias
         right = torch.allclose(_product(probe, *found), linear(probe, weight, bias), rtol=0.05, atol=0.05)
-    except Exception:  # whatever a build of torch raises here, the plain product is there
+    except Exception:  # whatever a build of torch raises here, the plain product works
         return None
     return found if right else None
 
@@ -79,7 +78,7 @@ def _product(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Patches(nn.Module):
-    """The first layer, in bf16."""
+    """The first layer, which cuts the image into patches, in bf16."""
 
     def __init__(self, of: nn.Conv2d) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies, and which of its files say what it is; no weights are read here."""
+"""Where a checkpoint is, and the files that say what it is; no weights are read here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hub_name(source: str) -> tuple[str, str | None]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder or hub repository. `subfolder` is where the model lies in it, as sentence-transformers writes it."""
+    """A folder or hub repository; `subfolder` is where the model is in one that sentence-transformers wrote."""
 
     source: str
     name: str
@@ -32,7 +32,7 @@ class Checkpoint:
 
     @classmethod
     def of(cls, source: str) -> Checkpoint:
-        """The checkpoint of a folder, hub id or `ID@REVISION`. Raises OSError where the hub refuses it by name."""
+        """The checkpoint of a folder, hub id or `ID@REVISION`. Raises OSError where the hub refuses it."""
         name, revision = hub_name(source)
         root = cls(source, name, revision)
         inside = root._of_sentence_transformers()
@@ -42,11 +42,11 @@ class Checkpoint:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `from_pretrained` needs beside `name`."""
+        """What `from_pretrained` needs besides `name`."""
         return {**look_up(self.name, self.revision).where, "subfolder": self.subfolder}
 
     def file(self, name: str) -> Path | None:
-        """This file of the checkpoint, downloaded where need be; None where it has none.
+        """The path of this file of the checkpoint, downloaded if need be; None where it has no such file.
 
         Raises OSError where the hub cannot be reached and the checkpoint is not in its cache.
         """
@@ -57,12 +57,12 @@ class Checkpoint:
             name,
             **self.options,
             _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=name == _FIRST,  # without it there is no use in asking for more
+            _raise_exceptions_for_connection_errors=name == _FIRST,  # without it there is no point in going on
         )
         return None if found is None else Path(found)
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object in this file; None where there is no such file. Raises VdistillError for anything else."""
+        """The JSON object in this file; None where there is no such file. Raises VdistillError for other content."""
         path = self.file(name)
         if path is None:
             return None
@@ -76,12 +76,12 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any] | None:
-        """`config.json`, None where there is none."""
+        """`config.json`; None where there is none."""
         return self.json(_FIRST)
 
     @cached_property
     def open_clip(self) -> dict[str, Any] | None:
-        """`open_clip_config.json`, where the model has to be read by it: transformers cannot read its `config.json`."""
+        """`open_clip_config.json`; None where there is none, or transformers can read `config.json`."""
         if self.config is not None and _is_known(self.config) and not self.config.get("auto_map"):
             return None
         return self.json(OPEN_CLIP_CONFIG)
@@ -99,7 +99,7 @@ class Checkpoint:
         )
 
     def _of_sentence_transformers(self) -> str | None:
-        """The folder of the model within a checkpoint of sentence-transformers that has it in one; None elsewhere."""
+        """The subfolder with the model in a checkpoint of sentence-transformers; None in others."""
         path = None if self.file(_FIRST) is not None else self.file("modules.json")
         if path is None:
             return None
@@ -112,8 +112,8 @@ class Checkpoint:
 
 
 OWN_CODE = (
-    "this checkpoint brings code of its own (auto_map in its config.json), which vdistill does not run: "
-    "take a model that transformers knows (docs/distill.md has a list)"
+    "this checkpoint comes with its own code (auto_map in its config.json), which vdistill does not run: "
+    "use a model that transformers knows (docs/distill.md has a list)"
 )
 
 

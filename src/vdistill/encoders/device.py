@@ -1,4 +1,4 @@
-"""Where a model computes, and in which precision: what was asked for, as far as this machine can do it natively."""
+"""Device and precision of a model: what was asked for, as far as this machine supports it natively."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vdistill.errors import VdistillError
 
 Precision = Literal["fp32", "bf16"]
 
-# What torch calls the instructions that multiply bf16, by kind of processor.
+# Torch's names for processor instructions that multiply bf16.
 _BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16", "neon_bf16", "sve_bf16")
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the accelerator where one answers: a build for CUDA names one on a machine without it, too.
+    """`auto` is the accelerator if there is one: torch built for CUDA names one on machines without it, too.
 
     Raises VdistillError for a name that torch does not know.
     """
@@ -28,10 +28,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """`auto` is bf16 where the machine multiplies it natively; `bf16` itself is float32 where it does not.
+    """`auto` is bf16 where the machine multiplies it natively; `bf16` falls back to float32 where it does not.
 
-    A CPU without such instructions multiplies bf16 five to ten times as slowly as float32, or not at all.
-    Raises VdistillError for a name that is neither.
+    A CPU without such instructions multiplies bf16 much more slowly than float32, or not at all.
+    Raises VdistillError for any other name than auto, fp32 and bf16.
     """
     if name not in ("auto", "fp32", "bf16"):
         raise VdistillError(f"unknown precision {name!r}", hint="use auto, fp32 or bf16")
@@ -47,11 +47,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
 def cpu_multiplies_bf16() -> bool:
     """Whether the processor has instructions for bf16 products, and oneDNN may use them (ONEDNN_MAX_CPU_ISA)."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in _BF16_INSTRUCTIONS) and _onednn_takes_bf16()
-
-
-def _onednn_takes_bf16() -> bool:
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return any(map(capabilities.get, _BF16_INSTRUCTIONS)) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # not a public operator; absent from builds without oneDNN
         return False

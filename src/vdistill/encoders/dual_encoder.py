@@ -26,17 +26,27 @@ from vdistill.images import Preprocessing
 _VISION_TOWERS = ("vision_model", "visual", "image_model")
 VISION_HEADS = ("visual_projection", "vision_projection", "image_projection")
 _ALIKE = 0.9999  # cosine; float32 differs by 1e-6, a fault by 1e-3 and more
-# Of the preprocessing, what the numbers of an image depend on.
-_SEEN = ("resample", "rescale", "mean", "std", "height", "width", "shortest_edge", "patch_size", "max_patches")
+# The settings of the preprocessing that the pixels of an image depend on.
+_PIXEL_SETTINGS = (
+    "resample",
+    "rescale",
+    "mean",
+    "std",
+    "height",
+    "width",
+    "shortest_edge",
+    "patch_size",
+    "max_patches",
+)
 # Text towers that were trained on padding of a fixed length, without an attention mask.
 _PADS_TO_MAX = frozenset({"siglip", "siglip2"})
 
 
 @dataclass
 class DualEncoder:
-    """Two towers with one space: cosine similarity between a text and a picture is their score.
+    """Two towers with one space: the score of a text and an image is the cosine similarity of their vectors.
 
-    `model` is the transformers model (adapter merged into it, or wrapped by peft while training).
+    `model` is the transformers model, with an adapter merged into it, or wrapped by peft while training.
     """
 
     source: str
@@ -49,24 +59,18 @@ class DualEncoder:
 
     @classmethod
     def load(
-        cls,
-        source: str,
-        *,
-        adapter: Path | None = None,
-        device: str = "auto",
-        precision: str = "auto",
+        cls, source: str, *, adapter: Path | None = None, device: str = "auto", precision: str = "auto"
     ) -> DualEncoder:
         """Open a hub id, `ID@REVISION` or a local folder; the PEFT folder `adapter` is merged into the weights.
 
-        Raises VdistillError where the model cannot be had, is no dual encoder, or the adapter does not fit it.
+        Raises VdistillError where it cannot be loaded, is not a dual encoder, or the adapter does not fit it.
         """
         where = pick_device(device)
         with load_errors(source):
             model, tokenizer, config, layout = load_parts(source)
-        model.requires_grad_(False)
         found = cls(
             source=source,
-            model=model.eval().to(where),
+            model=model.requires_grad_(False).eval().to(where),
             tokenizer=tokenizer,
             preprocessing=Preprocessing.from_processor_config(config),
             device=where,
@@ -77,7 +81,7 @@ class DualEncoder:
         return found if adapter is None else found.adapted(adapter)
 
     def _read_texts_alike(self) -> None:
-        """Make the text tower read a text alone as it does beside a longer one; raise VdistillError where it cannot.
+        """Make a text have the same vector alone and beside a longer one; raise VdistillError where that is impossible.
 
         The fused attention of some towers (AIMv2's, in transformers 5) drops the causal mask of a text without padding.
         """
@@ -86,24 +90,22 @@ class DualEncoder:
         self.model.set_attn_implementation({"text_config": "eager"})
         if not self._reads_alike():
             raise VdistillError(
-                f"{self.source} reads a text differently when it stands beside a longer one",
-                hint="this is a fault of the model's class in transformers: another version may be right, or take "
-                "another model (docs/distill.md has a list)",
+                f"{self.source} reads a text differently beside a longer one",
+                hint="this is a fault of the model's class in transformers: try another version, or another model "
+                "(docs/distill.md has a list)",
             )
 
     def _reads_alike(self) -> bool:
         alone = self.encode_texts([PROBES[0]])
         padded = self.encode_texts([PROBES[0], PROBES[1] * 4])[:1]
-        return not float((alone * padded).sum()) <= _ALIKE  # what is not finite is said where it is embedded
+        return not float((alone * padded).sum()) <= _ALIKE  # NaN is reported where it is embedded
 
     def adapted(self, adapter: Path) -> DualEncoder:
         """This encoder with the PEFT folder `adapter` merged into its weights, which are changed in place.
 
         Raises VdistillError where the adapter does not fit.
         """
-        model = with_adapter(self.model, adapter)
-        model.requires_grad_(False)
-        return replace(self, model=model.eval())
+        return replace(self, model=with_adapter(self.model, adapter).requires_grad_(False).eval())
 
     @cached_property
     def dim(self) -> int:
@@ -122,28 +124,28 @@ class DualEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the weights and of what texts and images are before they reach them: what an adapter is bound to.
+        """Hash of the weights and of how texts and images are prepared for them: what an adapter is bound to.
 
-        Unlike a fingerprint it is the same under every version of the libraries, which tell the same in other words.
+        Unlike a fingerprint it is the same under all versions of the libraries, which write equal settings differently.
         """
-        reads = self.tokenizer(list(PROBES), truncation=True, max_length=self.max_text_length).input_ids
-        sees = {name: getattr(self.preprocessing, name) for name in _SEEN}
-        facts = json.dumps([reads, sees], sort_keys=True)
+        tokens = self.tokenizer(list(PROBES), truncation=True, max_length=self.max_text_length).input_ids
+        pixels = {name: getattr(self.preprocessing, name) for name in _PIXEL_SETTINGS}
+        facts = json.dumps([tokens, pixels], sort_keys=True)
         return self._hash(text=False, extra=self._hash(text=True, extra=facts))
 
     @cached_property
     def text_padding(self) -> Literal["longest", "max_length"]:
-        """How the text tower wants short texts padded."""
+        """How short texts are padded for the text tower."""
         return "max_length" if self.model.config.model_type in _PADS_TO_MAX else "longest"
 
     @cached_property
     def max_text_length(self) -> int:
-        """Tokens that the text tower can read; what lies beyond is cut."""
+        """Tokens that the text tower can read; longer texts are cut."""
         return text_limit(self.model.config, self.tokenizer)
 
     @cached_property
     def text_input_names(self) -> tuple[str, ...]:
-        """The tokenizer's outputs that the text tower takes; no mask for one that was trained without."""
+        """The outputs of the tokenizer that the text tower takes; no mask for one that was trained without."""
         takes = set(inspect.signature(self.model.get_text_features).parameters)
         if self.text_padding == "max_length":
             takes.discard("attention_mask")
@@ -166,12 +168,12 @@ class DualEncoder:
         if backend is None:
             return json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
         facts = json.loads(backend.to_str())
-        for changing in ("truncation", "padding"):  # with every call of the tokenizer
+        for changing in ("truncation", "padding"):  # they change with every call of the tokenizer
             facts.pop(changing, None)
         return json.dumps(facts, sort_keys=True)
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Token tensors (n, length) as the text tower wants them: cut to its limit, padded by its rule."""
+        """Token tensors (n, length), cut and padded for the text tower."""
         batch = self.tokenizer(
             list(texts),
             padding=self.text_padding,
@@ -193,22 +195,18 @@ class DualEncoder:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the model shares its cores with what prepares its inputs."""
+        """Whether the model runs on the CPU, whose cores also prepare its inputs."""
         return self.device.type == "cpu"
 
     def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         """Unit vectors (n, dim), float32."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # long ones together: less padding
-        vectors: list[np.ndarray] = [np.empty(0)] * len(texts)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # similar lengths together: less padding
+        parts = [[texts[place] for place in order[at : at + batch]] for at in range(0, len(order), batch)]
         with torch.inference_mode():
-            for start in range(0, len(texts), batch):
-                places = order[start : start + batch]
-                found = self.text_features(**self.tokenize([texts[place] for place in places])).cpu().numpy()
-                for place, vector in zip(places, found, strict=True):
-                    vectors[place] = vector
-        return np.stack(vectors)
+            found = [self.text_features(**self.tokenize(part)).cpu().numpy() for part in parts]
+        return np.concatenate(found)[np.argsort(order)]
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch."""
@@ -231,14 +229,14 @@ class DualEncoder:
         return 100.0 if scale is None else min(float(scale.detach().exp()), 100.0)
 
     def blank(self, count: int = 1) -> dict[str, Tensor]:
-        """The inputs of `count` white pictures."""
+        """The inputs of `count` white images."""
         one = self.preprocessing.stack([self.preprocessing(Image.new("RGB", (64, 64), "white"))])
         return {name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self.to_tensors(one).items()}
 
     def lora_targets(self, layers: int | None) -> list[str]:
-        """Names of the linear layers that training adapts: the image tower's last `layers` blocks and its projection.
+        """Names of the linear layers to adapt: those of the image tower's last `layers` blocks and its projection.
 
-        None means every block, 0 the projection alone. Raises VdistillError when `layers` is out of range.
+        None means every block, 0 the projection alone. Raises VdistillError where `layers` is out of range.
         """
         linears = {name for name, module in self.model.named_modules() if isinstance(module, nn.Linear)}
         blocks = self.vision_blocks()
@@ -261,7 +259,7 @@ class DualEncoder:
             if isinstance(module, nn.ModuleList) and name.startswith(f"{self.vision_name}.")
         }
         if not lists:
-            raise VdistillError(f"cannot find the blocks of the image tower of {self.source}", hint="train another one")
+            raise VdistillError(f"cannot find the blocks of the image tower of {self.source}", hint="use another model")
         name = max(lists, key=lambda key: len(lists[key]))
         return [f"{name}.{number}" for number in range(len(lists[name]))]
 
@@ -277,5 +275,5 @@ class DualEncoder:
 
 
 def pooled(features: Any) -> Tensor:
-    """Transformers 5 returns an output object where 4 returned the tensor."""
+    """The tensor of features, which transformers 5 wraps in an output object."""
     return features if isinstance(features, Tensor) else features.pooler_output

@@ -1,7 +1,7 @@
-"""What leaves the trunk, on disk: one safetensors file for every batch of pictures, read by memory map.
+"""The output of frozen layers on disk: one safetensors file for each batch of images, read by memory map.
 
-A folder belongs to one model and one cut; states are found by the hash of the picture's file. All of it may be deleted
-at any time.
+A folder belongs to one model, one cut and one version of the decoder; states are found by the hash of the image file.
+All of it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,35 +27,30 @@ FOLDER = "trunk"
 GIB = 1024**3
 
 
-def folder_of(root: Path, key: str) -> Path:
-    """Where the states of one cut lie, as images are read now: those that were read otherwise are not found."""
-    return root / f"{key}-{DECODER}"
-
-
 class FeatureCache:
-    """The states of pictures below one cut; `root` is the folder for all of them."""
+    """The states of images below one cut; `root` is the folder of all caches."""
 
-    def __init__(self, root: Path, layers: FrozenLayers) -> None:
-        self.layers = layers
-        self._folder = folder_of(root, layers.key)
+    def __init__(self, root: Path, frozen: FrozenLayers) -> None:
+        self.frozen = frozen
+        self._folder = root / f"{frozen.key}-{DECODER}"
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         self._seen: set[Path] = set()
         self.refresh()
 
     def refresh(self) -> None:
-        """Open what another process has added."""
+        """Open the files that another process has added."""
         for path in sorted(self._folder.glob("*.safetensors")):
             if path not in self._seen:
                 self._open(path)
 
     def missing(self, sha256: Sequence[str]) -> list[int]:
-        """Places of the pictures that are not kept yet."""
+        """Places of the images that are not in the cache yet."""
         return [place for place, key in enumerate(sha256) if key not in self._at]
 
     def make_room(self, count: int, limit: float) -> bool:
-        """Whether `count` more pictures fit into `limit` bytes; what other models left is deleted for it."""
-        need = count * self.layers.bytes_per_image
+        """Whether `count` more images fit into `limit` bytes; the caches of other models are deleted if need be."""
+        need = count * self.frozen.bytes_per_image
         if _size(self._folder) + need > limit:
             return False
         if _size(self._folder.parent) + need > limit:
@@ -65,7 +60,7 @@ class FeatureCache:
         return True
 
     def add(self, sha256: Sequence[str], states: Tensor) -> None:
-        """Keep (n, tokens, width) states. Raises VdistillError where the disk refuses."""
+        """Write (n, tokens, width) states. Raises VdistillError where the disk refuses."""
         path = self._folder / f"{uuid.uuid4().hex}.safetensors"
         with writing(path), replacing(path) as aside:
             facts = {"sha256": json.dumps(list(sha256))}
@@ -73,8 +68,8 @@ class FeatureCache:
         self._open(path)
 
     def read(self, sha256: Sequence[str]) -> Tensor:
-        """(n, tokens, width) the states of pictures that are kept."""
-        found = torch.empty(len(sha256), *self.layers.shape, dtype=self.layers.dtype)
+        """(n, tokens, width) the states of images that are in the cache."""
+        found = torch.empty(len(sha256), *self.frozen.shape, dtype=self.frozen.dtype)
         for row, key in enumerate(sha256):
             part, place = self._at[key]
             found[row] = self._parts[part][place]
@@ -83,13 +78,14 @@ class FeatureCache:
     def _open(self, path: Path) -> None:
         self._seen.add(path)
         try:
-            file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]  # mapped for as long as it lives
+            # Not closed: the file is mapped for as long as its slices are referenced.
+            file = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
             keys = json.loads(file.metadata()["sha256"])
             states = file.get_slice("states")
-            if list(states.get_shape()) != [len(keys), *self.layers.shape]:
+            if list(states.get_shape()) != [len(keys), *self.frozen.shape]:
                 raise ValueError(states.get_shape())
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            with contextlib.suppress(OSError):  # it is made again
+            with contextlib.suppress(OSError):  # it is damaged: its states are computed again
                 path.unlink()
             return
         self._at.update({key: (len(self._parts), place) for place, key in enumerate(keys)})

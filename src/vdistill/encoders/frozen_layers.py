@@ -1,7 +1,7 @@
-"""The image tower cut in two: what no training changes is computed once, what is trained runs on its output.
+"""The image tower cut in two: the frozen layers are computed once, the trained ones run on their output.
 
-The cut lies behind a block. Below it a forward pass is stopped, above it a pass starts from states that were kept. Both
-use the model's own code, so any tower that is a list of blocks can be cut.
+The cut lies behind a block. The lower part is a forward pass stopped there, the upper part a pass that starts from the
+states that were kept. Both use the model's own code, so any tower that is a list of blocks can be cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 class FrozenLayers:
     """The image tower of `encoder` below its last `layers` blocks. The encoder may be wrapped by peft afterwards.
 
-    shape: of the states of a picture, (tokens, width).  key: names the cut, for files.
+    shape: of the states of an image, (tokens, width).  key: names model, cut and precision, for folders.
     """
 
     def __init__(self, encoder: DualEncoder, layers: int) -> None:
@@ -27,49 +27,51 @@ class FrozenLayers:
         below = names[: len(names) - layers]
         self._encoder = encoder
         self._blocks = [encoder.model.get_submodule(name) for name in below]
-        self._embeddings = _embeddings(encoder)
+        self._embeddings = next(
+            (
+                module
+                for name, module in encoder.model.named_modules()
+                if name.startswith(f"{encoder.vision_name}.") and name.endswith(".embeddings")
+            ),
+            None,
+        )
         self.key = f"{encoder.fingerprint}-{len(below)}-{encoder.precision}"
         self.dtype = torch.bfloat16 if encoder.precision == "bf16" else torch.float32
-        self._tuples = False
+        self._tuples = False  # whether a block returns a tuple
         probe = self.states(encoder.blank())
         self.shape = (int(probe.shape[1]), int(probe.shape[2]))
 
     @property
     def bytes_per_image(self) -> int:
-        """What the states of a picture take."""
+        """The size of the states of one image."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     def states(self, inputs: dict[str, Tensor]) -> Tensor:
-        """(n, tokens, width) what leaves the last block below the cut, for preprocessed pictures."""
+        """(n, tokens, width) the output of the last block below the cut, for preprocessed images."""
         caught: list[Tensor] = []
 
         def stop(_module: nn.Module, _args: object, output: Any) -> None:
             self._tuples = isinstance(output, tuple)
             caught.append(output[0] if self._tuples else output)
-            raise _Enough
+            raise _Stop
 
         handle = self._blocks[-1].register_forward_hook(stop)
         try:
-            with torch.inference_mode(), contextlib.suppress(_Enough):
+            with torch.inference_mode(), contextlib.suppress(_Stop):
                 self._encoder.image_features(**inputs)
         finally:
             handle.remove()
         return caught[0].to(self.dtype)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self._encoder.device
-
     def features(self, states: Tensor) -> Tensor:
-        """(n, dim) unit vectors of pictures from their states (n, tokens, width): what `image_features` gives."""
+        """(n, dim) unit vectors of images from their states (n, tokens, width), as `image_features` gives them."""
         first, *others = reversed(self._blocks)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_instead(first, lambda *_, **__: self._wrapped(states.float())))
             for block in others:
                 stack.enter_context(_instead(block, lambda hidden, *_, **__: self._wrapped(hidden)))
             pixels = self._encoder.blank(len(states))
-            if self._embeddings is not None:  # what they would give is thrown away: nothing need be computed
+            if self._embeddings is not None:  # their output is not used: do not compute it
                 nothing = torch.zeros(1, 1, 1, device=states.device).expand(len(states), *self.shape)
                 stack.enter_context(_instead(self._embeddings, lambda *_, **__: nothing))
             return self._encoder.image_features(**pixels)
@@ -79,17 +81,17 @@ class FrozenLayers:
 
 
 def frozen_layers_of(encoder: DualEncoder, layers: int | None) -> FrozenLayers | None:
-    """The part that training the last `layers` blocks leaves alone; None where there is none, or it cannot be kept.
+    """What training the last `layers` blocks leaves unchanged; None where that is nothing, or the tower cannot be cut.
 
-    Pictures cut into patches (NaFlex) differ in what the blocks above need beside the states.
+    Images cut into patches (NaFlex) cannot: the blocks above need more than the states.
     """
     if layers is None or layers >= len(encoder.vision_blocks()) or set(encoder.blank()) != {"pixel_values"}:
         return None
     return FrozenLayers(encoder, layers)
 
 
-class _Enough(Exception):
-    """The states are there: the rest of the pass is not needed."""
+class _Stop(Exception):
+    """The rest of the forward pass is not needed."""
 
 
 @contextlib.contextmanager
@@ -99,10 +101,3 @@ def _instead(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
         yield
     finally:
         del module.forward
-
-
-def _embeddings(encoder: DualEncoder) -> nn.Module | None:
-    for name, module in encoder.model.named_modules():
-        if name.startswith(f"{encoder.vision_name}.") and name.endswith(".embeddings"):
-            return module  # type: ignore[no-any-return]
-    return None

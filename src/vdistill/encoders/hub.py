@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, this machine's cache, or a hub. One request tells, and nothing is downloaded."""
+"""Where a model's files are: a folder, this machine's cache, or a hub. One request, and nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
 WAIT = 10.0  # seconds for a hub's answer
 WEIGHTS = (".safetensors", ".bin")
 
@@ -16,9 +17,8 @@ WEIGHTS = (".safetensors", ".bin")
 class Files:
     """What was found of a hub id or folder.
 
-    local: nothing more can be had from a hub, for the rest of this run. present: at least its configuration can be
-    read. sizes: bytes of the weights by file name, empty where nobody tells; absent: those of them that this machine
-    has not.
+    local: nothing more will come from a hub during this run.  present: at least its configuration can be read.
+    sizes: bytes of the weights by file name, empty where unknown.  absent: those of them that are not on this machine.
     """
 
     name: str
@@ -30,19 +30,19 @@ class Files:
 
     @property
     def where(self) -> dict[str, Any]:
-        """The same for `from_pretrained`: no file is asked for that cannot be had, so nothing is tried again."""
+        """The arguments of `from_pretrained`, by which no file is requested that is known to be out of reach."""
         return {"revision": self.revision or "main", "local_files_only": self.local}
 
     @property
     def to_download(self) -> int:
-        """Bytes of weights that are still to come; 0 where nobody tells."""
+        """Bytes of weights that are still to be downloaded; 0 where unknown."""
         return sum(self.sizes[name] for name in self.absent)
 
 
 def look_up(name: str, revision: str | None = None) -> Files:
-    """What there is of a hub id or folder; nothing is downloaded.
+    """The files of a hub id or folder; nothing is downloaded.
 
-    Raises OSError where the hub knows no such model or does not give it, and ValueError for what can be no hub id.
+    Raises OSError where the hub knows no such model or refuses it, and ValueError for an impossible hub id.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -58,7 +58,7 @@ def is_cached(name: str, file: str, revision: str | None = None) -> bool:
     return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
 
 
-@lru_cache(maxsize=32)  # a network that swallows requests is waited for once
+@lru_cache(maxsize=32)  # so that an unresponsive network is waited for only once
 def _asked(name: str, revision: str | None) -> Files:
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
@@ -70,10 +70,10 @@ def _asked(name: str, revision: str | None) -> Files:
         return Files(name, revision, present=present)
     try:
         return _on_hub(name, revision)
-    except HfHubHTTPError as error:  # it answered
+    except HfHubHTTPError as error:  # the hub answered
         if not present:
             raise OSError(_said(error)) from error
-    except Exception:  # the errors of a client that does not reach its hub are another library's by version
+    except Exception:  # which library's errors tell that a hub cannot be reached depends on the client's version
         pass
     return Files(name, revision, present=present)
 
@@ -85,12 +85,12 @@ def _on_hub(name: str, revision: str | None) -> Files:
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     sizes = {file: files[file] for file in _weights(list(files))}
     absent = tuple(file for file in sizes if not is_cached(name, file, info.sha))
-    # Not by its commit: the cache would not know this revision when it is asked for without network.
+    # By revision, not by commit: only so does the cache find it without network.
     return Files(name, revision, local=False, sizes=sizes, absent=absent)
 
 
 def _weights(files: Sequence[str]) -> list[str]:
-    """The files that transformers would load: safetensors before others, and none in folders beneath."""
+    """The files that transformers would load: safetensors before others, and none in subfolders."""
     top = [file for file in files if "/" not in file]
     for suffix in WEIGHTS:
         if found := [file for file in top if file.startswith(("model", "pytorch_model")) and file.endswith(suffix)]:
@@ -102,7 +102,7 @@ def _said(error: Any) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     kind = type(error).__name__
     if kind == "GatedRepoError":
-        return "its owner wants to be asked first: accept the terms on its page, then run `hf auth login`"
+        return "access is restricted: accept the terms on its page, then run `hf auth login`"
     if kind == "RevisionNotFoundError":
         return "it has no such revision"
     if status in (401, 404):

@@ -1,4 +1,4 @@
-"""A model in open_clip's layout, opened as the class of transformers that computes the same."""
+"""A model in open_clip's layout, loaded into the class of transformers that computes the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(checkpoint: Checkpoint) -> Any:
     from transformers import CLIPModel, SiglipModel
 
     facts, source = checkpoint.open_clip or {}, checkpoint.source
-    model_config(source, facts)  # says what cannot be done before gigabytes are read
+    model_config(source, facts)  # refuses other architectures before gigabytes are read
     tensors = load_file(_weights(checkpoint))
     config = model_config(source, facts, trunk_sizes(tensors))
     kind: Any = CLIPModel if config.model_type == "clip" else SiglipModel
@@ -51,7 +51,7 @@ def _weights(checkpoint: Checkpoint) -> Path:
             hint="copy the whole folder, or download it again",
         )
     raise VdistillError(
-        f"{checkpoint.source} has its weights in {pickle} alone, and pickles are not opened",
+        f"{checkpoint.source} has its weights only in {pickle}, and pickles are not opened",
         hint="if you trust it, rewrite it once, in its folder: python -c 'import torch, safetensors.torch as s; "
         f'd = torch.load("{pickle}", weights_only=True); s.save_file({{k: d[k].clone() for k in d}}, "{WEIGHTS[0]}")\'',
     )

@@ -1,4 +1,4 @@
-"""`open_clip_config.json` in the terms of transformers: architecture and preprocessing, or why that cannot be."""
+"""`open_clip_config.json` translated for transformers: architecture and preprocessing, or why that is impossible."""
 
 from __future__ import annotations
 
@@ -12,33 +12,50 @@ _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27
 _RESAMPLE = {"bicubic": 3, "bilinear": 2}
 _SIGLIP_TRUNK = re.compile(r"vit_(base|large|so400m|giantopt)_patch(\d+)_siglip_\d+(\..*)?")
 _SIGLIP_HEADS = {"base": 12, "large": 16, "so400m": 16, "giantopt": 16}
-# What changes nothing in a forward pass, or is looked at below.
-_TOWER = {
-    "layers",
-    "width",
-    "mlp_ratio",
-    "pool_type",
-    "act_kwargs",
-    "norm_kwargs",
-    "output_tokens",
-    "final_ln_after_pool",
-}
-_VISION = _TOWER | {
-    *("image_size", "patch_size", "head_width", "patch_dropout", "pos_embed_type", "attn_pooler_queries"),
-    *("attn_pooler_heads", "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
-    *("timm_drop_path", "timm_model_name"),
-}
-_TEXT = _TOWER | {
-    *("context_length", "vocab_size", "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "heads", "pad_id"),
-    *("eos_id", "proj_type", "proj_bias", "no_causal_mask"),
-}
+# Settings that change nothing in a forward pass, or are looked at below.
+_TOWER = set(
+    ["layers", "width", "mlp_ratio", "pool_type", "act_kwargs", "norm_kwargs", "output_tokens", "final_ln_after_pool"]
+)
+_VISION = _TOWER | set(
+    [
+        "image_size",
+        "patch_size",
+        "head_width",
+        "patch_dropout",
+        "pos_embed_type",
+        "attn_pooler_queries",
+        "attn_pooler_heads",
+        "timm_model_name",
+        "timm_model_pretrained",
+        "timm_pool",
+        "timm_proj",
+        "timm_proj_bias",
+        "timm_drop",
+        "timm_drop_path",
+    ]
+)
+_TEXT = _TOWER | set(
+    [
+        "context_length",
+        "vocab_size",
+        "hf_tokenizer_name",
+        "tokenizer_mode",
+        "tokenizer_kwargs",
+        "heads",
+        "pad_id",
+        "eos_id",
+        "proj_type",
+        "proj_bias",
+        "no_causal_mask",
+    ]
+)
 
 
 def model_config(source: str, facts: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> Any:
     """The CLIPConfig or SiglipConfig of an `open_clip_config.json`.
 
-    sizes: of the image tower of a SigLIP, which its config does not tell (`open_clip_layout.trunk_sizes`); without
-    them the text tower alone is described right.
+    sizes: of the image tower of a SigLIP, which its config does not give (`open_clip_layout.trunk_sizes`); without
+    them only the text tower is described correctly.
     Raises VdistillError, naming the reason, for an architecture that is neither.
     """
     model = facts.get("model_cfg") or {}
@@ -89,7 +106,7 @@ def processor_config(source: str, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _obstacle(model: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any], trunk: str) -> str | None:
-    """Why this architecture has no counterpart, None where it has."""
+    """Why this architecture has no counterpart in transformers; None where it has one."""
     if model.get("multimodal_cfg"):
         return "it is a CoCa, with a decoder"
     if text.get("hf_model_name"):
@@ -110,7 +127,9 @@ def _not_clip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> str | None:
         return f"its image tower pools by {vision['pool_type']!r}"
     if text.get("pool_type", "argmax") not in ("argmax", "eos") or text.get("no_causal_mask"):
         return "its text tower is not a causal one that ends in its last token"
-    if text.get("pool_type") == "eos" and text.get("eos_id", 2) == 2:  # which stands for the highest id, see below
+    if (
+        text.get("pool_type") == "eos" and text.get("eos_id", 2) == 2
+    ):  # which means the highest id to transformers, see below
         return "its texts end in token 2"
     if text.get("proj_type", "linear") != "linear" or text.get("proj_bias"):
         return "its text projection is not a plain matrix"
@@ -133,18 +152,15 @@ def _clip(model: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str
     quick, dim = bool(model.get("quick_gelu")), int(model["embed_dim"])
     width = int(vision.get("width", 768))
     image = {
-        **_tower(width, vision.get("layers", 12), width // int(vision.get("head_width", 64)), vision, quick, 1e-5),
+        **_tower(vision, width, width // int(vision.get("head_width", 64)), quick),
         "image_size": vision.get("image_size", 224),
         "patch_size": vision.get("patch_size", 16),
         "projection_dim": dim,
     }
-    # With 2 for its end the class of transformers takes the highest id of a text for its end, as open_clip does.
+    # With an end token of 2 the class of transformers takes the highest id of a text for its end, as open_clip does.
     end = text.get("eos_id", 2) if text.get("pool_type") == "eos" else 2
-    words = {
-        **_tower(text.get("width", 512), text.get("layers", 12), text.get("heads", 8), text, quick, 1e-5),
-        **{"vocab_size": text.get("vocab_size", 49408), "max_position_embeddings": text.get("context_length", 77)},
-        **{"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": end, "projection_dim": dim},
-    }
+    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": end}
+    words = {**_text_tower(text, quick), **ids, "projection_dim": dim}
     return CLIPConfig(text_config=words, vision_config=image, projection_dim=dim)
 
 
@@ -163,15 +179,20 @@ def _siglip(
         "patch_size": int(found[2]),
         **sizes,
     }
-    words = {
-        **_tower(text.get("width", 512), text.get("layers", 12), text.get("heads", 8), text, False, 1e-5),
-        **{"vocab_size": text.get("vocab_size", 49408), "max_position_embeddings": text.get("context_length", 77)},
-        **{"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1, "projection_size": int(model["embed_dim"])},
-    }
+    ids = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
+    words = {**_text_tower(text, quick=False), **ids, "projection_size": int(model["embed_dim"])}
     return SiglipConfig(text_config=words, vision_config=image)
 
 
-def _tower(width: Any, layers: Any, heads: Any, given: Mapping[str, Any], quick: bool, eps: float) -> dict[str, Any]:
+def _text_tower(text: Mapping[str, Any], quick: bool) -> dict[str, Any]:
+    return {
+        **_tower(text, text.get("width", 512), text.get("heads", 8), quick),
+        "vocab_size": text.get("vocab_size", 49408),
+        "max_position_embeddings": text.get("context_length", 77),
+    }
+
+
+def _tower(given: Mapping[str, Any], width: Any, heads: Any, quick: bool) -> dict[str, Any]:
     act, norm = given.get("act_kwargs") or {}, given.get("norm_kwargs") or {}
     if act not in ({}, {"approximate": "none"}, {"approximate": "tanh"}) or set(norm) - {"eps"}:
         raise ValueError(f"unknown settings {act or norm}")
@@ -179,8 +200,8 @@ def _tower(width: Any, layers: Any, heads: Any, given: Mapping[str, Any], quick:
     return {
         "hidden_size": int(width),
         "intermediate_size": int(int(width) * float(given.get("mlp_ratio", 4.0))),
-        "num_hidden_layers": int(layers),
+        "num_hidden_layers": int(given.get("layers", 12)),
         "num_attention_heads": int(heads),
         "hidden_act": "quick_gelu" if quick else smooth,
-        "layer_norm_eps": float(norm.get("eps", eps)),
+        "layer_norm_eps": float(norm.get("eps", 1e-5)),
     }

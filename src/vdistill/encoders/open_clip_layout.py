@@ -1,4 +1,4 @@
-"""Tensors as open_clip names them, one to one in the names and shapes of transformers' CLIPModel and SiglipModel."""
+"""Tensors of open_clip under the names and in the shapes of transformers' CLIPModel and SiglipModel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from vdistill.errors import VdistillError
 
 Change = Callable[[Tensor], Sequence[Tensor]]
-Rule = tuple[str, tuple[str, ...], Change]  # a pattern of whole names, the names it becomes, and what they hold
+Rule = tuple[str, tuple[str, ...], Change]  # a pattern of whole names, the names it becomes, and their tensors
 
-_BUFFERS = re.compile(r"(text\.)?attn_mask|.*\.position_ids")  # computed, not learnt
+_BUFFERS = re.compile(r"(text\.)?attn_mask|.*\.position_ids")  # computed, not trained
 _HEAD = "vision_model.head."
 _WRAPPERS = ("module.", "model.")  # of data-parallel training; of checkpoints with code of their own
 
@@ -21,7 +21,7 @@ _WRAPPERS = ("module.", "model.")  # of data-parallel training; of checkpoints w
 def converted(source: str, tensors: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
     """The state dict of transformers' model from open_clip's; `family` is "clip" or "siglip".
 
-    Raises VdistillError, naming one, for tensors that have no place there: they would be lost.
+    Raises VdistillError, naming one, for tensors that have no place there and would be lost.
     """
     rules = _CLIP if family == "clip" else _SIGLIP
     found: dict[str, Tensor] = {}
@@ -32,7 +32,7 @@ def converted(source: str, tensors: Mapping[str, Tensor], family: str) -> dict[s
         if match is None:
             raise VdistillError(
                 f"{source} holds a weight {name}, for which a {family} model has no place",
-                hint="its open_clip_config.json says another architecture; docs/distill.md lists models that work",
+                hint="its open_clip_config.json describes another architecture; docs/distill.md lists models that work",
             )
         hit, (_, names, change) = match
         found |= {hit.expand(to): part.contiguous() for to, part in zip(names, change(tensor), strict=True)}
@@ -40,7 +40,7 @@ def converted(source: str, tensors: Mapping[str, Tensor], family: str) -> dict[s
 
 
 def trunk_sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    """Sizes of the image tower of a SigLIP; those of a transformers config that it can be told by."""
+    """Sizes of the image tower of a SigLIP, as a config of transformers names them; empty where it is incomplete."""
     shapes = {name.partition("visual.trunk.")[2]: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
         return {
@@ -49,11 +49,11 @@ def trunk_sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
             "num_hidden_layers": 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")),
         }
     except KeyError:
-        return {}  # what is missing is named when the tensors are counted
+        return {}  # missing tensors are reported when the model is filled
 
 
 def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the pooling head's queries laid upon its keys and values, as torch's attention has them."""
+    """With the pooling head's queries stacked on its keys and values, as torch's attention has them."""
     for kind in ("weight", "bias"):
         parts = [tensors.pop(f"{_HEAD}{part}.{kind}", None) for part in ("q", "kv")]
         present = [part for part in parts if part is not None]
@@ -63,7 +63,7 @@ def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Names without the beginning that they all share, and the text tower's without its own."""
+    """Names without the prefix of a wrapper that all share, and without that of the text tower."""
     wrapper = next((one for one in _WRAPPERS if tensors and all(name.startswith(one) for name in tensors)), "")
     for name, tensor in tensors.items():
         yield name.removeprefix(wrapper).removeprefix("text."), tensor
@@ -73,34 +73,18 @@ def _same(tensor: Tensor) -> Sequence[Tensor]:
     return (tensor,)
 
 
-def _turned(tensor: Tensor) -> Sequence[Tensor]:
+def _transposed(tensor: Tensor) -> Sequence[Tensor]:
     """open_clip multiplies by the matrix itself, a linear layer by its transpose."""
     return (tensor.T,)
 
 
 def _thirds(tensor: Tensor) -> Sequence[Tensor]:
-    """Queries, keys and values lie one upon another."""
+    """Queries, keys and values are stacked."""
     return tensor.chunk(3)
 
 
-def _first(tensor: Tensor) -> Sequence[Tensor]:
-    return (tensor[0],)
-
-
-def _scalar(tensor: Tensor) -> Sequence[Tensor]:
-    return (tensor.reshape(()),)
-
-
-def _one(tensor: Tensor) -> Sequence[Tensor]:
-    return (tensor.reshape(1),)
-
-
-def _dropped(tensor: Tensor) -> Sequence[Tensor]:
-    return ()
-
-
 def _layers(ours: str, theirs: str) -> list[Rule]:
-    """A tower of open_clip's residual attention blocks."""
+    """The rules for a tower of open_clip's residual attention blocks."""
     block, place = rf"{re.escape(ours)}transformer\.resblocks\.(\d+)\.", rf"{theirs}.encoder.layers.\1."
     names = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", r"attn\.out_proj": "self_attn.out_proj",
              r"mlp\.c_fc": "mlp.fc1", r"mlp\.c_proj": "mlp.fc2"}  # fmt: skip
@@ -125,17 +109,17 @@ _CLIP: list[Rule] = [
     (r"visual\.positional_embedding", ("vision_model.embeddings.position_embedding.weight",), _same),
     (r"visual\.ln_pre\.(weight|bias)", (r"vision_model.pre_layrnorm.\1",), _same),
     (r"visual\.ln_post\.(weight|bias)", (r"vision_model.post_layernorm.\1",), _same),
-    (r"visual\.proj", ("visual_projection.weight",), _turned),
-    (r"text_projection", ("text_projection.weight",), _turned),
-    (r"logit_scale", ("logit_scale",), _scalar),
-    (r"logit_bias", (), _dropped),  # moves all similarities alike
+    (r"visual\.proj", ("visual_projection.weight",), _transposed),
+    (r"text_projection", ("text_projection.weight",), _transposed),
+    (r"logit_scale", ("logit_scale",), lambda scale: (scale.reshape(()),)),
+    (r"logit_bias", (), lambda _: ()),  # shifts all similarities alike
 ]
 _TRUNK, _LAYER = r"visual\.trunk\.", r"vision_model.encoder.layers.\1."
 _SIGLIP: list[Rule] = [
     *_TEXT,
     (r"text_projection\.(weight|bias)", (r"text_model.head.\1",), _same),
     (rf"{_TRUNK}patch_embed\.proj\.(weight|bias)", (r"vision_model.embeddings.patch_embedding.\1",), _same),
-    (rf"{_TRUNK}pos_embed", ("vision_model.embeddings.position_embedding.weight",), _first),
+    (rf"{_TRUNK}pos_embed", ("vision_model.embeddings.position_embedding.weight",), lambda batch: (batch[0],)),
     (rf"{_TRUNK}blocks\.(\d+)\.norm([12])\.(weight|bias)", (rf"{_LAYER}layer_norm\2.\3",), _same),
     (rf"{_TRUNK}blocks\.(\d+)\.attn\.qkv\.(weight|bias)",
      tuple(rf"{_LAYER}self_attn.{letter}_proj.\2" for letter in "qkv"), _thirds),
@@ -147,5 +131,5 @@ _SIGLIP: list[Rule] = [
     (rf"{_TRUNK}attn_pool\.proj\.(weight|bias)", (rf"{_HEAD}attention.out_proj.\1",), _same),
     (rf"{_TRUNK}attn_pool\.norm\.(weight|bias)", (rf"{_HEAD}layernorm.\1",), _same),
     (rf"{_TRUNK}attn_pool\.mlp\.fc([12])\.(weight|bias)", (rf"{_HEAD}mlp.fc\1.\2",), _same),
-    (r"logit_(scale|bias)", (r"logit_\1",), _one),
+    (r"logit_(scale|bias)", (r"logit_\1",), lambda value: (value.reshape(1),)),
 ]  # fmt: skip

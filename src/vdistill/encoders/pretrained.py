@@ -1,4 +1,4 @@
-"""Pretrained models and what can go wrong with them: hub ids and folders, adapters, words for those without network."""
+"""Loading pretrained models from hub ids and folders, with clear errors for what can go wrong."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ import torch
 
 from vdistill.encoders import open_clip
 from vdistill.encoders.checkpoint import Checkpoint, hub_name
+from vdistill.encoders.hub import DEFAULT_BACKBONE
 from vdistill.encoders.open_clip_config import model_config, processor_config
 from vdistill.encoders.tokenizer import tokenizer_of
 from vdistill.encoders.weights import load_whole
-from vdistill.errors import VdistillError
+from vdistill.errors import VdistillError, first_line
 
-DEFAULT_BACKBONE = "openai/clip-vit-base-patch32"
-
-# Their position ids start behind the padding id.
+# Text towers whose position ids start after the padding id.
 _POSITION_OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "altclip": 2}
 
 
 def load_parts(source: str) -> tuple[Any, Any, dict[str, Any], str]:
     """The model (float32), its tokenizer, the settings of its image processor, and the layout of its files.
 
-    Raises VdistillError for a checkpoint that is no dual encoder, that lacks weights, or whose tokenizer is not its
-    own; and whatever the libraries raise.
+    Raises VdistillError for a checkpoint that is not a dual encoder, that lacks weights, or whose tokenizer is not its
+    own, and whatever the libraries raise.
     """
     from transformers import AutoModel
 
@@ -47,7 +46,7 @@ def load_parts(source: str) -> tuple[Any, Any, dict[str, Any], str]:
 
 
 def config_of(checkpoint: Checkpoint) -> Any:
-    """The config of a checkpoint, as transformers has it. Raises VdistillError for a kind that it does not know."""
+    """The config of a checkpoint for transformers. Raises VdistillError for a kind that it does not know."""
     from transformers import AutoConfig
 
     if checkpoint.open_clip is not None:
@@ -68,10 +67,11 @@ def processor_of(checkpoint: Checkpoint, config: Any) -> dict[str, Any]:
     if found is None:
         raise VdistillError(
             f"{checkpoint.source} has no preprocessor_config.json, which says how images are prepared for it",
-            hint="copy that file from the model that it was made from, into the folder",
+            hint="copy that file into the folder from the model it was made from",
         )
     if not {"image_processor_type", "feature_extractor_type"} & set(found):  # older than the key
-        kind = IMAGE_PROCESSOR_MAPPING_NAMES.get(_image_kind(config), {})
+        of = config.vision_config if config.model_type == "vision-text-dual-encoder" else config
+        kind = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(of.model_type), {})
         found = {**found, "image_processor_type": next((name for name in dict(kind).values() if name), None)}
     return found
 
@@ -83,24 +83,15 @@ def image_processor_config(source: str) -> dict[str, Any]:
         return processor_of(checkpoint, config_of(checkpoint))
 
 
-def _image_kind(config: Any) -> str:
-    """The kind of the image tower, for a model that is put together of two; else of the whole."""
-    return str(
-        config.vision_config.model_type if config.model_type == "vision-text-dual-encoder" else config.model_type
-    )
-
-
 def _require_dual(checkpoint: Checkpoint, config: Any) -> None:
     from transformers import MODEL_MAPPING
 
     kind = MODEL_MAPPING.get(type(config), None)
     if kind is None or (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
         return
-    alone = (
-        "an image tower alone" if "vision" in config.model_type or hasattr(config, "patch_size") else "no image tower"
-    )
+    missing = "text" if "vision" in config.model_type or hasattr(config, "patch_size") else "image"
     raise VdistillError(
-        f"{checkpoint.source} is a {kind.__name__}, not a dual encoder: it has {alone}",
+        f"{checkpoint.source} is a {kind.__name__}, not a dual encoder: it has no {missing} tower",
         hint="give a model with an image and a text tower: CLIP, SigLIP, VisionTextDualEncoder, …",
     )
 
@@ -114,7 +105,7 @@ def with_adapter(model: Any, adapter: Path) -> Any:
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except Exception as error:  # peft, safetensors and json each raise their own kinds
         raise VdistillError(
-            f"the student in {adapter} is damaged or belongs to another backbone: {_first_line(error)}",
+            f"the student in {adapter} is damaged or belongs to another backbone: {first_line(error)}",
             hint="run `vdistill distill` to train it again; judgments are not affected",
         ) from error
 
@@ -122,12 +113,12 @@ def with_adapter(model: Any, adapter: Path) -> Any:
 def count_cut(source: str, texts: Sequence[str]) -> tuple[int, int]:
     """How many texts are longer than the text tower of `source` can read, and its limit in tokens.
 
-    Loads no weights. Raises VdistillError where the model's tokenizer cannot be had, or it has no text tower.
+    Loads no weights. Raises VdistillError where the model has no text tower, or its tokenizer cannot be loaded.
     """
     with load_errors(source), quiet_transformers():
         checkpoint = Checkpoint.of(source)
         config = config_of(checkpoint)
-        if getattr(config, "text_config", None) is None:  # what `_require_dual` says, without importing the models
+        if getattr(config, "text_config", None) is None:  # as `_require_dual` checks, without importing the models
             raise VdistillError(f"{source} has no text tower", hint="give a dual encoder: CLIP, SigLIP, …")
         tokenizer = tokenizer_of(checkpoint, config)
         limit = text_limit(config, tokenizer)
@@ -153,11 +144,11 @@ def load_errors(source: str) -> Iterator[None]:
     except Exception as error:  # hub, json, safetensors and transformers each raise their own kinds
         if Path(source).is_dir():
             raise VdistillError(
-                f"cannot load the backbone in {source}: {_first_line(error)}",
+                f"cannot load the backbone in {source}: {first_line(error)}",
                 hint="it should hold model, tokenizer and image processor, as save_pretrained or open_clip write them",
             ) from error
         raise VdistillError(
-            f"cannot get the backbone {source}: {_first_line(error)}", hint=_offline_hint(source)
+            f"cannot get the backbone {source}: {first_line(error)}", hint=_offline_hint(source)
         ) from error
 
 
@@ -170,24 +161,20 @@ def _offline_hint(source: str) -> str:
     at = f" --revision {revision}" if revision else ""
     asked = f"did you mean {' or '.join(close)}? " if close and source not in close else ""
     return (
-        f"{asked}Without network: on a machine that has it run `hf download {name}{at} --local-dir DIR`, "
+        f"{asked}Without network: run `hf download {name}{at} --local-dir DIR` on a machine that has it, "
         "copy DIR here, and give --backbone DIR"
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep progress bars and notices of transformers and the hub's client off the terminal while something loads."""
+    """Keep progress bars and messages of transformers and the hub's client off the terminal."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     level, hub_level = logging.get_verbosity(), hub_logging.get_verbosity()
     logging.set_verbosity_error()
-    hub_logging.set_verbosity(ERROR)  # it tells of each of its tries
+    hub_logging.set_verbosity(ERROR)  # it would report each attempt
     bars = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
     logging.disable_progress_bar()
     try:
@@ -201,7 +188,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Keep peft's warnings off the terminal: it uses names that are to go, and asks hubs for local models."""
+    """Keep peft's warnings off the terminal: about deprecated names, and local models that are on no hub."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

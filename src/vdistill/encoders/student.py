@@ -1,11 +1,11 @@
-"""The student on disk: a standard PEFT adapter folder plus `student.json`, which says what it was made from."""
+"""The student on disk: a standard PEFT adapter folder with `student.json`, which says what it was made from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
 
 SCHEMA_VERSION = 1
-_STAMP = " files "  # between a local backbone and the hash of what its files look like
+_STAMP = " files "  # between a local backbone and the hash of its files
 _SHA256 = 64  # letters
 _ON = " on "  # between a student's adapter and its backbone
 REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
@@ -36,7 +36,7 @@ class StudentInfo:
 
 
 def read_info(workspace: Workspace) -> StudentInfo | None:
-    """The facts of the workspace's student, torch-free; None where there is none.
+    """The facts of the workspace's student, without torch; None where there is none.
 
     Raises VdistillError where the folder is damaged or was written by a newer version.
     """
@@ -48,14 +48,8 @@ def read_info(workspace: Workspace) -> StudentInfo | None:
             raise VdistillError(
                 f"{workspace.student} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill"
             )
-        return StudentInfo(
-            backbone=facts["backbone"],
-            backbone_fingerprint=facts["backbone_fingerprint"],
-            adapter_sha256=facts["adapter_sha256"],
-            holdout=facts["holdout"],
-            seed=facts["seed"],
-            facts=facts,
-        )
+        known = {field.name: facts[field.name] for field in fields(StudentInfo) if field.name != "facts"}
+        return StudentInfo(**known, facts=facts)
     except (KeyError, TypeError) as error:
         raise VdistillError(
             f"the student is damaged: {workspace.student}/student.json lacks {error}", hint=REMEDY
@@ -65,7 +59,7 @@ def read_info(workspace: Workspace) -> StudentInfo | None:
 def open_student(workspace: Workspace, *, device: str = "auto", precision: str = "auto") -> DualEncoder:
     """The backbone with the student's adapter merged into it.
 
-    Raises VdistillError where there is no student, it is damaged, or its backbone is not what it was trained on.
+    Raises VdistillError where there is no student, it is damaged, or its backbone is not the one it was trained on.
     """
     from vdistill.encoders.dual_encoder import DualEncoder
     from vdistill.images import file_sha256
@@ -75,7 +69,7 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
     weights = adapter_file(workspace.student)
     if not weights.is_file() or file_sha256(weights) != info.adapter_sha256:
-        raise VdistillError(f"the student is damaged: {weights} is not what was trained", hint=REMEDY)
+        raise VdistillError(f"the student is damaged: {weights} has changed since training", hint=REMEDY)
     require_same_holdout(workspace, info)
     encoder = DualEncoder.load(info.backbone, device=device, precision=precision)
     _require_bound(info, encoder)
@@ -83,9 +77,9 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
 
 
 def require_same_holdout(workspace: Workspace, info: StudentInfo) -> None:
-    """Raise VdistillError where the workspace holds out another share than the student was trained with: torch-free.
+    """Raise VdistillError where the workspace holds out another share than the student was trained with.
 
-    What is held out now may have been trained on then.
+    What is held out now may have been trained on then. Without torch.
     """
     from vdistill.database import Database
 
@@ -96,7 +90,7 @@ def require_same_holdout(workspace: Workspace, info: StudentInfo) -> None:
     if now is not None and float(now) != float(info.holdout):
         raise VdistillError(
             f"the student was trained with --holdout {info.holdout:g}, and the workspace holds out {float(now):g}",
-            hint=f"what is held out now may have taught it: {REMEDY}",
+            hint=f"it may have been trained on what is held out now: {REMEDY}",
         )
 
 
@@ -118,7 +112,7 @@ def open_model(workspace: Workspace, model: str, backbone: str) -> DualEncoder:
 
 
 def provenance(workspace: Workspace, model: str, backbone: str) -> str:
-    """What an index of this model must have been made from, torch-free: another value means it is stale."""
+    """What an up-to-date index of this model is made from; without torch."""
     if model == "backbone":
         return _stamped(backbone)
     info = read_info(workspace)
@@ -130,20 +124,20 @@ def provenance(workspace: Workspace, model: str, backbone: str) -> str:
 def same_provenance(found: str, wanted: str) -> bool:
     """Whether an index made from `found` is up to date.
 
-    Where a backbone's folder is gone it is taken to be, and where the index is older than the naming of the backbone.
+    Assumed where the backbone's folder is gone, or the index is of a version that did not record the backbone.
     """
     older = wanted[:_SHA256] if wanted[_SHA256:].startswith(_ON) else wanted
     return found in (wanted, older) or found.startswith(f"{wanted}{_STAMP}")
 
 
 def _stamped(backbone: str) -> str:
-    """A hub id as it is; a local folder with a hash of its files' sizes and ends, which copies share."""
+    """A hub id unchanged; a local folder with a hash of its files' sizes, starts and ends, which copies share."""
     if not Path(backbone).is_dir():
         return backbone
     folders = [Path(backbone), *sorted(path for path in Path(backbone).glob("[0-9]_*") if path.is_dir())]
     files = [
         (str(path.relative_to(backbone)), path.stat().st_size, edges_sha256(path))
-        for folder in folders  # sentence-transformers keeps a model in a folder within
+        for folder in folders  # sentence-transformers puts the model into a subfolder
         for path in sorted(folder.iterdir())
         if path.is_file()
     ]

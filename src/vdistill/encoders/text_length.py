@@ -1,4 +1,4 @@
-"""Whether texts are surely short enough for a checkpoint, without torch and without its tokenizer."""
+"""Whether texts are certain to be short enough for a checkpoint, without torch and without its tokenizer."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_BESIDE = 8  # positions for special tokens, and for those that some towers leave unused
+_RESERVED = 8  # positions for special tokens, and those that some towers leave unused
 
 
 def surely_whole(source: str, texts: Iterable[str]) -> bool:
     """Whether no tokenizer could make more tokens of any text than the local checkpoint `source` reads.
 
-    A token of an ASCII text is at least one letter of it. False where this tells nothing: then the tokenizer must.
+    A token of an ASCII text is at least one letter of it. False where only the tokenizer can tell.
     """
     folder = Path(source)
     text = _read(folder / "config.json").get("text_config")
     positions = text.get("max_position_embeddings") if isinstance(text, dict) else None
-    most = _read(folder / "tokenizer_config.json").get("model_max_length")
-    if not isinstance(positions, int) or not isinstance(most, int | float):
+    longest = _read(folder / "tokenizer_config.json").get("model_max_length")
+    if not isinstance(positions, int) or not isinstance(longest, int | float):
         return False
-    limit = min(positions, most) - _BESIDE
+    limit = min(positions, longest) - _RESERVED
     return all(text.isascii() and len(text) <= limit for text in texts)
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a dual encoder, reading texts as its tower was taught to; one that cannot is refused."""
+"""The tokenizer of a dual encoder, reading texts as its text tower was trained to; any other is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from vdistill.encoders.checkpoint import Checkpoint
 from vdistill.errors import VdistillError
 
-# Texts that tell tokenizers apart.
+# Texts that different tokenizers read differently.
 PROBES = (
     "a photo of a red watering can",
     "Gift for a mother who loves gardening!",
@@ -23,16 +23,10 @@ PROBES = (
     "x",
     "a very long wish " * 60,
 )
-_LEAST_VOCABULARY = 0.5  # of what the tower has embeddings for
-_CLIP_VOCABULARY = "openai/clip-vit-base-patch32"  # what open_clip calls its own, where a config names none
-_VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.json",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
+_LEAST_VOCABULARY = 0.5  # of the size of the tower's vocabulary
+_CLIP_VOCABULARY = "openai/clip-vit-base-patch32"  # open_clip's own, where a config names none
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model",
+                 "tokenizer.model")  # fmt: skip
 _COPY = (
     "copy its tokenizer files (tokenizer.json and tokenizer_config.json, or vocab.json and merges.txt, or the model of "
     "SentencePiece) from where the model came from"
@@ -42,7 +36,7 @@ _COPY = (
 def tokenizer_of(checkpoint: Checkpoint, config: Any) -> Any:
     """The tokenizer for a model of this config.
 
-    Raises VdistillError where the checkpoint has none, or one of another model; and whatever transformers raises.
+    Raises VdistillError where the checkpoint has none, or that of another model, and whatever transformers raises.
     """
     tokenizer = _cased(_opened(checkpoint, config), config)
     _check(checkpoint.source, tokenizer, config)
@@ -55,7 +49,7 @@ def _opened(checkpoint: Checkpoint, config: Any) -> Any:
     if checkpoint.open_clip is None:
         try:
             return AutoTokenizer.from_pretrained(checkpoint.name, **checkpoint.options, trust_remote_code=False)
-        except Exception as error:  # each tokenizer has its own words for a file that is not there
+        except Exception as error:  # each tokenizer raises its own kind for a missing file
             if _has_vocabulary(checkpoint):
                 raise
             raise VdistillError(f"{checkpoint.source} has no tokenizer", hint=_COPY) from error
@@ -82,14 +76,14 @@ def _from_elsewhere(checkpoint: Checkpoint, name: str) -> Any:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise VdistillError(
-            f"{checkpoint.source} has no tokenizer of its own, and that of {name} cannot be had",
-            hint=f"get its files where there is network (hf download {name} --include '*token*' 'vocab*' 'merges*' "
-            "--local-dir DIR), and copy them into the folder",
+            f"{checkpoint.source} has no tokenizer of its own, and that of {name} cannot be loaded",
+            hint=f"with network, run `hf download {name} --include '*token*' 'vocab*' 'merges*' --local-dir DIR`, and "
+            "copy the files into the folder",
         ) from error
 
 
 def _cased(tokenizer: Any, config: Any) -> Any:
-    """SigLIP 2 was trained on lower case; of a fixed resolution it names Gemma's tokenizer, which keeps capitals."""
+    """Lower-casing for SigLIP 2 of a fixed resolution: trained on lower case, it has a tokenizer that keeps case."""
     if config.model_type not in ("siglip", "siglip2") or not type(tokenizer).__name__.startswith("Gemma"):
         return tokenizer
     return _cleaning(tokenizer, "lower")
@@ -99,7 +93,7 @@ _CLEANING = ("lower", "canonicalize", "whitespace")
 
 
 def _cleaning(tokenizer: Any, how: str) -> Any:
-    """The tokenizer with open_clip's clean-up of texts before its own, of a class that keeps it when saved."""
+    """The tokenizer with open_clip's text cleaning before its own, of a class that keeps it when saved."""
     from tokenizers import Regex, normalizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Weights as the checkpoint has them, all of them: what a checkpoint lacks transformers fills with noise, silently."""
+"""Models with all weights from their checkpoint: transformers silently fills what a checkpoint lacks with noise."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from vdistill.encoders.checkpoint import OWN_CODE
 from vdistill.errors import VdistillError
 
 _SHOWN = 3  # names in a message
-# Buffers that are made anew and never learnt; whether a file has them depends on the version that wrote it.
-_NEVER_LEARNT = ("position_ids", "token_type_ids")
+# Buffers that are computed and never trained; whether a file has them depends on the version that wrote it.
+_NEVER_TRAINED = ("position_ids", "token_type_ids")
 
 
 def load_whole(auto: Any, source: str, *, unused: tuple[str, ...] = (), **options: Any) -> Any:
-    """The model of a hub id or folder by `auto.from_pretrained`, where every one of its parameters was in the files.
+    """The model of a hub id or folder by `auto.from_pretrained`, all of whose parameters were in the files.
 
     auto: a model class of transformers, or one of its auto classes.
-    unused: beginnings of names that the caller never computes with, so that they may be missing.
-    Raises VdistillError, naming the parameters, for a checkpoint that lacks some or has them in other shapes; and
+    unused: prefixes of names that the caller never computes with, so that they may be missing.
+    Raises VdistillError, naming the parameters, for a checkpoint that lacks some or has them in other shapes, and
     whatever transformers raises. Code that comes with a checkpoint is never run.
     """
     model, found = auto.from_pretrained(
@@ -31,7 +31,7 @@ def load_whole(auto: Any, source: str, *, unused: tuple[str, ...] = (), **option
 def require_whole(source: str, model: Any, found: Mapping[str, Any], unused: tuple[str, ...] = ()) -> None:
     """Raise VdistillError where parameters of `model` did not come from the files of `source`.
 
-    found: what `from_pretrained(…, output_loading_info=True)` tells.
+    found: the loading info of `from_pretrained(…, output_loading_info=True)`.
     """
     kind, count = type(model).__name__, len(model.state_dict())
     noise = _of_interest([*found.get("missing_keys", ()), *map(_resized, found.get("mismatched_keys", ()))], unused)
@@ -47,7 +47,7 @@ def require_whole(source: str, model: Any, found: Mapping[str, Any], unused: tup
 
 
 def _of_interest(names: Iterable[str], unused: tuple[str, ...] = ()) -> list[str]:
-    return sorted(name for name in names if not name.endswith(_NEVER_LEARNT) and not name.startswith(unused or ("\0",)))
+    return sorted(name for name in names if not (name.endswith(_NEVER_TRAINED) or name.startswith(unused)))
 
 
 def _resized(entry: Sequence[Any]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.pretrained import DEFAULT_BACKBONE
+from vdistill.encoders.hub import DEFAULT_BACKBONE
 from vdistill.encoders.student import open_student
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load

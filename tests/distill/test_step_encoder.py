@@ -1,4 +1,4 @@
-"""A step encoded in parts teaches what it teaches whole, within the memory there is."""
+"""A step encoded in parts has the same result as a whole one, within the memory there is."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.augment import crops
 from vdistill.distill.checkpoint import trained as parameters
 from vdistill.distill.memory import images_at_once, kept_bytes
-from vdistill.distill.parts import Encoder
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.step_encoder import StepEncoder
 from vdistill.distill.towers import WholeTower
 from vdistill.encoders.dual_encoder import DualEncoder
 
@@ -50,7 +50,7 @@ def gradients(folder, at_once, precision="fp32", **settings):
     encoder.model.train()
     torch.manual_seed(7)
     drawn = crops(IMAGES, torch.Generator().manual_seed(1))
-    encoded = Encoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
+    encoded = StepEncoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
     similar = torch.log_softmax(20 * encoded.vectors @ encoded.vectors.T, dim=1)
     (similar * torch.arange(IMAGES).float()).mean().backward()
     encoded.finish()
@@ -75,15 +75,15 @@ def test_dropout_drops_something_and_other_things_in_another_epoch(clip_folder, 
     assert (gradients(str(clip_folder), 5, dropout=0.3) - dropped).norm() > 0.05 * plain.norm()
 
 
-def test_a_tower_with_chance_of_its_own_takes_the_same_one_twice(clip_folder, monkeypatch):
-    """What the backbone itself drops is the same when a part is encoded again: else gradient and loss disagree."""
+def test_a_tower_with_randomness_of_its_own_draws_the_same_twice(clip_folder, monkeypatch):
+    """What the backbone itself drops is the same when a part is encoded again, or gradient and loss would disagree."""
     whole = gradients(str(clip_folder), 5)
     features, seen = WholeTower.features, []
 
     def noisy(self, numbers, crops=None):
-        chance = torch.rand(3)
-        seen.append(chance)
-        return features(self, numbers, crops) * (1 + 0 * chance.sum())
+        drawn = torch.rand(3)
+        seen.append(drawn)
+        return features(self, numbers, crops) * (1 + 0 * drawn.sum())
 
     monkeypatch.setattr(WholeTower, "features", noisy)
     torch.testing.assert_close(gradients(str(clip_folder), 5), whole)

@@ -1,47 +1,57 @@
-"""The whole training: up to the best epoch, then on all judgments.
+"""The two phases of a training: to the best epoch under validation, then a refit on all judgments.
 
-What validation set aside is learned too: at the end all judgments train, for a share of the epochs taken before, held
-as strongly as validation found right. That is graded as the epochs before were, and thrown away where it did harm.
+The refit also learns what validation set aside, for a share of the epochs taken before, with the retention weight that
+validation arrived at. It is validated like the epochs before, and discarded where it did harm.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vdistill.distill.checkpoint import Checkpoint, State
 from vdistill.distill.distributed import Processes
-from vdistill.distill.hardware import memory_errors
-from vdistill.distill.loop import Earlier, Loop
-from vdistill.distill.objective import TrainingData
-from vdistill.distill.progress import Trained, Watch
-from vdistill.distill.settings import DistillSettings
+from vdistill.distill.loop import Earlier, Loop, Training
+from vdistill.distill.memory import memory_errors
 from vdistill.distill.towers import embed
-from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.distill.training_data import TrainingData
 
 REFIT_LR = 1 / 3  # of the peak, since the weights are good already
 
 
-def train(
-    encoder: DualEncoder,
-    data: TrainingData,
-    settings: DistillSettings,
-    checkpoint: Checkpoint,
-    processes: Processes,
-    watch: Watch,
-    step_bytes: float | None = None,
-) -> Trained:
-    """Train the attached adapter. An interrupted training goes on after its last epoch, to the same end.
+@dataclass(frozen=True)
+class Trained:
+    """What a training did.
 
-    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
+    steps: taken since the last restart.  history: the figures of the epochs.  kept: the epoch with the weights that
+    were kept, 0 where none was as good as the backbone.  restarts: after which epoch how much was lost at which rate.
+    backbone, student: nDCG@10 of each validation query, before training and of the last epoch kept before the refit.
+    """
+
+    steps: int
+    history: list[dict[str, float]]
+    kept: int
+    restarts: list[dict[str, float]]
+    backbone: list[float]
+    student: list[float]
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The means of `backbone` and `student`; empty where no queries validate."""
+        sides = {"backbone": self.backbone, "student": self.student}
+        return {side: sum(ndcg) / len(ndcg) for side, ndcg in sides.items() if ndcg}
+
+
+def train(training: Training, checkpoint: Checkpoint) -> Trained:
+    """Train the attached adapter. An interrupted training resumes after its last epoch, with the same result.
 
     Where no epoch was as good as the backbone, the model has the weights of the last one and `Trained.kept` is 0.
     Raises VdistillError when the loss is no longer a number; the checkpoint then holds the last good epoch.
     """
-    data = _agreed(data, processes)
-    whole = data.everything
-    first = Loop(encoder, data, settings, processes, watch, step_bytes=step_bytes)
-    if whole is None:
+    data = _agreed(training.data, training.processes)
+    training = replace(training, data=data)
+    first = Loop(training)
+    if data.everything is None:
         _run(first, checkpoint)
         return _trained(first.per_epoch * first.state.epoch, first.state, data)
     later = checkpoint.of("everything")
@@ -51,15 +61,15 @@ def train(
         taken = first.state.epoch
         if not first.state.kept:
             return _trained(first.per_epoch * taken, first.state, data)
-    refit = _refit(first, whole, taken)
+    refit = _refit(training, data.everything, first, taken)
     _run(refit, later)
     if refit.state.kept <= taken:
-        watch.say("training on all judgments made the student worse: that is left out")
+        training.callbacks.say("training on all judgments made the student worse: that is left out")
     return _trained(refit.earlier.steps + refit.total, refit.state, data)
 
 
 def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
-    """With the backbone's marks as the first process found them, so that all decide alike."""
+    """With the backbone's scores as the first process found them, so that all decide alike."""
     found = data.validation
     if found is None:
         return data
@@ -67,15 +77,14 @@ def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
     return replace(data, validation=replace(found, backbone=backbone, known=None if math.isnan(known) else known))
 
 
-def _refit(first: Loop, whole: TrainingData, taken: int) -> Loop:
-    """The training on everything, from the weights that the first one kept."""
-    settings, before = first.settings, first.state
+def _refit(training: Training, everything: TrainingData, first: Loop, taken: int) -> Loop:
+    """The training on everything, from the weights that the first phase kept after `taken` epochs."""
+    settings, before = training.settings, first.state
     softer = replace(settings, epochs=math.ceil(settings.refit * taken), lr=settings.lr * REFIT_LR, patience=0)
-    graded = replace(whole, validation=first.data.validation)
-    earlier = Earlier(taken, first.per_epoch * taken)
-    refit = Loop(first.encoder, graded, softer, first.processes, first.watch, earlier, first.step_bytes)
+    validated = replace(everything, validation=training.data.validation)
+    refit = Loop(replace(training, data=validated, settings=softer), Earlier(taken, first.per_epoch * taken))
     refit.state = State(
-        embed(whole.tower),
+        embed(everything.tower),
         retention=before.retention,
         peak=before.scores,
         scores=before.scores,

@@ -1,0 +1,142 @@
+"""How backbone and student do on the held-out set, and whether the student is good enough to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+from vdistill.arrays import Floats
+from vdistill.database import Database
+from vdistill.distill.phases import Trained
+from vdistill.distill.retention import MOST_LOST
+from vdistill.distill.sources import Say, Sources
+from vdistill.distill.towers import TowerMaker, embed
+from vdistill.errors import VdistillError
+from vdistill.evaluation.admissible import admissible
+from vdistill.evaluation.grading import evaluate, means
+from vdistill.evaluation.metrics import interval, p_value
+from vdistill.evaluation.test_set import HeldOutSet, from_judgments
+from vdistill.inputs import near_duplicates
+from vdistill.records import Item, Judgment
+
+MOST_IMAGES = 20_000  # that are decoded, and embedded by backbone and student: `bench`, which has an index, takes all
+
+
+@dataclass(frozen=True)
+class HeldOutMetrics:
+    """The metrics of both models for each held-out query or title, as `evaluation.test_set.evaluate` gives them."""
+
+    backbone: dict[str, Floats]
+    student: dict[str, Floats]
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """The mean of each metric, by model."""
+        return {"backbone": means(self.backbone), "student": means(self.student)}
+
+    def intervals(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """The 95 % interval of each metric of both models, and of their paired difference."""
+        difference: dict[str, Floats] = {name: self.student[name] - self.backbone[name] for name in self.backbone}
+        sides = {"backbone": self.backbone, "student": self.student, "student-backbone": difference}
+        return {
+            side: {name: (found.low, found.high) for name, of in values.items() if (found := interval(of)) is not None}
+            for side, values in sides.items()
+        }
+
+
+def held_out_metrics(database: Database, sources: Sources, towers: TowerMaker, say: Say) -> HeldOutMetrics | None:
+    """Grade the trained encoder with its adapter and without it; None where nothing was judged for a held-out set."""
+    held_out = held_out_set(database, sources, say)
+    if held_out is None:
+        return None
+    encoder = towers.encoder
+    tower = towers.tower(
+        [sources.items[key].path for key in held_out.items], [sources.hashes[key] for key in held_out.items]
+    )
+    queries, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
+
+    def grades() -> dict[str, Floats]:
+        return evaluate(held_out, embed(tower).cpu().numpy(), queries, titles)
+
+    with encoder.model.disable_adapter():
+        backbone = grades()
+    return HeldOutMetrics(backbone, grades())
+
+
+def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet | None:
+    """What the judge with most held-out judgments says of the held-out images; None where nothing was judged."""
+    held = [item for item in sources.items.values() if sources.sides.split.get(item.id) == "heldout"]
+    there = [item for item in held if item.id in sources.hashes]
+    hashes = {item.id: sources.hashes[item.id] for item in there}
+    admitted = admissible(database.judgments("heldout"), hashes, sources.registered)
+    some, judgments = _bounded(there, admitted.judgments)
+    if len(some) < len(there):
+        say(
+            f"the student is measured on {len(some):,} of the {len(there):,} held-out images; "
+            "`vdistill bench` takes all"
+        )
+    sketched = near_duplicates.sketches(some)
+    for note in (*near_duplicates.notes(sources.sketched | sketched, sources.sides.split), *admitted.notes):
+        say(note)
+    try:
+        return from_judgments(judgments, [item for item in some if item.id in sketched])
+    except VdistillError as error:  # training needs no held-out set
+        say(f"{error.message}: the student's figures stay unknown")
+        return None
+
+
+def _bounded(items: Sequence[Item], judgments: Sequence[Judgment]) -> tuple[list[Item], list[Judgment]]:
+    """About `MOST_IMAGES` held-out items at most, with the judgments about them.
+
+    Queries are taken in the order of their hashes, each with all items that were judged for it, until those are too
+    many; the remaining room goes to other items by their hashes, so that titles choose among as many. At least one
+    query is taken, however much was judged for it.
+    """
+    if len(items) <= MOST_IMAGES:
+        return list(items), list(judgments)
+    known = {item.id for item in items}
+    judged: dict[str, set[str]] = {}
+    for one in judgments:
+        judged.setdefault(one.query, set()).update(known.intersection(one.items))
+    chosen: set[str] = set()
+    asked: set[str] = set()
+    for query in sorted(judged, key=_place):
+        if asked and len(chosen | judged[query]) > MOST_IMAGES:
+            break
+        chosen |= judged[query]
+        asked.add(query)
+    others = sorted(known - chosen, key=_place)
+    chosen.update(others[: max(MOST_IMAGES - len(chosen), 0)])
+    return [item for item in items if item.id in chosen], [one for one in judgments if one.query in asked]
+
+
+def _place(name: str) -> bytes:
+    return sha256(name.encode()).digest()
+
+
+def objection(trained: Trained, metrics: HeldOutMetrics | None) -> str | None:
+    """Why the student should not be published; None where nothing speaks against it.
+
+    Without held-out metrics the validation queries decide.
+    """
+    if not trained.kept:
+        return f"no epoch was as good as the backbone in validation, or all lost more than {MOST_LOST:g} of its titles"
+    if metrics is not None:
+        return _worse("held-out", metrics.backbone["ndcg@10"], metrics.student["ndcg@10"])
+    return _worse("validation", np.array(trained.backbone), np.array(trained.student))
+
+
+def _worse(which: str, backbone: Floats, student: Floats) -> str | None:
+    """By the paired 95 % bootstrap interval of the difference, and by flipping its signs.
+
+    The bootstrap alone is too sure of a handful of queries; with fewer than six the signs never are.
+    """
+    found, chance = interval(student - backbone), p_value(student - backbone)
+    if found is None or found.high >= 0 or chance is None or chance > 0.05:
+        return None
+    return (
+        f"on {which} queries the student is worse than its backbone: nDCG@10 {np.nanmean(student):.3f} against "
+        f"{np.nanmean(backbone):.3f} (95 % interval of the difference {found.low:+.3f} to {found.high:+.3f})"
+    )
