@@ -42,8 +42,7 @@ from vdistill.inputs.hashes import Hashes
 from vdistill.label.prepare import read_inputs, sides_of
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelRun, label
-from vdistill.label.schedules import ScheduleName
-from vdistill.label.stage import LabelSettings
+from vdistill.label.settings import LabelSettings, ScheduleName
 from vdistill.label.teachers.table import TableTeacher
 from vdistill.records import Answer, Failure, Item, Question
 from vdistill.workspace import Workspace, create

@@ -11,6 +11,7 @@ from vdistill.cli import console
 from vdistill.cli.session import (
     BackboneOption,
     JsonOption,
+    ModelOption,
     Session,
     pick_backbone,
     pick_catalog,
@@ -32,7 +33,7 @@ class IndexCommand:
     """Embed the catalog, and publish the bundle that `query` reads."""
 
     catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
-    model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None
+    model: ModelOption = None
     dtype: Annotated[Literal["bf16", "f16", "i8", "f32"], typer.Option(help="Precision of the stored vectors.")] = (
         "bf16"
     )

@@ -5,26 +5,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vdistill.cli import config, console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
-    HOLDOUT,
     BackboneOption,
     JsonOption,
     Session,
     pick_backbone,
     pick_catalog,
-    pick_holdout,
+    remembered,
 )
+from vdistill.label.settings import GuideName, LabelSettings, ScheduleName
+from vdistill.records import Ask
+from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.cli.label_teacher import Asking
-    from vdistill.label.stage import LabelSettings
 
+DEFAULTS = LabelSettings(catalog=Path())
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
 _instead = partial(typer.Option, rich_help_panel="Instead of asking")
@@ -62,33 +64,36 @@ class LabelCommand:
     ] = None
     budget: Annotated[int | None, _question(min=1, help="Maximum teacher calls; default: 40 per query.")] = None
     max_cost: Annotated[float | None, _question(min=0, help="Maximum US dollars to spend.")] = None
-    images_per_call: Annotated[str, _question(help="Images per call, 2 to 9; auto: by an audit.")] = "8"
+    images_per_call: Annotated[str, _question(help="Images per call, 2 to 9; auto: by an audit.")] = str(
+        DEFAULTS.images_per_call
+    )
     ask: Annotated[
-        Literal["best", "rank"] | None,
+        Ask | None,
         _question(help="One forced choice, or a full order.", show_default="what tells more"),
     ] = None
     schedule: Annotated[
-        Literal["adaptive", "banded", "knockout"],
+        ScheduleName,
         _question(help="What training queries are shown."),
-    ] = "adaptive"
-    guide: Annotated[
-        Literal["student", "backbone", "none"], _question(help="Whose scores pick an image of each training call.")
-    ] = "none"
-    pool: Annotated[int, _question(min=2, help="Images in a pool that queries share.")] = 64
+    ] = DEFAULTS.schedule
+    guide: Annotated[GuideName, _question(help="Whose scores pick an image of each training call.")] = DEFAULTS.guide
+    pool: Annotated[int, _question(min=2, help="Images in a pool that queries share.")] = DEFAULTS.pool
     prompt: Annotated[Path | None, _teacher(help="TOML file with another wording of the question.")] = None
     max_pixels: Annotated[
         int | None,
         _teacher(min=784, help="Maximum pixels of an image as the teacher sees it.", show_default="by teacher"),
     ] = None
-    concurrency: Annotated[int, _teacher(min=1, help="Calls at once, over HTTP.")] = 8
+    concurrency: Annotated[int, _teacher(min=1, help="Calls at once, over HTTP.")] = DEFAULTS.concurrency
     calls_per_minute: Annotated[int | None, _teacher(min=1, help="Maximum calls per minute, over HTTP.")] = None
     holdout: Annotated[
         float | None,
         _question(
-            min=0, max=0.9, help="Share of items and queries kept unseen. Remembered.", show_default=f"{HOLDOUT}"
+            min=0,
+            max=0.9,
+            help="Share of items and queries kept unseen. Remembered.",
+            show_default=f"{DEFAULTS.holdout}",
         ),
     ] = None
-    seed: Annotated[int, _question(help="Random seed.")] = 0
+    seed: Annotated[int, _question(help="Random seed.")] = DEFAULTS.seed
     backbone: BackboneOption = None
     dry_run: Annotated[bool, _instead("--dry-run", help="Plan and price, ask nothing.")] = False
     audit: Annotated[int | None, _instead(help="Spend this many calls on measuring the teacher, and no more.")] = None
@@ -128,23 +133,28 @@ class LabelCommand:
 
     def settings(self, session: Session) -> "LabelSettings":
         """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""
-        from vdistill.label.stage import LabelSettings
-
         found = session.find()
         return LabelSettings(
             catalog=pick_catalog(found, self.catalog),
             queries=self.queries,
             budget=self.budget,
             max_cost=self.max_cost,
-            ask=self.ask or "best",
+            ask=self.ask or DEFAULTS.ask,
             schedule=self.schedule,
             guide=self.guide,
             backbone=pick_backbone(found, self.backbone) if self.backbone or self.guide == "backbone" else None,
             pool=self.pool,
             concurrency=self.concurrency,
-            holdout=pick_holdout(found, self.holdout),
+            holdout=self._holdout(found),
             seed=self.seed,
         )
+
+    def _holdout(self, workspace: Workspace | None) -> float:
+        """The held-out share that was given, else the one that the workspace was labelled with, else the default."""
+        if self.holdout is not None:
+            return self.holdout
+        known = remembered(workspace, "holdout")
+        return DEFAULTS.holdout if known is None else float(known)
 
     @contextmanager
     def asking(self, session: Session) -> Iterator["Asking"]:

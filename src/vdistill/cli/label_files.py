@@ -12,7 +12,7 @@ from vdistill.inputs.sides import Sides
 from vdistill.label.exchange.export import export_judgments
 from vdistill.label.exchange.importing import Importer
 from vdistill.label.run import LabelReport, remember_split
-from vdistill.label.stage import LabelSettings
+from vdistill.label.settings import LabelSettings
 
 
 def export_file(session: Session, path: Path, *, as_json: bool) -> None:

@@ -22,7 +22,8 @@ from vdistill.label.prepare import Inputs, Samples, read_inputs
 from vdistill.label.prompts import LETTERS
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, label
-from vdistill.label.stage import LabelSettings, Stage
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
@@ -86,13 +87,14 @@ class Asking:
     def _audited_size(self) -> int | None:
         self.judged_by_backbone = self._backbone() is not None
         inputs, found, say = self._read(), self.session.find(), self.session.say
+        usual = self.settings.images_per_call
         size = stored_size(found, inputs.teacher) if found else None
         budget = inputs.reach(self.settings)
         calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
         if size is None and calls < LEAST_CALLS:
-            say(f"--images-per-call auto: {budget} calls are too few for an audit; 8 images per call")
+            say(f"--images-per-call auto: {budget} calls are too few for an audit; {usual} images per call")
         elif size is None and self.options.plan:
-            say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with 8")
+            say(f"--images-per-call auto: an audit of {calls} calls will come first; planned with {usual}")
         elif size is None:
             say(f"--images-per-call auto: an audit of {calls} calls first")
             size = int(self._audit(calls)["images_per_call"])

@@ -13,8 +13,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.config import Meaning
-from vdistill.cli.query_batch import answer
-from vdistill.cli.session import JsonOption, Session, pick_model
+from vdistill.cli.session import JsonOption, ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit
 
@@ -47,7 +46,7 @@ class QueryCommand:
     batch: Annotated[
         str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
     ] = None
-    model: Annotated[str | None, typer.Option(help="student or backbone; the student where there is one.")] = None
+    model: ModelOption = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
     compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
@@ -68,7 +67,7 @@ class QueryCommand:
         model = pick_model(workspace, self.model)
         searchers = open_searchers(session, workspace, [model, "backbone"] if self.compare else [model])
         if self.batch is not None:
-            answer(searchers[model], self.batch, self.k, options, session)
+            self._answer_batch(session, searchers[model], self.batch, options)
             return
         started = time.perf_counter()
         hits = self._hits(searchers[model], terms, options)
@@ -90,6 +89,20 @@ class QueryCommand:
             raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
             raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
+
+    def _answer_batch(self, session: Session, searcher: "Searcher", source: str, options: "SearchOptions") -> None:
+        """Print one document per query of `source` as it comes, the same as the query alone would get."""
+        from vdistill.inputs.queries import texts
+
+        long = 0
+        for text in texts(source):
+            started = time.perf_counter()
+            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
+            took = round((time.perf_counter() - started) * 1000, 2)
+            console.document(console.hits_document(searcher.model, text, hits, took), line=True)
+            long += bool(searcher.truncated([text]))
+        if long:
+            session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
     def _hits(self, searcher: "Searcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
         from vdistill.query.terms import wanted_text

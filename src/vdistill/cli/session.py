@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,10 +11,12 @@ from vdistill.errors import VdistillError
 from vdistill.workspace import FOLDER, Workspace, at, create, find
 
 BACKBONE = "openai/clip-vit-base-patch32"
-HOLDOUT = 0.2
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ModelOption = Annotated[
+    Literal["student", "backbone"] | None, typer.Option(help="Which model's index; the student's where there is one.")
+]
 BackboneOption = Annotated[
     str | None,
     config.Meaning.PATH_OR_NAME,
@@ -101,16 +103,6 @@ def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "c
     return Path(known)
 
 
-def pick_holdout(workspace: Workspace | None, given: float | None) -> float:
-    """The held-out share that was given, else the one that the workspace was labelled with, else the default."""
-    if given is not None:
-        return given
-    known = remembered(workspace, "holdout")
-    return HOLDOUT if known is None else float(known)
-
-
 def pick_model(workspace: Workspace, given: str | None) -> str:
     """The model that was given, else the student where there is one, else the backbone."""
-    if given is not None and given not in ("student", "backbone"):
-        raise typer.BadParameter(f"{given!r} is neither 'student' nor 'backbone'", param_hint="--model")
     return given or ("student" if workspace.student.is_dir() else "backbone")

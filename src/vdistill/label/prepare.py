@@ -17,7 +17,8 @@ from vdistill.label.layout import CALLS_PER_QUERY, lay_out
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
-from vdistill.label.stage import SIDES, LabelSettings, Stage
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace

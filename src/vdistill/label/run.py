@@ -13,7 +13,8 @@ from vdistill.label import ask_mode
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Guides, Schedule
-from vdistill.label.stage import LabelSettings, Stage
+from vdistill.label.settings import LabelSettings
+from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.turns import Side, take_turns
 from vdistill.records import Split

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import ItemSides, Sides
 from vdistill.label import schedules
 from vdistill.label.layout import in_order
-from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, ScheduleName, coverable
-from vdistill.records import Ask, Item, Query, Question, ShownImage, Split
+from vdistill.label.schedules import Group, Guides, Narrowing, Plan, Schedule, coverable
+from vdistill.label.settings import LabelSettings
+from vdistill.records import Item, Query, Question, ShownImage, Split
 
 SIDES: tuple[Split, ...] = ("train", "heldout")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSettings:
-    """What `label` is to do; None leaves the choice to it."""
-
-    catalog: Path
-    queries: str | None = None
-    budget: int | None = None
-    max_cost: float | None = None
-    images_per_call: int = 8
-    ask: Ask = "best"
-    schedule: ScheduleName = "adaptive"
-    guide: Literal["student", "backbone", "none"] = "none"
-    backbone: str | None = None
-    pool: int = 64
-    concurrency: int = 8
-    holdout: float = 0.2
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from vdistill.errors import VdistillError
 from vdistill.label.schedules.knockout import Knockout
@@ -12,11 +12,11 @@ from vdistill.label.schedules.narrowing import Narrowing, coverable
 from vdistill.label.schedules.plan import Group, Plan, Schedule
 from vdistill.label.schedules.shared_pools import pools, training_groups
 from vdistill.label.schedules.single_round import SingleRound, banded_groups
+from vdistill.label.settings import ScheduleName
 
-__all__ = ["Group", "Guides", "Narrowing", "Plan", "Schedule", "ScheduleName", "coverable", "shown_items", "training"]
+__all__ = ["Group", "Guides", "Narrowing", "Plan", "Schedule", "coverable", "shown_items", "training"]
 
 Guides: TypeAlias = Mapping[str, Mapping[str, float]]  # query → item → the guide's score
-ScheduleName = Literal["adaptive", "banded", "knockout"]
 
 
 def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], plan: Plan, guides: Guides) -> Schedule:

@@ -1,0 +1,31 @@
+"""What `label` is to do, in one frozen value; the command line takes its defaults from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vdistill.records import Ask
+
+ScheduleName = Literal["adaptive", "banded", "knockout"]
+GuideName = Literal["student", "backbone", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """What `label` is asked to do; None leaves the choice to it."""
+
+    catalog: Path
+    queries: str | None = None
+    budget: int | None = None
+    max_cost: float | None = None
+    images_per_call: int = 8
+    ask: Ask = "best"
+    schedule: ScheduleName = "adaptive"
+    guide: GuideName = "none"
+    backbone: str | None = None
+    pool: int = 64
+    concurrency: int = 8
+    holdout: float = 0.2
+    seed: int = 0

@@ -1,0 +1,63 @@
+"""Where the value of an option comes from: typed, exported, written in `vdistill.toml`, or built in."""
+
+import pytest
+
+from command_line import errors, vdistill, write_scores
+
+
+def asked_in(tmp_path, *arguments, env=None):
+    """The workspace that a command looked for."""
+    error, _ = errors(vdistill(*arguments, cwd=tmp_path, env=env))
+    return error.removeprefix("error: no workspace in ").split(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "file", "found"),
+    [
+        (["query", "x", "-w", "after"], {}, "", "after"),
+        (["-w", "before", "query", "x"], {}, "", "before"),
+        (["-w", "before", "query", "x", "-w", "after"], {}, "", "after"),
+        (["query", "x"], {"VDISTILL_WORKSPACE": "exported"}, 'workspace = "written"', "exported"),
+        (["-w", "before", "query", "x"], {"VDISTILL_WORKSPACE": "exported"}, 'workspace = "written"', "before"),
+        (["query", "x", "-w", "after"], {"VDISTILL_WORKSPACE": "exported"}, 'workspace = "written"', "after"),
+    ],
+)
+def test_a_common_option_may_stand_on_either_side_of_the_command(tmp_path, arguments, env, file, found):
+    (tmp_path / "vdistill.toml").write_text(file)
+    assert asked_in(tmp_path, *arguments, env=env) == found
+
+
+def test_a_common_option_may_stand_in_the_file(tmp_path):
+    (tmp_path / "vdistill.toml").write_text('workspace = "written"')
+    assert asked_in(tmp_path, "query", "x") == str(tmp_path / "written")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"), [(["--quiet"], {}), (["-q"], {}), ([], {"VDISTILL_QUIET": "1"})], ids=["long", "short", "env"]
+)
+def test_quiet_leaves_out_the_notices(tmp_path, catalog, arguments, env):
+    write_scores(tmp_path, [path.name for path in catalog.glob("*.png")])
+    label = [
+        "label",
+        "catalog",
+        "--teacher",
+        "table:scores.csv",
+        "--queries",
+        "queries.txt",
+        "--max-cost",
+        1,
+        "--dry-run",
+    ]
+    assert "--max-cost caps nothing" in vdistill(*label, cwd=tmp_path).err
+    quiet = vdistill(*label, *arguments, cwd=tmp_path, env=env)
+    assert (quiet.code, quiet.err) == (0, "")
+
+
+def test_a_value_of_the_file_that_cannot_be_is_an_error_of_the_file(tmp_path):
+    (tmp_path / "vdistill.toml").write_text("[query]\nk = 0\n")
+    done = vdistill("query", "x", cwd=tmp_path)
+    error, hint = errors(done)
+    assert done.code == 1
+    assert "vdistill.toml: k:" in error
+    assert "--k" in hint
+    assert vdistill("query", "x", "-k", 0, cwd=tmp_path).code == 2
