@@ -167,9 +167,7 @@ def read_inputs(
 
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
     """The sides that the workspace has registered, with this share of the rest held out."""
-    if workspace is None or not workspace.database.is_file():
-        return Sides.read(None, holdout)
-    with Database.open(workspace.database, write=False) as database:
+    with Database.existing(workspace) as database:
         return Sides.read(database, holdout)
 
 
