@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from vdistill.errors import VdistillError, first_line
+from vdistill.errors import VdistillError
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def local(source: str) -> Iterator[Path]:
                 while part := remote.read(1 << 20):
                     file.write(part)
         except Exception as error:  # each file system of fsspec has errors of its own
-            reason = first_line(error)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             missing = isinstance(error, ImportError)
             hint = "install what it names" if missing else "check the address and the network"
             raise VdistillError(
