@@ -16,6 +16,7 @@ from typing import Any
 from vdistill.errors import VdistillError
 from vdistill.migrations import is_current, migrate
 from vdistill.records import Answer, Judgment, Query, Question, Split
+from vdistill.workspace import Workspace
 
 _RECENT = 1000  # answers that the pace is estimated from
 _PAUSE = 120.0  # seconds; a longer gap between two answers is a pause, not work
@@ -52,6 +53,16 @@ class Database:
             yield cls(path, connection)
         finally:
             connection.close()
+
+    @classmethod
+    @contextlib.contextmanager
+    def existing(cls, workspace: Workspace | None) -> Iterator[Database | None]:
+        """The database of a workspace to read from, or None where there is none yet."""
+        if workspace is None or not workspace.database.is_file():
+            yield None
+            return
+        with cls.open(workspace.database, write=False) as database:
+            yield database
 
     def setting(self, name: str) -> Any | None:
         """The remembered value of a setting, or None."""

@@ -16,7 +16,7 @@ from vdistill.label.teachers.model_images import ImageCache
 from vdistill.label.teachers.openai_api import MOST_SIDE
 from vdistill.records import ShownImage
 
-KILLS, CALLS, AT_ONCE, WISHES = 50, 600, 4, 12
+KILLS, CALLS, AT_ONCE, WORDINGS = 50, 600, 4, 12
 
 
 ANSWER = completion(logprobs={"A": -0.7, "B": -1.1, "C": -1.6, "D": -2.2})
@@ -57,10 +57,10 @@ def asked(server, item_of, since):
 
 @pytest.mark.slow
 def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_path, catalog):
-    (tmp_path / "queries.txt").write_text("\n".join(f"{options} {n}" for n in range(WISHES) for options in QUERIES[:6]))
+    (tmp_path / "queries.txt").write_text("\n".join(f"{query} {n}" for n in range(WORDINGS) for query in QUERIES[:6]))
     images = [path for path in catalog.iterdir() if path.suffix == ".png"]
-    images = ImageCache(MOST_SIDE, None)
-    item_of = {images.data_uri(ShownImage(path.name, path, path.name)): path.name for path in images}
+    cache = ImageCache(MOST_SIDE, None)
+    item_of = {cache.data_uri(ShownImage(path.name, path, path.name)): path.name for path in images}
     assert len(item_of) == len(images)
     rng = random.Random(0)
     with ChatServer(ANSWER, delay=0.02) as server:

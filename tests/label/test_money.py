@@ -104,6 +104,16 @@ def test_a_dry_run_with_a_guide_knows_what_was_bought_with_it(home, clip_folder)
     assert vdistill(*command, cwd=home).json["calls"] == 0
 
 
+def test_banded_calls_are_made_where_the_answers_decide_how_to_ask(home, clip_folder):
+    with ChatServer(SOFT) as server:
+        done = label(
+            home, server, "--budget", 40, "--schedule", "banded", "--guide", "backbone", "--backbone", clip_folder
+        )
+        assert done.code == 0, done.err
+        assert done.json["calls"] == server.calls == done.json["judgments"]
+        assert done.json["reused"] == server.repeated == 0
+
+
 @pytest.mark.parametrize("caps", [["--max-cost", 2], ["--max-cost", 2, "--budget", 500], ["--budget", 60]])
 def test_whatever_caps_a_run_both_sides_get_their_share(home, caps):
     with ChatServer(costing(0.0335)) as server:

@@ -88,7 +88,7 @@ class Asking:
         self.judged_by_backbone = self._backbone() is not None
         inputs, found, say = self._read(), self.session.find(), self.session.say
         usual = self.settings.images_per_call
-        size = stored_size(found, inputs.teacher) if found else None
+        size = stored_size(found, inputs.teacher)
         budget = inputs.reach(self.settings)
         calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
         if size is None and calls < LEAST_CALLS:

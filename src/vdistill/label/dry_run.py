@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
@@ -46,7 +45,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
     choose_ask: as for `label`, by what an earlier run found out.
     """
     forecast, teacher, say = Forecast(), run.teacher, run.say
-    with _stored(workspace) as database:
+    with Database.existing(workspace) as database:
         if choose_ask and database:
             stage = ask_mode.in_mode(stage, teacher, ask_mode.remembered(database, teacher), say)
         for side in both_sides(stage, guides_of(workspace, stage, say), teacher):
@@ -74,16 +73,6 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
         cost_usd=sum(price.usd or 0.0 for price in prices),
         seconds=calls * seconds,
     )
-
-
-@contextmanager
-def _stored(workspace: Workspace | None) -> Iterator[Database | None]:
-    """The database to read, where there is one."""
-    if workspace is None or not workspace.database.is_file():
-        yield None
-        return
-    with Database.open(workspace.database, write=False) as database:
-        yield database
 
 
 def _affordable(prices: Sequence[Price], purse: Purse) -> list[Price]:

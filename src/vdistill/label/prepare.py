@@ -167,9 +167,7 @@ def read_inputs(
 
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
     """The sides that the workspace has registered, with this share of the rest held out."""
-    if workspace is None or not workspace.database.is_file():
-        return Sides.read(None, holdout)
-    with Database.open(workspace.database, write=False) as database:
+    with Database.existing(workspace) as database:
         return Sides.read(database, holdout)
 
 
@@ -194,8 +192,9 @@ def _known(
     for kind, unknown in (("queries", queries), ("items", keys)):
         if unknown:
             say(f"{teacher.name} does not know {len(unknown)} of the {kind}, left out: {_few(unknown)}")
-    known = {key: item for key, item in items.items() if key not in set(keys)}
-    left = [query for query in asked if query.text not in set(queries)]
+    unknown_items, unknown_queries = set(keys), set(queries)
+    known = {key: item for key, item in items.items() if key not in unknown_items}
+    left = [query for query in asked if query.text not in unknown_queries]
     if not known or not left:
         raise VdistillError(
             f"{teacher.name} knows none of the {'items' if not known else 'queries'}",

@@ -50,10 +50,6 @@ class Local(Protocol):
         """What has to be done before the first answer, one line each: a download, for example."""
         ...
 
-    def price(self, question: Question) -> Price:
-        """As for any teacher; `seconds` are this machine's."""
-        ...
-
 
 @runtime_checkable
 class MayAnswerHard(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -87,5 +86,5 @@ def take_turns(sides: Sequence[Side], ask: Ask) -> None:
 
 def _mixed(parts: Sequence[Sequence[Keyed]]) -> list[Keyed]:
     """One list in which every stretch has the same shares of all parts."""
-    placed = [[((at + 0.5) / len(part), one) for at, one in enumerate(part)] for part in parts if part]
-    return [one for _, one in heapq.merge(*placed, key=lambda pair: pair[0])]
+    placed = [((at + 0.5) / len(part), one) for part in parts for at, one in enumerate(part)]
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]

@@ -35,7 +35,7 @@ WithInterval = tuple[float, float, float]  # a value and its 95 % interval
 
 
 @dataclass(frozen=True, slots=True)
-class OfSize:
+class SizeFindings:
     """The findings for one number of images per call.
 
     flip_rate: how often another order of the images brings another winner.  chance: how often random answers would.
@@ -73,7 +73,7 @@ class Audit:
     self_agreement: float | None
     tie_rate: float | None
     backbone: float | None
-    sizes: tuple[OfSize, ...]
+    sizes: tuple[SizeFindings, ...]
     images_per_call: int
     verdict: AuditVerdict
     reason: str
@@ -148,10 +148,10 @@ def _evidence(part: Sequence[tuple[Unit, Sequence[Answer]]]) -> tuple[list[UnitE
     return found, float(np.ptp(positions))
 
 
-def _of_size(size: int, rows: Sequence[UnitEvidence], bias: float, tokens: int, *, graded: bool) -> OfSize:
+def _of_size(size: int, rows: Sequence[UnitEvidence], bias: float, tokens: int, *, graded: bool) -> SizeFindings:
     reliable = reliability(rows)
     information = bits(reliable, size, soft=graded)
-    return OfSize(
+    return SizeFindings(
         images=size,
         calls=3 * len(rows),
         flip_rate=float(np.mean([row.flipped for row in rows])),
@@ -163,7 +163,7 @@ def _of_size(size: int, rows: Sequence[UnitEvidence], bias: float, tokens: int, 
     )
 
 
-def _best_size(sizes: Sequence[OfSize]) -> int:
+def _best_size(sizes: Sequence[SizeFindings]) -> int:
     """The number of images with most information for its tokens, or per call where no tokens are counted."""
     return max(sizes, key=lambda one: one.bits if one.bits_per_1000_tokens is None else one.bits_per_1000_tokens).images
 

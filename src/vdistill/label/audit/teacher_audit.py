@@ -25,7 +25,7 @@ LEAST_CALLS = 30
 def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None) -> Audit:
     """Spend up to `calls` calls on training queries and images. The answers are kept, but teach no student.
 
-    Where the money of the run does not reach for them, fewer are planned. scores: the backbone's.
+    Where the money of the run is too little for them, fewer are planned. scores: the backbone's.
     Raises VdistillError for too few calls, queries or images, and where all calls failed.
     """
     teacher, purse, settings = run.teacher, run.purse, stage.settings
@@ -44,12 +44,11 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
         questions = [stage.question(group) for unit in planned for group in unit.calls]
         answers = asker.ask([Asked(question, "train", 0) for question in questions])
         repeats = _repeats(questions, answers, asker)
-    three = [[answers.get(asker.key(stage.question(group))) for group in unit.calls] for unit in planned]
-    answered = [
-        (unit, [answer for answer in each if answer is not None])
-        for unit, each in zip(planned, three, strict=True)
-        if None not in each
-    ]
+    answered = []
+    for unit in planned:
+        keys = [asker.key(stage.question(group)) for group in unit.calls]
+        if all(key in answers for key in keys):
+            answered.append((unit, [answers[key] for key in keys]))
     if len(answered) < 2:
         raise VdistillError(
             f"{teacher.name} answered too little to be judged: {asker.last_failure or 'the caps are reached'}",
@@ -61,12 +60,10 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
     return found
 
 
-def stored_size(workspace: Workspace, teacher: Teacher) -> int | None:
+def stored_size(workspace: Workspace | None, teacher: Teacher) -> int | None:
     """The number of images per call that an earlier audit of this teacher found best."""
-    if not workspace.database.is_file():
-        return None
-    with Database.open(workspace.database, write=False) as database:
-        found = database.setting(_setting(teacher))
+    with Database.existing(workspace) as database:
+        found = database.setting(_setting(teacher)) if database else None
     return None if found is None else int(found["images_per_call"])
 
 
@@ -75,7 +72,7 @@ def _setting(teacher: Teacher) -> str:
 
 
 def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int, purse: Purse) -> int:
-    """How many of the calls the money reaches for. Raises VdistillError where that is too little to tell."""
+    """How many of the calls the money allows. Raises VdistillError where that is too little to tell."""
     if purse.max_cost is None:
         return calls
     prices = [teacher.price(stage.question(group)).usd or 0.0 for unit in planned for group in unit.calls]
@@ -83,7 +80,7 @@ def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int
     reached = purse.reach(usd, calls)
     if reached < LEAST_CALLS:
         raise VdistillError(
-            f"--max-cost reaches for {reached} calls of about ${usd:.3g}, which is too little to tell",
+            f"--max-cost allows {reached} calls at about ${usd:.3g}, which is too little to tell",
             hint=f"an audit takes {LEAST_CALLS} calls at least: raise it to {purse.usd + LEAST_CALLS * usd:.3g}",
         )
     return reached

@@ -17,7 +17,7 @@ ALL, LOOKS = 4096, 256  # up to ALL items each is a candidate for a lower grade;
 
 
 def texts_by_id(known: Sequence[Query], given: Sequence[Query]) -> tuple[dict[str, str], set[str]]:
-    """What each id in qrels means, and the ids that mean several things; a text that is no id stands for itself.
+    """What each id in qrels means, and the ids that mean several things; a text that is not an id stands for itself.
 
     known: the registered queries. given: those of a file, which alone settles what ids mean.
     Raises VdistillError where it uses an id twice.

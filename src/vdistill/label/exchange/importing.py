@@ -105,9 +105,10 @@ class Importer:
         """Why the call is left out, where it is."""
         if any(item not in self.items for item in call.items):
             return "rows with items that are not in the catalog"
+        side = self._side(call.query, call.side)
         if any(item not in self.hashes for item in call.items):
             return "rows with images that cannot be read"
-        if {self._items.split.get(item) for item in call.items} != {self._side(call.query, call.side)}:
+        if {self._items.split.get(item) for item in call.items} != {side}:
             return "rows that mix training and held-out"
         exported = call.row.get("sha256")
         if exported and list(exported) != [self.hashes[item] for item in call.items]:
