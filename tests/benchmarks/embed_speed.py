@@ -32,7 +32,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
 from vdistill.images import load
 from vdistill.index.embedding import BATCH, Embedder
-from vdistill.index.vector_cache import Pending
+from vdistill.index.vector_cache import VectorCache
 
 
 def enlarged(paths: list[Path], folder: Path) -> list[Path]:
@@ -51,9 +51,11 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     """As `vdistill index` embeds."""
     rows = [Row(number, str(path), str(path), "", 1, 1, "{}") for number, path in enumerate(paths)]
     with tempfile.TemporaryDirectory() as name:
-        pending = Pending.of(Path(name), encoder)
+        vector_cache = VectorCache.of(Path(name), encoder)
         found = [
-            vector for _, part, _ in Embedder(Path("/"), replicas(encoder), pending).embedded(rows) for vector in part
+            vector
+            for _, part, _ in Embedder(Path("/"), replicas(encoder), vector_cache).embedded(rows)
+            for vector in part
         ]
     return np.stack([vector for vector in found if vector is not None])
 

@@ -16,7 +16,7 @@ from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
 from vdistill.index.embedding import BATCH, Embedder
-from vdistill.index.vector_cache import Pending
+from vdistill.index.vector_cache import VectorCache
 
 PARTS = ("vision_model", "visual_projection")
 needs_bf16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no instructions for bf16")
@@ -102,8 +102,8 @@ def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_en
     used = []
     models = [Slow(clip_encoder.preprocessing, used, number) for number in range(3)]
     rows = [Row(number, f"{number:04}.png", f"{number:04}.png", f"{number:064}", 0, 0, "{}") for number in range(count)]
-    with Pending.of(tmp_path / "cache", models[0]) as pending:
-        batches = list(Embedder(tmp_path, models, pending).embedded(rows))
+    with VectorCache.of(tmp_path / "cache", models[0]) as vector_cache:
+        batches = list(Embedder(tmp_path, models, vector_cache).embedded(rows))
     assert [row.key for found, _, _ in batches for row in found] == list(range(count))
     vectors = np.stack([vector for _, found, _ in batches for vector in found])
     assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each picture has its own vector"

@@ -191,7 +191,7 @@ from vdistill.query.search import Searcher
 home = Path(sys.argv[1])
 searcher = Searcher.at(home / ".vdistill" / "index", "backbone")
 hits = searcher.search(searcher.encode(["red mug"])[0], 3, where="price < 100")
-searcher.search(searcher.encode_picture(home / "catalog" / "red_mug.png"), 3)
+searcher.search(searcher.encode_image(home / "catalog" / "red_mug.png"), 3)
 searcher.truncated(["red mug"])
 print(len(hits), len(render("red mug", hits)) > 1000)
 """
