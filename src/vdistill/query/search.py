@@ -311,7 +311,7 @@ class Searcher:
         self, near: list[Hit], vector: np.ndarray, words: str, pool: int, allowed: np.ndarray | None,
         min_score: float | None,
     ) -> list[Hit]:  # fmt: skip
-        keys = self._store.items.worded(well_formed(words), pool, allowed)
+        keys = self._store.items.matching_words(well_formed(words), pool, allowed)
         worded = {hit.id: hit for hit in self._ranked(keys, self._cosines(keys, vector), len(keys), min_score)}
         rows = self._store.items.rows_of(keys)
         by_words = [rows[int(key)].id for key in keys if rows[int(key)].id in worded]
