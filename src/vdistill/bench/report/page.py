@@ -138,9 +138,9 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 
 
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
-    from vdistill.images.thumbnails import shown
+    from vdistill.images.thumbnails import thumbnail_or_reason
 
-    image, missing = shown(report.catalog_root / key, _SIDE)
+    image, missing = thumbnail_or_reason(report.catalog_root / key, _SIDE)
     title = str(report.metadata.get(key, {}).get("title") or key)
     return {"title": title, "picture": image, "chosen": chosen, "missing": missing}
 
