@@ -70,9 +70,14 @@ class Items:
         sql = f"SELECT {COLUMNS} FROM items WHERE key IN (SELECT value FROM json_each(?))"
         return {values[0]: Row(*values) for values in self._all(sql, _json(keys))}
 
-    def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
-        """The keys of these items; an unknown id is left out."""
-        return dict(self._all("SELECT id, key FROM items WHERE id IN (SELECT value FROM json_each(?))", _json(ids)))
+    def keys_of(self, ids: Sequence[str]) -> np.ndarray:
+        """The keys (n,) of these items. Raises VdistillError for an unknown id."""
+        sql = "SELECT id, key FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        known = dict(self._all(sql, _json(ids)))
+        try:
+            return np.array([known[id_] for id_ in ids], np.uint64)
+        except KeyError as error:
+            raise VdistillError(f"{error.args[0]!r} is not indexed", hint="run `vdistill index` again") from error
 
     def live(self, keys: np.ndarray) -> np.ndarray:
         """Which of these keys still belong to an item."""

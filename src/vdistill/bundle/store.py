@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.bundle import manifest
 from vdistill.bundle.items import Items
-from vdistill.bundle.manifest import Entry
+from vdistill.bundle.manifest import Entry, FileFacts
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
@@ -79,6 +79,11 @@ class Store:
         for here, vectors in self._parts(np.asarray(keys, np.uint64), self.shards):
             found[here] = vectors
         return unit(found)
+
+    def encoder_folder(self, files: Sequence[FileFacts]) -> Path:
+        """The folder of an exported encoder, of these files. Raises VdistillError where one of them is damaged."""
+        paths = [file.check(self.folder) for file in files]
+        return paths[0].parent
 
     def close(self) -> None:
         """Release the files."""
