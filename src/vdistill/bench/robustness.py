@@ -139,6 +139,6 @@ def _embedded(searcher: Searcher, ids: tuple[str, ...], corrupt: Callable[[Image
         with quiet(), ThreadPoolExecutor() as executor:
             for start in range(0, len(ids), _BATCH):
                 paths = [searcher.catalog_root / key for key in ids[start : start + _BATCH]]
-                yield images.encode_arrays(prepare.stack(list(executor.map(one, paths))))
+                yield images.encode_images(prepare.stack(list(executor.map(one, paths))))
 
     return np.concatenate(list(batches()))

@@ -20,6 +20,8 @@ MODEL, SETTINGS = "model.onnx", "preprocessing.json"
 class ImageEncoder:
     """Images to unit vectors. May be shared between threads."""
 
+    on_cpu = True
+
     def __init__(self, preprocessing: Preprocessing, session: Any) -> None:
         self.preprocessing = preprocessing
         self._session = session
@@ -40,9 +42,9 @@ class ImageEncoder:
                 image = load(path, self.preprocessing.target)
         except ImageError as error:
             raise VdistillError(f"cannot search by {path}: {error.message}", hint="give an image file") from error
-        return np.asarray(self.encode_arrays(self.preprocessing.stack([self.preprocessing(image)]))[0])
+        return np.asarray(self.encode_images(self.preprocessing.stack([self.preprocessing(image)]))[0])
 
-    def encode_arrays(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of one preprocessed batch, compact or not (`Preprocessing.compact`)."""
         if "pixels" in inputs:
             factor, shift = self.preprocessing.normalization

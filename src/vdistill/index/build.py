@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bundle import manifest
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.shards import METRIC_OF
 from vdistill.bundle.store import Store
@@ -18,7 +19,6 @@ from vdistill.images import DECODER
 from vdistill.index.embedding import Progress
 from vdistill.index.encoder_files import Files, encoder_files
 from vdistill.index.generation import Generation, Source, write_generation
-from vdistill.index.image_model import ExportedModel, ImageModel
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace, writing
@@ -45,7 +45,7 @@ class IndexReport:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `index --json`."""
-        return {**asdict(self), "skipped": [asdict(one) for one in self.skipped]}
+        return asdict(self)
 
 
 def build(
@@ -67,11 +67,28 @@ def build(
     """
     from vdistill.encoders.replicas import replicas
 
-    with _started(workspace, model) as run, VectorCache(workspace.cache, encoder) as vector_cache:
-        source = Source(catalog, replicas(encoder), vector_cache, progress)
-        made = run.write(encoder, source, dtype, made_from)
+    with (
+        _started(workspace, model) as run,
+        VectorCache(workspace.cache, encoder.fingerprint, encoder.precision, encoder.dim) as cache,
+    ):
+        entry = Entry(
+            generation=run.generation,
+            made_from=made_from,
+            model_fingerprint=encoder.fingerprint,
+            text_fingerprint=encoder.text_fingerprint,
+            preprocessing=encoder.preprocessing.to_json(),
+            dim=encoder.dim,
+            dtype=dtype,
+            metric=METRIC_OF[dtype],
+            catalog=str(catalog.root),
+            created=time.time(),
+            count=0,
+            next_key=0,
+            decoder=DECODER,
+        )
+        made = run.write(entry, Source(catalog, replicas(encoder), cache, progress))
         assert made is not None  # as the source has no limit
-        return run.publish(made, encoder_files(encoder, run.folder, run.entries.values()), vector_cache)
+        return run.publish(made, encoder_files(encoder, run.folder, run.entries.values()), cache)
 
 
 def refresh(
@@ -93,13 +110,13 @@ def refresh(
         old = run.old.entry if run.old else None
         if old is None or (old.made_from, old.dtype) != (made_from, dtype):
             return None
-        encoder = ExportedModel.open(run.folder, old)
+        encoder = _exported(run.folder, old)
         if encoder is None:
             return None
-        with VectorCache(workspace.cache, encoder) as vector_cache:
-            source = Source(catalog, [encoder], vector_cache, progress, limit=FEW)
-            made = run.write(encoder, source, dtype, made_from)
-            return run.publish(made, (old.text_encoder, old.image_encoder), vector_cache) if made else None
+        entry = replace(old, generation=run.generation, catalog=str(catalog.root), created=time.time(), decoder=DECODER)
+        with VectorCache(workspace.cache, old.model_fingerprint, "exported", old.dim) as cache:
+            made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=FEW))
+            return run.publish(made, (old.text_encoder, old.image_encoder), cache) if made else None
 
 
 @dataclass(frozen=True)
@@ -112,26 +129,16 @@ class _Run:
     old: Store | None
     started: float
 
-    def write(self, encoder: ImageModel, source: Source, dtype: str, made_from: str) -> Generation | None:
-        """Write the next generation of the index; None beyond the limit of `source`."""
-        entry = Entry(
-            generation=1 + max((entry.generation for entry in self.entries.values()), default=0),
-            made_from=made_from,
-            model_fingerprint=encoder.fingerprint,
-            text_fingerprint=encoder.text_fingerprint,
-            preprocessing=encoder.preprocessing.to_json(),
-            dim=encoder.dim,
-            dtype=dtype,
-            metric=METRIC_OF[dtype],
-            catalog=str(source.catalog.root),
-            created=time.time(),
-            count=0,
-            next_key=0,
-            decoder=DECODER,
-        )
+    @property
+    def generation(self) -> int:
+        """A number that no generation in the manifest has."""
+        return 1 + max((entry.generation for entry in self.entries.values()), default=0)
+
+    def write(self, entry: Entry, source: Source) -> Generation | None:
+        """Write the files of `entry`; None beyond the limit of `source`."""
         return write_generation(self.folder, f"{self.model}-{entry.generation}", entry, self.old, source)
 
-    def publish(self, made: Generation, encoders: tuple[Files, Files], vector_cache: VectorCache) -> IndexReport:
+    def publish(self, made: Generation, encoders: tuple[Files, Files], cache: VectorCache) -> IndexReport:
         """Name the new files in the manifest, and remove those that no entry names any more."""
         texts, images = encoders
         entry = replace(made.entry, text_encoder=texts, image_encoder=images)
@@ -146,7 +153,7 @@ class _Run:
             manifest.write(self.folder, entries)
         with writing(self.folder):
             manifest.sweep(self.folder, entries.values())
-        vector_cache.remove()
+        cache.remove()
         return IndexReport(
             model=self.model,
             **asdict(made.counts),
@@ -188,3 +195,14 @@ def _whole(folder: Path, model: str) -> Store | None:
         store.close()
         return None
     return store
+
+
+def _exported(folder: Path, entry: Entry) -> ImageEncoder | None:
+    """The exported image encoder of an index; None where there is none, or a file of either encoder is damaged."""
+    if not entry.image_encoder:
+        return None
+    try:
+        paths = [file.check(folder, full=True) for file in (*entry.image_encoder, *entry.text_encoder)]
+        return ImageEncoder.open(paths[0].parent)
+    except VdistillError:
+        return None

@@ -11,22 +11,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.items import Row
 from vdistill.bundle.vectors import usable
 from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
-from vdistill.index.image_model import ImageModel, Inputs
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Skipped
+
+if TYPE_CHECKING:
+    from vdistill.encoders.dual_encoder import DualEncoder
+
+Inputs = Mapping[str, np.ndarray]
+ImageModel: TypeAlias = "DualEncoder | ImageEncoder"  # the model itself, or what an index exported of it
+Progress = Callable[[int, int], None]
 
 BATCH = 64
 _THREADS = min(16, os.cpu_count() or 1)
 
-Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -13,8 +13,7 @@ from vdistill.bundle.shards import ShardWriter
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
-from vdistill.index.embedding import Embedder, Progress
-from vdistill.index.image_model import ImageModel
+from vdistill.index.embedding import Embedder, ImageModel, Progress
 from vdistill.index.plan import Counts, Plan, WantedVector
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped

@@ -92,7 +92,7 @@ def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Pat
 
     def found() -> np.ndarray:
         exported = image_encoder.ImageEncoder.open(folder)
-        return np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
+        return np.concatenate([exported.encode_images(inputs), exported.encode_images(one)])
 
     for other in known:
         with contextlib.suppress(VdistillError, OSError, ValueError, KeyError, TypeError):  # damaged: trace anew

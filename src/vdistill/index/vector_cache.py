@@ -12,23 +12,22 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.images import DECODER
-from vdistill.index.image_model import ImageModel
 from vdistill.workspace import writing
 
 
 class VectorCache:
     """The vectors of one model by the SHA-256 of their image, in a file. May be shared between threads."""
 
-    def __init__(self, folder: Path, model: ImageModel) -> None:
-        self._path = folder / f"vectors-{model.fingerprint}-{model.precision}-{DECODER}.db"
-        self.dim = model.dim
+    def __init__(self, folder: Path, fingerprint: str, precision: str, dim: int) -> None:
+        self._path = folder / f"vectors-{fingerprint}-{precision}-{DECODER}.db"
+        self.dim = dim
         self._lock = threading.Lock()
         with writing(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._db = _opened(self._path)
             except sqlite3.Error:  # it is only a cache: start anew
-                _remove(self._path)
+                _remove(folder, f"{self._path.name}*")
                 self._db = _opened(self._path)
 
     def __enter__(self) -> VectorCache:
@@ -58,8 +57,7 @@ class VectorCache:
     def remove(self) -> None:
         """Delete the file, once its vectors are published, and those that killed builds of other models left."""
         self._db.close()
-        for path in self._path.parent.glob("vectors-*.db"):
-            _remove(path)
+        _remove(self._path.parent, "vectors-*.db*")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -73,7 +71,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _remove(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+def _remove(folder: Path, pattern: str) -> None:
+    """Remove files with their write-ahead logs."""
+    for path in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            path.with_name(name).unlink()
+            path.unlink()
