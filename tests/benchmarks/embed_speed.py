@@ -51,7 +51,7 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     """As `vdistill index` embeds."""
     rows = [Row(number, str(path), str(path), "", 1, 1, "{}") for number, path in enumerate(paths)]
     with tempfile.TemporaryDirectory() as name:
-        vector_cache = VectorCache.of(Path(name), encoder)
+        vector_cache = VectorCache(Path(name), "", "", encoder.dim)
         found = [
             vector
             for _, part, _ in Embedder(Path("/"), replicas(encoder), vector_cache).embedded(rows)

@@ -57,7 +57,7 @@ def workspace(home: Path, encoder: DualEncoder, vectors: np.ndarray) -> Path:
     )
     export_text_encoder(encoder, made.index / "text_encoder" / "x")
     files = tuple(
-        FileFacts.of(made.index, f"text_encoder/x/{path.name}")
+        FileFacts.measure(made.index, f"text_encoder/x/{path.name}")
         for path in sorted((made.index / "text_encoder" / "x").iterdir())
     )
     source = provenance(made, "backbone", encoder.source)

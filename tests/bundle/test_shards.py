@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from indexes import index_of, unit
+from indexes import index_of, unit, write_index
 from vdistill.bundle import shards
-from vdistill.bundle.manifest import FileFacts, ShardFacts
+from vdistill.bundle.manifest import REMEDY, FileFacts, ShardFacts
+from vdistill.bundle.shards import Shard
+from vdistill.errors import VdistillError
 from vdistill.index import compact
 from vdistill.index.compact import arrange
 
@@ -47,7 +49,7 @@ def test_too_many_files_with_graphs_are_written_anew():
     assert plan.graph
 
 
-@pytest.mark.parametrize("dtype", shards.DTYPES)
+@pytest.mark.parametrize("dtype", shards.METRIC_OF)
 @pytest.mark.parametrize("graph", [False, True])
 def test_an_index_of_many_files_answers_as_one(tmp_path, monkeypatch, dtype, graph):
     vectors = unit(1000, 32)
@@ -86,7 +88,7 @@ def test_a_thread_disturbs_no_other(tmp_path):
 
 def test_an_open_index_answers_after_its_files_are_gone(tmp_path):
     vectors = unit(1000, 32)
-    for dtype in shards.DTYPES:
+    for dtype in shards.METRIC_OF:
         with index_of(tmp_path / dtype, vectors, dtype, graph=True, metadata=lambda n: {"n": n}) as searcher:
             for path in (tmp_path / dtype).iterdir():
                 path.unlink()
@@ -100,3 +102,29 @@ def test_metadata_finds_its_item(tmp_path):
         for hit in searcher.search(unit(1, 16)[0], 300, where="even"):
             assert hit.metadata["n"] == int(hit.id)
             assert json.dumps(hit.metadata)
+
+
+FOREIGN = {
+    "empty": lambda data: b"",
+    "cut before the header": lambda data: data[: 8 + 100 * 16 * 4],
+    "another kind of file": lambda data: b"\x89PNG" + bytes(3000),
+    "rows of another length": lambda data: data[:4] + bytes([1]) + data[5:],
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_file_that_is_no_index_is_refused_even_if_the_manifest_describes_it(tmp_path, what):
+    write_index(tmp_path, unit(100, 16))
+    path = tmp_path / "vectors-0.usearch"
+    path.write_bytes(FOREIGN[what](path.read_bytes()))
+    with pytest.raises(VdistillError, match=r"vectors-0.usearch is damaged: ") as error:
+        Shard.open(tmp_path, ShardFacts(FileFacts.measure(tmp_path, path.name), 100, False, None), 16, "f32")
+    assert error.value.hint == REMEDY
+
+
+@pytest.mark.parametrize(("count", "dim", "dtype"), [(99, 16, "f32"), (100, 8, "f32"), (100, 32, "f16")])
+def test_an_index_of_other_vectors_is_refused(tmp_path, count, dim, dtype):
+    write_index(tmp_path, unit(100, 16))
+    facts = ShardFacts(FileFacts.measure(tmp_path, "vectors-0.usearch"), count, False, None)
+    with pytest.raises(VdistillError, match=f"does not hold {count} vectors"):
+        Shard.open(tmp_path, facts, dim, dtype)

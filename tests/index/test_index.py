@@ -17,6 +17,7 @@ from PIL import Image
 
 from command_line import errors, vdistill_process
 from drawings import draw_catalog
+from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.shards import ShardWriter
@@ -222,7 +223,7 @@ def test_a_catalog_of_broken_pictures_is_an_error_and_the_old_index_stays(indexe
     before = vectors_by_id(indexed)
     for path in catalog.glob("*.png"):
         path.write_bytes(b"broken")
-    with pytest.raises(VdistillError, match=r"none of the pictures .* can be read; the first: blue_chair.png"):
+    with pytest.raises(VdistillError, match=r"none of the images .* can be read; the first: blue_chair.png"):
         again(indexed, catalog, encoder)
     assert vectors_by_id(indexed).keys() == before.keys()
 
@@ -278,7 +279,7 @@ def test_a_damaged_file_is_an_error_with_a_remedy_that_works(indexed, catalog, e
         Searcher.at(indexed.index, "backbone").encode(["red mug"])
     assert error.value.hint == manifest.REMEDY
     again(indexed, catalog, encoder)
-    manifest.verify(indexed.index)
+    verify(indexed.index)
     with Searcher.at(indexed.index, "backbone") as searcher:
         assert len(searcher.search(searcher.encode(["red mug"])[0], 5)) == 5
 
@@ -312,12 +313,16 @@ def test_an_index_that_is_not_there_names_the_command(indexed, tmp_path):
         Searcher.at(tmp_path / "nothing", "student")
 
 
-def test_verify_finds_damage_in_the_middle_of_a_large_file(indexed, tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["vectors-*", "text_encoder/*/model.onnx"])
+def test_damage_in_the_middle_of_a_large_file_is_repaired_by_the_next_build(
+    indexed, catalog, encoder, monkeypatch, what
+):
     monkeypatch.setattr(manifest, "_SMALL", 0)
-    path = next(indexed.index.glob("text_encoder/*/model.onnx"))
-    damage(path, "changed")
+    damage(next(indexed.index.glob(what)), "changed")
     with pytest.raises(VdistillError, match="not what was written"):
-        manifest.verify(indexed.index)
+        verify(indexed.index)
+    again(indexed, catalog, encoder)
+    verify(indexed.index)
 
 
 def test_a_full_disk_leaves_the_old_index(indexed, catalog, encoder, monkeypatch):
@@ -382,7 +387,7 @@ def test_killed_at_any_moment_the_index_is_whole(indexed, catalog, encoder, clip
             time.sleep(wait)
             process.send_signal(signal.SIGKILL)
         assert len(vectors_by_id(indexed)) == 24
-        manifest.verify(indexed.index)
+        verify(indexed.index)
     assert again(indexed, catalog, encoder, dtype="i8").items == 24
     assert len(list(indexed.index.glob("vectors-*.usearch"))) == 1
 

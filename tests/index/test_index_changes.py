@@ -58,7 +58,7 @@ def answers(workspace):
 def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path, encoder, monkeypatch, seed):
     monkeypatch.setattr(shards, "FLAT", 30 if seed else 20_000)
     monkeypatch.setattr(compact, "SMALL", 3)
-    monkeypatch.setattr(building, "exported", lambda *_: ())
+    monkeypatch.setattr(building, "encoder_files", lambda *_: ((), ()))
     rng = random.Random(seed)
     catalog, kept = tmp_path / "catalog", create(tmp_path / "kept")
     catalog.mkdir()
@@ -107,8 +107,7 @@ def test_a_killed_build_loses_no_vector(tmp_path, encoder, catalog):
     encoder.encode_images = None
     embedded = []
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("vdistill.index.onnx_export.export_image_encoder", lambda *_: None)
-    monkey.setattr(building, "exported", lambda *_: ())
+    monkey.setattr(building, "encoder_files", lambda *_: ((), ()))
     build(workspace, scan(catalog), encoder, "backbone", progress=lambda done, total: embedded.append((done, total)))
     monkey.undo()
     assert embedded == [(24, 24)]

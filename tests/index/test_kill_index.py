@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from command_line import vdistill_process
+from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.query.search import Searcher
 from vdistill.workspace import at
@@ -111,7 +112,7 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
         finished += process.poll() is not None
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        manifest.verify(index)
+        verify(index)
     next_version(2 + KILLS)
     done = vdistill_process(*command(dtypes[turn]), cwd=tmp_path)
     reader.over = True

@@ -66,7 +66,7 @@ def older(folder):
     db.execute("ALTER TABLE items DROP COLUMN ctime_ns")
     db.commit()
     db.close()
-    manifest.write(folder, {"backbone": replace(entry, items=manifest.FileFacts.of(folder, entry.items.name))})
+    manifest.write(folder, {"backbone": replace(entry, items=manifest.FileFacts.measure(folder, entry.items.name))})
 
 
 def test_an_index_of_an_older_version_opens_and_is_described_anew_without_embedding(workspace, catalog, encoder):
@@ -189,7 +189,7 @@ def test_hybrid_finds_words_of_any_script(tmp_path, title, query):
         vector = unit(1, 32, 5)[0]
         assert "00007" not in {hit.id for hit in searcher.hits(vector, 5, SearchOptions(), query)}
         assert "00007" in {hit.id for hit in searcher.hits(vector, 5, SearchOptions(hybrid=True), query)}
-        assert searcher.store.items.worded(query, 9).tolist() == [400 - 7]
+        assert searcher.store.items.matching_words(query, 9).tolist() == [400 - 7]
 
 
 # Settings

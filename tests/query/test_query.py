@@ -18,7 +18,7 @@ from PIL import Image
 from drawings import draw_catalog
 from indexes import index_of, unit
 from vdistill.bundle import shards
-from vdistill.bundle.shards import DTYPES
+from vdistill.bundle.shards import METRIC_OF
 from vdistill.errors import VdistillError
 from vdistill.index.build import build
 from vdistill.inputs.catalog import scan
@@ -104,7 +104,7 @@ def test_no_texts_have_no_vectors(searcher):
 # Order and precision
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", METRIC_OF)
 def test_equal_items_are_ordered_by_id_whatever_their_keys(tmp_path, dtype):
     vectors = np.repeat(unit(3, 8), 40, axis=0)
     with index_of(tmp_path, vectors, dtype) as searcher:
@@ -144,7 +144,7 @@ def test_exact_search_equals_sorting_everything(tmp_path_factory, count, k, dist
         assert [int(hit.id) for hit in searcher.search(query, k)] == expected
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", METRIC_OF)
 def test_beyond_the_limit_the_graph_is_searched_and_finds_nearly_all(tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(shards, "FLAT", 500)
     vectors = unit(3000, 32)

@@ -65,8 +65,8 @@ def test_terms_are_spoken_as_they_are_typed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [([""], "empty"), (["a", "+"], "empty"), (["a", "+", "-", "b"], "empty"), (["0:a", "+", "b"], "weighs nothing"),
-     (["gone.jpg"], "no picture gone.jpg")],
+    [([""], "empty"), (["a", "+"], "empty"), (["a", "+", "-", "b"], "empty"), (["0:a", "+", "b"], "has the weight 0"),
+     (["gone.jpg"], "no image gone.jpg")],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_named(words, why):
     with pytest.raises(VdistillError, match=why):

@@ -14,9 +14,9 @@ import pytest
 
 COLOURS = ("red", "green", "blue", "yellow")
 QUERIES = [
-    f"{options} {colour}"
+    f"{phrase} {colour}"
     for colour in COLOURS
-    for options in ("something", "a present in", "for a lover of", "she adores", "my kitchen wants", "a touch of")
+    for phrase in ("something", "a present in", "for a lover of", "she adores", "my kitchen wants", "a touch of")
 ]
 
 

@@ -1,4 +1,4 @@
-"""Indexes of given vectors, for tests and benchmarks that need no pictures."""
+"""Indexes of given vectors, for tests and benchmarks that need no images."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ import numpy as np
 
 from vdistill.bundle import items, manifest
 from vdistill.bundle.items import Row
-from vdistill.bundle.shards import METRICS, ShardWriter
+from vdistill.bundle.shards import METRIC_OF, ShardWriter
 from vdistill.query.search import Searcher
 
 
@@ -43,12 +43,19 @@ def write_index(folder, vectors, dtype="f32", *, graph=False, metadata=lambda n:
         keys = np.arange(count - start, max(count - start - 4096, 0), -1)
         writer.add(keys, vectors[start : start + 4096])
     shards = writer.finish()
-    made = manifest.FileFacts.of(folder, "items.db")
+    facts = manifest.FileFacts.measure(folder, "items.db")
     entry = manifest.Entry(
-        1, "", "", "", "", dim, dtype, METRICS[dtype], count, "/catalog", 0.0, 0, count + 1, shards, made, (), ()
+        1, "", "", "", "", dim, dtype, METRIC_OF[dtype], "/catalog", 0.0, count, count + 1, shards, facts
     )
     manifest.write(folder, {"student": entry})
     return entry
+
+
+def verify(folder):
+    """Read every file of an index folder in full. Raises VdistillError for one that is not what was written."""
+    for entry in manifest.read(folder).values():
+        for file in entry.files:
+            file.check(folder, full=True)
 
 
 def index_of(folder, vectors, dtype="f32", **more):

@@ -58,7 +58,9 @@ class Against:
 
         hashes = self.hashes(ids)
         rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
-        with VectorCache.of(self._cache / "against", self._encoder) as vector_cache:
+        with VectorCache(
+            self._cache / "against", self._encoder.fingerprint, self._encoder.precision, self._encoder.dim
+        ) as vector_cache:
             embedder = Embedder(self.catalog_root, replicas(self._encoder), vector_cache)
             for done, vectors, skipped in embedder.embedded(rows):
                 changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]

@@ -137,6 +137,6 @@ def _embedded(searcher: Searcher, ids: Sequence[str], corrupt: Callable[[Image.I
         with quiet(), ThreadPoolExecutor() as executor:
             for start in range(0, len(ids), _BATCH):
                 paths = [searcher.catalog_root / key for key in ids[start : start + _BATCH]]
-                yield searcher.image_encoder.encode_arrays(prepare.stack(list(executor.map(one, paths))))
+                yield searcher.image_encoder.encode_images(prepare.stack(list(executor.map(one, paths))))
 
     return np.concatenate(list(batches()))

@@ -1,1 +1,1 @@
-"""The index on disk: its files and how they are opened, shared by who writes them and who asks them. Without torch."""
+"""The index on disk: file formats and their readers, without torch. `index` writes a bundle, `query` searches it."""

@@ -1,18 +1,19 @@
-"""What a metadata column holds, told from all of its values: what `--where` compares it as.
+"""What kind of values a metadata column holds, found from all of them: `--where` compares it accordingly.
 
-CSV knows no types, and JSON files often hold numbers as texts. One cell cannot tell ("01234" is a zip code, "1234" may
+CSV has no types, and JSON files often hold numbers as texts. One cell is not enough ("01234" is a zip code, "1234" may
 be one), so the whole column decides.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 Kind = Literal["boolean", "number", "date", "time", "text", "mixed"]
 
-# What people write into cells that they have no value for; it counts as NULL in all columns but those of text.
+# What people write where there is no value; it counts as NULL in all columns but those of text.
 MISSING = frozenset({"", "-", "na", "n/a", "#n/a", "nan", "null", "none"})
 
 _DATE = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -29,21 +30,18 @@ _FORMS: dict[Kind, Callable[[str], object]] = {
 
 
 class ColumnKinds:
-    """Reads the metadata of items, one after the other, and tells what each column holds."""
+    """Collects the metadata of items, and finds what kind each column is of."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, _Column] = {}
+        self._columns: defaultdict[str, _Column] = defaultdict(_Column)
 
     def add(self, metadata: Mapping[str, Any]) -> None:
-        """One more item."""
+        """Take in the metadata of one item."""
         for name, value in metadata.items():
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = _Column()
-            column.add(value)
+            self._columns[name].add(value)
 
     def kinds(self) -> dict[str, Kind]:
-        """The columns by name."""
+        """The kind of each column, by name."""
         return {name: self._columns[name].kind() for name in sorted(self._columns)}
 
 
@@ -71,15 +69,15 @@ class _Column:
         return "mixed" if self._texts and self._others else "text"
 
 
-def checked(kind: object) -> Kind:
-    """A kind as it stands in a file; one that a newer version wrote counts as mixed, which is left as it is."""
+def known_kind(kind: object) -> Kind:
+    """A kind that a file names; one that only newer versions know counts as mixed, whose values are not converted."""
     return kind if kind in get_args(Kind) else "mixed"  # type: ignore[return-value]
 
 
 def value_sql(kind: Kind, raw: str) -> str:
-    """The SQL expression of a column's value, of the affinity that comparisons need; `raw` is what the JSON holds.
+    """The SQL expression of a column's value, with the affinity that comparisons need; `raw` is what the JSON holds.
 
-    Numbers are of NUMERIC affinity (so that `price < '20'` holds too), dates `YYYY-MM-DD`, times
+    Numbers have NUMERIC affinity (so that `price < '20'` works too), dates are `YYYY-MM-DD`, times
     `YYYY-MM-DD HH:MM:SS` in UTC, booleans 1 and 0. A missing value is NULL.
     """
     some = f"CASE WHEN {raw} GLOB '*[0-9]*' THEN {raw} END"  # no word for a missing value has a digit

@@ -1,14 +1,16 @@
-"""The exported image encoder, for queries that are pictures: ONNX Runtime and Pillow, no torch."""
+"""The exported image encoder, for queries that are images: ONNX Runtime and Pillow, without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vdistill.bundle.manifest import REMEDY
-from vdistill.bundle.text_encoder import open_session, unit
+from vdistill.bundle.text_encoder import open_session
+from vdistill.bundle.vectors import unit
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import Preprocessing, load, quiet
 
@@ -16,7 +18,9 @@ MODEL, SETTINGS = "model.onnx", "preprocessing.json"
 
 
 class ImageEncoder:
-    """Pictures to unit vectors. May be shared between threads."""
+    """Images to unit vectors. May be shared between threads."""
+
+    on_cpu = True
 
     def __init__(self, preprocessing: Preprocessing, session: Any) -> None:
         self.preprocessing = preprocessing
@@ -32,16 +36,16 @@ class ImageEncoder:
         return cls(preprocessing, open_session(folder / MODEL))
 
     def encode(self, path: Path) -> np.ndarray:
-        """The unit vector (dim,), float32, of a picture. Raises VdistillError where it cannot be read."""
+        """The unit vector (dim,), float32, of an image file. Raises VdistillError where it cannot be read."""
         try:
             with quiet():
                 image = load(path, self.preprocessing.target)
         except ImageError as error:
-            raise VdistillError(f"cannot search by {path}: {error.message}", hint="give a picture file") from error
-        return np.asarray(self.encode_arrays(self.preprocessing.stack([self.preprocessing(image)]))[0])
+            raise VdistillError(f"cannot search by {path}: {error.message}", hint="give an image file") from error
+        return np.asarray(self.encode_images(self.preprocessing.stack([self.preprocessing(image)]))[0])
 
-    def encode_arrays(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Unit vectors (n, dim), float32, of one preprocessed batch; pixels may still be bytes."""
+    def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, of one preprocessed batch, compact or not (`Preprocessing.compact`)."""
         if "pixels" in inputs:
             factor, shift = self.preprocessing.normalization
             pixels = inputs["pixels"].astype(np.float32) * factor + shift

@@ -1,18 +1,18 @@
-"""The items of an index: one SQLite file with whose vector is whose, the metadata, and its words for text search."""
+"""The items of an index: an SQLite file of their vector keys, image files and metadata, and their words for search."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from vdistill.bundle.columns import ColumnKinds, Kind, checked
+from vdistill.bundle.columns import ColumnKinds, Kind, known_kind
 from vdistill.bundle.manifest import REMEDY
 from vdistill.errors import VdistillError
 from vdistill.inputs.words import TABLE, indexable, match, words_of
@@ -33,7 +33,7 @@ SCHEMA = f"""
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An indexed picture. `key` names its vector, `path` is relative to the catalog, `metadata` is JSON."""
+    """An indexed image.  key: of its vector.  path: relative to the catalog.  metadata: JSON."""
 
     key: int
     id: str
@@ -58,7 +58,7 @@ class Items:
             raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
 
     def rows(self) -> Iterator[Row]:
-        """All items, by id, a part at a time."""
+        """All items, by id; read in pages, so that other threads can ask meanwhile."""
         last = ""
         while part := self._all(f"SELECT {COLUMNS} FROM items WHERE id > ? ORDER BY id LIMIT 4096", last):
             for values in part:
@@ -70,40 +70,45 @@ class Items:
         sql = f"SELECT {COLUMNS} FROM items WHERE key IN (SELECT value FROM json_each(?))"
         return {values[0]: Row(*values) for values in self._all(sql, _json(keys))}
 
-    def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
-        """The keys of these items; an unknown id is left out."""
-        return dict(self._all("SELECT id, key FROM items WHERE id IN (SELECT value FROM json_each(?))", _json(ids)))
+    def keys_of(self, ids: Sequence[str]) -> np.ndarray:
+        """The keys (n,) of these items. Raises VdistillError for an unknown id."""
+        sql = "SELECT id, key FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        known = dict(self._all(sql, _json(ids)))
+        try:
+            return np.array([known[id_] for id_ in ids], np.uint64)
+        except KeyError as error:
+            raise VdistillError(f"{error.args[0]!r} is not indexed", hint="run `vdistill index` again") from error
 
     def live(self, keys: np.ndarray) -> np.ndarray:
         """Which of these keys still belong to an item."""
         found = self._all("SELECT key FROM items WHERE key IN (SELECT value FROM json_each(?))", _json(keys))
-        return np.isin(keys, np.array([row[0] for row in found], np.uint64))
+        return np.isin(keys, _keys(found))
 
     def some_keys(self, count: int) -> np.ndarray:
         """About `count` keys, spread evenly over all items."""
         last = self._all("SELECT max(key) FROM items")[0][0]
         places = _json(np.unique(np.linspace(0, last, count).astype(np.int64)))
-        # The next living key from each place on: no scan of the whole table.
+        # The first key in use from each place on: no scan of the whole table.
         sql = "SELECT DISTINCT (SELECT key FROM items WHERE key >= value ORDER BY key LIMIT 1) FROM json_each(?)"
-        return np.array([row[0] for row in self._all(sql, places)], np.uint64)
+        return _keys(self._all(sql, places))
 
-    def worded(self, text: str, limit: int, allowed: np.ndarray | None = None) -> np.ndarray:
-        """Keys of the (allowed) items whose text has most to do with the words of `text` (BM25), best first."""
+    def matching_words(self, text: str, limit: int, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Keys of the (allowed) items whose texts match the words of `text` best (BM25), best first."""
         terms = match(text)
         if not terms:
             return np.array([], np.uint64)
         only = "" if allowed is None else "AND rowid IN (SELECT value FROM json_each(?))"
         sql = f"SELECT rowid FROM words WHERE words MATCH ? {only} ORDER BY rank, rowid LIMIT ?"
         values = (terms, limit) if allowed is None else (terms, _json(allowed), limit)
-        return np.array([row[0] for row in self._all(sql, *values)], np.uint64)
+        return _keys(self._all(sql, *values))
 
     def use(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """What `read` finds by the connection, which nobody else uses meanwhile. The file itself may be gone."""
+        """The result of `read` on the connection, which no other thread uses meanwhile."""
         with self._lock:
             return read(self._connection)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._connection.close()
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
@@ -115,43 +120,41 @@ def describe(connection: sqlite3.Connection) -> None:
     """Fill `words` and `columns` from the items."""
     columns = ColumnKinds()
 
-    def words(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, str]]:
-        for key, metadata in rows:
+    def words() -> Iterator[tuple[int, str]]:
+        for key, metadata in _metadata(connection):
             columns.add(metadata)
             if found := words_of(metadata):
                 yield key, indexable(found)
 
-    for part in _metadata(connection):
-        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words(part))
+    connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words())
     connection.executemany("INSERT INTO columns VALUES (?, ?)", list(columns.kinds().items()))
 
 
 def kinds_of(connection: sqlite3.Connection) -> dict[str, Kind]:
-    """What each column of the metadata holds; of a file without that, which an older version wrote, found out anew."""
+    """What kind each column of the metadata is; a file of an older version does not record it, so it is worked out."""
     if has_column(connection, "main", "columns", "kind"):
-        return {
-            name: checked(kind) for name, kind in connection.execute("SELECT name, kind FROM columns ORDER BY name")
-        }
+        stored = connection.execute("SELECT name, kind FROM columns ORDER BY name")
+        return {name: known_kind(kind) for name, kind in stored}
     columns = ColumnKinds()
-    for part in _metadata(connection):
-        for _, metadata in part:
-            columns.add(metadata)
+    for _, metadata in _metadata(connection):
+        columns.add(metadata)
     return columns.kinds()
 
 
 def has_column(connection: sqlite3.Connection, schema: str, table: str, column: str) -> bool:
-    """Whether a table of a file, which an older version may have written, has this column."""
+    """Whether a table has this column: files of older versions lack some."""
     found = connection.execute("SELECT 1 FROM pragma_table_info(?, ?) WHERE name = ?", (table, schema, column))
     return found.fetchone() is not None
 
 
-def _metadata(connection: sqlite3.Connection) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-    """The metadata of all items by key, a part at a time."""
-    last = -1
-    sql = "SELECT key, metadata FROM items WHERE key > ? ORDER BY key LIMIT 4096"
-    while part := connection.execute(sql, (last,)).fetchall():
-        yield [(key, json.loads(text)) for key, text in part]
-        last = part[-1][0]
+def _metadata(connection: sqlite3.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Key and metadata of all items, by key."""
+    for key, text in connection.execute("SELECT key, metadata FROM items ORDER BY key"):
+        yield key, json.loads(text)
+
+
+def _keys(rows: Sequence[tuple[int]]) -> np.ndarray:
+    return np.array([row[0] for row in rows], np.uint64)
 
 
 def _json(values: Sequence[Any] | np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""`manifest.json`: what an index consists of and was made from. Publishing it is what publishes the index."""
+"""`manifest.json`: the files of an index and what they were made from. Replacing it is what publishes an index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SCHEMA_VERSION = 2
 NAME = "manifest.json"
 REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affected"
 
-# Larger files are checked by size and by their first and last bytes when they are opened, in full by `verify`.
+# Larger files are checked by size and by their first and last bytes when they are opened, in full by each build.
 _SMALL = 4 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file of the index: its name relative to the index folder, its size, and its hashes."""
+    """A file of the index: its name relative to the index folder, its size in bytes, and its hashes."""
 
     name: str
     bytes: int
@@ -30,13 +30,13 @@ class FileFacts:
     edges_sha256: str
 
     @classmethod
-    def of(cls, folder: Path, name: str) -> FileFacts:
+    def measure(cls, folder: Path, name: str) -> FileFacts:
         """Measure `folder / name`."""
         path = folder / name
         return cls(name, path.stat().st_size, file_sha256(path), edges_sha256(path))
 
     def check(self, folder: Path, full: bool = False) -> Path:
-        """The file's path, when it is what was written; else VdistillError. `full` reads large files whole too."""
+        """The file's path. Raises VdistillError where it is not what was written; `full` reads large files whole."""
         path = folder / self.name
         try:
             actual = path.stat().st_size
@@ -53,7 +53,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class ShardFacts:
-    """A file of `count` vectors, with a graph or for full scans, and the same in a higher precision beside i8."""
+    """A file of `count` vectors, with or without a graph.  precise: beside i8, the vectors in a higher precision."""
 
     vectors: FileFacts
     count: int
@@ -62,7 +62,7 @@ class ShardFacts:
 
     @property
     def files(self) -> tuple[FileFacts, ...]:
-        """Its files."""
+        """One file or two."""
         return (self.vectors, self.precise) if self.precise else (self.vectors,)
 
 
@@ -70,8 +70,9 @@ class ShardFacts:
 class Entry:
     """The index of one model.
 
-    count: of items; shards may hold more.  next_key: the first that no vector ever had.  catalog: the folder that item
-    ids are relative to.  created: in UNIX seconds.  decoder: the version of how files are read, 0 before it was kept.
+    count: number of items; shards may hold more vectors.  next_key: the lowest key that was never used.
+    catalog: the folder that item ids are relative to.  created: UNIX time in seconds.
+    decoder: the version of how image files are decoded, 0 where an older vdistill did not record it.
     """
 
     generation: int
@@ -82,26 +83,26 @@ class Entry:
     dim: int
     dtype: str
     metric: str
-    count: int
     catalog: str
     created: float
-    seed: int
+    count: int
     next_key: int
-    shards: tuple[ShardFacts, ...]
-    items: FileFacts
-    text_encoder: tuple[FileFacts, ...]
-    image_encoder: tuple[FileFacts, ...]
+    shards: tuple[ShardFacts, ...] = ()
+    items: FileFacts = FileFacts("", 0, "", "")
+    text_encoder: tuple[FileFacts, ...] = ()
+    image_encoder: tuple[FileFacts, ...] = ()
+    seed: int = 0
     decoder: int = 0
 
     @property
     def files(self) -> tuple[FileFacts, ...]:
-        """Everything that the entry needs."""
+        """All files of the index."""
         vectors = [file for shard in self.shards for file in shard.files]
         return (*vectors, self.items, *self.text_encoder, *self.image_encoder)
 
 
 def read(folder: Path) -> dict[str, Entry]:
-    """The entries by model name, none where there is no index or one of an older version, which is made anew.
+    """The entries by model name; none where there is no index, or one of an older format, which has to be rebuilt.
 
     Raises VdistillError where the manifest is damaged or of a newer version.
     """
@@ -120,20 +121,13 @@ def read(folder: Path) -> dict[str, Entry]:
 
 
 def write(folder: Path, entries: Mapping[str, Entry]) -> None:
-    """Publish: from here on readers see these entries, until here the old ones."""
+    """Replace the manifest: before this readers open the old entries, after it these."""
     document = {"schema_version": SCHEMA_VERSION, "models": {name: asdict(entry) for name, entry in entries.items()}}
     write_file(folder / NAME, json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
-def verify(folder: Path) -> None:
-    """Read every file of every entry in full. Raises VdistillError for the first that is not what was written."""
-    for entry in read(folder).values():
-        for file in entry.files:
-            file.check(folder, full=True)
-
-
 def sweep(folder: Path, entries: Iterable[Entry]) -> None:
-    """Remove what no entry names: old generations, and the remains of a build that was killed."""
+    """Remove files that no entry names: old generations, and what a killed build left behind."""
     needed = {folder / NAME} | {folder / file.name for entry in entries for file in entry.files}
     for path in sorted(folder.rglob("*"), reverse=True):  # files before the folders they lie in
         if path.is_dir():

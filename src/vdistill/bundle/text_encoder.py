@@ -1,4 +1,4 @@
-"""The exported text encoder: ONNX Runtime and tokenizers, no torch, so that a query starts in a blink."""
+"""The exported text encoder: ONNX Runtime and tokenizers, without torch, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 from vdistill.workspace import read_json
 
@@ -64,11 +65,6 @@ class TextEncoder:
         )
         return cls(settings, tokenizer, open_session(folder / MODEL))
 
-    @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        return self.settings.dim
-
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The model's inputs for one batch: int64 arrays (n, length)."""
         encodings = self._tokenizer.encode_batch(list(texts))
@@ -80,15 +76,15 @@ class TextEncoder:
         return {name: np.array(columns[name], np.int64) for name in self.settings.inputs}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, dim), float32, one a text."""
+        """Unit vectors (n, dim), float32, one per text."""
         parts = [
             self._session.run(None, self.tokenize(texts[start : start + BATCH]))[0]
             for start in range(0, len(texts), BATCH)
         ]
-        return unit(np.concatenate(parts)) if parts else np.zeros((0, self.dim), np.float32)
+        return unit(np.concatenate(parts)) if parts else np.zeros((0, self.settings.dim), np.float32)
 
     def truncated(self, texts: Sequence[str]) -> int:
-        """How many tokens of these texts lie beyond what the model reads, and are cut."""
+        """How many tokens of these texts are cut, because the model reads `max_length` at most."""
         overflowing = [part for encoding in self._tokenizer.encode_batch(list(texts)) for part in encoding.overflowing]
         return sum(part.special_tokens_mask.count(0) for part in overflowing)
 
@@ -99,17 +95,12 @@ def open_session(model: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # The export is optimized already: at ViT-B/32 size more costs 60 ms at each start and gains nothing per query.
+    # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for its errors
         raise VdistillError(f"{model} is damaged: {error}", hint=REMEDY) from error
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, float32."""
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def _settings(folder: Path) -> TextSettings:

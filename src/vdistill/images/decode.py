@@ -1,4 +1,4 @@
-"""From a file to an upright 8-bit RGB image in sRGB, or the reason why there is none."""
+"""A file becomes an upright 8-bit RGB image in sRGB, or the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ from vdistill.images.icc import to_srgb
 from vdistill.images.layers import layers, stored
 from vdistill.images.repair import repaired
 
-# Raised whenever some files come out differently than before: vectors of an older decoder are computed again.
+# To be raised whenever some files are decoded differently than before: vectors of an older decoder are recomputed.
 DECODER = 2
 
-# Beyond this a declared size is taken for a decompression bomb: twice what Pillow starts to warn at.
+# A larger declared size counts as a decompression bomb: twice the size at which Pillow starts to warn.
 MAX_PIXELS = 178_000_000
 
-# Each scan of a progressive JPEG goes over the whole image: a small file of many would take hours. Cameras write ten.
+# Each scan of a progressive JPEG covers the whole image: a small file with many would take hours. Cameras write ten.
 MAX_SCANS = 200
 
-# By content, whatever the suffix says. Not all that Pillow knows: some of it starts other programs.
-FORMATS = (
-    *("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM"),  # which Pillow has at hand before those that follow
-    *("WEBP", "TIFF", "AVIF", "JPEG2000", "ICO"),
-)
+# Recognised by content, whatever the suffix. Not all that Pillow reads: some formats start other programs. The first
+# six need no further import.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "ICO")
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -47,14 +45,14 @@ _UPRIGHT = {
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's remarks about odd files off the terminal, on every thread that loads within."""
+    """Silence Pillow's warnings about odd files, on every thread that loads images within the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def load(path: Path, target: int | None = None) -> Image.Image:
-    """Decode an image to upright 8-bit RGB in sRGB; of an animation the first frame; transparency laid on white.
+    """Decode an image to upright 8-bit RGB in sRGB, an animation to its first frame, transparency to white.
 
     `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
     decoded at a fraction of its size, never below twice `target`.
@@ -64,7 +62,7 @@ def load(path: Path, target: int | None = None) -> Image.Image:
         return _load(path, target)
     except ImageError:
         raise
-    except Exception as error:  # Pillow's readers raise whatever the damage led them into
+    except Exception as error:  # Pillow's readers raise exceptions of any kind on damaged files
         raise ImageError(_reason(error)) from error
 
 
@@ -100,9 +98,9 @@ def _decoded(file: BinaryIO, target: int | None) -> Image.Image:
         image.load()
         colours, alpha = layers(image, as_stored, file)
         rgb = _on_white(to_srgb(colours, image.info.get("icc_profile")), alpha)
-        orientation = _orientation(image)  # asked last: Pillow turns some formats itself, and takes the tag off
+        orientation = _orientation(image)  # read last: Pillow turns some formats itself, and removes the tag
     upright = rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
-    upright.info.clear()  # its profile and orientation are dealt with: whoever saves it must not pass them on
+    upright.info.clear()  # its profile and orientation are applied: they must not be saved with it again
     return upright
 
 

@@ -1,4 +1,4 @@
-"""What tells one file from another."""
+"""Hashes of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HEIC and HEIF, as phones write them: read by pillow-heif, which is an extra."""
+"""HEIC and HEIF, as phones write them, read by pillow-heif, an optional dependency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AVIF = frozenset({b"avif", b"avis"})  # in the same container, and read by Pill
 
 
 def is_heif(start: bytes) -> bool:
-    """Whether a file that begins so is HEIF, and not AVIF."""
+    """Whether a file with these first bytes is HEIF, and not AVIF."""
     if start[4:8] != b"ftyp":
         return False
     end = min(len(start), int.from_bytes(start[:4], "big"))
@@ -22,7 +22,7 @@ def is_heif(start: bytes) -> bool:
 
 
 def opened(file: BinaryIO) -> Image.Image:
-    """The image, not decoded yet. Raises ImageError without the extra, and as Pillow's readers do."""
+    """The image, not decoded yet. Raises ImageError without pillow-heif, and as Pillow's readers do."""
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:

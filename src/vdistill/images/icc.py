@@ -1,4 +1,4 @@
-"""Colours as the image means them: brought to sRGB by its ICC profile."""
+"""Colours as the image means them: converted to sRGB by its ICC profile."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Modes, and the colour spaces of the profiles that they may have; RGB profiles hold for grey as well.
+# Modes, and the colour spaces of the profiles that they may have; RGB profiles apply to grey as well.
 _SPACES = {"RGB": ("RGB ",), "CMYK": ("CMYK",), "L": ("GRAY", "RGB ")}
-_SAME = 2  # of 255: what so changes no colour by more needs no conversion
+_SAME = 2  # of 255: a profile that changes no colour by more is that of sRGB
 
 
 def to_srgb(image: Image.Image, profile: object = None) -> Image.Image:
-    """The image in RGB: by its profile, or by Pillow's own rules where it has none, or a damaged or foreign one.
+    """The image in RGB: by its profile, or by Pillow's own rules where that is missing, damaged or of another mode.
 
     Takes L, RGB, CMYK, YCbCr and LAB with 8 bits a channel.
     """
@@ -58,7 +58,7 @@ def _transformed(image: Image.Image, source: Any) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _is_srgb(profile: bytes) -> bool:
-    """Whether it is one of the many profiles of sRGB, by what it does to colours: its name says nothing."""
+    """Whether it is one of the many profiles of sRGB, by what it does to colours: names are not reliable."""
     steps = np.array([0, 16, 32, 48, 64, 96, 128, 160, 192, 224, 255], np.uint8)
     probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     found = _managed(Image.fromarray(probe), profile)

@@ -1,4 +1,4 @@
-"""What Pillow decoded, as 8-bit colours and how opaque they are: all the ways in which files say so."""
+"""The colours and the opacity of a decoded image in 8 bits, from all the layouts that files store them in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from PIL import Image
 
 _DEEP_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-_LEVELS = {"L;2": 85, "L;4": 17}  # PNG: what one step of grey in 2 or 4 bits is in 8
-_DEEP_RGB, _LOW_BYTES = "RGB;16B", "RGB;16L"  # PNG: read in the wrong order, the low bytes come out
+_LEVELS = {"L;2": 85, "L;4": 17}  # PNG: one step of grey in 2 or 4 bits, in 8 bits
+_DEEP_RGB, _LOW_BYTES = "RGB;16B", "RGB;16L"  # PNG: in the wrong byte order Pillow keeps the low bytes
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How the values lie in the file, which Pillow forgets while decoding.
+    """How the file stores its values, which Pillow does not keep when it decodes.
 
-    png: its name of the layout of a PNG. bits: of a value of a TIFF. negative: a TIFF in which 0 means white.
+    png: Pillow's name for the layout of a PNG.  bits: per value of a TIFF.  negative: a TIFF in which 0 means white.
     """
 
     png: str = ""
@@ -27,7 +27,7 @@ class Stored:
 
 
 def stored(image: Image.Image) -> Stored:
-    """Of an image that was opened but not decoded."""
+    """The layout of an image that is open but not decoded yet."""
     tags: Any = getattr(image, "tag_v2", None)
     if tags is not None:
         return Stored(bits=int(tags.get(_BITS, (0,))[0]), negative=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
@@ -36,7 +36,7 @@ def stored(image: Image.Image) -> Stored:
 
 
 def layers(image: Image.Image, how: Stored, file: BinaryIO) -> tuple[Image.Image, Image.Image | None]:
-    """The decoded colours, in L, RGB, CMYK, YCbCr or LAB, and the opacity in L where not all is opaque."""
+    """The decoded colours, in L, RGB, CMYK, YCbCr or LAB, and the opacity in L where not everything is opaque."""
     key = image.info.get("transparency")
     if image.mode in _DEEP_GREY:
         values = np.asarray(image)
@@ -58,7 +58,7 @@ def layers(image: Image.Image, how: Stored, file: BinaryIO) -> tuple[Image.Image
 def _to_eight_bits(values: np.ndarray, mode: str, how: Stored) -> Image.Image:
     """Grey of more than 8 bits, scaled where Pillow would clip.
 
-    16-bit formats use their full range; wider integers and floats the range they show.
+    16-bit formats use their full range; wider integers and floats the range of their values.
     """
     values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
     low, high = min(values.min(), 0.0), max(values.max(), 0.0)
@@ -73,7 +73,7 @@ def _to_eight_bits(values: np.ndarray, mode: str, how: Stored) -> Image.Image:
 
 
 def _differs(image: Image.Image, file: BinaryIO, key: tuple[int, ...]) -> np.ndarray:
-    """Where a PNG with 16 bits a channel has another colour than `key`: Pillow keeps the high bytes alone."""
+    """Where a PNG with 16 bits per channel has another colour than `key`: Pillow keeps only the high bytes."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as low:
         low.tile = [low.tile[0]._replace(args=_LOW_BYTES)]

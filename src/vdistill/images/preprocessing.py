@@ -1,4 +1,4 @@
-"""From an image to the numbers that an image tower takes, with Pillow and numpy, without torch."""
+"""An image becomes the arrays that an image tower takes, with Pillow and numpy, without torch."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.2613
 _HALF = (0.5, 0.5, 0.5)
 _BILINEAR, _BICUBIC = int(Image.Resampling.BILINEAR), int(Image.Resampling.BICUBIC)
 # What each image processor class of transformers does where its configuration is silent.
-_SQUASHED = {"size": {"height": 224, "width": 224}, "do_center_crop": False}
-_CROPPED = {"size": {"shortest_edge": 224}, "crop_size": 224, "do_center_crop": True}
-_CLIP_LIKE = {**_CROPPED, "resample": _BICUBIC, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD}
+_CLIP: dict[str, Any] = {
+    **{"size": {"shortest_edge": 224}, "crop_size": 224, "do_center_crop": True},
+    **{"resample": _BICUBIC, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
+}
+_VIT: dict[str, Any] = {
+    **{"size": {"height": 224, "width": 224}, "do_center_crop": False},
+    **{"resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
+}
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "CLIPImageProcessor": _CLIP_LIKE,
-    "ChineseCLIPImageProcessor": _CLIP_LIKE,
-    "BitImageProcessor": _CLIP_LIKE,
-    "SiglipImageProcessor": {**_SQUASHED, "resample": _BICUBIC, "image_mean": _HALF, "image_std": _HALF},
-    "ViTImageProcessor": {**_SQUASHED, "resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
-    "Siglip2ImageProcessor": {
-        **{"resample": _BILINEAR, "image_mean": _HALF, "image_std": _HALF},
-        **{"patch_size": 16, "max_num_patches": 256},
-    },
+    "CLIPImageProcessor": _CLIP,
+    "ChineseCLIPImageProcessor": _CLIP,
+    "BitImageProcessor": _CLIP,
+    "SiglipImageProcessor": {**_VIT, "resample": _BICUBIC},
+    "ViTImageProcessor": _VIT,
+    "Siglip2ImageProcessor": {**_VIT, "patch_size": 16, "max_num_patches": 256},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What an image tower wants done to a picture, as its Hugging Face image processor would do it.
+    """How an image is prepared for an image tower, as its Hugging Face image processor does it.
 
-    With `patch_size` set the picture keeps its aspect and becomes a sequence of patches (Siglip2 NaFlex); else it
+    With `patch_size` set the image keeps its aspect ratio and becomes a sequence of patches (Siglip2 NaFlex); else it
     becomes `height` × `width`: by scaling its shorter side to `shortest_edge` and cropping the centre, or, where that
-    is None, by squashing. A pixel x in 0…255 becomes (x · rescale − mean) / std.
+    is None, by scaling each side. A pixel x in 0…255 becomes (x · rescale − mean) / std.
     """
 
     kind: str
@@ -55,16 +57,16 @@ class Preprocessing:
 
     @classmethod
     def from_processor_config(cls, config: Mapping[str, Any]) -> Preprocessing:
-        """Read a `preprocessor_config.json`, of any transformers version.
+        """Read a `preprocessor_config.json` of any transformers version.
 
-        Raises VdistillError for kinds that are not known here, and for settings that give no fixed size.
+        Raises VdistillError for unknown kinds, and for settings that give no fixed size.
         """
         config = config.get("image_processor", config)
         kind = _kind(config)
         settings = {**_DEFAULTS[kind], **{name: value for name, value in config.items() if value is not None}}
         if not settings.get("do_resize", True):
-            raise _unsupported(kind, "do_resize is off, so pictures would differ in size")
-        geometry = _patches(settings) if "max_num_patches" in _DEFAULTS[kind] else _geometry(kind, settings)
+            raise _unsupported(kind, "do_resize is off, so images would differ in size")
+        geometry = _geometry(kind, settings)
         normalize = settings.get("do_normalize", True)
         return cls(
             kind=kind,
@@ -82,12 +84,11 @@ class Preprocessing:
             fields = json.loads(text)
             return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise VdistillError(
-                f"preprocessing settings are damaged: {error}", hint="run `vdistill index` to write them again"
-            ) from error
+            hint = "run `vdistill index` to write them again"
+            raise VdistillError(f"preprocessing settings are damaged: {error}", hint=hint) from error
 
     def to_json(self) -> str:
-        """One line of JSON, the same for equal settings."""
+        """One line of JSON, identical for equal settings."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @property
@@ -98,7 +99,7 @@ class Preprocessing:
         return max(self.height, self.width, self.shortest_edge or 0)
 
     def __call__(self, image: Image.Image) -> dict[str, np.ndarray]:
-        """The model's inputs for one RGB picture, without a batch axis.
+        """The model's inputs for one RGB image, without a batch axis.
 
         `pixel_values` (3, height, width) float32; for a kind with patches `pixel_values` (max_patches, patch² · 3),
         `pixel_attention_mask` (max_patches,) int32 and `spatial_shapes` (2,) int64, in patches.
@@ -110,7 +111,7 @@ class Preprocessing:
     def compact(self, image: Image.Image) -> dict[str, np.ndarray]:
         """The same in a quarter of the memory: `pixels` (height, width, 3) uint8, not normalised yet.
 
-        For a kind with patches it is what `__call__` gives.
+        For a kind with patches it returns what `__call__` does.
         """
         return self(image) if self.patch_size else {"pixels": np.asarray(self._resized(image))}
 
@@ -121,17 +122,16 @@ class Preprocessing:
         return (self.rescale / std).astype(np.float32), (-np.asarray(self.mean) / std).astype(np.float32)
 
     def stack(self, inputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """One batch of what `__call__` gave for several pictures: a new first axis on each array."""
+        """One batch of the inputs of several images: a new first axis on each array."""
         return {name: np.stack([one[name] for one in inputs]) for name in inputs[0]}
 
     def _resized(self, image: Image.Image) -> Image.Image:
-        return self._squash(image) if self.shortest_edge is None else self._crop(image, self.shortest_edge)
+        if self.shortest_edge is None:
+            return image.resize((self.width, self.height), Image.Resampling(self.resample))
+        return self._cropped(image, self.shortest_edge)
 
-    def _squash(self, image: Image.Image) -> Image.Image:
-        return image.resize((self.width, self.height), Image.Resampling(self.resample))
-
-    def _crop(self, image: Image.Image, edge: int) -> Image.Image:
-        """The centre of the scaled picture, black where the scaled picture is the smaller one."""
+    def _cropped(self, image: Image.Image, edge: int) -> Image.Image:
+        """The centre of the scaled image, with black borders where the scaled image is smaller."""
         short, long = min(image.size), max(image.size)
         scaled = [edge if side == short else int(edge * long / short) for side in image.size]
         (left, x0, x1), (top, y0, y1) = (_span(*s) for s in zip(scaled, (self.width, self.height), strict=True))
@@ -160,23 +160,20 @@ class Preprocessing:
         values = np.zeros((self.max_patches, patch * patch * 3), np.float32)
         values[: rows * columns] = pixels.transpose(1, 3, 2, 4, 0).reshape(rows * columns, -1)
         mask = (np.arange(self.max_patches) < rows * columns).astype(np.int32)
-        return {
-            "pixel_values": values,
-            "pixel_attention_mask": mask,
-            "spatial_shapes": np.array([rows, columns], np.int64),
-        }
+        shape = np.array([rows, columns], np.int64)
+        return {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": shape}
 
 
 def _span(scaled: int, wanted: int) -> tuple[int, int, int]:
-    """Along one axis of a centre crop: where the kept part goes, and its ends within the scaled picture."""
+    """Along one axis of a centre crop: where the kept part goes, and its ends within the scaled image."""
     start = (scaled - wanted) // 2
     return max(0, -start), max(0, start), min(scaled, start + wanted)
 
 
 def _patch_grid(height: int, width: int, patch: int, limit: int) -> tuple[int, int]:
-    """Rows and columns of the largest grid within `limit` patches that keeps the aspect, each rounded up.
+    """Rows and columns of the largest grid of at most `limit` patches that keeps the aspect ratio, each rounded up.
 
-    Bisection between the bounds and to the tolerance of transformers' Siglip2 processor, so that both agree.
+    Bisection with the bounds and tolerance of transformers' Siglip2 processor, so that both agree.
     """
 
     def grid(scale: float) -> tuple[int, int]:
@@ -201,11 +198,10 @@ def _kind(config: Mapping[str, Any]) -> str:
     return kind
 
 
-def _patches(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"patch_size": int(settings["patch_size"]), "max_patches": int(settings["max_num_patches"])}
-
-
 def _geometry(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Preprocessing` that say how large an image becomes."""
+    if "max_num_patches" in _DEFAULTS[kind]:
+        return {"patch_size": int(settings["patch_size"]), "max_patches": int(settings["max_num_patches"])}
     size = settings["size"]
     if isinstance(size, int):  # transformers 4.22 and older
         size = {"shortest_edge": size} if settings["do_center_crop"] else {"height": size, "width": size}

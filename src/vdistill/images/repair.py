@@ -1,6 +1,6 @@
-"""Files whose pixels are whole and that Pillow refuses all the same, for something beside the pixels.
+"""Repairs files with complete pixels that Pillow refuses because of something else in them.
 
-Pillow's switch for such files holds for the whole process, and lets images through of which half is missing.
+Pillow's own switch for such files applies to the whole process, and accepts images of which half is missing.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from PIL import Image
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _END = b"\xff\xd9"
 
-# What the colours depend on; text, thumbnails, frames of an animation and private chunks are left out.
+# The chunks that colours depend on; text, thumbnails, frames of an animation and private chunks are dropped.
 _CRITICAL, _COLOURS = (b"IHDR", b"PLTE", b"IDAT", b"IEND"), (b"tRNS", b"iCCP", b"eXIf")
-_MOST_PROFILE = 1024**2  # bytes; Pillow refuses larger ones
+_MAX_PROFILE = 1024**2  # bytes; Pillow refuses larger ones
 
 _MARKER, _RESTART = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL), re.compile(rb"\xff([\xd0-\xd7])")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 _SCAN, _STOP, _FIRST_RESTART = 0xDA, 0xD9, 0xD0
-_PADDING = (bytes(64), b"\xb6" * 64)  # two different ways for an image to go on
+_PADDING = (bytes(64), b"\xb6" * 64)  # two different continuations of an image
 
 
 def repaired(data: bytes) -> bytes | None:
-    """A file with the same pixels that Pillow may read; None where none is known, or pixels are missing."""
+    """A file with the same pixels that Pillow may read; None where pixels are missing, or it is of another format."""
     try:
         if data.startswith(_PNG):
             return _without_side_chunks(data)
         return _with_end(data) if data.startswith(_JPEG) else None
-    except Exception:  # it is damaged in earnest, and the first reason is the one to tell
+    except Exception:  # it is really damaged, and the first reason is the one to report
         return None
 
 
 def _without_side_chunks(data: bytes) -> bytes:
-    """A PNG of its pixels and what their colours depend on; damaged side chunks go as well."""
+    """A PNG of its pixels and the sound chunks that their colours depend on."""
     return _PNG + b"".join(chunk for kind, chunk, sound in _chunks(data) if _needed(kind, chunk, sound))
 
 
@@ -56,16 +56,16 @@ def _needed(kind: bytes, chunk: bytes, sound: bool) -> bool:
     if kind == b"iCCP" and sound:
         packed = chunk[8:-4].split(b"\0", 1)[1][1:]
         profile = zlib.decompressobj()
-        profile.decompress(packed, _MOST_PROFILE - 1)
+        profile.decompress(packed, _MAX_PROFILE - 1)
         return profile.eof
     return kind in _CRITICAL or (kind in _COLOURS and sound)
 
 
 def _with_end(data: bytes) -> bytes | None:
-    """A JPEG that lacks its end marker alone.
+    """A JPEG that lacks only its end marker, with one.
 
-    It is whole where its scans bring every bit of every coefficient, and the last does not read on: whatever is put
-    behind it, the image stays the same.
+    It is complete where its scans contain every bit of every coefficient, and the last one does not read on: whatever
+    follows it, the image stays the same.
     """
     if not _all_scans(data):
         return None
@@ -99,6 +99,6 @@ def _all_scans(data: bytes) -> bool:
 
 
 def _pixels(data: bytes) -> bytes:
-    """A hash of what is decoded."""
+    """A hash of the decoded pixels."""
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
         return hashlib.sha256(image.tobytes()).digest()

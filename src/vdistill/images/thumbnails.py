@@ -1,4 +1,4 @@
-"""Small pictures that a page carries in itself."""
+"""Small images that an HTML page carries in itself."""
 
 from __future__ import annotations
 
@@ -12,18 +12,13 @@ from vdistill.images.decode import load
 SIDE = 240  # px
 
 
-def thumbnail(path: Path, side: int = SIDE) -> str:
-    """A JPEG of at most `side` × `side` pixels as a data: URI. Raises ImageError."""
-    image = load(path, side)
+def thumbnail_or_reason(path: Path, side: int = SIDE) -> tuple[str | None, str]:
+    """A JPEG of at most `side` × `side` pixels as a data: URI; or None, and why the image cannot be read."""
+    try:
+        image = load(path, side)
+    except ImageError as error:
+        return None, error.message
     image.thumbnail((side, side))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def shown(path: Path, side: int = SIDE) -> tuple[str | None, str]:
-    """The thumbnail, or None and why there is none."""
-    try:
-        return thumbnail(path, side), ""
-    except ImageError as error:
-        return None, error.message
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", ""

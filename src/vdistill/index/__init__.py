@@ -1,1 +1,1 @@
-"""Stage three: the catalog becomes a memory-mapped bundle of vectors, items and exported encoders."""
+"""Stage three, `vdistill index`: embeds what changed in the catalog, and publishes it as a new bundle."""

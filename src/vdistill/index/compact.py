@@ -1,4 +1,4 @@
-"""Which files of an old index stay, and which are written anew: small changes stay cheap, and nothing piles up."""
+"""Which files of an old index are kept, and which are merged: small changes stay cheap, and files do not pile up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from vdistill.bundle import shards
 from vdistill.bundle.manifest import ShardFacts
 
-DEAD = 0.2  # share of stored vectors without an item from which on everything is written anew
-SMALL = 8  # files without a graph, and files with one beyond what their size asks for, before they are put together
+DELETED = 0.2  # share of stored vectors without an item above which everything is written anew
+SMALL = 8  # files without a graph, and files with one beyond what the index's size asks for, before they are merged
 
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """kept: shards of the next index.  merged: their living vectors go into new files.  graph: of these."""
+    """kept: shards that stay.  merged: their live vectors go into new files.  graph: whether new files get one."""
 
     kept: tuple[ShardFacts, ...]
     merged: tuple[ShardFacts, ...]
@@ -22,19 +22,18 @@ class Arrangement:
 
 
 def arrange(old: Sequence[ShardFacts], staying: int, new: int) -> Arrangement:
-    """The next index, when `staying` of the old vectors still have their item and `new` ones come.
+    """The files of the next index, when `staying` of the old vectors still have their item and `new` ones are added.
 
     New vectors go into a file of their own, searched in full. When such files hold more than `shards.FLAT` together,
-    they become one with a graph; when too much is dead, or there are too many files, all is written anew.
+    they are merged into one with a graph; with too many deleted vectors, or too many files, all is written anew.
     """
     stored = sum(shard.count for shard in old)
     flat = tuple(shard for shard in old if not shard.graph)
     graphs = tuple(shard for shard in old if shard.graph)
     total = staying + new
-    everything = Arrangement((), tuple(old), total > shards.FLAT)
-    if stored - staying > DEAD * stored or len(graphs) > SMALL + total // shards.LIMIT:
-        return everything
-    waiting = sum(shard.count for shard in flat) + new
-    if waiting > shards.FLAT or len(flat) >= SMALL:
-        return Arrangement(graphs, flat, waiting > shards.FLAT)
+    if stored - staying > DELETED * stored or len(graphs) > SMALL + total // shards.LIMIT:
+        return Arrangement((), tuple(old), total > shards.FLAT)
+    unindexed = sum(shard.count for shard in flat) + new
+    if unindexed > shards.FLAT or len(flat) >= SMALL:
+        return Arrangement(graphs, flat, unindexed > shards.FLAT)
     return Arrangement(tuple(old), (), False)

@@ -1,4 +1,4 @@
-"""Pictures to vectors: decoding runs on threads ahead of the model, memory stays constant."""
+"""Images to vectors: threads decode ahead of the model, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,52 +11,62 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.items import Row
-from vdistill.bundle.shards import usable
+from vdistill.bundle.vectors import usable
 from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
-from vdistill.index.image_model import ImageModel, Inputs
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Skipped
+
+if TYPE_CHECKING:
+    from vdistill.encoders.dual_encoder import DualEncoder
+
+Inputs = Mapping[str, np.ndarray]
+ImageModel: TypeAlias = "DualEncoder | ImageEncoder"  # the model itself, or what an index exported of it
+Progress = Callable[[int, int], None]
 
 BATCH = 64
 _THREADS = min(16, os.cpu_count() or 1)
 
-Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture that can be read, its row with the hash. inputs: None where its vector is known."""
+    """An image that was read.  row: its item, hash included.  inputs: None where the cache has its vector."""
 
     row: Row
     inputs: Inputs | None
 
 
-# Rows, the vector of each (None where it is pending already), and what had to be left out.
-Embedded = tuple[list[Row], list[np.ndarray | None], list[Skipped]]
+class Embedded(NamedTuple):
+    """A batch of items.  vectors: one per row, (dim,) float32, or None where the cache has it."""
+
+    rows: list[Row]
+    vectors: list[np.ndarray | None]
+    skipped: list[Skipped]
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """Models of one fingerprint, side by side, over the pictures below `root`."""
+    """Embeds the images below `root` with copies of one model, side by side."""
 
     root: Path
     models: Sequence[ImageModel]
     vector_cache: VectorCache
 
     def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
-        """Batches of rows, in order, with their vectors, and what had to be left out of each."""
+        """All rows in order, in batches, each with its vectors and what had to be left out."""
         with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self.models)) as encoding:
             try:
                 if self.models[0].on_cpu:
-                    # By turns: one core that decodes while the model runs on all would keep the others waiting.
+                    # In turns: one core that decodes while the model runs on all would keep the others waiting.
                     given = iter(rows)
                     while part := list(itertools.islice(given, BATCH)):
                         yield self._encoded(list(decoding.map(self._decoded, part)))
@@ -93,10 +103,10 @@ class Embedder:
         bad = {sha256 for sha256, vector in vectors.items() if not usable(vector[None])[0]}
         skipped += [Skipped(one.row.id, "the model gives no usable vector") for one in images if one.row.sha256 in bad]
         rows = [one.row for one in images if one.row.sha256 not in bad]
-        return rows, [vectors.get(row.sha256) for row in rows], skipped
+        return Embedded(rows, [vectors.get(row.sha256) for row in rows], skipped)
 
     def _new(self, images: Mapping[str, Inputs | None]) -> dict[str, np.ndarray]:
-        """The vectors of pictures that are not pending, by hash."""
+        """The vectors of images that the cache does not have, by hash."""
         new = {sha256: inputs for sha256, inputs in images.items() if inputs is not None}
         if not new:
             return {}
@@ -109,7 +119,7 @@ class Embedder:
 
 
 def ahead(executor: ThreadPoolExecutor, work: Callable[[T], R], given: Iterable[T], depth: int) -> Iterator[R]:
-    """Results in order, with no more than `depth` in the making or waiting."""
+    """The results of `work` in order, with at most `depth` of them in progress or waiting."""
     waiting: deque[Future[R]] = deque()
     for one in given:
         waiting.append(executor.submit(work, one))

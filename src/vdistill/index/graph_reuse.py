@@ -1,7 +1,7 @@
-"""The graph of an image tower that was traced before, with other weights: a student differs from its backbone by those.
+"""Reuses the ONNX graph of an image tower for one of the same architecture, as a student differs in its weights alone.
 
-Tracing takes seconds to minutes, writing weights next to nothing. So where the weights of an export lie in its file is
-noted beside it, and the next tower of the same architecture takes the graph as it is and puts its own weights there.
+Tracing takes seconds to minutes, writing weights next to nothing. So each export notes where its weights are in its
+file; for the next tower of the same architecture the graph is copied and those places are overwritten.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ import numpy as np
 from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
 
 NOTES = "weights.json"
-_DATA = ".data"  # what the exporter appends to the name of a graph for the file of its weights
-_CONSTANT = 64 * 1024  # bytes: a larger tensor that is no parameter was computed from some, and would be stale
+_DATA = ".data"  # the exporter's suffix for the file of a graph's weights
+_MAX_CONSTANT = 64 * 1024  # bytes: a larger tensor that is not a parameter was computed from some, and would be stale
 
 
 def note_weights(encoder: DualEncoder, graph: Path) -> None:
-    """Write down, beside an exported graph, which parameter each tensor of its weights is.
+    """Note, beside an exported graph, which parameter each tensor of its weights is.
 
-    Nothing is noted where a matrix of the tower is not among them as it is or transposed: its numbers went into others.
+    Nothing is written where a matrix of the tower is not among them, as it is or transposed: it was folded into others.
     """
     import onnx
 
     parameters = _parameters(encoder)
-    places = {_digest(array): (name, turned) for name, array in parameters.items() for turned, array in _ways(array)}
+    places = {
+        _digest(array): (name, transposed)
+        for name, array in parameters.items()
+        for transposed, array in _layouts(array)
+    }
     data = graph.with_name(graph.name + _DATA)
     if not data.is_file():
         return
@@ -47,7 +51,7 @@ def note_weights(encoder: DualEncoder, graph: Path) -> None:
             notes.append([start, length, name, False])
         elif (found := places.get(hashlib.sha256(part.tobytes()).hexdigest())) is not None:
             notes.append([start, length, *found])
-        elif length > _CONSTANT:
+        elif length > _MAX_CONSTANT:
             return
     noted = {name for _, _, name, _ in notes}
     if any(array.ndim > 1 and name not in noted for name, array in parameters.items()):
@@ -58,7 +62,7 @@ def note_weights(encoder: DualEncoder, graph: Path) -> None:
 
 
 def reuse(encoder: DualEncoder, known: Path, graph: Path) -> bool:
-    """Write `graph` with the encoder's weights by that in the folder `known`; False where it is of another tower."""
+    """Write `graph` from that in the folder `known`, with the encoder's weights; False where it is of another tower."""
     notes = known / NOTES
     if not notes.is_file():
         return False
@@ -73,8 +77,8 @@ def reuse(encoder: DualEncoder, known: Path, graph: Path) -> bool:
         shutil.copyfile(known / name, graph.with_name(name))
     end = (known / data).stat().st_size
     with graph.with_name(data).open("r+b") as file:
-        for start, length, name, turned in facts["weights"]:
-            array = parameters[name].T if turned else parameters[name]
+        for start, length, name, transposed in facts["weights"]:
+            array = parameters[name].T if transposed else parameters[name]
             content = np.ascontiguousarray(array).tobytes()
             if len(content) != length or not 0 <= start <= end - length:
                 return False  # damaged
@@ -84,7 +88,7 @@ def reuse(encoder: DualEncoder, known: Path, graph: Path) -> bool:
 
 
 def _parameters(encoder: DualEncoder) -> dict[str, np.ndarray]:
-    """The image tower's by name, in full precision, as an export has them."""
+    """The image tower's parameters by name, in full precision, as an export has them."""
     tower = (encoder.vision_name, *VISION_HEADS)
     return {
         name: parameter.detach().float().cpu().numpy()
@@ -94,15 +98,15 @@ def _parameters(encoder: DualEncoder) -> dict[str, np.ndarray]:
 
 
 def _rest(parameters: Mapping[str, np.ndarray], noted: Set[str]) -> str:
-    """Hash of the parameters that cannot be replaced, as they lie within the graph itself: biases and scales."""
+    """Hash of the parameters that cannot be replaced, because they are within the graph itself: biases and scales."""
     found = hashlib.sha256()
     for name in sorted(parameters.keys() - noted):
         found.update(name.encode() + np.ascontiguousarray(parameters[name]).tobytes())
     return found.hexdigest()
 
 
-def _ways(array: np.ndarray) -> list[tuple[bool, np.ndarray]]:
-    """A tensor as it is, and, as the exporter stores the weights of linear layers, turned."""
+def _layouts(array: np.ndarray) -> list[tuple[bool, np.ndarray]]:
+    """A tensor as it is, and, as the exporter stores the weights of linear layers, transposed."""
     return [(False, array), *([(True, array.T)] if array.ndim == 2 else [])]
 
 
@@ -111,7 +115,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _architecture(encoder: DualEncoder) -> str:
-    """Hash of all that the graph depends on but the numbers: classes, settings, shapes, and who traces."""
+    """Hash of all that the graph depends on but the numbers: classes, settings, shapes, and exporter versions."""
     import onnxscript
     import torch
     import transformers

@@ -1,4 +1,4 @@
-"""The towers as ONNX files, so that a query needs neither torch nor transformers; each is checked before it counts."""
+"""The towers as ONNX files, so that a query needs neither torch nor transformers; each is compared with its model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Tower(nn.Module):
 def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
     """Write `model.onnx`, `tokenizer.json` and `text_encoder.json` into `folder`.
 
-    Raises VdistillError where the export fails, or does not do what the model does.
+    Raises VdistillError where the export fails, or its vectors differ from the model's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = encoder.tokenizer
@@ -73,10 +73,9 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
 def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Path] = ()) -> None:
     """Write `model.onnx` and `preprocessing.json` into `folder`. Raises VdistillError as `export_text_encoder` does.
 
-    known: folders of other exports: one of the same architecture lends its graph.
-
-    A tower that takes pictures of any shape (Siglip2 NaFlex) resizes its position embeddings for each picture, which
-    no fixed graph does: for it nothing is written.
+    known: folders of other exports; the graph of one of the same architecture is reused.
+    A tower that takes images of any shape (Siglip2 NaFlex) resizes its position embeddings for each image, which no
+    fixed graph does: for it nothing is written.
     """
     from PIL import Image
 
@@ -93,10 +92,10 @@ def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Pat
 
     def found() -> np.ndarray:
         exported = image_encoder.ImageEncoder.open(folder)
-        return np.concatenate([exported.encode_arrays(inputs), exported.encode_arrays(one)])
+        return np.concatenate([exported.encode_images(inputs), exported.encode_images(one)])
 
     for other in known:
-        with contextlib.suppress(VdistillError, OSError, ValueError, KeyError, TypeError):  # damaged: it is traced anew
+        with contextlib.suppress(VdistillError, OSError, ValueError, KeyError, TypeError):  # damaged: trace anew
             if graph_reuse.reuse(exact, other, graph) and _worst(found(), wanted) >= MIN_COSINE:
                 return
     _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC}, graph)
@@ -117,7 +116,7 @@ def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes
                 output_names=["features"],
                 dynamic_shapes={"inputs": tuple(axes for _ in arguments)},
                 dynamo=True,
-                external_data=True,  # weights in a file of their own are mapped, not read: a query starts 0.2 s sooner
+                external_data=True,  # weights in a file of their own are mapped, not copied: a query starts sooner
                 verbose=False,
             )
     except OSError:
@@ -125,7 +124,7 @@ def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes
     except Exception as error:  # the exporter raises its own kinds, deep and many
         raise VdistillError(
             f"cannot export the {tower.split('_')[0]} tower of {encoder.source}: {type(error).__name__}",
-            hint="run again with --debug for the exporter's own words",
+            hint="run again with --debug for the exporter's own message",
         ) from error
 
 
@@ -151,7 +150,7 @@ def _check(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the exporter's progress and remarks off both streams."""
+    """Keep the exporter's progress and warnings off both streams."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

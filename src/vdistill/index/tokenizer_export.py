@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer as the one file that `tokenizers` reads without transformers."""
+"""Writes a Hugging Face tokenizer as one file that `tokenizers` reads without transformers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_same(ours: list[list[int]], theirs: list[list[int]], kind: str) -> Non
 
 
 def _converted(tokenizer: Any) -> Any:
-    """A SentencePiece tokenizer that transformers runs in Python, in terms of `tokenizers`."""
+    """A SentencePiece tokenizer, which transformers runs in Python, converted to `tokenizers`."""
     from transformers.convert_slow_tokenizer import SpmConverter
 
     kind = type(tokenizer).__name__

@@ -1,4 +1,4 @@
-"""Vectors that were computed but not published yet: a build that is killed goes on where it was."""
+"""Vectors that are computed but not published yet: a build that was killed continues from them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.images import DECODER
-from vdistill.index.image_model import ImageModel
 from vdistill.workspace import writing
 
 
 class VectorCache:
-    """Vectors by the hash of their picture, of one encoder, in a file of the cache. May be asked from any thread."""
+    """The vectors of one model by the SHA-256 of their image, in a file. May be shared between threads."""
 
-    def __init__(self, path: Path, dim: int) -> None:
-        self._path, self._dim = path, dim
+    def __init__(self, folder: Path, fingerprint: str, precision: str, dim: int) -> None:
+        self._path = folder / f"vectors-{fingerprint}-{precision}-{DECODER}.db"
+        self.dim = dim
         self._lock = threading.Lock()
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
             try:
-                self._db = _opened(path)
-            except sqlite3.Error:  # it is only a cache: make it again
-                _remove(path)
-                self._db = _opened(path)
-
-    @classmethod
-    def of(cls, cache: Path, model: ImageModel) -> VectorCache:
-        """The pending vectors of a model."""
-        return cls(cache / f"vectors-{model.fingerprint}-{model.precision}-{DECODER}.db", model.dim)
+                self._db = _opened(self._path)
+            except sqlite3.Error:  # it is only a cache: start anew
+                _remove(folder, f"{self._path.name}*")
+                self._db = _opened(self._path)
 
     def __enter__(self) -> VectorCache:
         return self
@@ -42,7 +37,7 @@ class VectorCache:
         self._db.close()
 
     def has(self, sha256: str) -> bool:
-        """Whether the picture's vector is here."""
+        """Whether the image's vector is here."""
         with self._lock:
             return self._db.execute("SELECT 1 FROM vectors WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
@@ -53,17 +48,16 @@ class VectorCache:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def get(self, sha256: Sequence[str]) -> np.ndarray:
-        """(n, dim) float32, of pictures that are all here."""
+        """(n, dim) float32, of images that are all here."""
         sql = "SELECT sha256, vector FROM vectors WHERE sha256 IN (SELECT value FROM json_each(?))"
         with self._lock:
             found = dict(self._db.execute(sql, (json.dumps(list(sha256)),)).fetchall())
-        return np.stack([np.frombuffer(found[key], "<f4", self._dim) for key in sha256])
+        return np.stack([np.frombuffer(found[key], "<f4", self.dim) for key in sha256])
 
     def remove(self) -> None:
-        """Delete the file, whose vectors are published, and what killed builds of other encoders left beside it."""
+        """Delete the file, once its vectors are published, and those that killed builds of other models left."""
         self._db.close()
-        for path in self._path.parent.glob("vectors-*.db"):
-            _remove(path)
+        _remove(self._path.parent, "vectors-*.db*")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -77,7 +71,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _remove(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+def _remove(folder: Path, pattern: str) -> None:
+    """Remove files with their write-ahead logs."""
+    for path in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            path.with_name(name).unlink()
+            path.unlink()

@@ -1,1 +1,1 @@
-"""Stage four: a text or a picture in, pictures out; nothing here may import torch."""
+"""Stage four, `vdistill query`: searches a bundle by text and image, without torch."""

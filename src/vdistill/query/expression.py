@@ -1,4 +1,4 @@
-"""A `--where` expression as its words: names are found as users mean them, and what cannot be compared is refused."""
+"""A `--where` expression as tokens: names are matched to columns, and comparisons that cannot hold are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from vdistill.bundle.columns import Kind
 from vdistill.errors import VdistillError
 
-# SQLite's own lexical grammar. A character that begins nothing is a sign by itself.
+# SQLite's own lexical grammar. Any other character is a sign by itself.
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\n\f\r]+|--[^\n]*|/\*.*?(?:\*/|$))
       | (?P<text>'(?:[^']|'')*')
@@ -22,20 +22,20 @@ _TOKEN = re.compile(
 )
 _EQUAL, _ORDER = ("=", "==", "!=", "<>"), ("<", ">", "<=", ">=")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_ENDS = ("", "(", ")", ",", "and", "or", "not", "when", "then", "where", "else")  # what may stand around a comparison
+_AROUND = ("", "(", ")", ",", "and", "or", "not", "when", "then", "where", "else")  # what may surround a comparison
 _TIME = re.compile(r"\d{4}(-\d\d(-\d\d( \d\d(:\d\d(:\d\d)?)?)?)?)?")
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d.*)?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the expression: `kind` is space, text, quoted, number, name or sign, `text` as it is typed."""
+    """Part of an expression.  kind: space, text, quoted, number, name or sign.  text: as it was typed."""
 
     kind: str
     text: str
 
     @property
-    def said(self) -> str:
+    def unquoted(self) -> str:
         """The name or the text without its quotes."""
         if self.kind in ("quoted", "text"):
             inner = self.text[1:-1]
@@ -43,18 +43,21 @@ class Token:
         return self.text
 
 
+_END = Token("sign", "")  # before the first and after the last token
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Which column a name of the expression means, and the name by which SQLite knows it."""
+    """The column that a name in the expression means, and its name in the SQL."""
 
     column: str
     alias: str
 
 
-def tokens(expression: str) -> list[Token]:
-    """The pieces of an expression. Raises VdistillError for more than one expression, and for parameters."""
+def tokenize(expression: str) -> list[Token]:
+    """The tokens of an expression. Raises VdistillError for more than one expression, and for parameters."""
     if "\0" in expression:
-        raise VdistillError("--where holds a NUL character", hint="leave it out")
+        raise VdistillError("--where contains a NUL character", hint="leave it out")
     found = [Token(str(match.lastgroup), match[0]) for match in _TOKEN.finditer(expression)]
     depth = 0
     for token in found:
@@ -63,37 +66,37 @@ def tokens(expression: str) -> list[Token]:
         depth += (token.text == "(") - (token.text == ")")
         if depth < 0 or token.text in (";", "?", ":", "@", "$"):
             raise VdistillError(
-                f"--where {expression!r}: {token.text!r} does not belong there",
+                f"--where {expression!r}: unexpected {token.text!r}",
                 hint='write one expression, e.g. --where "price < 20"',
             )
     return found
 
 
 class Names:
-    """The columns that an expression may name: exactly, or in other letter case where that means one column only."""
+    """The columns that an expression may name: exactly, or in another letter case where that means one column only."""
 
-    def __init__(self, columns: Sequence[str], secret: str) -> None:
+    def __init__(self, columns: Sequence[str], prefix: str) -> None:
         self._groups: dict[str, list[str]] = {}
         for column in columns:
             self._groups.setdefault(_folded(column), []).append(column)
-        self._secret = secret
+        self._prefix = prefix
         self._columns = list(columns)
 
     def named(self, name: str) -> Named | None:
-        """The column that is meant, or None. Raises VdistillError where it could be several."""
+        """The column that a name means, or None. Raises VdistillError where it could be several."""
         group = self._groups.get(_folded(name), [])
         if len(group) == 1:
             return Named(group[0], group[0])
         if name in group:  # SQLite cannot tell them apart
-            return Named(name, f"{self._secret}_{self._columns.index(name)}")
+            return Named(name, f"{self._prefix}_{self._columns.index(name)}")
         if not group:
             return None
         raise VdistillError(
-            f"--where: {name!r} may be any of the columns {', '.join(group)}", hint="write the name exactly as it is"
+            f"--where: {name!r} may be any of the columns {', '.join(group)}", hint="write the name in its own case"
         )
 
-    def close(self, name: str) -> str:
-        """A hint for a name that no column has."""
+    def hint(self, name: str) -> str:
+        """What to suggest for a name that no column has."""
         folded = {_folded(column): column for column in self._columns}
         close = difflib.get_close_matches(_folded(name), folded, n=3)
         if close:
@@ -102,48 +105,49 @@ class Names:
 
 
 def _folded(name: str) -> str:
-    """As SQLite compares names: only ASCII letters without their case."""
+    """A name as SQLite compares it: ignoring the case of ASCII letters alone."""
     return "".join(c.lower() if c.isascii() else c for c in name)
 
 
-def resolved(pieces: Sequence[Token], names: Names) -> tuple[str, dict[str, Named]]:
+def to_sql(tokens: Sequence[Token], names: Names) -> tuple[str, dict[str, Named]]:
     """The expression for SQLite, and the columns that it names, by alias.
 
-    Quoted names get quotes that SQLite never takes for those of a text: in double ones a name that does not exist
-    becomes a text, and `"prise" > 20` is true of everything.
+    Quoted names get backquotes: in double quotes SQLite reads a name that does not exist as a text, and
+    `"prise" > 20` is true for every item.
     """
     sql, used = [], {}
-    for token in pieces:
-        named = names.named(token.said) if token.kind in ("name", "quoted") else None
+    for token in tokens:
+        named = names.named(token.unquoted) if token.kind in ("name", "quoted") else None
         if named:
             used[named.alias] = named
         if named and named.alias != named.column:
             sql.append(f"`{named.alias}`")
         else:
-            sql.append("`" + token.said.replace("`", "``") + "`" if token.kind == "quoted" else token.text)
+            sql.append("`" + token.unquoted.replace("`", "``") + "`" if token.kind == "quoted" else token.text)
     return "".join(sql), used
 
 
-def check_comparisons(pieces: Sequence[Token], names: Names, kinds: Mapping[str, Kind]) -> None:
-    """Refuse to compare a column with what none of its values can be: SQLite would, and find nothing or everything."""
-    for column, sign, value in _comparisons([token for token in pieces if token.kind != "space"]):
-        named = names.named(column.said)
+def check_comparisons(tokens: Sequence[Token], names: Names, kinds: Mapping[str, Kind]) -> None:
+    """Raise VdistillError where a column is compared with what none of its values can equal.
+
+    SQLite would compare them, and find nothing or everything.
+    """
+    for column, sign, value in _comparisons([token for token in tokens if token.kind != "space"]):
+        named = names.named(column.unquoted)
         kind = kinds.get(named.column) if named else None
         hint = _mismatch(kind, column.text, sign, value) if kind else None
         if hint:
-            raise VdistillError(f"--where: {column.text} is {_spoken(kind)}, and {value.text} is not", hint=hint)
+            raise VdistillError(f"--where: {column.text} is {_described(kind)}, and {value.text} is not", hint=hint)
 
 
-def _comparisons(pieces: Sequence[Token]) -> Iterator[tuple[Token, str, Token]]:
+def _comparisons(tokens: Sequence[Token]) -> Iterator[tuple[Token, str, Token]]:
     """(column, sign, value) of each comparison of a bare name with a bare number or text."""
-    words = [Token("sign", ""), *_joined(pieces), Token("sign", ""), Token("sign", "")]
-    for place in range(1, len(words) - 2):
-        before, left, sign, right, after = (words[place - 1 + n] if place - 1 + n < len(words) else words[0]
-                                            for n in range(5))  # fmt: skip
+    padded = [_END, *_joined(tokens), _END, _END, _END]
+    for before, left, sign, right, after in zip(padded, padded[1:], padded[2:], padded[3:], padded[4:], strict=False):
         between = sign.text.lower() == "between"
-        if not (between or sign.text in (*_EQUAL, *_ORDER)) or before.text.lower() not in (*_ENDS, "between"):
+        if not (between or sign.text in (*_EQUAL, *_ORDER)) or before.text.lower() not in (*_AROUND, "between"):
             continue
-        if after.text.lower() not in _ENDS:
+        if after.text.lower() not in _AROUND:
             continue
         if left.kind in ("name", "quoted") and right.kind in ("number", "text"):
             yield left, "<" if between else sign.text, right
@@ -151,30 +155,26 @@ def _comparisons(pieces: Sequence[Token]) -> Iterator[tuple[Token, str, Token]]:
             yield right, _FLIPPED.get(sign.text, sign.text), left
 
 
-def _joined(pieces: Sequence[Token]) -> Iterator[Token]:
-    """With a minus before a number as a part of it, and without the words that change no meaning here."""
+def _joined(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens with a minus as part of its number, and without the NOT of NOT BETWEEN."""
     minus = False
-    for place, token in enumerate(pieces):
-        following = pieces[place + 1] if place + 1 < len(pieces) else Token("sign", "")
-        previous = pieces[place - 1] if place else Token("sign", "")
+    for previous, token, following in zip([_END, *tokens], tokens, [*tokens[1:], _END], strict=False):
         if token.text == "-" and following.kind == "number" and previous.kind == "sign" and previous.text != ")":
             minus = True
-        elif token.text.lower() == "not" and following.text.lower() == "between":
-            continue
-        else:
+        elif token.text.lower() != "not" or following.text.lower() != "between":
             yield replace(token, text=f"-{token.text}") if minus else token
             minus = False
 
 
 def _mismatch(kind: Kind, column: str, sign: str, value: Token) -> str | None:
-    """What to write instead, where a column of this kind cannot be compared so; None where it can."""
-    text = value.said.strip() if value.kind == "text" else None
+    """What to write instead, where a column of this kind cannot be compared with the value; None where it can."""
+    text = value.unquoted.strip() if value.kind == "text" else None
     if kind in ("text", "mixed") and text is None and sign in _ORDER:
-        return f"compare what is a number alone: number({column}) {sign} {value.text}"
+        return f"compare only the numbers: number({column}) {sign} {value.text}"
     if kind == "boolean" and text is not None:
         return f"write {column}, NOT {column} or {column} IS NULL"
     if kind == "number" and text is not None and not re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
-        return f"compare it with a number; where there is none, {column} IS NULL"
+        return f"compare it with a number; for items without one, {column} IS NULL"
     if kind == "date" and text is not None and not _DATE.fullmatch(text):
         return f"write dates as in {column} >= '2024-05-31'"
     if kind == "time" and text is not None and (not _TIME.fullmatch(text) or (sign in _EQUAL and len(text) < 19)):
@@ -182,7 +182,7 @@ def _mismatch(kind: Kind, column: str, sign: str, value: Token) -> str | None:
     return None
 
 
-def _spoken(kind: Kind | None) -> str:
+def _described(kind: Kind | None) -> str:
     return {"boolean": "true or false", "number": "a number", "date": "a date", "time": "a time"}.get(
         str(kind), "text, at least in some items"
     )

@@ -1,4 +1,4 @@
-"""`--where`: an SQLite expression over the items' metadata; it can read nothing else and write nothing."""
+"""`--where`: an SQLite expression over the items' metadata, which can read nothing else and write nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -18,12 +18,12 @@ from vdistill.bundle.columns import Kind, value_sql
 from vdistill.bundle.items import kinds_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
-from vdistill.query.expression import Named, Names, Token, check_comparisons, resolved, tokens
+from vdistill.query.expression import Named, Names, Token, check_comparisons, to_sql, tokenize
 
-SECONDS = 20.0  # of the processor; an expression that takes longer is broken off
-LONGEST = 10_000_000  # bytes of any value on the way
-ITEM_ID = ("id", "file_name")  # both are the item's id, unless the metadata has such a column
-_OURS = frozenset({"items", "rowid", "oid", "_rowid_"})
+_CPU_SECONDS = 20.0  # an expression that takes longer is interrupted
+_MAX_BYTES = 10_000_000  # of any intermediate value
+_ITEM_ID = ("id", "file_name")  # both are the item's id, unless the metadata has such a column
+_INTERNAL = frozenset({"items", "rowid", "oid", "_rowid_"})
 _READABLE = frozenset({"items", "item", "json_each", "json_tree"})
 _FORBIDDEN_FUNCTIONS = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "zeroblob", "randomblob", "printf", "format", "fts3_tokenizer"}
@@ -33,47 +33,44 @@ _FORBIDDEN_FUNCTIONS = frozenset(
 def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray:
     """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
-    `connection` is to the items of an index, opened read-only. Every column of the metadata can be named, and `id` and
-    `file_name`, the item's id. Values are those of the column's kind (`vdistill.bundle.columns`); `has(tags, 'x')`
-    looks into lists, `number(x)` is NULL for what is none.
-    Raises VdistillError for a syntax error, an unknown column (with close matches), a comparison that cannot hold
-    anywhere, and anything but reading.
+    `connection` is to the items of an index, opened read-only. The expression can name every column of the metadata,
+    and `id` or `file_name`, the item's id. Values have the type of the column's kind (`vdistill.bundle.columns`);
+    `has(tags, 'x')` searches lists, `number(x)` is NULL for a value that is not a number.
+    Raises VdistillError for a syntax error, an unknown column (with close matches), a comparison that no item can
+    fulfil, and anything but reading.
     """
     expression = well_formed(expression)
     kinds = kinds_of(connection)
     folded = {name.lower() for name in kinds}
-    own = [name for name in ITEM_ID if name not in folded]
-    secret = f"v{secrets.token_hex(8)}"  # names of ours that no expression can hold
-    names = Names([*own, *kinds], secret)
-    pieces = tokens(expression)
-    _check_ours(pieces, names)
-    check_comparisons(pieces, names, kinds)
-    condition, used = resolved(pieces, names)
+    own = [name for name in _ITEM_ID if name not in folded]
+    prefix = f"v{secrets.token_hex(8)}"  # of internal names, which no expression can guess
+    names = Names([*own, *kinds], prefix)
+    tokens = tokenize(expression)
+    _check_internal(tokens, names)
+    check_comparisons(tokens, names, kinds)
+    condition, used = to_sql(tokens, names)
     sources, values = _sources(used, kinds, own)
     # The line break ends a comment in the expression; the parentheses keep it one expression.
     sql = (
-        f"SELECT {secret} FROM (SELECT key AS {secret}{sources} FROM items) AS item WHERE (\n{condition}\n) ORDER BY 1"
+        f"SELECT {prefix} FROM (SELECT key AS {prefix}{sources} FROM items) AS item WHERE (\n{condition}\n) ORDER BY 1"
     )
     try:
-        with _reading_alone(connection):
+        with _read_only(connection):
             return np.array([row[0] for row in connection.execute(sql, values)], np.uint64)
     except sqlite3.Error as error:
         raise _explained(error, expression, names) from error
 
 
-def _check_ours(pieces: list[Token], names: Names) -> None:
-    """Refuse what SQLite would find of ours: the table, and the number of a row."""
-    for piece in pieces:
-        name = piece.said.lower()
-        if piece.kind not in ("name", "quoted") or name not in _OURS or names.named(name):
-            continue
-        if name == "items":
-            raise _only_reading()
-        raise _unknown(piece.said, names)
+def _check_internal(tokens: list[Token], names: Names) -> None:
+    """Refuse names that no column has but SQLite would find: the table, and the number of a row."""
+    for token in tokens:
+        name = token.unquoted.lower()
+        if token.kind in ("name", "quoted") and name in _INTERNAL and not names.named(name):
+            raise _only_reading() if name == "items" else _unknown(token.unquoted, names)
 
 
 def _sources(used: dict[str, Named], kinds: dict[str, Kind], own: list[str]) -> tuple[str, dict[str, str]]:
-    """The columns that are named, as a list for SELECT, and the values bound in it."""
+    """The named columns as a list for SELECT, and the values to bind in it."""
     sql, values = "", {}
     for number, (alias, named) in enumerate(used.items()):
         if named.column in own:
@@ -86,7 +83,7 @@ def _sources(used: dict[str, Named], kinds: dict[str, Kind], own: list[str]) -> 
 
 
 def _odd(name: str) -> bool:
-    """Whether a name cannot stand in a JSON path, where SQLite knows no escapes."""
+    """Whether a name cannot be part of a JSON path, in which SQLite has no escapes."""
     return not name or not name.isprintable() or '"' in name or "\\" in name
 
 
@@ -97,14 +94,13 @@ def _raw(name: str, bound: str) -> str:
 
 
 @contextmanager
-def _reading_alone(connection: sqlite3.Connection) -> Iterator[None]:
-    """Within the block the connection can read the items, for some seconds, and do nothing else."""
-    give_up = time.thread_time() + SECONDS
-    connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()  # made known; the guard forbids that
-    functions: dict[str, tuple[int, Callable[..., Any]]] = {"has": (2, _has), "number": (1, _number)}
-    for name, (count, function) in functions.items():
-        connection.create_function(name, count, function, deterministic=True)
-    longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST) if hasattr(connection, "setlimit") else 0
+def _read_only(connection: sqlite3.Connection) -> Iterator[None]:
+    """Within the block the connection can read the items, for a limited time, and do nothing else."""
+    give_up = time.thread_time() + _CPU_SECONDS
+    connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()  # loads them, which is forbidden below
+    connection.create_function("has", 2, _has, deterministic=True)
+    connection.create_function("number", 1, _number, deterministic=True)
+    longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES) if hasattr(connection, "setlimit") else 0
     connection.set_authorizer(_authorize)
     connection.set_progress_handler(lambda: time.thread_time() > give_up, 100_000)
     try:
@@ -116,9 +112,9 @@ def _reading_alone(connection: sqlite3.Connection) -> Iterator[None]:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
 
 
-@lru_cache(maxsize=4096)  # few lists are many
+@lru_cache(maxsize=4096)  # many items have the same list
 def _has(values: Any, wanted: Any) -> bool | None:
-    """Whether the list `values` (JSON) has the element `wanted`; a single value is a list of one."""
+    """Whether the list `values` (JSON) contains `wanted`; a single value counts as a list of one."""
     if values is None or wanted is None:
         return None
     found: Any = values
@@ -131,7 +127,7 @@ def _has(values: Any, wanted: Any) -> bool | None:
 
 
 def _number(value: Any) -> float | int | None:
-    """The number that a value is, or NULL."""
+    """The value as a number, or NULL."""
     if isinstance(value, int | float):
         return value
     text = str(value).strip()
@@ -139,7 +135,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """Reading the items is all that is allowed; the name of a function comes second."""
+    """Allow reading the items, and nothing else; `second` is the name of a function."""
     if action == sqlite3.SQLITE_SELECT:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_READ and first in _READABLE:
@@ -154,20 +150,20 @@ def _only_reading() -> VdistillError:
 
 
 def _unknown(name: str, names: Names) -> VdistillError:
-    return VdistillError(f"--where: no column {name!r} in the metadata", hint=names.close(name))
+    return VdistillError(f"--where: no column {name!r} in the metadata", hint=names.hint(name))
 
 
 def _explained(error: sqlite3.Error, expression: str, names: Names) -> VdistillError:
-    unknown = re.search(r"no such column: (?:item\.)?(.+)", str(error), re.DOTALL)
-    if unknown:
+    message = str(error)
+    if unknown := re.search(r"no such column: (?:item\.)?(.+)", message, re.DOTALL):
         return _unknown(unknown[1], names)
-    if "interrupted" in str(error):
+    if "interrupted" in message:
         return VdistillError("--where takes too long", hint="simplify the expression")
-    if "too big" in str(error):
+    if "too big" in message:
         return VdistillError("--where makes a value that is too long", hint="simplify the expression")
-    if "prohibited" in str(error) or "not authorized" in str(error):
+    if "prohibited" in message or "not authorized" in message:
         return _only_reading()
     return VdistillError(
-        f"--where {expression!r}: {error}",
+        f"--where {expression!r}: {message}",
         hint="write an SQLite expression, e.g. --where \"price < 20 AND title LIKE '%red%'\"",
     )

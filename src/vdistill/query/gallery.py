@@ -1,4 +1,4 @@
-"""Results as a page: one HTML file that holds its pictures and asks nobody for anything."""
+"""Results as a page: one HTML file that contains its images and loads nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vdistill.images import quiet
-from vdistill.images.thumbnails import shown
+from vdistill.images.thumbnails import thumbnail_or_reason
 from vdistill.records import Hit
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One result as the page shows it. `picture` is a data: URI; without it `missing` says why."""
+    """One result on the page.  image: a data: URI; without it `missing` says why."""
 
     hit: Hit
     title: str
@@ -22,36 +22,23 @@ class Card:
     missing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The results of one model."""
-
-    name: str
-    cards: tuple[Card, ...]
-
-
 def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = None, model: str = "student") -> str:
     """The page for the hits of one query; with `compare` the backbone's hits stand beside them.
 
-    Pictures that cannot be read any more are shown as placeholders with the reason.
+    Images that can no longer be read are shown as placeholders with the reason.
     """
     from jinja2 import Environment, PackageLoader
 
-    columns = [Column(model, _cards(hits))]
-    if compare is not None:
-        columns.insert(0, Column("backbone", _cards(compare)))
+    columns = [("backbone", compare), (model, hits)] if compare is not None else [(model, hits)]
     pages = Environment(loader=PackageLoader("vdistill.query", "."), autoescape=True, trim_blocks=True,
                         lstrip_blocks=True)  # fmt: skip
-    return pages.get_template("gallery.html.j2").render(query=query, columns=columns)
-
-
-def _cards(hits: Sequence[Hit]) -> tuple[Card, ...]:
     with quiet(), ThreadPoolExecutor() as executor:
-        return tuple(executor.map(_card, hits))
+        cards = [(name, list(executor.map(_card, found))) for name, found in columns]
+    return pages.get_template("gallery.html.j2").render(query=query, columns=cards)
 
 
 def _card(hit: Hit) -> Card:
-    image, missing = shown(hit.path)
+    image, missing = thumbnail_or_reason(hit.path)
     title = str(hit.metadata.get("title") or hit.metadata.get("name") or hit.id)
     details = tuple(
         f"{name}: {value}"

@@ -1,4 +1,4 @@
-"""Orders beyond similarity: words and vectors together, and results that differ from one another."""
+"""Rankings beyond similarity: of words and vectors together, and of results that differ from one another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMOOTHING = 60  # of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGI
 
 
 def fused(rankings: Sequence[Sequence[str]]) -> list[str]:
-    """Reciprocal rank fusion: all ids of the rankings, those that stand high in several first; ties by id."""
+    """Reciprocal rank fusion: all ids of the rankings, those that rank high in several first; ties by id."""
     scores: dict[str, float] = {}
     for ranking in rankings:
         for rank, id_ in enumerate(ranking, start=1):
@@ -19,11 +19,11 @@ def fused(rankings: Sequence[Sequence[str]]) -> list[str]:
 
 
 def diversified(relevance: np.ndarray, vectors: np.ndarray, count: int, diversity: float) -> list[int]:
-    """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): places of `count` candidates, best first.
+    """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): positions of `count` candidates, best first.
 
     relevance: (n,), higher is better.  vectors: (n, dim) unit vectors.  diversity: from 0, relevance alone, to 1.
-    Each choice weighs its relevance against its similarity to the nearest that was chosen before; both are scaled to
-    [0, 1] over the candidates, since a text is never as near to a picture as two pictures are to each other.
+    Each choice weighs its relevance against its similarity to the nearest one chosen before; both are scaled to [0, 1]
+    over the candidates, since a text is never as near to an image as two images are to each other.
     """
     similar = vectors @ vectors.T
     similar = _scaled(similar, similar[~np.eye(len(similar), dtype=bool)])

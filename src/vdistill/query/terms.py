@@ -1,4 +1,4 @@
-"""What a query is made of: texts and pictures with weights, wanted or not."""
+"""The parts of a query: texts and images with weights, to be found or to be avoided."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One part of a query: a text, or the path of a picture. What has a negative weight is to be avoided."""
+    """One part of a query: a text, or the path of an image. With a negative weight it is to be avoided."""
 
     what: str | Path
     weight: float = 1.0
@@ -26,17 +26,14 @@ class Term:
 def parse(words: Sequence[str]) -> tuple[Term, ...]:
     """Terms from the words of a command line: `"2:cosy" + photo.jpg - plastic`.
 
-    A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weighs a term among
-    several ("16:9 screen" alone is text), and a term named like a picture file is one. A sign within a word is text.
-    Raises VdistillError for an empty term, one of weight 0, and a picture that is not there.
+    A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weights a term of
+    several ("16:9 screen" alone is text), and a term with the name of an image file is one. A sign in a word is text.
+    Raises VdistillError for an empty term, one of weight 0, and an image that does not exist.
     """
-    groups: list[tuple[float, list[str]]] = [(1.0, [])]
-    for place, word in enumerate(words):
+    groups: list[tuple[float, list[str]]] = [] if words and words[0] in SIGNS else [(1.0, [])]
+    for word in words:
         if word in SIGNS:
-            if groups[-1][1] or place:
-                groups.append((SIGNS[word], []))
-            else:
-                groups[-1] = (SIGNS[word], [])
+            groups.append((SIGNS[word], []))
         else:
             groups[-1][1].append(word)
     return tuple(_term(sign, " ".join(group), weighted=len(groups) > 1) for sign, group in groups)
@@ -53,7 +50,7 @@ def spoken(terms: Sequence[Term]) -> str:
 
 
 def wanted_text(terms: Sequence[Term]) -> str:
-    """The texts that are wanted, for searching words."""
+    """The texts with a positive weight, for a search by words."""
     return " ".join(term.what for term in terms if isinstance(term.what, str) and term.weight > 0)
 
 
@@ -64,9 +61,9 @@ def _term(sign: float, text: str, *, weighted: bool) -> Term:
     if not what:
         raise VdistillError("the query is empty", hint='say what you look for: vdistill query "gift for a gardener"')
     if weight == 0:
-        raise VdistillError(f"{text.strip()!r} weighs nothing", hint="leave it out, or give another weight")
+        raise VdistillError(f"{text.strip()!r} has the weight 0", hint="leave it out, or give another weight")
     if Path(what).suffix.lower() not in IMAGE_SUFFIXES:
         return Term(well_formed(what), weight)
     if not Path(what).is_file():
-        raise VdistillError(f"there is no picture {what}", hint="give the path of a picture file, or words")
+        raise VdistillError(f"there is no image {what}", hint="give the path of an image file, or words")
     return Term(Path(what), weight)

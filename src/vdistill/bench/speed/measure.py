@@ -134,7 +134,7 @@ def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
     wanted = EMBEDDED + BATCH
     names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
     rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
-    with tempfile.TemporaryDirectory() as folder, VectorCache.of(Path(folder), encoder) as vector_cache:
+    with tempfile.TemporaryDirectory() as folder, VectorCache(Path(folder), "", "", encoder.dim) as vector_cache:
         batches = Embedder(searcher.catalog_root, replicas(encoder), vector_cache).embedded(rows)
         next(batches)
         started = time.perf_counter()
