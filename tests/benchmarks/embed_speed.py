@@ -27,7 +27,7 @@ from speed_model import backbone, photographs
 from torch.nn.functional import normalize
 
 from vdistill.bundle.items import Row
-from vdistill.encoders.bf16_cpu import BATCH as BF16_BATCH
+from vdistill.encoders.bf16_cpu import BATCH as LEAN
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
 from vdistill.images import load
@@ -94,8 +94,8 @@ def main() -> None:
 
         def bare(model: DualEncoder) -> None:
             with torch.inference_mode():
-                for start in range(0, len(paths), BF16_BATCH):
-                    model.image_features(pixel_values=pixels[: min(BF16_BATCH, len(paths) - start)])
+                for start in range(0, len(paths), LEAN):
+                    model.image_features(pixel_values=pixels[: min(LEAN, len(paths) - start)])
 
         arms: dict[str, Callable[[], object]] = {
             "sentence-transformers": lambda: theirs.encode([Image.open(path) for path in paths], batch_size=32),
