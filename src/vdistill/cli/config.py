@@ -8,21 +8,17 @@ they are. `[prices]` is a table of what models cost.
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Collection, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
 from vdistill.errors import VdistillError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from vdistill.inputs.toml_file import read_toml
 
 FILE = "vdistill.toml"
 PRICES = "prices"
+HINT = "fix the file, or move it away"
 
 
 class Meaning(Enum):
@@ -53,7 +49,7 @@ def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> d
 
     Raises VdistillError for a file that is not TOML, and for names that no command has.
     """
-    content = _content(path)
+    content = read_toml(path, hint=HINT)
     content.pop(PRICES, None)
     shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
     sections = {name: value for name, value in content.items() if isinstance(value, dict)}
@@ -70,20 +66,12 @@ def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> d
 
 def prices(path: Path) -> dict[str, Any]:
     """What `[prices]` says, by model. Raises VdistillError for a file that is not TOML."""
-    table = _content(path).get(PRICES, {})
+    table = read_toml(path, hint=HINT).get(PRICES, {})
     if not isinstance(table, dict):
         raise VdistillError(
             f"{path}: prices must be a table", hint='write [prices], and below it "model" = [0.15, 0.60]'
         )
     return table
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise VdistillError(f"cannot read {path}: {error}", hint="fix the file, or move it away") from error
 
 
 def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:
