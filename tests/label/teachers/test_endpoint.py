@@ -61,7 +61,7 @@ def test_azure_gets_its_key_in_its_own_header_and_no_unknown_fields(question, mo
         ("http://127.0.0.1:8000", False),
     ],
 )
-def test_the_key_of_openai_goes_to_openai_alone_and_never_in_the_clear(monkeypatch, endpoint, sent):
+def test_the_key_of_openai_goes_to_openai_alone_and_never_unencrypted(monkeypatch, endpoint, sent):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     assert (SECRET in str(dict(read_endpoint(endpoint).headers))) is sent
 
@@ -103,13 +103,13 @@ def test_the_variable_that_holds_the_key_can_be_named(catalog, tmp_path, how):
 
 
 @pytest.mark.parametrize("given", ["UNSET_KEY", SECRET, "abcdef0123456789"])
-def test_a_name_of_no_variable_is_an_error_that_repeats_no_key(given):
+def test_an_unset_or_invalid_variable_name_is_an_error_that_repeats_no_key(given):
     with pytest.raises(TeacherError, match="--api-key-env") as caught:
         read_endpoint("http://x", given)
     assert (given in caught.value.message) is (given == "UNSET_KEY")
 
 
-def test_a_key_within_the_address_is_not_told(question):
+def test_a_key_within_the_address_is_not_shown(question):
     with ChatServer(refusal(f"bad key {SECRET}", 401)) as server:
         with pytest.raises(TeacherError, match="bad key") as caught:
             asked(server, question, f"/v1?key={SECRET}")
@@ -120,7 +120,7 @@ def test_a_key_within_the_address_is_not_told(question):
     ("name", "value"),
     [("ALL_PROXY", "socks://127.0.0.1:9"), ("HTTPS_PROXY", "ftp://user:pass@x"), ("all_proxy", "socks4://x:1")],
 )
-def test_a_proxy_that_cannot_be_used_is_one_line_that_names_the_variable(catalog, tmp_path, name, value):
+def test_a_proxy_that_cannot_be_used_is_one_error_that_names_the_variable(catalog, tmp_path, name, value):
     done = vdistill("label", "catalog", "--teacher", "openai:vlm", "--dry-run", cwd=tmp_path, env={name: value})
     error, hint = errors(done)
     assert name in error
@@ -165,7 +165,7 @@ def test_certificates_that_are_not_there_are_named(monkeypatch, name):
     teacher_at("http://vlm.invalid").close()
 
 
-def test_certificates_that_are_none_are_named(monkeypatch, tmp_path):
+def test_certificates_that_cannot_be_read_are_named(monkeypatch, tmp_path):
     (tmp_path / "ca.pem").write_text("nonsense")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(TeacherError, match="SSL_CERT_FILE cannot be used"):

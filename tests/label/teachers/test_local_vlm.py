@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    home = tmp_path_factory.mktemp("pictures")
+    home = tmp_path_factory.mktemp("images")
     shown = []
     for number, (colour, size) in enumerate(
         [("red", (60, 60)), ("blue", (90, 40)), ("green", (10, 200)), ("white", (700, 650))]
@@ -44,7 +44,7 @@ def _offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def test_it_is_a_teacher_with_a_name_that_hangs_on_its_files(teacher, folder):
+def test_it_is_a_teacher_with_a_name_that_depends_on_its_files(teacher, folder):
     assert isinstance(teacher, Teacher)
     assert teacher.name.startswith(f"{folder.name}@")
 
@@ -67,11 +67,11 @@ def test_one_forward_pass_gives_probabilities_of_the_letters(teacher, images):
     assert answer.tokens > 50
 
 
-def test_a_batch_answers_as_one_by_one(folder, images):
+def test_a_batch_gets_the_answers_of_one_by_one(folder, images):
     teacher = LocalVLM(str(folder), TeacherOptions(), say=lambda _: None, device="cpu", precision="fp32")
     questions = [
         Question("something red", tuple(images[:2])),
-        Question("a much longer wish than the one before it, with many words", tuple(images)),
+        Question("a much longer query than the one before it, with many words", tuple(images)),
         Question("blue", tuple(images[1:4])),
     ]
     together = teacher.ask(questions)
@@ -90,7 +90,7 @@ def test_what_is_shown_and_asked_matters(teacher, images):
     assert red_first.probabilities != other.probabilities
 
 
-def test_a_ranking_is_an_order_of_all_pictures(teacher, images):
+def test_a_ranking_is_an_order_of_all_images(teacher, images):
     (rank,) = teacher.ask([Question("something red", tuple(images), "rank")])
     assert sorted(rank.order) == [0, 1, 2, 3]
     assert rank.probabilities is None
@@ -126,7 +126,7 @@ def test_what_does_not_fit_into_memory_is_asked_in_halves(folder, images, monkey
         teacher.ask(questions)
 
 
-def test_a_broken_picture_fails_its_question_alone(teacher, images, tmp_path):
+def test_a_broken_image_fails_its_question_alone(teacher, images, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     broken = ShownImage("broken.png", tmp_path / "broken.png", "x")
     bad, good = teacher.ask([Question("red", (images[0], broken)), Question("red", tuple(images[:2]))])
@@ -186,7 +186,7 @@ def test_a_model_without_a_chat_template_is_refused_before_anything_is_asked(fol
     assert "Instruct" in caught.value.hint
 
 
-def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, images, tmp_path):
+def test_a_template_without_a_system_role_gets_the_system_message_with_the_users(folder, images, tmp_path):
     gentle = tmp_path / "gentle"
     shutil.copytree(folder, gentle)
     (gentle / "chat_template.jinja").unlink(missing_ok=True)
@@ -196,7 +196,7 @@ def test_a_template_without_a_system_role_gets_its_words_with_the_users(folder, 
     assert len(answer.probabilities) == 4
 
 
-def test_more_pictures_than_letters_stop_at_once(teacher, images):
+def test_more_images_than_letters_stop_at_once(teacher, images):
     with pytest.raises(TeacherError, match="at most 9"):
         teacher.price(Question("red", tuple(images * 3)))
 
@@ -214,12 +214,12 @@ def test_a_mistyped_folder_gets_the_close_one(folder):
     assert str(folder) in caught.value.hint
 
 
-def test_a_path_that_is_no_folder_is_no_model_id():
+def test_a_path_to_a_missing_folder_is_not_taken_for_a_model_id():
     with pytest.raises(VdistillError, match="no folder models/vlm/Tiny-VL"):
         open_teacher("models/vlm/Tiny-VL", TeacherOptions(), [], lambda _: None)
 
 
-def test_a_revision_is_part_of_the_name_and_of_the_advice():
+def test_a_revision_is_part_of_the_name_and_of_the_hint():
     said = []
     planned = open_teacher("owner/Nowhere-2B@v1", TeacherOptions(plan=True), [], said.append)
     assert planned.name == "owner/Nowhere-2B@v1"

@@ -68,7 +68,7 @@ def test_an_item_without_text_is_a_failure(without_model):
     assert "mute.jpg" in answer.reason
 
 
-def test_items_without_text_are_left_out_and_said(tmp_path, catalog):
+def test_items_without_text_are_left_out_and_reported(tmp_path, catalog):
     rows = (catalog / "metadata.jsonl").read_text().splitlines(keepends=True)
     (catalog / "metadata.jsonl").write_text("".join(rows[:16]))
     (tmp_path / "q.txt").write_text("something red\na gift for a cook\nfor my kitchen\n")

@@ -62,7 +62,7 @@ def test_prices_come_from_the_environment(question, monkeypatch):
     assert teacher.price(question).usd > 1e-3
 
 
-def test_prices_that_are_none_are_refused(monkeypatch):
+def test_prices_that_are_not_numbers_are_refused(monkeypatch):
     monkeypatch.setenv("VDISTILL_USD_PER_MILLION", "cheap")
     with pytest.raises(TeacherError, match="VDISTILL_USD_PER_MILLION"):
         OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print)
@@ -81,7 +81,7 @@ def test_a_ranking(question, text):
     assert answer.order == (2, 0, 1)
 
 
-def test_without_log_probabilities_the_bare_answer_counts_and_that_is_said_once(question):
+def test_without_log_probabilities_the_hard_answer_counts_and_the_user_is_told_once(question):
     said = []
     with ChatServer(completion(" b. ")) as server:
         teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
@@ -111,7 +111,7 @@ def test_a_letter_that_the_model_hardly_meant_is_a_failure_and_never_a_preferenc
     assert "of the model's probability" in answer.reason
 
 
-def test_letters_with_less_than_half_of_the_probability_are_used_and_said_once(question):
+def test_letters_with_less_than_half_of_the_probability_are_used_and_the_user_is_told_once(question):
     said = []
     with ChatServer(completion("A", {"So": math.log(0.7), "A": math.log(0.2), "B": math.log(0.1)})) as server:
         teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
@@ -181,7 +181,7 @@ def test_an_error_within_an_answer_without_a_known_code_is_a_failure_with_its_wo
         assert server.calls == 1
 
 
-def test_no_error_is_no_error(question):
+def test_an_error_that_is_null_is_no_error(question):
     with ChatServer({**completion("B", {"B": -0.1}), "error": None}) as server:
         assert ask(server, question).probabilities == (0.0, 1.0, 0.0)
 
@@ -256,7 +256,7 @@ def test_a_document_of_another_shape_is_a_failure(question, document):
     "logprobs",
     [None, 3, {}, {"content": None}, {"content": [None, {"token": "B", "top_logprobs": [1, {"token": "B"}]}]}],
 )
-def test_log_probabilities_of_another_shape_are_none(question, logprobs):
+def test_log_probabilities_of_another_shape_are_ignored(question, logprobs):
     document = completion("B")
     document["choices"][0]["logprobs"] = logprobs
     document["usage"] = "many"
@@ -271,7 +271,7 @@ def test_an_apology_is_not_the_letter_i(question):
         assert isinstance(ask(server, nine), Failure)
 
 
-def test_more_pictures_than_letters_stop_at_once(question):
+def test_more_images_than_letters_stop_at_once(question):
     with ChatServer() as server, pytest.raises(TeacherError, match="at most 9") as caught:
         ask(server, Question("a gift", question.images * 4))
     assert "--images-per-call 9" in caught.value.hint
@@ -306,7 +306,7 @@ def test_an_order_that_misses_a_letter_or_hides_in_prose_is_a_failure(question, 
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_a_refused_key_or_model_stops_at_once_without_telling_the_key(question, status, monkeypatch):
+def test_a_refused_key_or_model_stops_at_once_without_showing_the_key(question, status, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with ChatServer((status, {"error": {"message": "no such thing"}}, {})) as server:
         with pytest.raises(TeacherError, match="no such thing") as caught:
@@ -349,7 +349,7 @@ def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(question
         assert SECRET not in said
 
 
-def test_a_key_that_no_header_can_hold_is_not_told_either(monkeypatch):
+def test_a_key_that_no_header_can_hold_is_not_shown_either(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
     with pytest.raises(TeacherError, match="OPENAI_API_KEY") as caught:
         OpenAITeacher("vlm", TeacherOptions(endpoint=None), say=print)
@@ -391,7 +391,7 @@ def test_a_limit_on_images_names_the_remedy(question, words, status):
         assert remedy in caught.value.hint
 
 
-def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp_path):
+def test_an_image_that_cannot_be_read_is_a_failure_without_a_call(question, tmp_path):
     (tmp_path / "0.png").write_bytes(b"")
     with ChatServer() as server:
         answer = ask(server, question)
@@ -400,7 +400,7 @@ def test_a_picture_that_cannot_be_read_is_a_failure_without_a_call(question, tmp
         assert server.calls == 0
 
 
-def test_an_endpoint_that_is_no_url():
+def test_an_endpoint_that_is_not_a_url_is_refused():
     with pytest.raises(TeacherError, match="not a valid URL"):
         OpenAITeacher("vlm", TeacherOptions(endpoint="localhost:8000"), say=print)
 
@@ -497,7 +497,7 @@ def test_a_teacher_with_probabilities_is_asked_for_choices(tmp_path, catalog):
         assert again.json["reused"] >= done.json["judgments"]
 
 
-def test_one_answer_without_readable_probabilities_is_no_word_on_the_server(question):
+def test_one_answer_without_readable_probabilities_does_not_decide_about_the_server(question):
     contradiction, said = completion("A", {"A": float("-inf"), "B": -0.1}), []
     with ChatServer(contradiction, completion("B", {"B": -0.1}), contradiction) as server:
         teacher = OpenAITeacher("vlm", TeacherOptions(endpoint=server.url), say=said.append, patience=QUICK)
@@ -525,7 +525,7 @@ def test_one_answer_alone_does_not_decide_how_a_server_is_asked_for_good(tmp_pat
     assert done.json["calls"] == done.json["judgments"] == server.calls
 
 
-def test_calls_that_fail_are_said_with_their_reason(tmp_path, catalog):
+def test_failed_calls_are_reported_with_their_reason(tmp_path, catalog):
     (tmp_path / "q.txt").write_text("one\ntwo\nthree\nfour\n")
     with ChatServer(completion("A", {"So": -0.1, "A": -14.0})) as server:
         done = vdistill("label", "catalog", "--teacher", "vlm", "--queries", "q.txt", "--images-per-call", 2,

@@ -69,7 +69,7 @@ def test_the_documented_plug_in_works_as_printed(install, tmp_path):
     assert isinstance(none, Failure)
 
 
-def test_a_plug_in_that_is_no_teacher_is_refused(install):
+def test_a_plug_in_that_is_not_a_teacher_is_refused(install):
     install("odd_teacher", "def opened(option):\n    return object()\n", "odd = odd_teacher:opened")
     with pytest.raises(VdistillError, match="'odd' did not return a Teacher"):
         open_teacher("odd", TeacherOptions(), [], print)
@@ -112,7 +112,7 @@ class Teacher:
     ("good[1:]", "answers to"),
     ("None", "NoneType to"),
 ])  # fmt: skip
-def test_an_answer_that_is_none_is_a_failure_with_its_reason_and_the_others_are_kept(
+def test_an_invalid_answer_is_a_failure_with_its_reason_and_the_others_are_kept(
     install, tmp_path, catalog, said, reason
 ):
     install("odd_teacher", ODD.replace("SAID", said), "odd = odd_teacher:Teacher")

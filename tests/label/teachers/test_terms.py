@@ -79,7 +79,7 @@ def test_what_is_refused_is_remembered_by_the_workspace(shop_of_four):
         assert sum("top_k" in body for _, body in server.bodies[before:]) == 1, "of this model nothing is known"
 
 
-def test_answers_drawn_in_another_way_are_not_taken_for_the_same(shop_of_four):
+def test_answers_sampled_differently_are_kept_apart(shop_of_four):
     with ChatServer(SOFT) as takes, ChatServer(refuses("temperature", NO_TEMPERATURE)) as own:
         first = label(shop_of_four, own, "--concurrency", 8)
         other = label(shop_of_four, takes)
@@ -93,7 +93,7 @@ def test_answers_drawn_in_another_way_are_not_taken_for_the_same(shop_of_four):
 
 
 def test_an_audit_is_not_confused_by_what_its_first_call_finds(shop_of_four):
-    (shop_of_four / "q.txt").write_text("".join(f"wish {number}\n" for number in range(20)))
+    (shop_of_four / "q.txt").write_text("".join(f"query {number}\n" for number in range(20)))
     with ChatServer(refuses("temperature", NO_TEMPERATURE)) as server:
         done = vdistill("label", "catalog", "--teacher", "vlm", "--endpoint", server.url, "--queries", "q.txt",
                         "--audit", 30, "--json", cwd=shop_of_four)  # fmt: skip
@@ -176,7 +176,7 @@ def test_the_cap_on_tokens_is_renamed_and_never_lost(question):
         assert teacher.prompt == "1/768px", "the answers are the same"
 
 
-def test_a_least_cap_is_kept_to(question):
+def test_the_lowest_cap_that_a_server_accepts_is_kept_to(question):
     words = "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 4 instead."
 
     def answer(body):
@@ -218,7 +218,7 @@ def test_a_model_without_log_probabilities_is_asked_without_them(question, statu
         assert server.calls == 2
 
 
-def test_a_question_that_a_filter_flags_is_a_failure_and_no_end(question):
+def test_a_question_that_a_filter_flags_is_a_failure_and_does_not_stop_the_run(question):
     flagged = refusal("Your chosen model requires moderation and your input was flagged", 403)
     with ChatServer(flagged, SOFT) as server:
         teacher = teacher_at(server)

@@ -115,7 +115,7 @@ def test_thinking_is_for_servers(place, model):
     assert "--endpoint" in done.err
 
 
-def test_a_time_is_said_in_the_unit_that_suits():
+def test_a_time_is_given_in_the_unit_that_suits():
     assert [spoken(seconds) for seconds in (0.2, 59, 3000, 7000, 9 * 86400)] == [
         "1 second", "59 seconds", "50 minutes", "2 hours", "9 days",
     ]  # fmt: skip

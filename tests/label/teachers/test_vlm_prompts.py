@@ -55,7 +55,7 @@ def test_a_thinking_model_is_asked_behind_a_closed_thought(tmp_path, images, tem
     assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
-def test_answers_of_a_closed_thought_are_no_answers_of_an_open_one(tmp_path):
+def test_answers_after_a_closed_thought_have_a_key_of_their_own(tmp_path):
     plain = opened(vlm_models.qwen2_vl(tmp_path / "plain"))
     thinking = opened(vlm_models.qwen2_vl(tmp_path / "thinking", ALWAYS_THINKS))
     assert plain.prompt == "1/262144px"  # of all answers that are stored already
@@ -70,7 +70,7 @@ def test_letters_that_the_model_hardly_means_are_a_failure(tmp_path, images, ask
     assert "it means to say something else" in answer.reason
 
 
-def test_letters_with_less_than_half_of_the_probability_are_said_once(tmp_path, images):
+def test_letters_with_less_than_half_of_the_probability_are_reported_once(tmp_path, images):
     said = []
     teacher = opened(vlm_models.qwen2_vl(tmp_path / "unsure", letters=10.0), said.append)
     for answer in teacher.ask([Question(text, images) for text in ("red", "blue", "green")]):
@@ -81,7 +81,7 @@ def test_letters_with_less_than_half_of_the_probability_are_said_once(tmp_path, 
 @pytest.mark.parametrize(
     "template", [vlm_models.LLAVA, vlm_models.ONEVISION, vlm_models.AYA], ids=["LLaVA-1.5", "OneVision", "Aya"]
 )
-def test_an_image_stands_behind_its_letter_though_the_template_puts_all_images_first(tmp_path, images, template):
+def test_an_image_follows_its_letter_though_the_template_puts_all_images_first(tmp_path, images, template):
     teacher = opened(vlm_models.llava(tmp_path / "llava", template))
     prompt = heard(teacher, Question("something red", images))
     assert "A:<image>\nB:<image>\nC:<image>\nD:<image>\nThe customer" in prompt
@@ -89,7 +89,7 @@ def test_an_image_stands_behind_its_letter_though_the_template_puts_all_images_f
     assert teacher.prompt.endswith("/inline")
 
 
-def test_where_no_image_can_stand_behind_its_letter_its_place_is_named(tmp_path, images):
+def test_where_no_image_can_follow_its_letter_its_place_is_named(tmp_path, images):
     folder = vlm_models.llava(tmp_path / "first", vlm_models.LLAVA.replace("content['text']", WITHOUT_IMAGES))
     teacher = opened(folder)
     prompt = heard(teacher, Question("something red", images[:3]))
@@ -138,7 +138,7 @@ def test_more_tokens_than_the_model_reads_are_refused_in_the_plan(tmp_path, imag
     assert "--images-per-call" in caught.value.hint
 
 
-def test_what_goes_wrong_inside_a_model_is_one_line(tmp_path, images, monkeypatch):
+def test_what_goes_wrong_inside_a_model_is_an_error_of_one_line(tmp_path, images, monkeypatch):
     teacher = opened(vlm_models.qwen2_vl(tmp_path / "odd"))
 
     def broken(**_):

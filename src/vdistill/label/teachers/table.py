@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
+from vdistill.arrays import Floats
 from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
 from vdistill.inputs.tables import Line, read_rows
@@ -60,7 +60,7 @@ class TableTeacher:
         return choose([scores[item] for item in items], question)
 
 
-def choose(scores: Sequence[float] | NDArray[np.float32], question: Question, temperature: float = 1.0) -> Answer:
+def choose(scores: Sequence[float] | Floats, question: Question, temperature: float = 1.0) -> Answer:
     """The answer to `question` of a chooser with these scores of its images (higher is better)."""
     values = np.asarray(scores, np.float64)
     if question.ask == "rank":
