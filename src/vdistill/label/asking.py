@@ -31,8 +31,7 @@ class Asked:
     pool: int | None = None
 
 
-Batch: TypeAlias = Sequence[tuple[str, Asked]]  # with the keys of their questions
-Running: TypeAlias = dict[int, Batch]
+Running: TypeAlias = dict[int, Sequence[Asked]]  # batches by number
 
 
 @dataclass(slots=True)
@@ -80,9 +79,8 @@ class Asker:
         now = {key: self.key(one.question) if self._asked_alone else key for key, one in keyed.items()}
         known = self.database.answered(list(now.values()))
         self.tally.reused += sum(now[key] in known for key in keyed if key not in alone)
-        fresh = [(now[key], one) for key, one in keyed.items() if now[key] not in known and key not in alone]
         self.advance(self.tally)
-        self._ask_new(deque(fresh))
+        self._ask_new([one for key, one in keyed.items() if now[key] not in known and key not in alone])
         # As they are stored, not as they came, so that a run that is continued sees the same.
         answers = self.database.answers(list(now.values()))
         return {key: answers[now[key]] for key in keyed if now[key] in answers}
@@ -95,10 +93,10 @@ class Asker:
         if self._asked_alone or getattr(self.teacher, "settled", True):
             return frozenset()
         known = self.database.answered(list(keyed))
-        first = [(key, one) for key, one in keyed.items() if key not in known][:1]
+        first = [key for key in keyed if key not in known][:1]
         self._asked_alone = bool(first)
-        self._ask_new(deque(first))
-        return frozenset(key for key, _ in first)
+        self._ask_new([keyed[key] for key in first])
+        return frozenset(first)
 
     def ask_again(self, question: Question) -> Answer | Failure | None:
         """A new answer to a question that may be stored; it is not stored. None where the caps are reached."""
@@ -112,7 +110,8 @@ class Asker:
         """The key under which the answer is stored."""
         return key_of(self.teacher, question)
 
-    def _ask_new(self, fresh: deque[tuple[str, Asked]]) -> None:
+    def _ask_new(self, asked: Sequence[Asked]) -> None:
+        fresh = deque(asked)
         workers = max(1, min(self.concurrency, self.teacher.concurrency))
         running: Running = {}
         numbers = count()
@@ -130,7 +129,7 @@ class Asker:
                     while len(running) < workers and (batch := self._affordable(fresh, running)):
                         number = next(numbers)
                         running[number] = batch
-                        futures.add(executor.submit(ask, number, [one.question for _, one in batch]))
+                        futures.add(executor.submit(ask, number, [one.question for one in batch]))
                     if not running:
                         return
                     done, futures = wait(futures, return_when=FIRST_COMPLETED)
@@ -149,16 +148,16 @@ class Asker:
         self._store(running[number], answered[number])
         del running[number], answered[number]
 
-    def _affordable(self, fresh: deque[tuple[str, Asked]], running: Running) -> Batch:
+    def _affordable(self, fresh: deque[Asked], running: Running) -> list[Asked]:
         """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
-        waiting = [one for batch in running.values() for _, one in batch]
+        waiting = [one for batch in running.values() for one in batch]
         expected = sum(self._estimate(one.question) for one in waiting)
-        batch: list[tuple[str, Asked]] = []
+        batch: list[Asked] = []
         while fresh and len(batch) < self.teacher.batch_size:
-            expected += self._estimate(fresh[0][1].question)
+            expected += self._estimate(fresh[0].question)
             if not self.purse.affords(len(waiting) + len(batch) + 1, expected):
                 break
             batch.append(fresh.popleft())
@@ -167,10 +166,10 @@ class Asker:
     def _estimate(self, question: Question) -> float:
         return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
-    def _store(self, batch: Batch, answers: Sequence[Answer | Failure]) -> None:
+    def _store(self, batch: Sequence[Asked], answers: Sequence[Answer | Failure]) -> None:
         rows = []
         tally = self.tally
-        for (_, one), answer in zip(batch, answers, strict=True):
+        for one, answer in zip(batch, answers, strict=True):
             key = self.key(one.question)  # computed now: this answer may have settled the key
             self._pay(one.question, answer)
             tally.images_shown += len(one.question.images)
