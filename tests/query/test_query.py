@@ -181,7 +181,7 @@ def test_a_picture_that_cannot_be_read_is_named(searcher, tmp_path):
         searcher.encode_image(tmp_path / "text.png")
 
 
-# Without torch, in a blink
+# Without torch
 
 SEARCH = """
 import sys
