@@ -117,7 +117,7 @@ def test_a_float_tiff_with_white_at_zero_is_no_negative(tmp_path):
     assert np.asarray(load(path))[0, :, 0].tolist() == [255, 153, 0]
 
 
-def test_one_bit_pictures_are_black_and_white(tmp_path):
+def test_one_bit_images_are_black_and_white(tmp_path):
     assert load(saved(tmp_path / "a.png", Image.new("1", (3, 3), 1))).getpixel((1, 1)) == WHITE
 
 
@@ -173,7 +173,7 @@ def test_what_was_done_to_an_image_is_not_passed_on_with_it(tmp_path):
         assert "icc_profile" not in again.info
 
 
-def test_damaged_exif_does_not_lose_the_picture(tmp_path):
+def test_damaged_exif_does_not_lose_the_image(tmp_path):
     path = saved(tmp_path / "a.jpg", Image.new("RGB", (8, 8), RED), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff broken")
     with quiet():
         assert near(load(path).getpixel((4, 4)), RED)
@@ -286,7 +286,7 @@ ENCODED |= {
     cuts=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8)), max_size=6),
     end=st.floats(0, 1),
 )
-def test_damage_of_any_kind_gives_a_picture_or_an_image_error(tmp_path_factory, name, cuts, end):
+def test_damage_of_any_kind_gives_a_image_or_an_image_error(tmp_path_factory, name, cuts, end):
     data = bytearray(ENCODED[name])
     for place, change in cuts:
         start = int(place**2 * (len(data) - 1))  # mostly near the beginning, where the headers are

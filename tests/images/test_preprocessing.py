@@ -17,7 +17,7 @@ def processors():
 
     return {
         "clip": CLIPImageProcessorPil(),
-        "clip, crop larger than the picture": CLIPImageProcessorPil(
+        "clip, crop larger than the image": CLIPImageProcessorPil(
             size={"shortest_edge": 60}, crop_size={"height": 64, "width": 81}
         ),
         "clip, odd sizes": CLIPImageProcessorPil(size={"shortest_edge": 47}, crop_size={"height": 33, "width": 40}),

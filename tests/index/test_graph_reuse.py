@@ -36,7 +36,7 @@ def changed(encoder, dimensions=(2, 4)):
 
 
 def vectors(encoder, folder, tmp_path):
-    """Of one picture, by the exported encoder and by the model."""
+    """Of one image, by the exported encoder and by the model."""
     path = tmp_path / "picture.png"
     Image.linear_gradient("L").resize((61, 47)).save(path)
     with Image.open(path) as image:

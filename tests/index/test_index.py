@@ -74,7 +74,7 @@ def direct(encoder, path):
 # What a run reports, and does
 
 
-def test_every_picture_is_indexed_under_its_own_vector(indexed, catalog, encoder):
+def test_every_image_is_indexed_under_its_own_vector(indexed, catalog, encoder):
     found = vectors_by_id(indexed)
     assert sorted(found) == sorted(path.name for path in catalog.glob("*.png"))
     for name, vector in found.items():
@@ -197,7 +197,7 @@ def test_equal_catalogs_give_equal_files(indexed, workspace, tmp_path, catalog, 
 # Bad input
 
 
-def test_broken_pictures_are_skipped_by_name_and_their_neighbours_keep_their_own_vectors(indexed, catalog, encoder):
+def test_broken_images_are_skipped_by_name_and_their_neighbours_keep_their_own_vectors(indexed, catalog, encoder):
     (catalog / "blue_mug.png").write_bytes(b"")
     (catalog / "green_lamp.png").write_bytes((catalog / "green_lamp.png").read_bytes()[:80])
     (catalog / "a.jpg").write_text("not a picture")
@@ -219,7 +219,7 @@ def test_metadata_that_names_absent_files_is_reported(indexed, catalog, encoder)
     assert [skipped.id for skipped in again(indexed, catalog, encoder).skipped] == ["ghost.png"]
 
 
-def test_a_catalog_of_broken_pictures_is_an_error_and_the_old_index_stays(indexed, catalog, encoder):
+def test_a_catalog_of_broken_images_is_an_error_and_the_old_index_stays(indexed, catalog, encoder):
     before = vectors_by_id(indexed)
     for path in catalog.glob("*.png"):
         path.write_bytes(b"broken")
@@ -235,7 +235,7 @@ def test_vectors_that_cannot_be_searched_are_never_added(tmp_path, value):
         writer.add([0], np.full((1, 4), value, np.float32))
 
 
-def test_a_model_that_gives_no_number_for_a_picture_skips_that_one(indexed, catalog, encoder):
+def test_a_model_that_gives_no_number_for_a_image_skips_that_one(indexed, catalog, encoder):
     def poisoned(inputs):
         vectors = DualEncoder.encode_images(encoder, inputs)
         vectors[0] = np.nan

@@ -24,7 +24,7 @@ def paint(path, rng):
 
 
 def change(catalog, rng):
-    """Some pictures come, go, change, are renamed, copied or touched."""
+    """Some images come, go, change, are renamed, copied or touched."""
     names = sorted(catalog.glob("*.png"))
     for path in rng.sample(names, 6):
         kind = rng.choice(["go", "change", "rename", "copy", "touch", "new", "swap"])
@@ -82,7 +82,7 @@ def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path, encoder, monk
     assert max(files) > 1, "changes went into files of their own"
 
 
-def test_equal_pictures_are_embedded_once(tmp_path, encoder):
+def test_equal_images_are_embedded_once(tmp_path, encoder):
     rng = random.Random(0)
     (tmp_path / "catalog").mkdir()
     paint(tmp_path / "catalog" / "first.png", rng)
@@ -114,7 +114,7 @@ def test_a_killed_build_loses_no_vector(tmp_path, encoder, catalog):
     assert not list(workspace.cache.glob("vectors-*.db*"))
 
 
-def test_a_few_pictures_need_no_torch(tmp_path, encoder, catalog, monkeypatch):
+def test_a_few_images_need_no_torch(tmp_path, encoder, catalog, monkeypatch):
     workspace = create(tmp_path / ".vdistill")
     build(workspace, scan(catalog), encoder, "backbone", made_from="x")
     rng = random.Random(0)

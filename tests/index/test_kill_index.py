@@ -32,7 +32,7 @@ def paint(path, item, version):
 
 
 def advance(catalog, version, painted, rng):
-    """Version `version` of the catalog: some pictures are others, and every item says so."""
+    """Version `version` of the catalog: some images are others, and every item says so."""
     for item in range(ITEMS) if not painted else rng.sample(range(ITEMS), CHANGED):
         paint(catalog / f"{item:02}.png", item, version)
         painted[item] = version
@@ -58,7 +58,7 @@ class Reader(threading.Thread):
                 self.wrong.append("".join(traceback.format_exception(error)))
 
     def ask(self, searcher, item):
-        """All items are of one version of the catalog, and a picture's vector is that of this version's picture."""
+        """All items are of one version of the catalog, and an image's vector is that of this version's image."""
         name = f"{item:02}.png"
         hits = searcher.search(searcher.vectors([name])[0], ITEMS)
         versions = {hit.metadata["version"] for hit in hits}

@@ -60,7 +60,7 @@ def test_hits_are_the_nearest_items_best_first_with_rank_path_and_metadata(searc
     assert hits[0].metadata["title"] == f"{colour} {shape}"
 
 
-def test_a_picture_finds_itself(searcher, home):
+def test_a_image_finds_itself(searcher, home):
     vector = searcher.encode_image(home / "catalog" / "green_chair.png")
     assert searcher.search(vector, 1)[0].id == "green_chair.png"
     assert searcher.search(vector, 1)[0].score > 0.999
@@ -173,7 +173,7 @@ def test_vectors_of_another_space_are_refused(searcher):
         searcher.search(np.full(16, np.nan, np.float32), 1)
 
 
-def test_a_picture_that_cannot_be_read_is_named(searcher, tmp_path):
+def test_a_image_that_cannot_be_read_is_named(searcher, tmp_path):
     with pytest.raises(VdistillError, match=r"cannot search by .*gone.png: no such file"):
         searcher.encode_image(tmp_path / "gone.png")
     (tmp_path / "text.png").write_text("no picture")
@@ -181,7 +181,7 @@ def test_a_picture_that_cannot_be_read_is_named(searcher, tmp_path):
         searcher.encode_image(tmp_path / "text.png")
 
 
-# Without torch, in a blink
+# Without torch
 
 SEARCH = """
 import sys
@@ -231,7 +231,7 @@ def hit(path, rank=1, **metadata):
     return Hit(rank, path.name, path, 0.5, metadata)
 
 
-def test_a_gallery_holds_its_pictures_and_asks_nobody(searcher):
+def test_a_gallery_holds_its_images_and_asks_nobody(searcher):
     page = Resources(render("red mug", searcher.search(searcher.encode(["red mug"])[0], 6)))
     assert len(page.sources) == 6
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
@@ -253,7 +253,7 @@ def test_whatever_titles_and_queries_hold_is_text(tmp_path):
     assert page.text.count(nasty) == 4
 
 
-def test_a_vanished_picture_is_a_placeholder_with_the_reason(tmp_path):
+def test_a_vanished_image_is_a_placeholder_with_the_reason(tmp_path):
     page = render("x", [hit(tmp_path / "gone.png", title="a lamp")])
     assert "no such file" in page
     assert "a lamp" in page

@@ -73,7 +73,7 @@ def test_what_cannot_be_asked_is_named(words, why):
         parse(words)
 
 
-def test_a_picture_among_the_words_is_a_picture(home):
+def test_a_image_among_the_words_is_a_image(home):
     alone = ids(ask(home, "--image", "catalog/green_chair.png", "-k", 3))
     assert ids(ask(home, "catalog/green_chair.png", "-k", 3)) == alone
     assert alone[0] == "green_chair.png"
@@ -89,7 +89,7 @@ def test_both_parts_of_a_mixture_count(home):
         text, image = (images @ searcher.vector([term]) for term in terms)
         both = images @ mixed
         correlation = np.corrcoef([both, text, image])
-        assert correlation[0, 1] == pytest.approx(correlation[0, 2], abs=0.02), "text and picture weigh alike"
+        assert correlation[0, 1] == pytest.approx(correlation[0, 2], abs=0.02), "text and image weigh alike"
         heavy = images @ searcher.vector([Term("red mug", 5.0), terms[1]])
         assert np.corrcoef(heavy, text)[0, 1] > np.corrcoef(heavy, image)[0, 1]
         without = images @ searcher.vector([terms[1], Term("red mug", -1.0)])
@@ -209,13 +209,13 @@ def test_what_does_not_go_together_is_wrong_usage(home, flags):
     assert vdistill("query", *flags, cwd=home).code == 2
 
 
-def test_pictures_need_a_terminal(home):
+def test_images_need_a_terminal(home):
     error, hint = errors(vdistill("query", "x", "--show", cwd=home))
     assert "terminal" in error
     assert "--gallery" in hint
 
 
-def test_pictures_are_shown_in_a_terminal(home):
+def test_images_are_shown_in_a_terminal(home):
     import fcntl
     import os
     import pty

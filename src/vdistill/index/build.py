@@ -60,7 +60,7 @@ def build(
 ) -> IndexReport:
     """Embed what is new or changed in `catalog` and publish the index of `model` ("student" or "backbone").
 
-    made_from: names what the model was made from, to recognise a stale index.  progress: is told (done, total).
+    made_from: names what the model was made from, to recognise a stale index.  progress: called with (done, total).
     Readers see the old index until the new one is complete, even when this process is killed; vectors that a killed
     build computed are kept for the next.
     Raises VdistillError when no image is usable, the disk refuses, or another `index` is running.
@@ -173,7 +173,7 @@ def _started(workspace: Workspace, model: str) -> Iterator[_Run]:
             entries = manifest.read(workspace.index)
         except VdistillError:  # damaged: this build is the remedy
             entries = {}
-        old = _whole(workspace.index, model) if model in entries else None
+        old = _open_whole(workspace.index, model) if model in entries else None
         try:
             yield _Run(workspace.index, model, entries, old, started)
         finally:
@@ -181,7 +181,7 @@ def _started(workspace: Workspace, model: str) -> Iterator[_Run]:
                 old.close()
 
 
-def _whole(folder: Path, model: str) -> Store | None:
+def _open_whole(folder: Path, model: str) -> Store | None:
     """The index of `model`; None for a damaged one, whose damage must not be carried over."""
     try:
         store = Store.open(folder, model)

@@ -22,10 +22,10 @@ from vdistill.workspace import writing
 
 @dataclass(frozen=True)
 class Source:
-    """What is embedded, and by what.
+    """The images to embed, and the models that embed them.
 
-    models: copies of one model that embed side by side.  progress: is told (done, total).
-    limit: with more images than this to embed nothing is done; None for any number.
+    models: copies of one model, which work in parallel.  progress: called with (done, total).
+    limit: the most images to embed; None for any number.
     """
 
     catalog: Catalog
@@ -37,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Generation:
-    """What was written, not published yet. The entry lacks the exported encoders."""
+    """Files that are written but not published yet. The entry lacks the exported encoders."""
 
     entry: Entry
     counts: Counts
@@ -45,9 +45,9 @@ class Generation:
 
 
 def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, source: Source) -> Generation | None:
-    """Write items and vectors into `folder`; None, and nothing is written, beyond the limit of `source`.
+    """Write items and vectors into `folder`; None where there are more images to embed than `source` allows.
 
-    name: goes into the names of the files.  entry: the new one, its files still missing.  old: the index before, whole.
+    name: part of the file names.  entry: of the new index, its files still missing.  old: the index before, undamaged.
     Raises VdistillError when no image is usable, or the disk refuses.
     """
     catalog, items = source.catalog, f"items-{name}.db"

@@ -22,12 +22,7 @@ _POOL, _LEAST = 5, 100  # candidates where a later step decides the order: so ma
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """What hits must fulfil, and how they are ranked.
-
-    where: an SQLite expression over the metadata.  exact: compare with every vector, also where there is a graph.
-    hybrid: rank by the words of the query too.  min_score: the lowest cosine similarity.
-    diverse: how much hits should differ from one another, from 0 to 1.
-    """
+    """What hits must fulfil, and how they are ranked; explained at `Searcher.search`."""
 
     where: str | None = None
     exact: bool = False
