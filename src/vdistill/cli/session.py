@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vdistill.cli import config, console
+from vdistill.encoders.hub import DEFAULT_BACKBONE
 from vdistill.errors import VdistillError
 from vdistill.workspace import FOLDER, Workspace, at, create, find
 
-BACKBONE = "openai/clip-vit-base-patch32"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -87,7 +87,7 @@ def pick_backbone(workspace: Workspace | None, given: str | None) -> str:
     """The backbone that was given, else the last one that was, else the default; a folder by its full path."""
     if given:
         return str(Path(given).resolve()) if Path(given).is_dir() else given
-    return remembered(workspace, "backbone") or BACKBONE
+    return remembered(workspace, "backbone") or DEFAULT_BACKBONE
 
 
 def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "catalog") -> Path:
