@@ -93,6 +93,13 @@ def test_links_between_the_documents_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_files_that_newcomers_are_sent_to_exist(page):
+    files = [str(path.relative_to(ROOT)) for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for named in re.findall(r"`([\w/.]+\.py)`", (ROOT / page).read_text(encoding="utf-8")):
+        assert any(file.endswith(f"/{named}") or file == named for file in files), f"{page}: {named}"
+
+
 def test_the_site_builds_without_a_link_or_an_anchor_that_leads_nowhere(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "zensical.toml", tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from command_line import vdistill
 from vdistill.errors import VdistillError
-from vdistill.inputs.words import Bm25
+from vdistill.inputs.words import Bm25, words_of
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import metadata, open_teacher
 from vdistill.label.teachers.options import TeacherOptions
@@ -84,7 +84,7 @@ def test_a_catalog_without_text_is_an_error():
 
 
 def test_all_words_are_read_the_title_first():
-    assert metadata.item_text(ITEMS[1]) == "frying pan. for eggs and steaks. kitchen"
+    assert words_of(ITEMS[1].metadata) == "frying pan. for eggs and steaks. kitchen"
 
 
 @pytest.mark.slow

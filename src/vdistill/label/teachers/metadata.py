@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 
 from vdistill.arrays import Floats
 from vdistill.errors import VdistillError, first_line
-from vdistill.inputs.words import Bm25
+from vdistill.inputs.words import Bm25, words_of
 from vdistill.label.teacher import Price
 from vdistill.label.teachers.model_names import model_name
 from vdistill.label.teachers.table import choose
@@ -39,7 +38,7 @@ class MetadataTeacher:
     looks = False
 
     def __init__(self, items: Sequence[Item], model: str | None, say: Callable[[str], None]) -> None:
-        texts = {item.id: item_text(item) for item in items}
+        texts = {item.id: words_of(item.metadata) for item in items}
         self._rows = {key: row for row, key in enumerate(key for key, text in texts.items() if text)}
         if not self._rows:
             raise VdistillError(
@@ -75,20 +74,6 @@ class MetadataTeacher:
             return Failure(f"{without_text[0]} has no text")
         scores = self._scores(question.query)[[self._rows[item] for item in items]]
         return choose(scores, question, self._reader.temperature)
-
-
-def item_text(item: Item) -> str:
-    """All the text that the metadata has about an item, the title first."""
-    words = [item.title or ""]
-    words += [text for value in item.metadata.values() for text in _words(value) if text != item.title]
-    return ". ".join(word for word in words if word)
-
-
-def _words(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value.strip()
-    elif isinstance(value, list):
-        yield ", ".join(entry for entry in value if isinstance(entry, str))
 
 
 def _open_reader(texts: Sequence[str], model: str | None, say: Callable[[str], None]) -> SentenceReader | BM25Reader:
