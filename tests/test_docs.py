@@ -100,6 +100,15 @@ def test_the_files_that_newcomers_are_sent_to_exist(page):
         assert any(file.endswith(f"/{named}") or file == named for file in files), f"{page}: {named}"
 
 
+def test_the_names_that_newcomers_are_sent_to_exist():
+    modules = {path.stem: path for path in (ROOT / "src" / "vdistill").rglob("*.py")}
+    named = re.findall(r"`(\w+)\.(\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    named = [(module, name) for module, name in named if module in modules and name != "py"]
+    assert len(named) >= 3
+    for module, name in named:
+        assert re.search(rf"^(def |class )?{name}\b", modules[module].read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 def test_the_site_builds_without_a_link_or_an_anchor_that_leads_nowhere(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "zensical.toml", tmp_path)

@@ -1,4 +1,4 @@
-"""The rooms of the house: each imports from those below it alone, no modules import one another in a circle."""
+"""The packages and their layers: each imports from those below it alone, no modules import one another in a circle."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +10,7 @@ import vdistill
 
 ROOT = Path(vdistill.__file__).parent
 # From the ground up. `vdistill` itself (its public names) and `__main__` stand above all.
-ROOMS = ("arrays", "errors", "records", "images", "workspace", "migrations", "database", "preferences", "inputs",
+LAYERS = ("arrays", "errors", "records", "images", "workspace", "migrations", "database", "preferences", "inputs",
          "evaluation", "encoders", "bundle", "index", "query", "label", "distill", "bench", "cli")  # fmt: skip
 MODULES = {
     "vdistill." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path
@@ -19,7 +19,7 @@ MODULES = {
 }
 
 
-def room(module):
+def package_of(module):
     return module.split(".")[1]
 
 
@@ -32,14 +32,14 @@ def imports(module):
                 yield (whole, None) if whole in MODULES or f"{whole}.__init__" in MODULES else (node.module, name.name)
 
 
-def test_every_room_is_known():
-    assert {room(module) for module in MODULES} - {"__main__"} == set(ROOMS)
+def test_every_package_is_known():
+    assert {package_of(module) for module in MODULES} - {"__main__"} == set(LAYERS)
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room(name) in ROOMS])
-def test_a_module_imports_from_its_own_room_and_those_below(module):
-    floor = ROOMS.index(room(module))
-    above = {found for found, _ in imports(module) if found != "vdistill" and ROOMS.index(room(found)) > floor}
+@pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) in LAYERS])
+def test_a_module_imports_from_its_own_package_and_those_below(module):
+    floor = LAYERS.index(package_of(module))
+    above = {found for found, _ in imports(module) if found != "vdistill" and LAYERS.index(package_of(found)) > floor}
     assert not above
 
 
@@ -52,6 +52,10 @@ def test_no_modules_import_one_another_in_a_circle():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_private_names_stay_in_their_room(module):
-    private = {name or found.rpartition(".")[2] for found, name in imports(module) if room(f"{found}.") != room(module)}
+def test_private_names_stay_in_their_package_of(module):
+    private = {
+        name or found.rpartition(".")[2]
+        for found, name in imports(module)
+        if package_of(f"{found}.") != package_of(module)
+    }
     assert not {name for name in private if name.startswith("_") and not name.startswith("__")}

@@ -58,7 +58,7 @@ def test_a_missing_catalog(tmp_path, command):
 @pytest.mark.parametrize("command", ["label", "index"])
 def test_an_empty_catalog(tmp_path, command):
     (tmp_path / "catalog").mkdir()
-    assert "no pictures" in failed(command, "catalog", cwd=tmp_path)[0]
+    assert "no images" in failed(command, "catalog", cwd=tmp_path)[0]
 
 
 def test_no_catalog_at_all(tmp_path):

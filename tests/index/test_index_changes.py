@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vdistill.bundle import shards
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.index import build as building
 from vdistill.index import compact
 from vdistill.index.build import build, refresh
@@ -139,6 +139,6 @@ def test_a_few_images_need_no_torch(tmp_path, encoder, catalog, monkeypatch):
 def test_a_damaged_cache_of_vectors_is_made_anew(tmp_path, encoder, catalog):
     workspace = create(tmp_path / ".vdistill")
     workspace.cache.mkdir()
-    name = f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER}.db"
+    name = f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER_VERSION}.db"
     (workspace.cache / name).write_bytes(b"no database" * 1000)
     assert build(workspace, scan(catalog), encoder, "backbone").items == 24

@@ -14,7 +14,7 @@ from vdistill.bundle.manifest import Entry, FileFacts
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 
 
 class Store:
@@ -116,7 +116,7 @@ def made_before(folder: Path, model: str) -> bool:
         entry = manifest.read(folder).get(model)
     except VdistillError:
         return False
-    return entry is not None and entry.decoder != DECODER
+    return entry is not None and entry.decoder != DECODER_VERSION
 
 
 def made_from(folder: Path, model: str) -> str | None:

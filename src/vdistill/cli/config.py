@@ -88,10 +88,12 @@ def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
         return [_resolved(folder, meant, one) for one in value]
     if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):
         return value
-    kind, colon, rest = value.partition(":")
-    if meant is Meaning.TEACHER and colon and kind in ("table", "metadata"):
-        always = kind == "table"
-        return f"{kind}:{_path(folder, rest, always=always)}" if rest and "://" not in rest else value
+    if meant is Meaning.TEACHER:
+        from vdistill.label.teachers.model_names import PATH_KINDS  # only here, so that others start without it
+
+        kind, colon, rest = value.partition(":")
+        if colon and kind in PATH_KINDS:
+            return f"{kind}:{_path(folder, rest, always=PATH_KINDS[kind])}" if rest and "://" not in rest else value
     return _path(folder, value, always=meant is Meaning.PATH)
 
 

@@ -83,7 +83,7 @@ def _formatted(value: Any) -> str:
 
 
 def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
-    """The Contract's document of one answered query."""
+    """What `query --json` prints for one query."""
     results = [
         {"rank": hit.rank, "id": hit.id, "path": str(hit.path), "score": round(hit.score, 6),
          "metadata": dict(hit.metadata)}

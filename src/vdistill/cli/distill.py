@@ -184,9 +184,9 @@ class DistillCommand:
         command: LabelCommand = configured(session, "label", *given)
 
         def asked(command: "LabelCommand") -> "LabelReport":
-            with command.asking(session) as asking:
-                asking.set_size(command.images_per_call)
-                return asking.plan() if command.dry_run else asking.label()
+            with command.task(session) as task:
+                task.set_size(command.images_per_call)
+                return task.plan() if command.dry_run else task.label()
 
         def label(share: "Share") -> "LabelReport":
             guide = "student" if share.guided else command.guide

@@ -9,7 +9,7 @@ from pathlib import Path
 from vdistill.cli.session import Session, pick_backbone, remembered
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.query.search import Searcher
 from vdistill.workspace import Workspace
 
@@ -30,8 +30,8 @@ def open_searchers(
 
 def _opened(session: Session, workspace: Workspace, model: str) -> Searcher:
     searcher = Searcher.at(workspace.index, model)
-    if searcher.manifest.decoder != DECODER:
-        session.say("this index is of an older version, which misread some images: `vdistill index` embeds them again")
+    if searcher.manifest.decoder != DECODER_VERSION:
+        session.say("an older version read some images differently: `vdistill index` embeds them all again")
     return searcher
 
 

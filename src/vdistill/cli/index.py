@@ -67,7 +67,7 @@ class IndexCommand:
         from vdistill.index.build import build, refresh
 
         if made_before(workspace.index, model):
-            session.say("this index is of an older version, which misread some images: all are embedded again")
+            session.say("an older version read some images differently: all are embedded again")
         made_from = provenance(workspace, model, backbone)
         started = time.monotonic()
         with console.progress(session.quiet) as update:

@@ -24,7 +24,7 @@ from vdistill.records import Ask
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
-    from vdistill.cli.label_teacher import Asking
+    pass
 
 DEFAULTS = LabelSettings(catalog=Path())
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
@@ -116,13 +116,13 @@ class LabelCommand:
         if self.import_file is not None:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
-        with self.asking(session) as asking:
+        with self.task(session) as task:
             if self.audit is not None:
-                found = asking.audit(self.audit)
+                found = task.audit(self.audit)
                 console.document(found) if self.as_json else console.result(audit_table(found))
                 return
-            asking.set_size(self.images_per_call)
-            report = asking.plan() if self.dry_run else asking.label()
+            task.set_size(self.images_per_call)
+            report = task.plan() if self.dry_run else task.label()
         title = "planned, nothing was asked" if self.dry_run else "labelled"
         console.facts(title, report.to_json(), as_json=self.as_json)
 
@@ -157,9 +157,9 @@ class LabelCommand:
         return DEFAULTS.holdout if known is None else float(known)
 
     @contextmanager
-    def asking(self, session: Session) -> Iterator["Asking"]:
+    def task(self, session: Session) -> Iterator["LabelTask"]:
         """One run that asks; its teacher is closed at the end."""
-        from vdistill.cli.label_teacher import Asking, WorkspaceMemory
+        from vdistill.cli.label_task import LabelTask, WorkspaceMemory
         from vdistill.label.prompts import Wording, read_wording
         from vdistill.label.purse import Purse
         from vdistill.label.teachers.options import TeacherOptions, price_table, read_thinking
@@ -178,10 +178,10 @@ class LabelCommand:
             memory=WorkspaceMemory(session),
         )
         purse = Purse(self.budget, self.max_cost)
-        asking = Asking(
+        task = LabelTask(
             session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None
         )
         try:
-            yield asking
+            yield task
         finally:
-            asking.close()
+            task.close()

@@ -25,7 +25,7 @@ from vdistill.distill.training_data import TrainingData, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
 
@@ -152,7 +152,7 @@ def _checkpoint(
     key = training_key(
         asdict(settings),
         encoder.fingerprint,
-        f"{encoder.precision} {data.tower.crops} {DECODER}",
+        f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
         judgments_key(sources.judgments),
         [sources.items[key].title for key in data.final.calls.items],
     )

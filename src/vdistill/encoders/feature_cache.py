@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vdistill.encoders.frozen_layers import FrozenLayers
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.workspace import replacing, writing
 
 FOLDER = "trunk"
@@ -32,7 +32,7 @@ class FeatureCache:
 
     def __init__(self, root: Path, frozen: FrozenLayers) -> None:
         self.frozen = frozen
-        self._folder = root / f"{frozen.key}-{DECODER}"
+        self._folder = root / f"{frozen.key}-{DECODER_VERSION}"
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         self._seen: set[Path] = set()

@@ -52,14 +52,13 @@ def grade(held_out: HeldOutSet, scores: Iterable[Floats | None]) -> dict[str, Fl
 
     Returns for each metric its values for the queries (q,), NaN where there are no scores.
     """
-    heads = [f"winner@{k}" for k in metrics.HEADS]
-    names = ("ndcg@10", "recall@10", "mrr", "mpr", *heads, "kendall_tau", "pairwise_accuracy")
-    values = np.full((len(held_out.judged), len(names)), np.nan)
+    values = {name: np.full(len(held_out.judged), np.nan) for name in metrics.OF_RANKINGS}
     for row, (judged, found) in enumerate(zip(held_out.judged, scores, strict=True)):
         if found is not None:
             candidates, gains, utilities = held_out.dense(judged)
-            values[row] = _grades(found[candidates], gains, utilities)
-    return dict(zip(names, values.T, strict=True))
+            for name, value in _grades(found[candidates], gains, utilities).items():
+                values[name][row] = value
+    return values
 
 
 def teacher_scores(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> list[Floats | None]:
@@ -73,17 +72,18 @@ def teacher_scores(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> list[
     return [_spread(*found[query], len(held_out.items)) if query in found else None for query in held_out.queries]
 
 
-def _grades(scores: Floats, gains: Floats, utilities: Floats) -> tuple[float, ...]:
+def _grades(scores: Floats, gains: Floats, utilities: Floats) -> dict[str, float]:
+    """The value of each of `OF_RANKINGS` for one query."""
     alike = metrics.agreement(scores, utilities)
-    return (
-        metrics.ndcg(scores, gains),
-        metrics.recall(scores, gains),
-        metrics.reciprocal_rank(scores, gains),
-        metrics.percentile_rank(scores, utilities),
-        *(metrics.winner_at(scores, utilities, k) for k in metrics.HEADS),
-        alike.tau,
-        alike.pairwise,
-    )
+    return {
+        "ndcg@10": metrics.ndcg(scores, gains),
+        "recall@10": metrics.recall(scores, gains),
+        "mrr": metrics.reciprocal_rank(scores, gains),
+        "mpr": metrics.percentile_rank(scores, utilities),
+        **{f"winner@{k}": metrics.winner_at(scores, utilities, k) for k in metrics.WINNER_DEPTHS},
+        "kendall_tau": alike.tau,
+        "pairwise_accuracy": alike.pairwise,
+    }
 
 
 def _literal(held_out: HeldOutSet, items: Floats, titles: Floats) -> dict[str, Floats]:

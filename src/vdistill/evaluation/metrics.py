@@ -15,24 +15,26 @@ import numpy as np
 from vdistill.arrays import Floats, Ints
 
 DEPTH = 10  # how far down a shopper looks
-HEADS = (5, 20, 100)  # how far down the winner is looked for
+WINNER_DEPTHS = (5, 20, 100)  # how far down the winner is looked for
 _ROUNDING = 1e-12
 
-# Everything that is measured, in the order of tables. Higher is better for all of them.
-METRICS = (
-    "ndcg@10",
-    "recall@10",
-    "mrr",
-    "mpr",
-    "winner@5",
-    "winner@20",
-    "winner@100",
-    "kendall_tau",
-    "pairwise_accuracy",
-    "literal_recall@1",
-    "literal_recall@10",
-    "gap_closed",
-)
+# All metrics, in the order of tables, each with what it means. Higher is better for all of them.
+METRICS = {
+    "ndcg@10": "how well the first ten are ranked",
+    "recall@10": "share of the relevant images among the first ten",
+    "mrr": "reciprocal rank of the first relevant image",
+    "winner@5": "queries whose winner is among the first 5",
+    "winner@20": "… among the first 20",
+    "winner@100": "… among the first 100",
+    "mpr": "mean percentile rank of the winner; 1 is first place",
+    "kendall_tau": "agreement of the whole ranking, −1 to 1",
+    "pairwise_accuracy": "share of pairs ordered as judged",
+    "literal_recall@1": "a title finds its own image first: what training must not lose",
+    "literal_recall@10": "a title finds its own image among the first ten",
+    "gap_closed": "share of the gap between backbone and teacher that the student closes, on nDCG@10",
+}
+# Those of one query's ranking: `grading` computes them.
+OF_RANKINGS = tuple(name for name in METRICS if not name.startswith("literal_") and name != "gap_closed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def metrics_table(
 
 
 def _in_order(found: set[str]) -> list[str]:
-    return sorted(found, key=lambda name: (METRICS.index(name) if name in METRICS else len(METRICS), name))
+    return sorted(found, key=lambda name: (list(METRICS).index(name) if name in METRICS else len(METRICS), name))
 
 
 def _cell(

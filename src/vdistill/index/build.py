@@ -15,7 +15,7 @@ from vdistill.bundle.manifest import Entry
 from vdistill.bundle.shards import METRIC_OF
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.index.embedding import Progress
 from vdistill.index.encoder_files import Files, encoder_files
 from vdistill.index.generation import Generation, Source, write_generation
@@ -84,7 +84,7 @@ def build(
             created=time.time(),
             count=0,
             next_key=0,
-            decoder=DECODER,
+            decoder=DECODER_VERSION,
         )
         made = run.write(entry, Source(catalog, replicas(encoder), cache, progress))
         assert made is not None  # as the source has no limit
@@ -113,7 +113,9 @@ def refresh(
         encoder = _exported(run.folder, old)
         if encoder is None:
             return None
-        entry = replace(old, generation=run.generation, catalog=str(catalog.root), created=time.time(), decoder=DECODER)
+        entry = replace(
+            old, generation=run.generation, catalog=str(catalog.root), created=time.time(), decoder=DECODER_VERSION
+        )
         with VectorCache(workspace.cache, old.model_fingerprint, "exported", old.dim) as cache:
             made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=FEW))
             return run.publish(made, (old.text_encoder, old.image_encoder), cache) if made else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill.images import DECODER
+from vdistill.images import DECODER_VERSION
 from vdistill.workspace import writing
 
 
@@ -19,7 +19,7 @@ class VectorCache:
     """The vectors of one model by the SHA-256 of their image, in a file. May be shared between threads."""
 
     def __init__(self, folder: Path, fingerprint: str, precision: str, dim: int) -> None:
-        self._path = folder / f"vectors-{fingerprint}-{precision}-{DECODER}.db"
+        self._path = folder / f"vectors-{fingerprint}-{precision}-{DECODER_VERSION}.db"
         self.dim = dim
         self._lock = threading.Lock()
         with writing(self._path):

@@ -38,7 +38,7 @@ class LabelReport:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The Contract's document."""
+        """What `label --json` prints."""
         return asdict(self) | {"cost_usd": round(self.cost_usd, 6), "seconds": round(self.seconds, 3)}
 
 

@@ -76,13 +76,13 @@ class Teacher(Protocol):
     """Someone who can say which of a few images fits a query best.
 
     Attributes:
-        name: part of the key under which each answer is stored, so it must change when the answers would.
-        prompt: version of the wording (and sampling) that the answers depend on; "" where there is none. A teacher
-            that knows it only with its first answer has an attribute `settled`, False until then: its first question
-            is asked alone.
+        name: who answers, with a hash of what it answers from (a file, a script): stored with each answer and shown.
+        prompt: how it is asked, e.g. the version of the wording; "" where that cannot change. An answer is found again
+            under both, so one of them must change when the answers would. A teacher that knows its prompt only with
+            its first answer has an attribute `settled`, False until then: its first question is asked alone.
         batch_size: the most questions that one `ask` gets (a model in this process takes a batch, an API one).
-        concurrency: how many `ask` calls may run at once, from different threads.
-        looks: whether it opens the images; if so, those that cannot be read are left out beforehand.
+        concurrency: in how many threads `ask` may run at once.
+        looks: whether the images are opened, by it or for it; if so, those that cannot be read are left out beforehand.
     """
 
     name: str
@@ -98,6 +98,8 @@ class Teacher(Protocol):
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
         """Answer each question, in order; one without a readable answer is a Failure, never a guess.
 
+        A question with ask `best` wants probabilities over its images, one with `rank` their order. What takes long
+        needs a time limit of its own: after Ctrl-C, answers under way are waited for.
         Raises TeacherError when going on is useless (wrong key, unknown model).
         """
         ...

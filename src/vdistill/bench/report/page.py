@@ -19,7 +19,7 @@ from vdistill.bench.results import BenchReport, Gain
 from vdistill.bench.runs import Run
 from vdistill.bench.speed.measure import Speed
 from vdistill.encoders.student import last_validated
-from vdistill.evaluation.metrics import Interval
+from vdistill.evaluation.metrics import METRICS, Interval
 from vdistill.images import quiet
 from vdistill.images.thumbnails import thumbnail_or_reason
 from vdistill.workspace import write_file
@@ -27,20 +27,6 @@ from vdistill.workspace import write_file
 _CHANGED = 5  # queries that gained most, and lost most
 _THUMBNAIL = 150  # px
 
-MEANING = {
-    "ndcg@10": "how well the first ten are ranked",
-    "recall@10": "share of the relevant images among the first ten",
-    "mrr": "reciprocal rank of the first relevant image",
-    "winner@5": "queries whose winner is among the first 5",
-    "winner@20": "… among the first 20",
-    "winner@100": "… among the first 100",
-    "mpr": "mean percentile rank of the winner; 1 is first place",
-    "kendall_tau": "agreement of the whole ranking, −1 to 1",
-    "pairwise_accuracy": "share of pairs ordered as judged",
-    "literal_recall@1": "a title finds its own image first: what training must not lose",
-    "literal_recall@10": "a title finds its own image among the first ten",
-    "gap_closed": "share of the gap between backbone and teacher that the student closes, on nDCG@10",
-}
 PACKAGES = ("vdistill", "numpy", "scipy", "torch", "transformers", "peft", "usearch", "onnxruntime")
 
 
@@ -146,7 +132,7 @@ def _rows(report: BenchReport) -> list[dict[str, Any]]:
     return [
         {
             "parts": re.split(r"(?<=_)|(?=@)", name),  # where a phone may break the name
-            "meaning": MEANING[name],
+            "meaning": METRICS[name],
             "cells": [
                 _cell(found.get(name), report.ci95.get(model, {}).get(name)) for model, found in report.present.items()
             ],

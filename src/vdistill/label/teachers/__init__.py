@@ -24,7 +24,7 @@ from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.label.teacher import Teacher
-from vdistill.label.teachers.model_names import ALIASES
+from vdistill.label.teachers.model_names import ALIASES, KINDS
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Item
 
@@ -88,12 +88,12 @@ def _check_hub_id(spec: str, plugins: Sequence[str]) -> None:
         close = difflib.get_close_matches(Path(spec).name, folders, n=1)
         hint = f"did you mean {parent / close[0]}?" if close else "give the folder of a model, or its id (owner/name)"
         raise VdistillError(f"no folder {spec}", hint=hint)
-    if "/" not in spec:
+    if "/" not in spec or ":" in spec:
         raise _unknown(spec, plugins)
 
 
 def _unknown(spec: str, plugins: Sequence[str]) -> VdistillError:
-    known = ["metadata", "table:FILE", "openai:MODEL", *ALIASES, *plugins]
+    known = [*KINDS, *ALIASES, *plugins]
     kinds = {name.partition(":")[0]: name for name in reversed(known)}
     close = difflib.get_close_matches(spec, known, n=3, cutoff=0.5)
     close = close or [kinds[kind] for kind in difflib.get_close_matches(spec.partition(":")[0], kinds, n=1)]

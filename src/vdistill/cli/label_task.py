@@ -50,7 +50,7 @@ class WorkspaceMemory:
 
 
 @dataclass
-class Asking:
+class LabelTask:
     """One run of `label` that asks. Every call, also of an audit or to write queries, is paid from one purse.
 
     spec: the teacher's name as the user gave it.  ask_given: whether the user said how to ask; otherwise the teacher's
