@@ -24,7 +24,7 @@ from vdistill.records import Ask
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
-    pass
+    from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog=Path())
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
