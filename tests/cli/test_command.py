@@ -53,6 +53,12 @@ def test_quiet_leaves_out_the_notices(tmp_path, catalog, arguments, env):
     assert (quiet.code, quiet.err) == (0, "")
 
 
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False)])
+def test_debug_may_be_exported(tmp_path, value, shown):
+    done = vdistill("query", "x", cwd=tmp_path, env={"VDISTILL_DEBUG": value})
+    assert (done.code, "Traceback" in done.err) == (1, shown)
+
+
 def test_a_value_of_the_file_that_cannot_be_is_an_error_of_the_file(tmp_path):
     (tmp_path / "vdistill.toml").write_text("[query]\nk = 0\n")
     done = vdistill("query", "x", cwd=tmp_path)

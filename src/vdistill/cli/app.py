@@ -65,7 +65,7 @@ for _name, _command in COMMANDS.items():
 def exit_code(arguments: list[str]) -> int:
     """Run one command; 0 done, 1 failed, 2 wrong usage, 3 a gate not met, 130 interrupted."""
     console.never_fail()
-    debug = "--debug" in arguments
+    debug = "--debug" in arguments or os.environ.get("VDISTILL_DEBUG", "0").lower() not in ("", "0", "false", "no")
     try:
         code = _call(arguments)
         sys.stdout.flush()
