@@ -82,7 +82,7 @@ def test_vectors_of_an_older_decoder_are_computed_again(indexed):
     manifest.write_text(json.dumps(old))
     asked = vdistill("query", "something red", "--json", cwd=home)
     assert asked.code == 0
-    assert "`vdistill index` embeds them again" in asked.err
+    assert "`vdistill index` embeds them all again" in asked.err
     again = vdistill("index", "--dtype", "f32", "--json", cwd=home)
     assert again.json["updated"] == len(ODD), "though no file changed"
     assert "all are embedded again" in again.err
