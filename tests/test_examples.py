@@ -142,7 +142,7 @@ def test_the_shipped_image_tower_sees_what_its_recipe_says():
 SMALL_RECIPE = """
 import sys
 from pathlib import Path
-from command_line import image_tower as tower, tower_training as training
+from shop import image_tower as tower, tower_training as training
 from shop.text_tower import sentence_tower
 import make_backbone
 
