@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,15 +46,30 @@ class Choices:
         return sum(size for _, size in self.biases)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One choice, as `Choices` holds them all."""
+class _Rows:
+    """Choices one after the other, in flat arrays: as Python objects they would take several times the memory."""
 
-    local: list[int]
-    position: list[int]
-    probabilities: tuple[float, ...]
-    soft: bool
-    teacher: int
+    def __init__(self) -> None:
+        self.count, self.soft, self.teacher = array("q"), array("b"), array("q")
+        self.local, self.position, self.probabilities = array("i"), array("i"), array("d")
+
+    def add(self, local: Sequence[int], position: Sequence[int], probabilities: Sequence[float], soft: bool) -> None:
+        """One more choice, but for its teacher."""
+        self.count.append(len(local))
+        self.soft.append(bool(soft))
+        self.local.extend(local)
+        self.position.extend(position)
+        self.probabilities.extend(probabilities)
+
+    def arrays(self) -> tuple[Ints, Ints, Bools, Floats, Bools, Ints]:
+        """`local`, `position`, `shown`, `target`, `soft` and `teacher` of the choices."""
+        count = np.array(self.count, np.int64)
+        shown = np.arange(count.max(initial=1)) < count[:, None]
+        local, position = np.zeros(shown.shape, np.int32), np.zeros(shown.shape, np.int32)
+        target, soft = np.zeros(shown.shape), np.array(self.soft, bool)
+        local[shown], position[shown], target[shown] = self.local, self.position, self.probabilities
+        target[soft] = _centred_logs(target[soft], shown[soft])
+        return local, position, shown, target, soft, np.array(self.teacher, np.int64)
 
 
 def read(judgments: Sequence[Judgment]) -> Choices:
@@ -65,21 +81,18 @@ def read(judgments: Sequence[Judgment]) -> Choices:
     for key in sorted({(one.teacher, len(one.items)) for one in judgments}):
         biases[key] = sum(size for _, size in biases)
     teachers = tuple(sorted({one.teacher for one in judgments}))
-    rows: list[_Row] = []
-    start, items = [0], []
+    rows, start, items = _Rows(), [0], []
     for found in by_query.values():
         known = tuple(sorted({item for judgment in found for item in judgment.items}))
         index = {item: number for number, item in enumerate(known)}
         for judgment in found:
             local, first = [index[item] for item in judgment.items], biases[judgment.teacher, len(judgment.items)]
-            rows += [
-                _Row([local[s] for s in shown], [first + s for s in shown], probabilities, soft,
-                     teachers.index(judgment.teacher))
-                for shown, probabilities, soft in picks(judgment)
-            ]  # fmt: skip
+            for shown, probabilities, soft in picks(judgment):
+                rows.add([local[s] for s in shown], [first + s for s in shown], probabilities, soft)
+                rows.teacher.append(teachers.index(judgment.teacher))
         items.append(known)
-        start.append(len(rows))
-    return Choices(tuple(by_query), tuple(items), np.array(start), *_packed(rows), teachers, biases)
+        start.append(len(rows.count))
+    return Choices(tuple(by_query), tuple(items), np.array(start), *rows.arrays(), teachers, biases)
 
 
 def is_soft(answer: Answer) -> bool:
@@ -96,20 +109,6 @@ def picks(judgment: Judgment) -> Iterator[tuple[tuple[int, ...], tuple[float, ..
     order = answer.order or ()
     for place in range(len(order) - 1):
         yield order[place:], (1.0, *(0.0 for _ in order[place + 1 :])), False
-
-
-def _packed(rows: Sequence[_Row]) -> tuple[Ints, Ints, Bools, Floats, Bools, Ints]:
-    """`local`, `position`, `shown`, `target`, `soft` and `teacher` of the choices."""
-    count = np.array([len(row.local) for row in rows], np.int64)
-    shown = np.arange(count.max(initial=1)) < count[:, None]
-    local, position = np.zeros(shown.shape, np.int64), np.zeros(shown.shape, np.int64)
-    target = np.zeros(shown.shape)
-    local[shown] = np.fromiter((index for row in rows for index in row.local), np.int64, int(count.sum()))
-    position[shown] = np.fromiter((index for row in rows for index in row.position), np.int64, int(count.sum()))
-    target[shown] = np.fromiter((p for row in rows for p in row.probabilities), np.float64, int(count.sum()))
-    soft = np.array([row.soft for row in rows], bool)
-    target[soft] = _centred_logs(target[soft], shown[soft])
-    return local, position, shown, target, soft, np.array([row.teacher for row in rows], np.int64)
 
 
 def _centred_logs(probabilities: Floats, shown: Bools) -> Floats:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 BIAS_VARIANCE = 1.0
-TOLERANCE = 1e-7  # the mean change of a number, in logits, that ends the search; some change a thousand times as much
+TOLERANCE = 1e-5  # the mean change that ends the search, in standard deviations of each number, the others held
+_BLOCK = 1 << 16  # rows at once, so that what is computed on the way stays small
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,17 @@ class Posterior:
         start = np.zeros(len(self._precision)) if start is None else start
         if not len(start):
             return start
-        hess: Any = self.hessian  # scipy takes an operator, though its stubs do not say so
-        found = minimize(self.loss, start, jac=True, hess=hess, method="Newton-CG", options={"xtol": TOLERANCE})
-        return np.asarray(found.x)
+        unit = 1 / np.sqrt(self._diagonal(start))  # numbers of one curvature take CG half as many products
+
+        def loss(scaled: Floats) -> tuple[float, Floats]:
+            value, slope = self.loss(unit * scaled)
+            return value, unit * slope
+
+        def hessian(scaled: Floats) -> Any:  # scipy takes an operator, though its stubs do not say so
+            return self.hessian(unit * scaled, unit)
+
+        found = minimize(loss, start / unit, jac=True, hess=hessian, method="Newton-CG", options={"xtol": TOLERANCE})
+        return np.asarray(unit * found.x)
 
     def split(self, point: Floats) -> tuple[tuple[Floats, ...], Floats]:
         """The utilities of each query (n,), and the biases (b,)."""
@@ -64,26 +73,30 @@ class Posterior:
 
     def loss(self, point: Floats) -> tuple[float, Floats]:
         """The negative log-posterior, up to a constant, and its gradient (u + b,)."""
-        shown, soft, target = self.choices.shown, self.choices.soft, self.choices.target
-        linear = self.linear(point)
-        chances = _softmax(linear, shown)
-        away = centred(linear, shown) - target
-        of_soft = (away**2).sum(axis=1) / (2 * self.noise)
-        of_hard = -(target * np.log(np.maximum(chances, 1e-300))).sum(axis=1)
-        slope = np.where(soft[:, None], away / self.noise[:, None], chances - target)
-        value = (self._precision * point**2).sum() / 2 + np.where(soft, of_soft, of_hard).sum()
+        choices, slope = self.choices, self.linear(point)
+        value = (self._precision * point**2).sum() / 2
+        for rows in np.array_split(np.arange(len(slope)), len(slope) // _BLOCK + 1):
+            soft, hard = rows[choices.soft[rows]], rows[~choices.soft[rows]]
+            away = centred(slope[soft], choices.shown[soft]) - choices.target[soft]
+            chances = _softmax(slope[hard], choices.shown[hard])
+            value += (away**2 / (2 * self.noise[soft, None])).sum()
+            value -= (choices.target[hard] * np.log(np.maximum(chances, 1e-300))).sum()
+            slope[soft], slope[hard] = away / self.noise[soft, None], chances - choices.target[hard]
         return float(value), np.asarray(self._precision * point + self._design.T @ slope.ravel())
 
-    def hessian(self, point: Floats) -> LinearOperator:
-        """(u + b, u + b) second derivatives of the loss."""
+    def hessian(self, point: Floats, unit: Floats | float = 1.0) -> LinearOperator:
+        """(u + b, u + b) second derivatives of the loss, each number in multiples of its `unit`."""
         from scipy.sparse.linalg import LinearOperator
 
         weight, scale = self.curvature(point)
 
         def times(direction: Floats) -> Floats:
-            along = weight * self.linear(direction)
-            slope = scale[:, None] * (along - weight * along.sum(axis=1, keepdims=True))
-            return np.asarray(self._precision * direction.ravel() + self._design.T @ slope.ravel())
+            direction = unit * direction.ravel()
+            slope = self.linear(direction)
+            slope *= weight
+            slope -= weight * slope.sum(axis=1, keepdims=True)
+            slope *= scale[:, None]
+            return np.asarray(unit * (self._precision * direction + self._design.T @ slope.ravel()))
 
         return LinearOperator((len(point), len(point)), matvec=times, dtype=np.float64)
 
@@ -91,8 +104,14 @@ class Posterior:
         """W (m, k) and c (m,): the Hessian of each row in its linear term is c · (diag(w) − w wᵀ)."""
         shown, soft = self.choices.shown, self.choices.soft
         count = shown.sum(axis=1)
-        weight = np.where(soft[:, None], shown / count[:, None], _softmax(self.linear(point), shown))
+        weight = shown / count[:, None]
+        weight[~soft] = _softmax(self.linear(point)[~soft], shown[~soft])
         return weight, np.where(soft, count / self.noise, 1.0)
+
+    def _diagonal(self, point: Floats) -> Floats:
+        """(u + b,) of the Hessian."""
+        weight, scale = self.curvature(point)
+        return np.asarray(self._precision + self._design.T @ (scale[:, None] * weight * (1 - weight)).ravel())
 
     def of_query(self, number: int, curvature: tuple[Floats, Floats]) -> Floats:
         """(n, n) the Hessian in the utilities of one query, the biases held."""
@@ -118,7 +137,8 @@ class Posterior:
         choices, shown = self.choices, self.choices.shown
         sizes = [len(items) for items in choices.items]
         first = np.repeat(np.cumsum([0, *sizes[:-1]]), np.diff(choices.start))[:, None]
-        columns = np.stack([first + choices.local, sum(sizes) + choices.position], axis=-1)[shown]
+        columns = np.empty((int(shown.sum()), 2), np.int32)
+        columns[:, 0], columns[:, 1] = (first + choices.local)[shown], sum(sizes) + choices.position[shown]
         ends = np.cumsum(np.r_[0, 2 * shown.ravel()])
         return csr_array((np.ones(columns.size), columns.ravel(), ends), shape=(shown.size, len(self._precision)))
 
