@@ -6,10 +6,12 @@ cd "$(dirname "$0")"
 
 step() { printf '\n== %s\n' "$*"; }
 
-step "drawing the shop: products, queries, simulated shoppers"
+step "drawing the shop (products, queries, simulated shoppers), and assembling its backbone, a small CLIP that knows
+   literal titles only"
+python make_backbone.py &
+backbone=$!
 python make_shop.py
-step "putting its backbone together: a small CLIP that knows literal titles only"
-python make_backbone.py
+wait "$backbone"
 step "vdistill label      (the teacher is a table of simulated shoppers)"
 vdistill label
 step "vdistill distill"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ _RESERVED = 8  # positions for special tokens, and those that some towers leave 
 def surely_whole(source: str, texts: Iterable[str]) -> bool:
     """Whether no tokenizer could make more tokens of any text than the local checkpoint `source` reads.
 
-    A token of an ASCII text is at least one letter of it. False where only the tokenizer can tell.
+    A token is at least one byte of the text as tokenizers decompose it. False where only the tokenizer can tell.
     """
     folder = Path(source)
     text = _read(folder / "config.json").get("text_config")
@@ -22,7 +23,7 @@ def surely_whole(source: str, texts: Iterable[str]) -> bool:
     if not isinstance(positions, int) or not isinstance(longest, int | float):
         return False
     limit = min(positions, longest) - _RESERVED
-    return all(text.isascii() and len(text) <= limit for text in texts)
+    return all(len(unicodedata.normalize("NFKD", text).encode()) <= limit for text in texts)
 
 
 def _read(path: Path) -> dict[str, Any]:
