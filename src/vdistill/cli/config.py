@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.toml_file import read_toml
+from vdistill.label.settings import PATH_KINDS
 
 FILE = "vdistill.toml"
 PRICES = "prices"
@@ -89,8 +90,6 @@ def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
     if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):
         return value
     if meant is Meaning.TEACHER:
-        from vdistill.label.teachers.model_names import PATH_KINDS  # only here, so that others start without it
-
         kind, colon, rest = value.partition(":")
         if colon and kind in PATH_KINDS:
             return f"{kind}:{_path(folder, rest, always=PATH_KINDS[kind])}" if rest and "://" not in rest else value

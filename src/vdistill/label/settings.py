@@ -11,6 +11,11 @@ from vdistill.records import Ask
 ScheduleName = Literal["adaptive", "banded", "knockout"]
 GuideName = Literal["student", "backbone", "none"]
 
+# What `--teacher` takes beside names of models. Those of `PATH_KINDS` may be followed by a path, which `vdistill.toml`
+# reads relative to itself.
+KINDS = ("metadata", "table:FILE", "openai:MODEL")
+PATH_KINDS = {"table": True, "metadata": False}  # and whether it must be one
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:

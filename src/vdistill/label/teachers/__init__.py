@@ -23,8 +23,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vdistill.errors import VdistillError
+from vdistill.label.settings import KINDS
 from vdistill.label.teacher import Teacher
-from vdistill.label.teachers.model_names import ALIASES, KINDS
+from vdistill.label.teachers.model_names import ALIASES
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Item
 

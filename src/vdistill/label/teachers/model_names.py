@@ -24,10 +24,6 @@ ALIASES = {
     "smolvlm:2.2b": "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
 }
 
-# What else `--teacher` takes. `PATH_KINDS` may be followed by a path, which `vdistill.toml` reads relative to itself.
-KINDS = ("metadata", "table:FILE", "openai:MODEL")
-PATH_KINDS = {"table": True, "metadata": False}  # and whether it must be one
-
 _HASHED = (".safetensors", ".bin", ".json", ".jinja", ".txt", ".model")
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 14  # read of a large file
 
