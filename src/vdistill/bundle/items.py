@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Items:
         try:
             uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            weakref.finalize(self, self._connection.close)  # also of what is dropped without `close`, or damaged
             self._all("SELECT key FROM items LIMIT 1")
         except sqlite3.Error as error:
             raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 import unicodedata
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -83,6 +84,7 @@ class Bm25:
         self._count = len(texts)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._db.close)
         self._db.execute(f"CREATE VIRTUAL TABLE words {TABLE}")
         self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(map(indexable, texts)))
         self._db.execute("CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)")
