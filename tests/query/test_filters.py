@@ -83,10 +83,11 @@ def wares(tmp_path):
         path = write_items(
             tmp_path / f"{len(list(tmp_path.iterdir()))}.db", [row(n, f"{n}.jpg", one) for n, one in enumerate(rows)]
         )
-        connection = sqlite3.connect(path)
+        connection = opened.enter_context(contextlib.closing(sqlite3.connect(path)))
         return lambda expression: matching_keys(connection, expression).tolist()
 
-    return with_rows
+    with contextlib.ExitStack() as opened:
+        yield with_rows
 
 
 def test_a_column_of_numbers_written_as_texts_compares_as_numbers(wares):

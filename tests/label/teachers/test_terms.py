@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_answers_sampled_differently_are_kept_apart(shop_of_four):
         assert other.json["judgments"] == first.json["judgments"]
         assert label(shop_of_four, own).json["calls"] == 0, "nothing is asked twice"
         assert label(shop_of_four, takes).json["calls"] == 0
-    with sqlite3.connect(shop_of_four / ".vdistill" / "vdistill.db") as database:
+    with closing(sqlite3.connect(shop_of_four / ".vdistill" / "vdistill.db")) as database:
         prompts = {row[0] for row in database.execute("SELECT prompt FROM judgments")}
     assert prompts == {"1/768px", "1/768px/without temperature"}
 
