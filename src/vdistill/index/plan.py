@@ -6,6 +6,7 @@ import errno
 import json
 import sqlite3
 import stat
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Plan:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, uri=True)
+        weakref.finalize(self, self._db.close)  # also where the old index turns out to be damaged
         self._db.execute("PRAGMA journal_mode = OFF")  # the manifest names no unfinished file
         if old is not None:
             self._db.execute("ATTACH ? AS old", (f"{old.resolve().as_uri()}?mode=ro&immutable=1",))
