@@ -87,6 +87,15 @@ def test_shell_scripts_can_be_read(script):
     assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
 
 
+def test_the_findings_of_an_audit_are_explained_under_the_names_that_it_prints():
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    table = page[page.index("| finding |") :].split("\n\n")[0]
+    printed = (ROOT / "src" / "vdistill" / "cli" / "audit_table.py").read_text(encoding="utf-8")
+    explained = [row.split("|")[1].strip() for row in table.splitlines()[2:]]
+    assert len(explained) == 8
+    assert [name for name in explained if f'"{name}"' not in printed] == []
+
+
 def test_links_between_the_documents_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):

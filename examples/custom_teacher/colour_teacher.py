@@ -14,12 +14,12 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255), "yello
 
 
 class ColourTeacher:
-    """Prefers the pictures whose mean colour is near to the one that the query names."""
+    """Prefers the images whose mean colour is close to the one that the query names."""
 
     prompt = "1"  # change it when answers would change
     batch_size = 16  # questions that one `ask` gets
-    concurrency = 1  # `ask` calls at a time, from different threads
-    looks = True  # it opens the pictures, so broken ones are left out beforehand
+    concurrency = 1  # threads that may call `ask` at once
+    looks = True  # it opens the images, so broken ones are left out beforehand
 
     def __init__(self, option: str) -> None:  # `colour:OPTION`, "" for `colour` alone
         self.softness = float(option or 40)
@@ -46,5 +46,5 @@ class ColourTeacher:
             return Failure(error.message)
         weights = [math.exp(-math.dist(mean, wanted) / self.softness) for mean in means]
         if question.ask == "rank":
-            return Answer(order=tuple(sorted(range(len(weights)), key=lambda slot: -weights[slot])))
+            return Answer(order=tuple(sorted(range(len(weights)), key=lambda position: -weights[position])))
         return Answer(probabilities=tuple(weight / sum(weights) for weight in weights))

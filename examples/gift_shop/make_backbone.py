@@ -1,7 +1,7 @@
 """Put the shop's backbone together: a small CLIP that knows literal titles, and nothing of what people love.
 
 Its text tower is the real all-MiniLM-L6-v2, frozen. Its image tower is shipped with the example (image_tower/): trained
-once from nothing, on freshly drawn pictures with their titles, none of which is in the catalog; `--retrain` does so
+once from nothing, on freshly drawn images with their titles, none of which is in the catalog; `--retrain` does so
 anew, which takes the better part of an hour on two cores.
 """
 
@@ -54,7 +54,7 @@ def retrain(recipe: Recipe) -> None:
     torch.manual_seed(recipe.seed)
     model = image_tower.new_model(text, recipe)
     pixels, labels = tower_training.draw(recipe, recipe.seed, recipe.drawings)
-    print(f"drew {len(pixels)} pictures to learn from ({time.monotonic() - started:.0f} s)", flush=True)
+    print(f"drew {len(pixels)} images to train on ({time.monotonic() - started:.0f} s)", flush=True)
     tower_training.train(model, tokenizer, pixels, labels, recipe)
     found = tower_training.figures(model, tokenizer, recipe, recipe.seed + 1)
     image_tower.ship(model, recipe, found)

@@ -1,4 +1,4 @@
-"""Make a shop: pictures, metadata, persona queries, simulated shoppers, qrels. Same seed, same shop.
+"""Make a shop: images, metadata, persona queries, simulated shoppers, qrels. Same seed, same shop.
 
 `--shop hobbies` makes the other one: other products, persons and words, that no setting was chosen by.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from shop.attributes import matches, price_of
 from shop.descriptions import describe
 from shop.personas import PersonaQuery, persona_queries
-from shop.render import Product, picture, products
+from shop.render import Product, drawing, products
 from shop.shoppers import grade, scores
 from shop.stocks import Stock
 from shop.stocks.gifts import GIFTS
@@ -78,7 +78,7 @@ def make(stock: Stock, out: Path, seed: int) -> None:
 
 def _draw(job: tuple[Product, Path, list[int]]) -> None:
     product, path, seed = job
-    picture(product, np.random.default_rng(seed), SIDES).save(path, quality=92)
+    drawing(product, np.random.default_rng(seed), SIDES).save(path, quality=92)
 
 
 def _write_queries(path: Path, queries: list[PersonaQuery]) -> None:

@@ -1,8 +1,8 @@
-"""A teacher behind the OpenAI-compatible chat API, in a page of Python: it judges by how light pictures are.
+"""A teacher behind the OpenAI-compatible chat API, in a page of Python: it judges by how light images are.
 
     python server.py --port 8000
 
-Put a model of yours in place of `judge`: whatever gives each picture a score can teach.
+Put a model of yours in place of `judge`: whatever gives each image a score can teach.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from PIL import Image, ImageStat
 MOST_BYTES = 50_000_000  # of a request
 
 
-def judge(text: str, pictures: list[Image.Image]) -> list[float]:
-    """A score for each picture; their softmax is what the answer says."""
-    light = [ImageStat.Stat(picture.convert("L")).mean[0] / 255 for picture in pictures]
+def judge(text: str, images: list[Image.Image]) -> list[float]:
+    """A score for each image; their softmax is what the answer says."""
+    light = [ImageStat.Stat(image.convert("L")).mean[0] / 255 for image in images]
     dark = any(word in text.lower() for word in ("dark", "black", "night"))
     return [8 * (1 - value if dark else value) for value in light]
 
@@ -29,17 +29,17 @@ def judge(text: str, pictures: list[Image.Image]) -> list[float]:
 def answered(request: dict) -> dict:
     """The answer to a request for chat completions: one letter, with the log-probabilities of all of them.
 
-    The user's message holds "A:", a picture, "B:", a picture, …, and at last the customer's wish.
+    The user's message holds "A:", an image, "B:", an image, …, and at last the query.
     """
-    letters, pictures, wish = [], [], ""
+    letters, images, query = [], [], ""
     for part in request["messages"][-1]["content"]:
         if part["type"] == "image_url":
             content = base64.b64decode(part["image_url"]["url"].partition(",")[2])
-            pictures.append(Image.open(io.BytesIO(content)))
-            letters.append(wish.strip().rstrip(":"))
+            images.append(Image.open(io.BytesIO(content)))
+            letters.append(query.strip().rstrip(":"))
         else:
-            wish = part["text"]
-    scores = judge(wish, pictures)
+            query = part["text"]
+    scores = judge(query, images)
     total = math.log(sum(map(math.exp, scores)))
     options = [{"token": letter, "logprob": score - total} for letter, score in zip(letters, scores, strict=True)]
     best = max(options, key=lambda option: option["logprob"])
@@ -52,7 +52,7 @@ def answered(request: dict) -> dict:
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": 100 * len(pictures), "completion_tokens": 1},
+        "usage": {"prompt_tokens": 100 * len(images), "completion_tokens": 1},
     }
 
 

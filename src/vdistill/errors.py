@@ -19,7 +19,7 @@ class TeacherError(VdistillError):
 
 
 class GateError(VdistillError):
-    """A `--fail-under` gate that was not met: exit code 3."""
+    """A gate of `bench` that was not met, or a student too poor to be published: exit code 3."""
 
 
 def first_line(error: BaseException) -> str:

@@ -27,6 +27,8 @@ addEventListener("load", async () => {
     small: [...document.querySelectorAll("body *")].filter((one) => one.childNodes.length && !one.closest("svg")
       && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
       && parseFloat(getComputedStyle(one).fontSize) < 11).length,
+    stretched: [...document.querySelectorAll("li img")].filter((one) => Math.abs(one.clientWidth - one.clientHeight) > 1)
+      .length,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     violations: found.violations.map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)}`),
   }), "*");
@@ -83,3 +85,4 @@ def test_a_page_is_for_everybody(pages, name, width, dark, tmp_path):
     assert found["wider"] <= 0, "nothing is cut off"
     assert found["unreachable"] == 0, "what scrolls can be reached by keyboard"
     assert found["small"] == 0
+    assert found["stretched"] == 0, "all cards of the gallery have an image area of one size"

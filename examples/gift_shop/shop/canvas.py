@@ -64,7 +64,7 @@ def _spline(p0: Point, p1: Point, p2: Point, p3: Point, t: float) -> Point:
 
 
 class Pen:
-    """Draws on three layers at once: the picture, the relief (for light) and the body mask (for finishes)."""
+    """Draws on three layers at once: the drawing, the relief (for light) and the body mask (for finishes)."""
 
     def __init__(self, side: int, body: Colour, margin: float = 1.0) -> None:
         """A square canvas of `side` pixels, the unit square in its middle; "body" shapes take the product's colour.
@@ -75,10 +75,10 @@ class Pen:
         self.scale = side / 100 / margin
         self.offset = (side - side / margin) / 2
         self.body = body
-        self.picture = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+        self.drawing = Image.new("RGBA", (side, side), (0, 0, 0, 0))
         self.relief = Image.new("L", (side, side), 0)
         self.mask = Image.new("L", (side, side), 0)
-        self._layers = [ImageDraw.Draw(layer) for layer in (self.picture, self.relief, self.mask)]
+        self._layers = [ImageDraw.Draw(layer) for layer in (self.drawing, self.relief, self.mask)]
 
     def poly(self, points: Sequence[Point], paint: str = "body", edge: float = 1.3) -> None:
         """A filled shape with an outline `edge` units wide (0 for none)."""
@@ -107,9 +107,9 @@ class Pen:
     def mark(self, points: Sequence[Point], width: float = 1.2, paint: str = "line") -> None:
         """A thin line without outline: a seam, a string, a crease."""
         pixels = self._pixels(points)
-        picture, relief, _ = self._layers
+        drawing, relief, _ = self._layers
         ink = self._line_colour("body") if paint == "line" else self._fill_colour(paint)
-        self._line(picture, pixels, width, ink)
+        self._line(drawing, pixels, width, ink)
         self._line(relief, pixels, width, 90)
 
     def _line(self, draw: ImageDraw.ImageDraw, pixels: list[Point], width: float, ink: Colour | int) -> None:
@@ -125,10 +125,10 @@ class Pen:
         return max(1, round(units * self.scale))
 
     def _inks(self, paint: str) -> list[tuple[ImageDraw.ImageDraw, Colour | int, Colour | int]]:
-        picture, relief, mask = self._layers
+        drawing, relief, mask = self._layers
         inside = 255 if paint in SHADES else 0
         return [
-            (picture, self._fill_colour(paint), self._line_colour(paint)),
+            (drawing, self._fill_colour(paint), self._line_colour(paint)),
             (relief, 255, 60),
             (mask, inside, inside),
         ]

@@ -1,4 +1,4 @@
-"""From a product and a seed to a picture: finish, light, background and composition."""
+"""From a product and a seed to a drawing: finish, light, background and composition."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def products(kinds: Iterable[str]) -> list[Product]:
     return [Product(kind, colour, finish) for kind in kinds for colour in COLOURS for finish in FINISHES]
 
 
-def picture(product: Product, rng: np.random.Generator, sides: tuple[int, int]) -> Image.Image:
-    """An RGB picture of the product; `sides` (least and greatest, in pixels) bound its width and height."""
+def drawing(product: Product, rng: np.random.Generator, sides: tuple[int, int]) -> Image.Image:
+    """An RGB drawing of the product; `sides` (least and greatest, in pixels) bound its width and height."""
     width, height = (int(side) for side in rng.integers(sides[0], sides[1] + 1, size=2))
     if rng.random() < 0.5:
         height = width
@@ -78,11 +78,11 @@ def cut_out(product: Product, side: int, rng: np.random.Generator) -> Image.Imag
 
 
 def _light(pen: Pen, finish: str) -> np.ndarray:
-    """The pen's picture lit from the upper left; uint8 (side, side, 4).
+    """The pen's drawing lit from the upper left; uint8 (side, side, 4).
 
     The relief is blurred twice: narrowly for the edges of parts, widely for the roundness of the whole.
     """
-    pixels = np.asarray(pen.picture, dtype=np.float32)
+    pixels = np.asarray(pen.drawing, dtype=np.float32)
     rgb, alpha = pixels[..., :3], pixels[..., 3:]
     body = np.asarray(pen.mask, dtype=np.float32)[..., None] / 255
     edge = _slope(pen.relief, 1.2 * pen.scale)
@@ -121,7 +121,7 @@ def _glare(pen: Pen) -> np.ndarray:
 def _paint_by_hand(pen: Pen, product: Product, rng: np.random.Generator) -> None:
     """Covers the body with dots or blossoms in rows that no machine would set."""
     ink = _BRUSH.get(product.colour, _CREAM)
-    pattern = Image.new("L", pen.picture.size, 0)
+    pattern = Image.new("L", pen.drawing.size, 0)
     draw = ImageDraw.Draw(pattern)
     step = pen.scale * rng.uniform(10.5, 13)
     blossoms = rng.random() < 0.5
@@ -133,7 +133,7 @@ def _paint_by_hand(pen: Pen, product: Product, rng: np.random.Generator) -> None
             radius = step * rng.uniform(0.23, 0.29)
             _blossom(draw, x, y, radius * 1.25) if blossoms else _dot(draw, x, y, radius)
     clipped = ImageChops.multiply(pattern, pen.mask)
-    pen.picture.paste(Image.new("RGB", pattern.size, ink), (0, 0), clipped)
+    pen.drawing.paste(Image.new("RGB", pattern.size, ink), (0, 0), clipped)
 
 
 def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot, pad
 
 from shop.image_tower import Recipe, processor_config
 from shop.kinds import DRAWINGS
-from shop.render import COLOURS, FINISHES, picture, products
+from shop.render import COLOURS, FINISHES, drawing, products
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
 from vdistill.encoders.device import cpu_multiplies_bf16
@@ -48,7 +48,7 @@ def draw(recipe: Recipe, seed: int, each: int) -> tuple[Tensor, Tensor]:
 def _draw(recipe: Recipe, job: tuple[int, list[int]]) -> np.ndarray:
     title, seed = job
     prepare = Preprocessing.from_processor_config(processor_config(recipe))
-    array = prepare(picture(TITLES[title], np.random.default_rng(seed), SIDES))["pixel_values"]
+    array = prepare(drawing(TITLES[title], np.random.default_rng(seed), SIDES))["pixel_values"]
     return np.round((array.transpose(1, 2, 0) * 0.5 + 0.5) * 255).astype(np.uint8)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog=Path())
+INSTEAD = ("dry_run", "audit", "export", "import_file", "as_json")
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
 _instead = partial(typer.Option, rich_help_panel="Instead of asking")
@@ -128,8 +129,7 @@ class LabelCommand:
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
-        names = [field.name for field in fields(self)]
-        return {name: getattr(self, name) for name in names[: names.index("dry_run")]}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in INSTEAD}
 
     def settings(self, session: Session) -> "LabelSettings":
         """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""

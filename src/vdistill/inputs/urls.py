@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from vdistill.errors import VdistillError
+from vdistill.errors import VdistillError, first_line
 
 
 @contextlib.contextmanager
@@ -28,10 +28,9 @@ def local(source: str) -> Iterator[Path]:
             with fsspec.open(source, "rb") as remote, path.open("wb") as file:
                 shutil.copyfileobj(remote, file)
         except Exception as error:  # each file system of fsspec has its own errors
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             missing = isinstance(error, ImportError)
             hint = "install what it names" if missing else "check the address and the network"
             raise VdistillError(
-                f"cannot fetch {source}: {reason}", hint=f"{hint}, or download the file and give its path"
+                f"cannot fetch {source}: {first_line(error)}", hint=f"{hint}, or download the file and give its path"
             ) from error
         yield path
