@@ -27,8 +27,8 @@ addEventListener("load", async () => {
     small: [...document.querySelectorAll("body *")].filter((one) => one.childNodes.length && !one.closest("svg")
       && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
       && parseFloat(getComputedStyle(one).fontSize) < 11).length,
-    stretched: [...document.querySelectorAll("li img")].filter((one) => Math.abs(one.clientWidth - one.clientHeight) > 1)
-      .length,
+    stretched: [...document.querySelectorAll("li img")].filter(
+      (one) => Math.abs(one.clientWidth - one.clientHeight) > 1).length,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     violations: found.violations.map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)}`),
   }), "*");

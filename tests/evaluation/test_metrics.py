@@ -243,3 +243,7 @@ def test_p_values_tell_a_difference_from_chance():
     assert metrics.p_value(np.array([0.3, np.nan])) is None
     found = [metrics.p_value(rng.normal(0, 1, 20), seed) for seed in range(60)]
     assert 0.2 < np.mean(np.array(found) < 0.5) < 0.8
+
+
+def test_tables_begin_with_the_head_of_the_ranking_and_its_winner():
+    assert list(metrics.METRICS)[:5] == ["ndcg@10", "recall@10", "mrr", "mpr", "winner@5"], "as docs/bench.md has it"

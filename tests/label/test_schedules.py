@@ -164,7 +164,9 @@ def test_every_schedule_keeps_to_the_calls_and_the_items(name):
 
 @pytest.mark.parametrize("name", ["random", "narrow"])
 def test_a_schedule_that_only_benchmarks_have_is_refused_wherever_it_is_named(tmp_path, name):
-    assert vdistill("label", "catalog", "--schedule", name, cwd=tmp_path).code == 2
+    typed = vdistill("label", "catalog", "--schedule", name, cwd=tmp_path)
+    assert typed.code == 2
+    assert f"Invalid value for '--schedule': '{name}' is not one of" in typed.err
     (tmp_path / "vdistill.toml").write_text(f'[label]\nschedule = "{name}"\n')
     error, hint = errors(vdistill("label", "catalog", cwd=tmp_path))
     assert f"vdistill.toml: schedule: '{name}' is not one of 'adaptive', 'banded', 'knockout'" in error

@@ -95,6 +95,7 @@ def _call(arguments: list[str]) -> int:
     try:
         code = program().main(args=arguments, prog_name="vdistill", standalone_mode=False, default_map=given)
     except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ").rstrip(".")  # of typer's choices, in its own words
         raise _of_file(error) or error from None
     return code if isinstance(code, int) else DONE
 
@@ -105,8 +106,9 @@ def _of_file(error: typer.BadParameter) -> VdistillError | None:
     if not context or not option or getattr(context.get_parameter_source(option.name), "name", "") != "DEFAULT_MAP":
         return None
     name = flag_name(option)
-    message = error.message.removeprefix("Value error, ").rstrip(".")
-    return VdistillError(f"{config.find(Path.cwd())}: {name}: {message}", hint=f"change it there, or give --{name}")
+    return VdistillError(
+        f"{config.find(Path.cwd())}: {name}: {error.message}", hint=f"change it there, or give --{name}"
+    )
 
 
 def _usage(error: TyperException) -> int:
