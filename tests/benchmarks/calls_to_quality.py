@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vdistill.arrays import Floats
-from vdistill.distill.run import Where, distill
+from vdistill.distill.job import Where
+from vdistill.distill.run import distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import TrainingImages, WholeTower, embed
 from vdistill.encoders.student import open_student

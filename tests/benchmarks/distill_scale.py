@@ -37,7 +37,8 @@ import resource, sys, time
 from pathlib import Path
 began = time.monotonic()
 from vdistill.distill import loop
-from vdistill.distill.run import Where, distill
+from vdistill.distill.job import Where
+from vdistill.distill.run import distill
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.workspace import at

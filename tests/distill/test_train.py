@@ -102,7 +102,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, m
 
 def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatch):
     trained(home, "--refit", 0.5)
-    whole = weights(home), facts(home)["history"]
+    whole = weights(home), facts(home)["history"], facts(home)["strengths"]
     seen, stop = [], [True]
     advance = callbacks.Callbacks.__init__
 
@@ -121,7 +121,7 @@ def test_interrupted_while_all_judgments_train_it_goes_on_there(home, monkeypatc
     seen.clear()
     trained(home, "--refit", 0.5)
     assert set(seen) == {6}, "epoch 5 was kept"
-    assert (weights(home), facts(home)["history"]) == whole
+    assert (weights(home), facts(home)["history"], facts(home)["strengths"]) == whole
 
 
 def test_a_checkpoint_of_another_version_or_training_is_not_taken_up(home, uninterrupted, monkeypatch):

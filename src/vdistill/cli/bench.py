@@ -154,7 +154,15 @@ class BenchCommand:
             with Database.open(workspace.database, write=False) as database:
                 audits = list(database.settings("audit/").values())
             facts = {name: made[name] for name in ("backbone", "judgments") if name in made} | made.get("settings", {})
-            around = Around(facts, speed, made.get("history", []), runs.history(workspace), audits)
+            around = Around(
+                facts,
+                speed,
+                history=made.get("history", []),
+                strengths=made.get("strengths", []),
+                strength=made.get("strength", 1.0),
+                runs=runs.history(workspace),
+                audits=audits,
+            )
             write_report(found, self.report, around)
             session.say(f"report: {self.report.resolve()}")
         if self.junit is not None:

@@ -1,5 +1,6 @@
 """`vdistill distill`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -24,7 +25,23 @@ if TYPE_CHECKING:
     from vdistill.label.run import LabelReport
 
 DEFAULTS = DistillSettings()
+STRONGEST = 2.0
 OF_CYCLES = ("teacher", "endpoint", "budget")
+
+
+def _rate(value: Any) -> float | Literal["auto"]:
+    """A learning rate: a number above 0, or auto."""
+    if value == "auto":
+        return "auto"
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < math.inf:
+        raise typer.BadParameter(f"{value!r} is neither a number from 0 nor auto")
+    return rate
+
+
 _hidden = partial(typer.Option, hidden=True)  # from --help; docs/cli.md lists them
 
 
@@ -42,7 +59,7 @@ class DistillCommand:
     rank: Annotated[int, typer.Option(min=1, metavar="N", help="LoRA rank.")] = DEFAULTS.rank
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum passes over the data.")] = DEFAULTS.epochs
     batch_images: Annotated[int, typer.Option(min=2, metavar="N", help="Images per step.")] = DEFAULTS.batch_images
-    lr: Annotated[float, typer.Option(min=0, metavar="X", help="Peak learning rate.")] = DEFAULTS.lr
+    lr: Annotated[Any, typer.Option(parser=_rate, metavar="X", help="Peak learning rate, or auto.")] = DEFAULTS.lr
     loss: Annotated[
         Literal["bradley-terry", "listwise"],
         typer.Option(metavar="NAME", help="listwise, or bradley-terry (over pairs)."),
@@ -52,12 +69,16 @@ class DistillCommand:
         "auto"
     )
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Train N times, publish the best.")] = DEFAULTS.seeds
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False
     cycles: Annotated[
         int, typer.Option(min=1, metavar="N", help="Label and distill N times; each student guides the next.")
     ] = 1
     merge: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Instead: write the student as a standard checkpoint.")
+    ] = None
+    strength: Annotated[
+        float | None, typer.Option(metavar="X", help="Instead: scale the adapter; 0: backbone, 1: as trained.")
     ] = None
     as_json: JsonOption = False
     alpha: Annotated[float | None, _hidden(min=0, help="LoRA scale.", show_default="2 × rank")] = DEFAULTS.alpha
@@ -117,6 +138,11 @@ class DistillCommand:
         if self.merge is not None:
             _merge(session.require(), self.merge, as_json=self.as_json)
             return
+        if self.strength is not None:
+            if not 0 <= self.strength <= STRONGEST:
+                raise typer.BadParameter(f"give a number from 0 to {STRONGEST:g}", param_hint="--strength")
+            _change_strength(session.require(), self.strength, as_json=self.as_json)
+            return
         workspace = session.create() if self.cycles > 1 else session.require()
         if self.cycles == 1 and session.typed(*OF_CYCLES):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
@@ -146,7 +172,8 @@ class DistillCommand:
     def _training(
         self, session: Session, workspace: Workspace, backbone: str, processes: "Processes", device: str
     ) -> "Callable[[], DistillReport]":
-        from vdistill.distill.run import Where, distill
+        from vdistill.distill.job import Where
+        from vdistill.distill.run import distill
         from vdistill.encoders.feature_cache import GIB
 
         where = Where(
@@ -219,8 +246,23 @@ def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: boo
         console.result(metrics_table(columns, title="the student after each cycle, on the held-out test set"))
     elif report.heldout:
         console.result(metrics_table(report.heldout, title="held-out test set: unseen queries on unseen images"))
+    if report.seeds:
+        console.result(_spread(report))
     if report.published:
         console.result(f"adapter: {report.adapter}")
+
+
+def _spread(report: "DistillReport") -> str:
+    """How far apart the seeds are, on the held-out queries where they were judged, else in validation."""
+    held_out = [one["heldout"]["student"]["ndcg@10"] for one in report.seeds if one["heldout"]]
+    where, values = ("held-out", held_out) if held_out else ("validation", [one["validation"] for one in report.seeds])
+    if None in values:
+        return f"{len(report.seeds)} seeds, of which nothing could tell the best: the first was taken"
+    mean = sum(values) / len(values)
+    return (
+        f"{len(values)} seeds: {where} nDCG@10 {mean:.3f} on average ({min(values):.3f} to {max(values):.3f}); "
+        "the best in validation was taken"
+    )
 
 
 def _require_published(report: "DistillReport") -> None:
@@ -241,3 +283,13 @@ def _merge(workspace: Workspace, folder: Path, *, as_json: bool) -> None:
         console.document({"merged": str(folder)})
     else:
         console.result(f"the student as a standard checkpoint: {folder}")
+
+
+def _change_strength(workspace: Workspace, strength: float, *, as_json: bool) -> None:
+    from vdistill.distill.strength import change
+
+    before = change(workspace, strength)
+    if as_json:
+        console.document({"strength": strength, "before": before})
+    else:
+        console.result(f"the student's strength: {strength:g}, before {before:g}; the next search updates the index")

@@ -13,7 +13,10 @@ from vdistill.errors import VdistillError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """After a step: how far, the mean losses of the epoch so far in nats, and the last validation nDCG@10."""
+    """After a step: how far, the mean losses of the epoch so far in nats, and the last validation nDCG@10.
+
+    trial: the learning rate of a short training that is to choose one; None in the training itself.
+    """
 
     step: int
     steps: int
@@ -22,9 +25,12 @@ class Progress:
     retention: float
     images_per_second: float
     validation: float | None
+    trial: float | None = None
 
     def describe(self) -> str:
         """One line for a progress bar."""
+        if self.trial is not None:
+            return f"trying learning rate {self.trial:g}  loss {self.loss:.3f}  {self.images_per_second:.0f} images/s"
         validated = "" if self.validation is None else f"  validation nDCG@10 {self.validation:.3f}"
         return f"epoch {self.epoch}  loss {self.loss:.3f}{validated}  {self.images_per_second:.0f} images/s"
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vdistill.records import Judgment
 from vdistill.workspace import replacing, writing
 
-VERSION = 6  # of the file's layout: a file of another version is ignored, and the training starts over
+VERSION = 7  # of the file's layout: a file of another version is ignored, and the training starts over
 
 
 @dataclass
@@ -30,6 +30,7 @@ class State:
     the highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.
     restarts: after which epoch how much was lost at which learning rate.
     at_once: images encoded in one pass, 0 before that is known.
+    strengths: in a refit, how the weights before it validated at other strengths; see `strength.Point`.
     """
 
     memory: Tensor
@@ -43,6 +44,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     restarts: list[dict[str, float]] = field(default_factory=list)
     at_once: int = 0
+    strengths: list[dict[str, Any]] = field(default_factory=list)
 
     _TENSORS = ("memory", "best")
 
@@ -108,9 +110,15 @@ class Checkpoint:
                 moments.setdefault(int(number), {})[what] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
+    @property
+    def trials(self) -> Path:
+        """The file of the short trainings that chose the learning rate."""
+        return self.path.with_name("learning_rates.json")
+
     def remove(self) -> None:
-        """Delete the file."""
+        """Delete the files."""
         self.path.unlink(missing_ok=True)
+        self.trials.unlink(missing_ok=True)
 
     def _state(self, facts: dict[str, str] | None) -> dict[str, Any] | None:
         """The saved state without its tensors; None where it belongs to another training."""

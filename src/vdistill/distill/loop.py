@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,8 +52,12 @@ class Earlier:
     steps: int = 0
 
 
+class NotFinite(VdistillError):
+    """The loss is no longer a number."""
+
+
 class Loop:
-    """A training under way; with `earlier`, a refit."""
+    """A training under way; with `earlier`, a refit. The learning rate of its settings is a number."""
 
     def __init__(self, training: Training, earlier: Earlier | None = None) -> None:
         self.encoder, self.data, self.settings = training.encoder, training.data, training.settings
@@ -63,6 +67,7 @@ class Loop:
         self._parameters = list(trained(self.encoder.model).values())
         self.start = self._weights()
         self._fits: int | None = None
+        self._trial: float | None = None
         self.per_epoch = step_count(self.data.calls, self.settings.batch_images)
         self.total = self.per_epoch * self.settings.epochs
         self.state = State(memory=self.data.before.clone())
@@ -71,7 +76,7 @@ class Loop:
     def begin(self) -> None:
         """Put everything at the start, where the backbone is the best so far; restarts are remembered."""
         settings, validation = self.settings, self.data.validation
-        self.optimizer = torch.optim.AdamW(self._parameters, lr=settings.lr, weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(self._parameters, lr=self._lr, weight_decay=0.01)
         self.state = State(
             memory=self.data.before.clone(),
             retention=START if settings.retention is None else settings.retention,
@@ -84,6 +89,11 @@ class Loop:
         self._put(self.start)
 
     @property
+    def _lr(self) -> float:
+        """The peak of the learning rate before restarts."""
+        return float(self.settings.lr)
+
+    @property
     def finished(self) -> bool:
         """After the last epoch, or after `patience` in a row that were not worth keeping."""
         patience = self.settings.patience
@@ -91,13 +101,31 @@ class Loop:
 
     def epoch(self) -> None:
         """Train one epoch, and validate."""
-        number, settings = self.earlier.epochs + self.state.epoch, self.settings
+        sums = self._steps(self.earlier.epochs + self.state.epoch, self.per_epoch)
+        self.state.epoch += 1
+        self._record(sums)
+
+    def attempt(self, lr: float, count: int) -> Scores | None:
+        """The scores after `count` steps from the start at the rate `lr`, with a schedule of their own.
+
+        None without validation. The weights stay changed. Raises NotFinite when the loss is no longer a number.
+        """
+        self.settings, self.total, self._trial = replace(self.settings, lr=lr), count, lr
+        self.begin()
+        for number in range(-(-count // self.per_epoch)):
+            self._steps(number, count - number * self.per_epoch)
+            self.state.epoch += 1
+        return self._scores()
+
+    def _steps(self, number: int, most: int) -> np.ndarray:
+        """Train on the first `most` steps of epoch `number`; returns their count, and sums of the losses and images."""
+        settings = self.settings
         self.encoder.model.train()
         # All randomness depends on seed and epoch alone, so that a resumed training is the same training.
         rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)
         torch.manual_seed(settings.seed * 100_003 + number)
         sums, started = np.zeros(4), time.monotonic()
-        planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))
+        planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))[:most]
         self.optimizer.zero_grad(set_to_none=True)
         encoder = StepEncoder(self.data.tower, self._at_once(), attention(self.encoder))
         for place, step in enumerate(planned):
@@ -111,8 +139,7 @@ class Loop:
                 self._update(self.state.epoch * self.per_epoch + place)
             sums += (1, loss.item(), retention.item(), len(step.images))
             self.callbacks.advance(self._progress(place, sums, time.monotonic() - started))
-        self.state.epoch += 1
-        self._record(sums)
+        return sums
 
     def take_best(self) -> None:
         """Put the weights that were kept in place; where no epoch was worth it, those of the last one stay."""
@@ -122,7 +149,7 @@ class Loop:
     def _update(self, done: int) -> None:
         self.processes.add_gradients(self._parameters)
         for group in self.optimizer.param_groups:
-            group["lr"] = selection.rate(self.settings.lr, self.state) * _schedule(done, self.total)
+            group["lr"] = selection.rate(self._lr, self.state) * _schedule(done, self.total)
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,9 +188,9 @@ class Loop:
 
     def _require_finite(self, loss: Tensor, epoch: int, place: int) -> None:
         if not torch.isfinite(loss):
-            raise VdistillError(
+            raise NotFinite(
                 f"the loss is no longer a number (epoch {epoch + 1}, step {place + 1})",
-                hint=f"try a smaller --lr than {self.settings.lr:g}; the student trained before is not affected",
+                hint=f"try a smaller --lr than {self._lr:g}; the student trained before is not affected",
             )
 
     def _record(self, sums: np.ndarray) -> None:
@@ -208,12 +235,12 @@ class Loop:
 
     def _start_over(self, scores: Scores) -> None:
         state = self.state
-        rate = selection.rate(self.settings.lr, state)
+        rate = selection.rate(self._lr, state)
         state.restarts.append({"epoch": float(state.epoch), "lr": rate, "lost": float(scores.lost or 0.0)})
         self.begin()
         self.callbacks.say(
             f"epoch {state.epoch} lost {scores.lost:.2f} of what the backbone knew of titles: "
-            f"starting over at a third of the learning rate, {selection.rate(self.settings.lr, self.state):.2g}"
+            f"starting over at a third of the learning rate, {selection.rate(self._lr, self.state):.2g}"
         )
 
     def _weights(self) -> dict[str, Tensor]:
@@ -228,12 +255,13 @@ class Loop:
         history, earlier, epoch = self.state.history, self.earlier, self.state.epoch
         return Progress(
             step=earlier.steps + epoch * self.per_epoch + place + 1,
-            steps=earlier.steps + self.total + self._refit_steps(),
+            steps=self.total if self._trial else earlier.steps + self.total + self._refit_steps(),
             epoch=earlier.epochs + epoch + 1,
             loss=float(sums[1] / sums[0]),
             retention=float(sums[2] / sums[0]),
             images_per_second=float(sums[3] / max(seconds, 1e-9)),
             validation=history[-1].get("validation_ndcg@10") if history else None,
+            trial=self._trial,
         )
 
     def _refit_steps(self) -> int:

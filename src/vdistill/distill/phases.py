@@ -1,4 +1,4 @@
-"""The two phases of a training: to the best epoch under validation, then a refit on all judgments.
+"""The phases of a training: the learning rate, the best epoch under validation, its strength, a refit on all judgments.
 
 The refit also learns what validation set aside, for a share of the epochs taken before, with the retention weight that
 validation arrived at. It is validated like the epochs before, and discarded where it did harm.
@@ -7,12 +7,16 @@ validation arrived at. It is validated like the epochs before, and discarded whe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from vdistill.distill.checkpoint import Checkpoint, State
 from vdistill.distill.distributed import Processes
+from vdistill.distill.learning_rate import Finished, search
 from vdistill.distill.loop import Earlier, Loop, Training
 from vdistill.distill.memory import memory_errors
+from vdistill.distill.retention import MOST_LOST
+from vdistill.distill.strength import Point, chosen
+from vdistill.distill.sweep import sweep
 from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 
@@ -25,7 +29,9 @@ class Trained:
 
     steps: taken since the last restart.  history: the figures of the epochs.  kept: the epoch with the weights that
     were kept, 0 where none was as good as the backbone.  restarts: after which epoch how much was lost at which rate.
-    backbone, student: nDCG@10 of each validation query, before training and of the last epoch kept before the refit.
+    backbone, student: nDCG@10 of each validation query, before training and of the last epoch kept before the refit, at
+    the strength that is published.
+    lr: the peak of the learning rate, `trials` the short trainings that chose it.  strengths: what chose the strength.
     """
 
     steps: int
@@ -34,12 +40,23 @@ class Trained:
     restarts: list[dict[str, float]]
     backbone: list[float]
     student: list[float]
+    lr: float
+    trials: list[dict[str, float | None]] = field(default_factory=list)
+    strengths: list[Point] = field(default_factory=list)
+
+    @property
+    def strength(self) -> float:
+        """What the adapter's scale is to be multiplied by."""
+        return chosen(self.strengths, MOST_LOST)
 
     @property
     def validation(self) -> dict[str, float]:
         """The means of `backbone` and `student`; empty where no queries validate."""
         sides = {"backbone": self.backbone, "student": self.student}
         return {side: sum(ndcg) / len(ndcg) for side, ndcg in sides.items() if ndcg}
+
+
+NOTHING = Trained(0, [], 0, [], [], [], 0.0)
 
 
 def train(training: Training, checkpoint: Checkpoint) -> Trained:
@@ -49,23 +66,29 @@ def train(training: Training, checkpoint: Checkpoint) -> Trained:
     Raises VdistillError when the loss is no longer a number; the checkpoint then holds the last good epoch.
     """
     data = _agreed(training.data, training.processes)
-    training = replace(training, data=data)
+    training, trials = _with_rate(replace(training, data=data), checkpoint)
     first = Loop(training)
-    if data.everything is None:
-        _run(first, checkpoint)
-        return _trained(first.per_epoch * first.state.epoch, first.state, data)
     later = checkpoint.of("everything")
-    taken = later.epochs_before()
+    taken = later.epochs_before() if data.everything else None
     if taken is None:
         _run(first, checkpoint)
         taken = first.state.epoch
-        if not first.state.kept:
-            return _trained(first.per_epoch * taken, first.state, data)
+        first.state.strengths = [asdict(one) for one in sweep(training)] if first.state.kept else []
+    if data.everything is None or (first.state.epoch and not first.state.kept):
+        return _trained(first.per_epoch * taken, first.state, training, trials)
     refit = _refit(training, data.everything, first, taken)
     _run(refit, later)
     if refit.state.kept <= taken:
         training.callbacks.say("training on all judgments made the student worse: that is left out")
-    return _trained(refit.earlier.steps + refit.total, refit.state, data)
+    return _trained(refit.earlier.steps + refit.total, refit.state, training, trials)
+
+
+def _with_rate(training: Training, checkpoint: Checkpoint) -> tuple[Training, list[dict[str, float | None]]]:
+    """The training with a number for its learning rate, and the trials that chose it."""
+    if training.settings.lr != "auto":
+        return training, []
+    found = search(training, Finished(checkpoint.trials, checkpoint.key))
+    return replace(training, settings=replace(training.settings, lr=found.lr)), found.curve()
 
 
 def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
@@ -80,7 +103,7 @@ def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
 def _refit(training: Training, everything: TrainingData, first: Loop, taken: int) -> Loop:
     """The training on everything, from the weights that the first phase kept after `taken` epochs."""
     settings, before = training.settings, first.state
-    softer = replace(settings, epochs=math.ceil(settings.refit * taken), lr=settings.lr * REFIT_LR, patience=0)
+    softer = replace(settings, epochs=math.ceil(settings.refit * taken), lr=float(settings.lr) * REFIT_LR, patience=0)
     validated = replace(everything, validation=training.data.validation)
     refit = Loop(replace(training, data=validated, settings=softer), Earlier(taken, first.per_epoch * taken))
     refit.state = State(
@@ -93,6 +116,7 @@ def _refit(training: Training, everything: TrainingData, first: Loop, taken: int
         restarts=before.restarts,
         history=before.history,
         at_once=before.at_once,
+        strengths=before.strengths,
     )
     return refit
 
@@ -110,6 +134,18 @@ def _run(loop: Loop, checkpoint: Checkpoint) -> None:
     loop.encoder.model.eval()
 
 
-def _trained(steps: int, state: State, data: TrainingData) -> Trained:
-    backbone = data.validation.backbone if data.validation else []
-    return Trained(steps, state.history, state.kept, state.restarts, backbone, state.scores)
+def _trained(steps: int, state: State, training: Training, trials: list[dict[str, float | None]]) -> Trained:
+    validation, strengths = training.data.validation, [Point(**one) for one in state.strengths]
+    found = Trained(
+        steps=steps,
+        history=state.history,
+        kept=state.kept,
+        restarts=state.restarts,
+        backbone=validation.backbone if validation else [],
+        student=state.scores,
+        lr=float(training.settings.lr),
+        trials=trials,
+        strengths=strengths,
+    )
+    published = [one.ndcg for one in strengths if one.strength == found.strength]
+    return replace(found, student=published[0]) if published else found

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vdistill.database import Database
 from vdistill.distill import publish
-from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks, Progress, tracker
-from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
-from vdistill.distill.distributed import ALONE, Processes
-from vdistill.distill.held_out import HeldOutMetrics, held_out_metrics, objection
-from vdistill.distill.loop import Training
-from vdistill.distill.phases import Trained, train
+from vdistill.distill.checkpoint import trained
+from vdistill.distill.held_out import objection
+from vdistill.distill.job import Job, Where
+from vdistill.distill.seeds import Outcome, best_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
 from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
+from vdistill.encoders.feature_cache import FOLDER, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
-from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
 
@@ -37,6 +34,8 @@ class DistillReport:
     published.  validation: the mean nDCG@10 on the queries set aside, of the backbone and of the weights kept.
     kept_epoch: the epoch of the student's weights, 0 where none was as good as the backbone.
     restarts: after which epoch too much was lost at which learning rate.
+    lr: the peak of the learning rate, as given or as found.  strength: what the adapter's scale is multiplied by.
+    seeds: the figures of each seed where there were several.
     """
 
     backbone: str
@@ -50,27 +49,13 @@ class DistillReport:
     validation: dict[str, float]
     kept_epoch: int
     restarts: list[dict[str, float]]
+    lr: float
+    strength: float
+    seeds: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--json` prints."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """The backbone, and what it is trained on and with.
-
-    feature_bytes: of the output of frozen layers that may be cached on disk.
-    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
-    """
-
-    backbone: str
-    device: str = "auto"
-    precision: str = "auto"
-    processes: Processes = ALONE
-    feature_bytes: float = 8 * GIB
-    tracker: str | None = None
-    step_bytes: float | None = None
 
 
 def distill(
@@ -83,7 +68,7 @@ def distill(
     advance: Callable[[Progress], None],
     keep_anyway: bool = False,
 ) -> DistillReport:
-    """Train a student and publish it whole; the one before stays until then.
+    """Train a student, of several seeds the best in validation, and publish it whole; the one before stays until then.
 
     One that is worse than its backbone is not published, unless `keep_anyway`; the same call with it resumes from there
     and does not train again. With `fresh`, an interrupted training is not resumed.
@@ -104,32 +89,18 @@ def distill(
         cache = FeatureCache(workspace.cache / FOLDER, frozen) if frozen else None
         towers = TowerMaker(encoder, cache, where.feature_bytes)
         data = training_data_of(sources, towers, settings, say, processes)
-        checkpoint = _checkpoint(workspace, encoder, sources, data, settings)
-        trainable = attach(encoder, settings)
+        job = Job(workspace, where, database, sources, towers, data, Callbacks(advance, log, say))
         if fresh and leads:
-            checkpoint.remove()
+            job.forget()
         processes.wait()
-        training = Training(encoder, data, settings, Callbacks(advance, log, say), processes, where.step_bytes)
-        trained = train(training, checkpoint)
-        metrics = held_out_metrics(database, sources, towers, say) if leads else None
-        against = objection(trained, metrics)
-        report = DistillReport(
-            backbone=where.backbone,
-            trainable_parameters=trainable,
-            steps=trained.steps,
-            seconds=0.0,
-            heldout=metrics.means() if metrics else {},
-            adapter=str(workspace.student),
-            published=keep_anyway or against is None,
-            objection=against,
-            validation=trained.validation,
-            kept_epoch=trained.kept,
-            restarts=trained.restarts,
-        )
+        outcomes = job.outcomes(settings)
+        best = best_of(outcomes)
+        report = _report(where, workspace, encoder, outcomes, keep_anyway=keep_anyway)
         if leads and report.published:
-            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, metrics, trained)}
+            job.take(best, settings)
+            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, best)}
             publish.write_student(workspace, encoder, facts)
-            checkpoint.remove()
+            job.forget()
             database.remember("backbone", where.backbone)
         processes.wait()
     return replace(report, seconds=round(time.monotonic() - started, 3))
@@ -146,17 +117,28 @@ def _backbone_facts(where: Where, encoder: DualEncoder) -> dict[str, Any]:
     }
 
 
-def _checkpoint(
-    workspace: Workspace, encoder: DualEncoder, sources: Sources, data: TrainingData, settings: DistillSettings
-) -> Checkpoint:
-    key = training_key(
-        asdict(settings),
-        encoder.fingerprint,
-        f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
-        judgments_key(sources.judgments),
-        [sources.items[key].title for key in data.final.calls.items],
+def _report(
+    where: Where, workspace: Workspace, encoder: DualEncoder, outcomes: Sequence[Outcome], *, keep_anyway: bool
+) -> DistillReport:
+    best = best_of(outcomes)
+    done, metrics = best.trained, best.metrics
+    against = objection(done, metrics)
+    return DistillReport(
+        backbone=where.backbone,
+        trainable_parameters=sum(parameter.numel() for parameter in trained(encoder.model).values()),
+        steps=done.steps,
+        seconds=0.0,
+        heldout=metrics.means() if metrics else {},
+        adapter=str(workspace.student),
+        published=keep_anyway or against is None,
+        objection=against,
+        validation=done.validation,
+        kept_epoch=done.kept,
+        restarts=done.restarts,
+        lr=done.lr,
+        strength=done.strength,
+        seeds=[one.figures() for one in outcomes] if len(outcomes) > 1 else [],
     )
-    return Checkpoint(workspace.cache / "checkpoint.safetensors", key)
 
 
 def _training_facts(sources: Sources, data: TrainingData, settings: DistillSettings) -> dict[str, Any]:
@@ -170,10 +152,16 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
     }
 
 
-def _results(report: DistillReport, metrics: HeldOutMetrics | None, trained: Trained) -> dict[str, Any]:
+def _results(report: DistillReport, best: Outcome) -> dict[str, Any]:
+    done = best.trained
     return {
+        "seed": best.seed,
         "heldout": report.heldout,
-        "ci95": metrics.intervals() if metrics else {},
-        "history": trained.history,
+        "heldout_strength": done.strength,
+        "ci95": best.metrics.intervals() if best.metrics else {},
+        "history": done.history,
+        "learning_rates": done.trials,
+        "strengths": [one.figures() for one in done.strengths],
         **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
+        **{name: getattr(report, name) for name in ("lr", "strength", "seeds")},
     }

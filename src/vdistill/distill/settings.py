@@ -17,12 +17,14 @@ class DistillSettings:
     dora, rslora: weight-decomposed (arXiv 2402.09353) and rank-stabilised (arXiv 2312.03732) adapters.
     head: the weight of each choice of a ranking relative to the one above it, in (0, 1].
     accumulate: steps whose gradients make one update of the weights.
+    lr: the peak of the learning rate; "auto" to choose it by short trainings (`learning_rate.py`).
     temperature: cosines are divided by it before they are compared with the teacher's preferences.
     retention: weight of the term that retains what the backbone knew; None to choose it while training.
     validation: share of the training queries and of the training items that only validate, in [0, 1).
     patience: epochs in a row whose weights are not worth keeping (clearly worse than the best epoch or the backbone on
         the validation queries, or having lost too much) after which training stops; 0 to never stop early.
     refit: epochs after that on all judgments, those set aside too, as a share of those before; 0 for none.
+    seeds: how many trainings, with this seed and those that follow it; the best in validation is published.
     """
 
     loss: Literal["bradley-terry", "listwise"] = "listwise"
@@ -36,7 +38,7 @@ class DistillSettings:
     epochs: int = 30
     batch_images: int = 128
     accumulate: int = 1
-    lr: float = 1e-3
+    lr: float | Literal["auto"] = "auto"
     temperature: float = 0.08
     retention: float | None = None
     validation: float = 0.1
@@ -44,3 +46,4 @@ class DistillSettings:
     refit: float = 0.25
     augment: bool = True
     seed: int = 0
+    seeds: int = 1

@@ -118,7 +118,12 @@ def provenance(workspace: Workspace, model: str, backbone: str) -> str:
     info = read_info(workspace)
     if info is None:
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
-    return f"{info.adapter_sha256}{_ON}{_stamped(info.backbone)}"
+    return f"{_weights(info)}{_ON}{_stamped(info.backbone)}"
+
+
+def strength_of(facts: Mapping[str, Any]) -> float:
+    """What a student's adapter is scaled by, from its `student.json`; 1 for those of before there was a choice."""
+    return float(facts.get("strength", 1.0))
 
 
 def same_provenance(found: str, wanted: str) -> bool:
@@ -128,6 +133,14 @@ def same_provenance(found: str, wanted: str) -> bool:
     """
     older = wanted[:_SHA256] if wanted[_SHA256:].startswith(_ON) else wanted
     return found in (wanted, older) or found.startswith(f"{wanted}{_STAMP}")
+
+
+def _weights(info: StudentInfo) -> str:
+    """The hash of the adapter as it is published: of its file where the strength is 1, as before there was a choice."""
+    strength = strength_of(info.facts)
+    if strength == 1:
+        return info.adapter_sha256
+    return hashlib.sha256(f"{info.adapter_sha256} at {strength!r}".encode()).hexdigest()
 
 
 def _stamped(backbone: str) -> str:

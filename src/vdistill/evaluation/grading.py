@@ -30,7 +30,8 @@ def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Float
         )
     values = grade(held_out, _scores(queries, items))
     if held_out.titles:
-        values.update(_literal(held_out, items, titles))
+        for depth in (1, DEPTH):
+            values[f"literal_recall@{depth}"] = literal_recall(held_out, items, titles, depth)
     return values
 
 
@@ -39,6 +40,12 @@ def ndcg(held_out: HeldOutSet, items: Floats, queries: Floats) -> Floats:
     found = zip(held_out.judged, _scores(queries, items), strict=True)
     graded = [(scores, *held_out.dense(judged)) for judged, scores in found]
     return np.array([metrics.ndcg(scores[candidates], gains) for scores, candidates, gains, _ in graded])
+
+
+def literal_recall(held_out: HeldOutSet, items: Floats, titles: Floats, depth: int) -> Floats:
+    """Whether each title (t,) finds one of its images among the first `depth`; shapes as in `evaluate`."""
+    found = zip(_scores(titles, items), held_out.with_title, strict=True)
+    return np.array([metrics.literal_recall(scores, rows, depth) for scores, rows in found])
 
 
 def means(values: Mapping[str, Floats]) -> dict[str, float]:
@@ -84,15 +91,6 @@ def _grades(scores: Floats, gains: Floats, utilities: Floats) -> dict[str, float
         "kendall_tau": alike.tau,
         "pairwise_accuracy": alike.pairwise,
     }
-
-
-def _literal(held_out: HeldOutSet, items: Floats, titles: Floats) -> dict[str, Floats]:
-    found = [
-        (metrics.literal_recall(scores, rows, 1), metrics.literal_recall(scores, rows, DEPTH))
-        for scores, rows in zip(_scores(titles, items), held_out.with_title, strict=True)
-    ]
-    first, tenth = np.array(found).T
-    return {"literal_recall@1": first, "literal_recall@10": tenth}
 
 
 def _scores(texts: Floats, items: Floats) -> Iterator[Floats]:

@@ -35,12 +35,15 @@ class Around:
     """What the page shows beside the measurement.
 
     facts: further settings by name.  history: figures of each epoch of the student's training.
+    strengths: how it validated at several strengths, and `strength`, the one that it has.
     runs: all that are kept, oldest first.  audits: findings of `label --audit`.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     speed: Speed | None = None
     history: Sequence[Mapping[str, float]] = ()
+    strengths: Sequence[Mapping[str, float]] = ()
+    strength: float = 1.0
     runs: Sequence[Run] = ()
     audits: Sequence[Mapping[str, Any]] = ()
 
@@ -93,6 +96,12 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
         refit = last_validated(around.history) is not None
         shaded = " Shaded: on all judgments, including those for validation." if refit else ""
         yield plots.learning_curve(around.history), f"The student's training.{shaded}"
+    if any(one["validation_literal_recall@1"] is not None for one in around.strengths):
+        yield (
+            plots.strengths(around.strengths, around.strength),
+            "What the student gains and what it keeps at several strengths of its adapter, on the validation queries. "
+            "Filled: its strength. `vdistill distill --strength X` changes it.",
+        )
     comparable = [run for run in around.runs if run.comparable(report.held_out)]
     if len(comparable) > 1:
         yield plots.trend(comparable), "Runs with this judge, oldest first."

@@ -104,6 +104,25 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
     return drawn("learning", "Loss and validation nDCG@10 over the epochs", (5.2, 3.2), draw)
 
 
+def strengths(points: Sequence[Mapping[str, float]], chosen: float) -> str:
+    """Validation nDCG@10 against literal recall@1 along the strengths of the adapter; the chosen one filled."""
+
+    def draw(axes: Axes) -> None:
+        kept = [one["validation_literal_recall@1"] for one in points]
+        gained = [one["validation_ndcg@10"] for one in points]
+        axes.plot(kept, gained, color=COLOURS["student"])
+        for place, one in enumerate(points):
+            is_it = abs(one["strength"] - chosen) < 1e-9
+            axes.plot(kept[place], gained[place], "o", color=COLOURS["student"], fillstyle="full" if is_it else "none")
+            if is_it or one["strength"] in (0.0, 1.0, points[-1]["strength"]):
+                axes.annotate(f"{one['strength']:g}", (kept[place], gained[place]), (6, -3), textcoords="offset points")
+        axes.set_xlabel("literal recall@1")
+        axes.set_ylabel("nDCG@10")
+        axes.margins(x=0.12)
+
+    return drawn("strengths", "nDCG@10 against literal recall@1 along the adapter's strength", (5.2, 3.2), draw)
+
+
 def trend(runs: Sequence[Run]) -> str:
     """The student's and the backbone's nDCG@10 in each run, oldest first."""
 

@@ -1,0 +1,124 @@
+"""The trainings of one `distill`: one for each seed, on the same data and with the same encoder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vdistill.database import Database
+from vdistill.distill.adapter import attach
+from vdistill.distill.callbacks import Callbacks
+from vdistill.distill.checkpoint import Checkpoint, judgments_key, trained, training_key
+from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.held_out import held_out_metrics
+from vdistill.distill.loop import Training
+from vdistill.distill.phases import NOTHING, train
+from vdistill.distill.seeds import Kept, Outcome
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.sources import Sources
+from vdistill.distill.sweep import set_strength
+from vdistill.distill.towers import TowerMaker
+from vdistill.distill.training_data import TrainingData
+from vdistill.encoders.feature_cache import GIB
+from vdistill.images import DECODER_VERSION
+from vdistill.workspace import Workspace
+
+CHECKPOINT, SEEDS = "checkpoint.safetensors", "seeds"  # in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The backbone, and what it is trained on and with.
+
+    feature_bytes: of the output of frozen layers that may be cached on disk.
+    step_bytes: what the images of a step may keep in memory for the backward pass; None for half of what is free.
+    """
+
+    backbone: str
+    device: str = "auto"
+    precision: str = "auto"
+    processes: Processes = ALONE
+    feature_bytes: float = 8 * GIB
+    tracker: str | None = None
+    step_bytes: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the trainings of all seeds share."""
+
+    workspace: Workspace
+    where: Where
+    database: Database
+    sources: Sources
+    towers: TowerMaker
+    data: TrainingData
+    callbacks: Callbacks
+
+    def outcomes(self, settings: DistillSettings) -> list[Outcome]:
+        """One of each seed; what is finished on disk is not trained again. The learning rate is searched for once."""
+        found: list[Outcome] = []
+        for seed in range(settings.seed, settings.seed + settings.seeds):
+            if settings.seeds > 1:
+                self.callbacks.say(f"seed {seed}, {len(found) + 1} of {settings.seeds}")
+            lr = found[0].trained.lr if found else settings.lr
+            found.append(self._outcome(replace(settings, seed=seed, lr=lr, seeds=1), several=settings.seeds > 1))
+        return found
+
+    def take(self, outcome: Outcome, settings: DistillSettings) -> None:
+        """Put the weights of an outcome into the encoder's model, at their strength."""
+        self._attach(replace(settings, seed=outcome.seed))
+        with torch.no_grad():
+            for name, parameter in trained(self.towers.encoder.model).items():
+                parameter.copy_(outcome.weights[name])
+        set_strength(self.towers.encoder.model, outcome.trained.strength)
+
+    def forget(self) -> None:
+        """Delete what interrupted trainings left."""
+        Checkpoint(self._cache / CHECKPOINT, "").remove()
+        shutil.rmtree(self._cache / SEEDS, ignore_errors=True)
+
+    @property
+    def _cache(self) -> Path:
+        return self.workspace.cache
+
+    def _outcome(self, settings: DistillSettings, *, several: bool) -> Outcome:
+        processes, encoder = self.where.processes, self.towers.encoder
+        key = self._key(settings)
+        kept = Kept(self._cache / SEEDS / f"{settings.seed}.safetensors", key)
+        known = kept.read() if several and processes.leads else None
+        if processes.agreed([float(known is not None)])[0]:
+            return known or Outcome(settings.seed, NOTHING, None, {})
+        self._attach(settings)
+        training = Training(encoder, self.data, settings, self.callbacks, processes, self.where.step_bytes)
+        done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
+        set_strength(encoder.model, done.strength)
+        say = self.callbacks.say
+        metrics = held_out_metrics(self.database, self.sources, self.towers, say) if processes.leads else None
+        weights = {name: value.detach().clone() for name, value in trained(encoder.model).items()}
+        outcome = Outcome(settings.seed, done, metrics, weights)
+        if several and processes.leads:
+            kept.write(outcome)
+        return outcome
+
+    def _attach(self, settings: DistillSettings) -> None:
+        """Give the encoder's model a new adapter in place of the one that it may have."""
+        model: Any = self.towers.encoder.model
+        if hasattr(model, "unload"):
+            self.towers.encoder.model = model.unload()
+        attach(self.towers.encoder, settings)
+
+    def _key(self, settings: DistillSettings) -> str:
+        """The hash of all that decides the outcome."""
+        encoder, data, sources = self.towers.encoder, self.data, self.sources
+        return training_key(
+            asdict(settings),
+            encoder.fingerprint,
+            f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
+            judgments_key(sources.judgments),
+            [sources.items[key].title for key in data.final.calls.items],
+        )
