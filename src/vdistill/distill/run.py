@@ -149,12 +149,14 @@ def _backbone_facts(where: Where, encoder: DualEncoder) -> dict[str, Any]:
 def _checkpoint(
     workspace: Workspace, encoder: DualEncoder, sources: Sources, data: TrainingData, settings: DistillSettings
 ) -> Checkpoint:
+    paraphrases = [sources.paraphrases] if any(sources.paraphrases.values()) else []
     key = training_key(
         asdict(settings),
         encoder.fingerprint,
         f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
         judgments_key(sources.judgments),
         [sources.items[key].title for key in data.final.calls.items],
+        *paraphrases,
     )
     return Checkpoint(workspace.cache / "checkpoint.safetensors", key)
 
@@ -166,7 +168,11 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
         "settings": asdict(settings),
         "judgments": len(sources.judgments),
         "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
-        "data": {"queries": len(data.calls.queries), "items": len(data.calls.items)},
+        "data": {
+            "queries": len(data.calls.queries),
+            "wordings": len(data.wordings.vectors),
+            "items": len(data.calls.items),
+        },
     }
 
 
