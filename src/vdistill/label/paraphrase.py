@@ -69,9 +69,9 @@ def wanted(database: Database | None, stage: Stage, count: int) -> dict[str, int
     What was asked for before counts, whoever was asked and however little it brought, and so does what the user gave.
     """
     known = database.paraphrases.asked_for() if database else {}
-    given = {query.text: len(query.paraphrases) for query in stage.queries}
+    given, _ = _given(database, stage)
     order = in_order(stage.queries_of("train"), stage.plan.seed)
-    missing = {text: count - max(known.get(text, 0), given[text]) for text in order}
+    missing = {text: count - max(known.get(text, 0), len(given.get(text, ()))) for text in order}
     return {text: number for text, number in missing.items() if number > 0}
 
 
@@ -80,26 +80,30 @@ def keep_given(database: Database, stage: Stage, say: Callable[[str], None]) -> 
 
     They replace those that an earlier version of the file had.
     """
-    some = [query for query in stage.queries if query.paraphrases]
-    if not some:
-        return
-    train = [query for query in some if query.split == "train"]
-    if held_out := sum(len(query.paraphrases) for query in some if query.split == "heldout"):
-        say(f"{held_out:,} paraphrases of held-out queries are left out: held-out queries are asked as they are")
+    given, left_out = _given(database, stage)
     stored = database.paraphrases.by_query()
-    replaced = {query.text for query in train}
-    others = {query: texts for query, texts in stored.items() if query not in replaced}
+    if given != {query: stored.get(query) for query in given}:
+        database.paraphrases.give(given)
+    if held_out := sum(len(query.paraphrases) for query in stage.queries if query.split == "heldout"):
+        say(f"{held_out:,} paraphrases of held-out queries are left out: held-out queries are asked as they are")
+    if left_out:
+        say(f"paraphrases left out: {left_out}")
+
+
+def _given(database: Database | None, stage: Stage) -> tuple[dict[str, list[str]], str]:
+    """The user's usable paraphrases by training query, and what else there was, in words."""
+    some = {query.text: query.paraphrases for query in stage.queries if query.paraphrases and query.split == "train"}
+    stored = database.paraphrases.by_query() if database and some else {}
+    others = {query: texts for query, texts in stored.items() if query not in some}
     sorting = Rephrased(_known(database, stage.queries, others), frozenset())
-    found = {query.text: sorting.new(query.paraphrases) for query in train}
-    if found != {query: stored.get(query) for query in found}:
-        database.paraphrases.give(found)
-    if sorting.told:
-        say(f"paraphrases left out: {sorting.told}")
+    return {query: sorting.new(texts) for query, texts in some.items()}, sorting.told
 
 
-def _known(database: Database, queries: Collection[Query], paraphrases: Mapping[str, Collection[str]]) -> set[str]:
+def _known(
+    database: Database | None, queries: Collection[Query], paraphrases: Mapping[str, Collection[str]]
+) -> set[str]:
     """The `plain` texts of all queries and paraphrases."""
-    asked = {plain(query.text) for query in (*queries, *database.queries())}
+    asked = {plain(query.text) for query in (*queries, *(database.queries() if database else ()))}
     return asked | {plain(text) for texts in paraphrases.values() for text in texts}
 
 
@@ -145,7 +149,7 @@ class Paraphraser:
             keep=lambda job, said: self._keep(teacher, job, said, len(asked)),
             check=lambda: None,
         ).run()
-        self._tell(len(fresh))
+        self._tell(len(fresh), len(asked))
 
     def _keep(self, teacher: Rewriter, job: tuple[str, int], said: Written | Failure, planned: int) -> None:
         (query, count), tally = job, self.tally
@@ -169,7 +173,7 @@ class Paraphraser:
     def _estimate(self, teacher: Rewriter, query: str, count: int) -> float:
         return (teacher.price_of_rewording(query, count).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
-    def _tell(self, left: int) -> None:
+    def _tell(self, left: int, planned: int) -> None:
         tally, sorting, name = self.tally, self._sorting, self.teacher.name
         dropped = f"; left out: {sorting.told}" if sorting.told else ""
         self.say(f"{tally.paraphrases:,} other wordings of training queries in {tally.calls:,} calls{dropped}")
@@ -178,7 +182,7 @@ class Paraphraser:
         if self._fruitless >= FRUITLESS:
             self.say(f"{name} wrote nothing that can be used in {self._fruitless} calls, and is not asked any more")
         elif left:
-            self.say(f"a fifth of the caps is spent on other wordings: {left:,} queries have none yet")
+            self.say(f"a fifth of the caps is spent on other wordings: none yet for {left:,} of {planned:,} queries")
 
 
 def foreseen(teacher: Teacher, asked: Mapping[str, int], purse: Purse, threads: int) -> tuple[Tally, float]:
