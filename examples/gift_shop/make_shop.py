@@ -21,7 +21,7 @@ from shop.stocks import Stock
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
 
-VERSION = "3"
+VERSION = "4"
 SIDES = (96, 224)
 STOCKS = {"gifts": GIFTS, "hobbies": HOBBIES}
 HERE = Path(__file__).resolve().parent
@@ -82,7 +82,11 @@ def _draw(job: tuple[Product, Path, list[int]]) -> None:
 
 
 def _write_queries(path: Path, queries: list[PersonaQuery]) -> None:
-    rows = [{"id": q.id, "query": q.text, "persona": q.persona, "split": q.split} for q in queries]
+    rows = [
+        {"id": q.id, "query": q.text, "persona": q.persona, "split": q.split}
+        | ({"paraphrases": q.paraphrases} if q.paraphrases else {})
+        for q in queries
+    ]
     _write_lines(path, [json.dumps(row, ensure_ascii=False) for row in rows])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.migrations import is_current, migrate
+from vdistill.paraphrases import Paraphrases
 from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
 
@@ -167,6 +168,11 @@ class Database:
         gaps = [later[0] - earlier[0] for later, earlier in pairwise(rows)]
         working = [gap for gap in gaps if 0 <= gap < _PAUSE]
         return sum(working) / len(working) if working else None
+
+    @property
+    def paraphrases(self) -> Paraphrases:
+        """The other wordings of queries."""
+        return Paraphrases(self._connection, self._all, self._transaction)
 
     def judgment_count(self) -> int:
         """How many judgments are stored."""

@@ -56,6 +56,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO sides SELECT 'id', value, min(split) FROM judgments, json_each(judgments.items) GROUP BY value",
         "INSERT INTO settings SELECT 'split_version', '1' WHERE EXISTS (SELECT 1 FROM judgments)",
     ),
+    (
+        """
+        CREATE TABLE paraphrases (         -- other wordings of training queries; they share the query's judgments
+            query TEXT NOT NULL, text TEXT NOT NULL,
+            teacher TEXT NOT NULL,         -- who wrote it, '' for the user
+            PRIMARY KEY (query, text)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE rewordings (          -- calls that asked for paraphrases, whatever they brought
+            query TEXT NOT NULL, teacher TEXT NOT NULL, prompt TEXT NOT NULL, asked_for INTEGER NOT NULL,
+            tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, asked_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX rewordings_by_query ON rewordings (query)",
+    ),
 )
 
 

@@ -36,13 +36,17 @@ def title_of(metadata: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What somebody searches for. `id` names it in qrels files, `said` is the side that its file asks for."""
+    """What somebody searches for.
+
+    id: names it in qrels files.  said: the side that its file asks for.  paraphrases: other wordings that its file has.
+    """
 
     id: str
     text: str
     split: Split
     persona: str | None = None
     said: Split | None = field(default=None, compare=False)
+    paraphrases: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,17 @@ class Failure:
     """
 
     reason: str
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewording:
+    """A call that asked for `asked_for` other wordings of a query: who was asked, with which prompt, at what cost."""
+
+    teacher: str
+    prompt: str
+    asked_for: int
     tokens: int = 0
     cost_usd: float = 0.0
 

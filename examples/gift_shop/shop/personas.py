@@ -1,10 +1,13 @@
-"""Persona queries: what people type, and the wish behind it. Held-out ones share neither persons nor wording."""
+"""Persona queries: what people type, and the wish behind it. Held-out ones share neither persons nor wording.
+
+Training queries come with paraphrases, as a teacher would write them: the same wish in other phrases for training.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -15,17 +18,22 @@ from shop.stocks import Stock
 # Many wordings teach more than many calls a query: with four times the queries, and as many calls in all, an unseen
 # wording is understood better (docs/benchmarks.md).
 TRAIN, HELDOUT = 1008, 70
+PARAPHRASES = 4  # of a training query
 
 
 @dataclass(frozen=True, slots=True)
 class PersonaQuery:
-    """A query, who asks, and what would please them (the wish is hidden from everyone but the judges)."""
+    """A query, who asks, and what would please them (the wish is hidden from everyone but the judges).
+
+    paraphrases: the same wish in other words.
+    """
 
     id: str
     text: str
     persona: str
     split: str
     wish: Wish
+    paraphrases: tuple[str, ...] = ()
 
 
 def persona_queries(stock: Stock, seed: int) -> list[PersonaQuery]:
@@ -40,7 +48,24 @@ def persona_queries(stock: Stock, seed: int) -> list[PersonaQuery]:
             if text not in texts:
                 texts.add(text)
                 found.append(PersonaQuery(f"q{len(found) + 1:03}", text, persona, split, wish))
+    found = with_paraphrases(stock.train, found, seed)
     check_disjoint(found)
+    return found
+
+
+def with_paraphrases(words: ModuleType, queries: Sequence[PersonaQuery], seed: int) -> list[PersonaQuery]:
+    """The same with `PARAPHRASES` of each training query, all different from one another and from all queries."""
+    tested = {gram for query in queries if query.split == "heldout" for gram in _grams(query.text)}
+    said = {query.text for query in queries}
+    found = []
+    for number, query in enumerate(queries):
+        rng, others = np.random.default_rng([seed, 5, number]), []
+        while query.split == "train" and len(others) < PARAPHRASES:
+            text = _rephrased(words, query, rng)
+            if text not in said and tested.isdisjoint(_grams(text)):
+                said.add(text)
+                others.append(text)
+        found.append(replace(query, paraphrases=tuple(others)))
     return found
 
 
@@ -48,7 +73,7 @@ def check_disjoint(queries: Sequence[PersonaQuery]) -> None:
     """Raise ValueError where a held-out query shares a person, or four words in a row, with a training query."""
     train = [query for query in queries if query.split == "train"]
     persons = {query.persona for query in train}
-    known = {gram for query in train for gram in _grams(query.text)}
+    known = {gram for query in train for text in (query.text, *query.paraphrases) for gram in _grams(text)}
     for query in queries:
         if query.split == "heldout" and (query.persona in persons or known.intersection(_grams(query.text))):
             raise ValueError(f"held-out query {query.id} repeats training words: {query.text!r}")
@@ -76,6 +101,24 @@ def _query(words: ModuleType, interest: str, rng: np.random.Generator) -> tuple[
     order = rng.permutation(len(clauses))
     opener = _one(words.OPENERS, rng).format(who=persona, what=_one(words.INTERESTS[interest], rng))
     return ", ".join([opener, *(clauses[i] for i in order)]), persona, Wish(**wish)  # type: ignore[arg-type]
+
+
+def _rephrased(words: ModuleType, query: PersonaQuery, rng: np.random.Generator) -> str:
+    """The wish behind a query in words drawn anew: phrases that mean the same, with the same weight."""
+    wish, clauses = query.wish, []
+    (interest,) = wish.interests
+    if wish.taste:
+        same = [clause for clause, weight in words.TASTES[wish.taste] if weight == wish.taste_weight]
+        clauses.append(_one(same, rng))
+    if wish.colours:
+        meant = (wish.colours, wish.colour_weight)
+        clauses.append(_one([clause for clause, *meaning in words.COLOURS if tuple(meaning) == meant], rng))
+    if wish.budget:
+        same = [clause for clause, weight in words.BUDGETS[wish.budget] if weight == wish.budget_weight]
+        clauses.append(_one(same, rng))
+    order = rng.permutation(len(clauses))
+    opener = _one(words.OPENERS, rng).format(who=query.persona, what=_one(words.INTERESTS[interest], rng))
+    return ", ".join([opener, *(clauses[i] for i in order)])
 
 
 def _one(choices: Sequence, rng: np.random.Generator):  # noqa: ANN202

@@ -63,7 +63,15 @@ class LabelCommand:
     generate_queries: Annotated[
         int | None, _question(min=1, help="Let the teacher write this many queries that suit the catalog.")
     ] = None
-    budget: Annotated[int | None, _question(min=1, help="Maximum teacher calls; default: 40 per query.")] = None
+    paraphrases: Annotated[
+        int | None,
+        _question(
+            min=0, help="Other wordings of each training query from the teacher.", show_default="4 where it can write"
+        ),
+    ] = DEFAULTS.paraphrases
+    budget: Annotated[
+        int | None, _question(min=1, help="Maximum teacher calls.", show_default="10 to 40 per query")
+    ] = None
     max_cost: Annotated[float | None, _question(min=0, help="Maximum US dollars to spend.")] = None
     images_per_call: Annotated[str, _question(help="Images per call, 2 to 9; auto: by an audit.")] = str(
         DEFAULTS.images_per_call
@@ -137,6 +145,7 @@ class LabelCommand:
         return LabelSettings(
             catalog=pick_catalog(found, self.catalog),
             queries=self.queries,
+            paraphrases=self.paraphrases,
             budget=self.budget,
             max_cost=self.max_cost,
             ask=self.ask or DEFAULTS.ask,

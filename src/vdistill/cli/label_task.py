@@ -128,7 +128,7 @@ class LabelTask:
         self._say_cut(stage)
         self._say_all(announcement(self._read().teacher, stage))
         with console.progress(self.session.quiet) as update:
-            run = replace(self._run(), advance=_progress(update))
+            run = replace(self._run(), advance=_progress(update), rewording=_rewording(update))
             report = label(workspace, stage, run, choose_ask=not self.ask_given)
         return replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd)
 
@@ -214,6 +214,15 @@ class LabelTask:
             cut, limit = count_cut(pick_backbone(None, source), texts)
             if cut:
                 self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
+
+
+def _rewording(update: Callable[..., None]) -> Callable[[int, int, int], None]:
+    """Progress of the calls for other wordings."""
+
+    def show(calls: int, total: int, failed: int) -> None:
+        update(calls, total, f"asking for other wordings{f'  {failed:,} failed' if failed else ''}")
+
+    return show
 
 
 def _progress(update: Callable[..., None]) -> Callable[[Tally, int], None]:

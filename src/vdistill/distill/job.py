@@ -115,10 +115,12 @@ class Job:
     def _key(self, settings: DistillSettings) -> str:
         """The hash of all that decides the outcome."""
         encoder, data, sources = self.towers.encoder, self.data, self.sources
+        paraphrases = [sources.paraphrases] if any(sources.paraphrases.values()) else []
         return training_key(
             asdict(settings),
             encoder.fingerprint,
             f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
             judgments_key(sources.judgments),
             [sources.items[key].title for key in data.final.calls.items],
+            *paraphrases,
         )

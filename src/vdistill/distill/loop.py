@@ -23,6 +23,7 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.step_encoder import Encoded, RandomState, StepEncoder, attention
 from vdistill.distill.training_data import TrainingData
 from vdistill.distill.validation import Scores
+from vdistill.distill.wordings import Asked
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import GIB
 from vdistill.errors import VdistillError
@@ -128,8 +129,9 @@ class Loop:
         planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))[:most]
         self.optimizer.zero_grad(set_to_none=True)
         encoder = StepEncoder(self.data.tower, self._at_once(), attention(self.encoder))
+        asked = self.data.wordings.drawn(self.data.calls.query, settings.seed, number)
         for place, step in enumerate(planned):
-            encoded, loss, retention = self._losses(encoder, step, rng)
+            encoded, loss, retention = self._losses(encoder, step, asked, rng)
             # Only the images of this step learn from it: by as much as if all of their calls were there alone.
             total = loss / step.share + self.state.retention * retention
             self._require_finite(total, number, place)
@@ -154,7 +156,9 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _losses(self, encoder: StepEncoder, step: Step, rng: torch.Generator) -> tuple[Encoded, Tensor, Tensor]:
+    def _losses(
+        self, encoder: StepEncoder, step: Step, asked: Asked, rng: torch.Generator
+    ) -> tuple[Encoded, Tensor, Tensor]:
         """This process's vectors, and the preference and retention loss of one step, in nats; updates the memory."""
         memory, data = self.state.memory, self.data
         count = len(step.images)
@@ -164,7 +168,7 @@ class Loop:
         student = self.processes.gathered(encoded.vectors, count)
         images = torch.from_numpy(step.images).to(memory.device)
         memory[images] = student.detach()
-        preference = preference_loss(data.calls, data.texts, step, student, memory, self.settings)
+        preference = preference_loss(data.calls, asked, step, student, memory, self.settings)
         return encoded, preference, data.titles.loss(student, images, memory, rng)
 
     def _at_once(self) -> int:

@@ -10,6 +10,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 from vdistill.distill.batches import Step
 from vdistill.distill.choices import Calls
 from vdistill.distill.settings import DistillSettings
+from vdistill.distill.wordings import Asked
 
 
 def bradley_terry_loss(
@@ -54,11 +55,11 @@ LOSSES = {"bradley-terry": bradley_terry_loss, "listwise": listwise_loss}
 
 
 def preference_loss(
-    calls: Calls, texts: Tensor, step: Step, student: Tensor, memory: Tensor, settings: DistillSettings
+    calls: Calls, asked: Asked, step: Step, student: Tensor, memory: Tensor, settings: DistillSettings
 ) -> Tensor:
     """The loss of one step over the calls that have some of its images, in nats.
 
-    texts: (queries, dim) unit vectors.  student: (k, dim) unit vectors of the step's images.
+    asked: in which wording each call stands.  student: (k, dim) unit vectors of the step's images.
     memory: (images, dim) the last known vectors of all images, which stand for those of other steps.
     """
 
@@ -69,8 +70,8 @@ def preference_loss(
     images, local = np.unique(of_call, return_inverse=True)
     places = on_device(np.searchsorted(images, step.images))
     vectors = memory[on_device(images)].index_copy(0, places, student)
-    queries, row = np.unique(calls.query[step.rows], return_inverse=True)
-    similarity = texts[on_device(queries)] @ vectors.T
+    wordings, row = np.unique(asked.rows[step.rows], return_inverse=True)
+    similarity = asked.vectors[on_device(wordings)] @ vectors.T
     return LOSSES[settings.loss](
         similarity[on_device(row)[:, None], on_device(local.reshape(of_call.shape))],
         on_device(calls.target[step.rows]),

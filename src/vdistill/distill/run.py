@@ -148,7 +148,11 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
         "settings": asdict(settings),
         "judgments": len(sources.judgments),
         "teachers": sorted({judgment.teacher for judgment in sources.judgments}),
-        "data": {"queries": len(data.calls.queries), "items": len(data.calls.items)},
+        "data": {
+            "queries": len(data.calls.queries),
+            "wordings": len(data.wordings.vectors),
+            "items": len(data.calls.items),
+        },
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.hashes import Hashes
-from vdistill.inputs.sides import ItemSides, Sides
+from vdistill.inputs.sides import ItemSides, Sides, plain
 from vdistill.records import Item, Judgment
 
 Say = Callable[[str], None]
@@ -24,6 +24,7 @@ class Sources:
     items: the catalog, by id.  registered: the sides of all that was judged.  sides: of the catalog's items.
     judgments: of training queries on training items whose images are unchanged.  hashes: of the image files, by item.
     sketched: sketches of the readable images that were judged for training, by item.
+    paraphrases: other wordings of training queries, by query.
     """
 
     items: dict[str, Item]
@@ -32,6 +33,7 @@ class Sources:
     judgments: list[Judgment]
     hashes: dict[str, str]
     sketched: dict[str, near_duplicates.Sketch]
+    paraphrases: dict[str, list[str]]
 
 
 def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
@@ -51,7 +53,8 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
     shown = {item for judgment in judgments for item in judgment.items}
     sketched = near_duplicates.sketches([item for item in items if item.id in shown and item.id in hashes])
     usable = _usable(judgments, {key: hashes[key] for key in sketched}, registered, sides, say)
-    return Sources({item.id: item for item in items}, registered, sides, usable, hashes, sketched)
+    paraphrases = _trainable(database.paraphrases.by_query(), {judgment.query for judgment in usable}, registered)
+    return Sources({item.id: item for item in items}, registered, sides, usable, hashes, sketched, paraphrases)
 
 
 def _usable(
@@ -79,3 +82,14 @@ def _usable(
             hint="run `vdistill label CATALOG` on the catalog as it is now, with some training queries",
         )
     return kept
+
+
+def _trainable(
+    paraphrases: Mapping[str, Sequence[str]], trained: Collection[str], registered: Sides
+) -> dict[str, list[str]]:
+    """The paraphrases of training queries, without what has meanwhile become a query of its own."""
+    return {
+        query: [text for text in texts if plain(text) not in registered.queries]
+        for query, texts in paraphrases.items()
+        if query in trained
+    }

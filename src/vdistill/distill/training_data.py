@@ -18,6 +18,7 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources
 from vdistill.distill.towers import PartTower, Tower, TowerMaker, embed
 from vdistill.distill.validation import Validation
+from vdistill.distill.wordings import Wordings, texts_of, wordings_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation.test_set import HeldOutSet
 
@@ -26,13 +27,13 @@ from vdistill.evaluation.test_set import HeldOutSet
 class TrainingData:
     """Calls, the tower over their images, and what the backbone knew of those images.
 
-    texts: (queries, dim) unit vectors.  before: (images, dim) the backbone's.
+    wordings: of the queries.  before: (images, dim) the backbone's.
     everything: the same with what validation sets aside, to train on at the end; None to leave it out.
     """
 
     calls: Calls
     tower: Tower
-    texts: Tensor
+    wordings: Wordings
     before: Tensor
     titles: Titles
     validation: Validation | None = None
@@ -47,9 +48,9 @@ class TrainingData:
         """The part that these calls are about."""
         images = _places(self.calls.items, calls.items)
         rows = torch.from_numpy(images).to(self.before.device)
-        queries = torch.from_numpy(_places(self.calls.queries, calls.queries)).to(self.texts.device)
+        wordings = self.wordings.part(_places(self.calls.queries, calls.queries))
         tower = PartTower(self.tower, images)
-        return TrainingData(calls, tower, self.texts[queries], self.before[rows], self.titles.part(rows), validation)
+        return TrainingData(calls, tower, wordings, self.before[rows], self.titles.part(rows), validation)
 
 
 def training_data_of(
@@ -67,7 +68,7 @@ def training_data_of(
             f"{untitled:,} of the {len(names):,} training images have no title: the student is kept close to the "
             "backbone's vectors of them instead"
         )
-    everything = TrainingData(calls, tower, _vectors(encoder, calls.queries), before, titles)
+    everything = TrainingData(calls, tower, _wordings(encoder, calls, sources), before, titles)
     aside = validation.set_aside(calls, settings.validation, sources.sides.families())
     test_set = validation.test_set_of(sources.judgments, aside, [sources.items[key] for key in sorted(aside.items)])
     if test_set is not None:
@@ -88,10 +89,15 @@ def training_data_of(
 
 def _validation(test_set: HeldOutSet, encoder: DualEncoder, everything: TrainingData) -> Validation:
     places = _places(everything.calls.items, test_set.items)
-    queries = everything.texts[torch.from_numpy(_places(everything.calls.queries, test_set.queries))].cpu().numpy()
+    queries = everything.wordings.part(_places(everything.calls.queries, test_set.queries)).originals.cpu().numpy()
     titles = encoder.encode_texts(test_set.titles)
     found = Validation(test_set, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
     return found.with_backbone(everything.before[torch.from_numpy(places).to(everything.before.device)])
+
+
+def _wordings(encoder: DualEncoder, calls: Calls, sources: Sources) -> Wordings:
+    texts = texts_of(calls.queries, sources.paraphrases)
+    return wordings_of(_vectors(encoder, [text for some in texts for text in some]), texts)
 
 
 def _places(of: Sequence[str], wanted: Sequence[str]) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.inputs import urls
-from vdistill.inputs.lines import read_lines
+from vdistill.inputs.lines import read_lines, well_formed
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.records import Query, Split
@@ -41,6 +41,7 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     source: a path or a URL that fsspec knows (`hf://datasets/…`), of a `.txt`, `.jsonl`, `.csv` or `.parquet` file.
     Each line of a text file is a query, whatever it begins with.
     sides: of the workspace; a number is the share to hold out where there is none.
+    A column `paraphrases` has other wordings of a training query.
     A row without `query` but with `persona` becomes a query by template. A query that the workspace knows keeps its
     side. Otherwise a `split` column decides, and without one the hash of the persona or, where there is none, of the
     text; so no persona is on both sides. Raises VdistillError for a file that is missing, empty or broken.
@@ -106,7 +107,19 @@ def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Que
         raise VdistillError(f"{path}, line {number}: unknown split {given!r}", hint=f"use one of: {', '.join(_SPLITS)}")
     side = _SPLITS.get(given)
     split = sides.of_query(text, persona or None, side)
-    return Query(_id(row) or str(number), text, split, persona=persona or None, said=side)
+    others = _paraphrases(path, number, row.get("paraphrases"))
+    return Query(_id(row) or str(number), text, split, persona=persona or None, said=side, paraphrases=others)
+
+
+def _paraphrases(path: Path, number: int, found: Any) -> tuple[str, ...]:
+    """The other wordings in a row: a list of texts, or one text with "|" between them."""
+    texts = found.split("|") if isinstance(found, str) else [] if found is None else found
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise VdistillError(
+            f"{path}, line {number}: paraphrases are not texts: {found!r}",
+            hint='give a list, ["…", "…"], or in a CSV file one text with | between the wordings',
+        )
+    return tuple(dict.fromkeys(well_formed(text.strip()) for text in texts if text.strip()))
 
 
 def _id(row: dict[str, Any]) -> str:

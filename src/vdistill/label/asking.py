@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
-from typing import TypeAlias
 
 from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
+from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
 from vdistill.label.teacher import Teacher
 from vdistill.records import Answer, Failure, Judgment, Question, Split
@@ -29,9 +26,6 @@ class Asked:
     question: Question
     split: Split
     pool: int | None = None
-
-
-Running: TypeAlias = dict[int, Sequence[Asked]]  # batches by number
 
 
 @dataclass(slots=True)
@@ -111,49 +105,24 @@ class Asker:
         return key_of(self.teacher, question)
 
     def _ask_new(self, asked: Sequence[Asked]) -> None:
+        if not asked:
+            return
         fresh = deque(asked)
-        workers = max(1, min(self.concurrency, self.teacher.concurrency))
-        running: Running = {}
-        numbers = count()
-        answered: dict[int, list[Answer | Failure]] = {}  # filled by the threads, so that an interrupt loses none
+        workers = max(1, min(self.concurrency, self.teacher.concurrency, len(fresh)))
+        InThreads(
+            workers,
+            take=lambda running: self._affordable(fresh, running) or None,
+            ask=lambda batch: _said(self.teacher, [one.question for one in batch]),
+            keep=self._store,
+            check=self._check_failures,
+        ).run()
 
-        def ask(number: int, questions: Sequence[Question]) -> int:
-            answered[number] = _said(self.teacher, questions)
-            return number
-
-        with ThreadPoolExecutor(workers) as executor:
-            futures: set[Future[int]] = set()
-            _start(executor, min(workers, len(fresh)))
-            try:
-                while True:
-                    while len(running) < workers and (batch := self._affordable(fresh, running)):
-                        number = next(numbers)
-                        running[number] = batch
-                        futures.add(executor.submit(ask, number, [one.question for one in batch]))
-                    if not running:
-                        return
-                    done, futures = wait(futures, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        self._keep(future.result(), running, answered)
-                    self._check_failures()
-            except BaseException:
-                # What was asked is paid for: wait for the answers and keep them.
-                executor.shutdown(wait=True, cancel_futures=True)
-                for number in [number for number in answered if number in running]:
-                    self._keep(number, running, answered)
-                raise
-
-    def _keep(self, number: int, running: Running, answered: dict[int, list[Answer | Failure]]) -> None:
-        """Store the answers to a batch, which counts as running until then."""
-        self._store(running[number], answered[number])
-        del running[number], answered[number]
-
-    def _affordable(self, fresh: deque[Asked], running: Running) -> list[Asked]:
+    def _affordable(self, fresh: deque[Asked], running: Collection[Sequence[Asked]]) -> list[Asked]:
         """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
-        waiting = [one for batch in running.values() for one in batch]
+        waiting = [one for batch in running for one in batch]
         expected = sum(self._estimate(one.question) for one in waiting)
         batch: list[Asked] = []
         while fresh and len(batch) < self.teacher.batch_size:
@@ -200,20 +169,6 @@ class Asker:
                 f"{self.teacher.name} failed {self._failures_in_a_row} times in a row: {self.last_failure}",
                 hint="fix the cause and run the same command again; the answers so far are kept",
             )
-
-
-def _start(executor: ThreadPoolExecutor, threads: int) -> None:
-    """Start the threads before anything is asked.
-
-    At its end the executor waits for the threads that it knows. A thread whose start an interrupt breaks off is not
-    among them, but runs on, and the answer to what it asked would be lost.
-    """
-    ready = threading.Event()
-    try:
-        for _ in range(threads):  # the other threads are all waiting, so each task starts one
-            executor.submit(ready.wait)
-    finally:
-        ready.set()
 
 
 def key_of(teacher: Teacher, question: Question) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vdistill.database import Database
-from vdistill.label import ask_mode
+from vdistill.label import ask_mode, paraphrase
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
 from vdistill.label.stage import Stage
@@ -51,27 +51,31 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
         for side in both_sides(stage, guides_of(workspace, stage, say), teacher):
             forecast.follow(side, database)
         seconds = database.pace(teacher.name) if database else None
+        wanted = paraphrase.wanted(database, stage, paraphrase.count_for(teacher, stage.settings.paraphrases))
+    purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
+    written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)
     prices = [teacher.price(question) for question in forecast.questions]
     example = teacher.price(stage.example(stage.plan.images_per_call))
     usual = max(prices, key=lambda price: price.tokens, default=example)
-    prices = _affordable([*prices, *[usual] * forecast.open_calls], run.purse)
+    prices = _affordable([*prices, *[usual] * forecast.open_calls], purse)
     if any(price.usd is None for price in prices):
         say(f"the price of {teacher.name} is unknown, so cost_usd is 0: see [prices] in docs/teachers.md")
     calls = len(prices)
     if seconds is None:
-        seconds = usual.seconds / max(1, min(stage.settings.concurrency, teacher.concurrency))
+        seconds = usual.seconds / threads
     return LabelReport(
         teacher=teacher.name,
         queries=len(stage.queries),
         items=len(stage.items),
-        calls=calls,
+        calls=calls + written.calls,
         judgments=calls,
         reused=forecast.reused,
         images_shown=sum(len(question.images) for question in forecast.questions[:calls])
         + max(calls - len(forecast.questions), 0) * stage.plan.images_per_call,
-        tokens=sum(price.tokens for price in prices),
-        cost_usd=sum(price.usd or 0.0 for price in prices),
-        seconds=calls * seconds,
+        tokens=sum(price.tokens for price in prices) + written.tokens,
+        cost_usd=sum(price.usd or 0.0 for price in prices) + written.cost_usd,
+        seconds=calls * seconds + writing,
+        **written.to_json(),
     )
 
 

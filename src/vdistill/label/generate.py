@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from vdistill.label.purse import Purse
 from vdistill.label.schedules.plan import generator
 from vdistill.label.stage import SIDES
 from vdistill.label.teacher import Teacher, Writer
+from vdistill.label.written_lines import searches
 from vdistill.records import Failure, Query, Question, ShownImage, Split
 from vdistill.workspace import writing as writes
 
 IMAGES, QUERIES = 8, 10  # how many a call shows and asks for
 SHARE = 0.5  # of the caps, which writing may spend
 FRUITLESS = 5  # calls without a new query after which a side is given up
-_SHORTEST, _LONGEST = 8, 240  # characters of a query
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def generate(writing: Writing, count: int, path: Path) -> list[Query]:
         writing.purse.pay(said.tokens, said.cost_usd, None if isinstance(said, Failure) else estimate)
         reason = said.reason if isinstance(said, Failure) else reason
         lines = () if isinstance(said, Failure) else said.lines
-        new = _usable(lines, {plain(query.text) for query in known})
+        new = searches(lines, {plain(query.text) for query in known})
         _append(path, new, teacher.name, split)
         known += [_query(text, len(known) + number, split, writing.sides) for number, text in enumerate(new, start=1)]
         fruitless[split] = 0 if new else fruitless[split] + 1
@@ -121,17 +120,6 @@ def _drawn(writing: Writing, split: Split, *names: int) -> list[ShownImage]:
     images = writing.images[split]
     rng = generator(writing.seed, "generate", split, *map(str, names))
     return [images[i] for i in rng.choice(len(images), min(IMAGES, len(images)), replace=False)]
-
-
-def _usable(lines: Sequence[str], known: set[str]) -> list[str]:
-    """The new searches among what a model wrote, without numbers, bullets, quotes and the talk around them."""
-    found: dict[str, str] = {}
-    for line in lines:
-        text = re.sub(r"^\s*(?:[-*•]|\(?\d+[.):])\s*", "", line).strip().strip("\"'“”*").strip()
-        clean = text.isprintable() and not text.endswith(":")
-        if _SHORTEST <= len(text) <= _LONGEST and len(text.split()) > 1 and clean and plain(text) not in known:
-            found.setdefault(plain(text), text)
-    return list(found.values())
 
 
 def _append(path: Path, texts: Sequence[str], teacher: str, split: Split) -> None:

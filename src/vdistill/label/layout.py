@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from vdistill.label.schedules import Plan
 from vdistill.records import Query
 
-CALLS_PER_QUERY = 40
+MOST_CALLS, LEAST_CALLS = 40, 10  # of a query
+ENOUGH_CALLS = 10_000  # for training, in all: beyond them it takes more queries to learn more, not more calls a query
 HELD_OUT_CALLS = 10  # with fewer, the ranking of a held-out query is not trustworthy: rather ask fewer queries
 
 
@@ -22,19 +23,32 @@ class Layout:
     held_out: Plan
 
 
-def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
-    """Share `budget` calls (None: no cap) between the sides in proportion to their queries.
+def calls_per_query(queries: int) -> int:
+    """How often a training query is asked without a budget: 40 times, but 10,000 in all unless 10 a query are more."""
+    return max(LEAST_CALLS, min(MOST_CALLS, ENOUGH_CALLS // max(queries, 1)))
 
-    Each query that is asked gets at least one call, a held-out one HELD_OUT_CALLS where half the budget allows it.
-    Which queries a small budget reaches is drawn by the seed. plan: without `calls_per_query`, which is set here.
+
+def usual_calls(asked: Sequence[Query]) -> int:
+    """How many calls these queries take without a budget."""
+    train = sum(query.split == "train" for query in asked)
+    return train * calls_per_query(train) + (len(asked) - train) * MOST_CALLS
+
+
+def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
+    """Share `budget` calls between the sides in proportion to their queries.
+
+    Without a budget, training queries get `calls_per_query` and held-out ones MOST_CALLS. With one, each query that is
+    asked gets at least one call, a held-out one HELD_OUT_CALLS where half the budget allows it. Which queries a small
+    budget reaches is drawn by the seed. plan: without `calls_per_query`, which is set here.
     """
     train, held_out = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
-    calls = CALLS_PER_QUERY if budget is None else max(1, budget // max(len(asked), 1))
-    plan = replace(plan, calls_per_query=calls, queries=len(train))
-    depth = max(calls, HELD_OUT_CALLS)
+    plan = replace(plan, queries=len(train))
     if budget is None:
-        return Layout(tuple(asked), plan, replace(plan, calls_per_query=depth))
-    count = 0
+        often = replace(plan, calls_per_query=calls_per_query(len(train)))
+        return Layout(tuple(asked), often, replace(plan, calls_per_query=MOST_CALLS))
+    calls = max(1, budget // max(len(asked), 1))
+    plan = replace(plan, calls_per_query=calls)
+    depth, count = max(calls, HELD_OUT_CALLS), 0
     if held_out:
         depth = min(depth, budget // 2 if train else budget)
         share = round(budget * len(held_out) / len(asked))

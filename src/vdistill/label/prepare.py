@@ -13,7 +13,7 @@ from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import ItemSides, Sides, moved
-from vdistill.label.layout import CALLS_PER_QUERY, lay_out
+from vdistill.label.layout import lay_out, usual_calls
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
@@ -77,7 +77,7 @@ class Inputs:
         some = list(self.items.values())[: settings.images_per_call]
         usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.path, "") for item in some), settings.ask)
         usd = self.teacher.price(usual).usd or 0.0
-        most = CALLS_PER_QUERY * len(self.queries) if settings.budget is None else settings.budget
+        most = usual_calls(self.queries) if settings.budget is None else settings.budget
         calls = Purse(max_cost=settings.max_cost).reach(usd, most)
         if calls < 1:
             raise VdistillError(

@@ -18,6 +18,7 @@ PROMPT_VERSION = "1"
 
 LETTERS = "ABCDEFGHI"
 PLACE, COUNT = "{query}", "{count}"
+CHARACTERS = 4  # of a token, for prices
 
 ImageT = TypeVar("ImageT")
 Part = tuple[Literal["text"], str] | tuple[Literal["image"], ImageT]
@@ -27,7 +28,7 @@ Part = tuple[Literal["text"], str] | tuple[Literal["image"], ImageT]
 class Wording:
     """What a model is told. `version` becomes part of each answer's key.
 
-    `customer` has a place holder for the query, `shoppers` one for the number of queries to write.
+    `customer` has a place holder for the query, `shoppers` one for the number of queries to write, `rewording` both.
     """
 
     system: str = (
@@ -47,7 +48,28 @@ class Wording:
         "would type into the shop's search: a wish, an occasion or a person, and no product's name. "
         "One search a line, without numbers, and nothing else."
     )
+    rewording: str = (
+        f'Somebody types into the search of a shop: "{PLACE}"\n'
+        f"Write {COUNT} other searches in which people would put exactly this wish: in the same language, otherwise "
+        "as different as can be in words, length and manner. Leave no detail out (person, occasion, taste, colour, "
+        "price), add none, and do not name a product that would fulfil the wish. "
+        "One search a line, without numbers, and nothing else."
+    )
     version: str = PROMPT_VERSION
+
+    @property
+    def rewording_version(self) -> str:
+        """A hash of the words that ask for other wordings: they are no part of `version`, since judging has its own."""
+        return hashlib.sha256(f"{self.system_of_rewording}\0{self.rewording}".encode()).hexdigest()[:8]
+
+    @property
+    def system_of_rewording(self) -> str:
+        """The system message where there are no pictures to see."""
+        return "You help a shop to understand its customers, who say the same thing in very different words."
+
+    def other_words(self, query: str, count: int) -> str:
+        """The message that asks for `count` other wordings of a query."""
+        return self.rewording.replace(COUNT, str(count)).replace(PLACE, query)
 
     def content(self, query: str, images: Sequence[ImageT], ask: Ask) -> list[Part[ImageT]]:
         """The user's message in order: each image after its letter ("A:"), then the question."""
@@ -61,6 +83,16 @@ class Wording:
         """The message that asks for `count` queries of shoppers who would like these images."""
         shown: list[Part[ImageT]] = [("image", image) for image in images]
         return [*shown, ("text", self.shoppers.replace(COUNT, str(count)))]
+
+
+def usual_rewording(query: str, count: int) -> int:
+    """About how many tokens `count` other wordings of a query are."""
+    return count * (len(query) // CHARACTERS + 8)
+
+
+def longest_rewording(query: str, count: int) -> int:
+    """The most tokens that `count` other wordings may take, also in a language of long tokens."""
+    return count * (len(query) + 40)
 
 
 def letters(count: int) -> str:
@@ -92,7 +124,12 @@ def read_wording(path: Path) -> Wording:
         raise VdistillError(f"{path}: customer does not say where the query goes", hint=f"put {PLACE} into it")
     if COUNT not in wording.shoppers:
         raise VdistillError(f"{path}: shoppers does not say how many", hint=f"put {COUNT} into it")
-    if wording == Wording():
+    if PLACE not in wording.rewording or COUNT not in wording.rewording:
+        raise VdistillError(
+            f"{path}: rewording does not say which query or how many", hint=f"put {PLACE} and {COUNT} into it"
+        )
+    judging = {name: words for name, words in asdict(wording).items() if name != "rewording"}
+    if replace(wording, rewording=Wording().rewording) == Wording():
         return wording
-    digest = hashlib.sha256(repr(sorted(asdict(wording).items())).encode()).hexdigest()
+    digest = hashlib.sha256(repr(sorted(judging.items())).encode()).hexdigest()
     return replace(wording, version=f"{PROMPT_VERSION}+{digest[:8]}")

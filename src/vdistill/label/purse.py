@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 ROUNDING = 1e-9  # of a dollar: ten times ten cents are a dollar
@@ -35,6 +36,21 @@ class Purse:
         if self.budget is not None and self.calls + calls > self.budget * share:
             return False
         return self.max_cost is None or self.usd + estimate * self._ratio() <= self.max_cost * share + ROUNDING
+
+    def part(self, share: float) -> Callable[[int, float], bool]:
+        """As `affords`, for a purpose that may take up to `share` of the caps from here on."""
+        calls, spent = self.calls, self.usd
+
+        def affordable(more: int, estimate: float) -> bool:
+            if self.budget is not None and self.calls - calls + more > self.budget * share:
+                return False
+            if self.max_cost is not None:
+                expected = self.usd - spent + estimate * self._ratio()
+                if expected > self.max_cost * share + ROUNDING:
+                    return False
+            return self.affords(more, estimate)
+
+        return affordable
 
     def reach(self, usd: float, most: int) -> int:
         """How many of `most` calls at `usd` dollars each `max_cost` allows."""

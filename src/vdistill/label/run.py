@@ -9,8 +9,9 @@ from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.label import ask_mode
+from vdistill.label import ask_mode, paraphrase
 from vdistill.label.asking import Asker, Tally
+from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Guides, Schedule
 from vdistill.label.settings import LabelSettings
@@ -36,10 +37,16 @@ class LabelReport:
     tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
+    paraphrases: int = 0
+    paraphrase_calls: int = 0
+    paraphrase_failed: int = 0
+    paraphrase_tokens: int = 0
+    paraphrase_cost_usd: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """What `label --json` prints."""
-        return asdict(self) | {"cost_usd": round(self.cost_usd, 6), "seconds": round(self.seconds, 3)}
+        rounded = {name: round(getattr(self, name), 6) for name in ("cost_usd", "paraphrase_cost_usd")}
+        return asdict(self) | rounded | {"seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,14 @@ class LabelRun:
     """Who is asked, what that may cost, and who is told.
 
     say: gets one-line notices.  advance: gets the tally and the number of calls planned.
+    rewording: gets how many calls for paraphrases were made, of how many, and how many failed.
     """
 
     teacher: Teacher
     purse: Purse
     say: Callable[[str], None]
     advance: Callable[[Tally, int], None] = lambda tally, planned: None
+    rewording: Callable[[int, int, int], None] = lambda calls, planned, failed: None
 
 
 def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool = False) -> LabelReport:
@@ -63,10 +72,14 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     """
     started, planned = time.monotonic(), stage.most_calls
     teacher, say = run.teacher, run.say
+    paraphrases = paraphrase.count_for(teacher, stage.settings.paraphrases)
     guides = guides_of(workspace, stage, say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
         stage.register(database)
+        paraphrase.keep_given(database, stage, say)
+        writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
+        writer.write(stage, paraphrases)
         asker = Asker(
             teacher, database, run.purse, stage.settings.concurrency, lambda tally: run.advance(tally, planned)
         )
@@ -79,7 +92,12 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     if tally.failed:
         say(f"{tally.failed:,} of {tally.calls:,} calls failed, the last one: {asker.last_failure}")
     return LabelReport(
-        teacher.name, len(stage.queries), len(stage.items), **asdict(tally), seconds=time.monotonic() - started
+        teacher.name,
+        len(stage.queries),
+        len(stage.items),
+        **asdict(tally),
+        seconds=time.monotonic() - started,
+        **writer.tally.to_json(),
     )
 
 

@@ -23,6 +23,7 @@ class LabelSettings:
 
     catalog: Path
     queries: str | None = None
+    paraphrases: int | None = None
     budget: int | None = None
     max_cost: float | None = None
     images_per_call: int = 8

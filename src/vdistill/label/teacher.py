@@ -37,6 +37,28 @@ class Writer(Protocol):
 
 
 @runtime_checkable
+class Rewriter(Protocol):
+    """A teacher that can also put a query in other words (`--paraphrases`).
+
+    Attributes:
+        rewording: the version of the prompt that asks for them; stored with what they cost.
+    """
+
+    rewording: str
+
+    def reword(self, query: str, count: int) -> Written | Failure:
+        """About `count` other wordings of the same wish; no image is shown. Raises TeacherError as `Teacher.ask` does.
+
+        It may run in as many threads at once as `Teacher.ask`.
+        """
+        ...
+
+    def price_of_rewording(self, query: str, count: int) -> Price:
+        """What that would cost; nothing is asked."""
+        ...
+
+
+@runtime_checkable
 class Local(Protocol):
     """A teacher whose model runs on this machine, and takes its time.
 

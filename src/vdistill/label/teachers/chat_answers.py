@@ -43,7 +43,7 @@ def read_answer(document: Any, question: Question) -> Reading:
     if not isinstance(reading.answer, Failure):
         return reading
     cut = (_first_choice(document) or {}).get("finish_reason") == "length"
-    return replace(reading, cut=cut, thinking=_only_thinks(document))
+    return replace(reading, cut=cut, thinking=only_thinks(document))
 
 
 def _read_answer(document: Any, question: Question) -> Reading:
@@ -72,7 +72,7 @@ def read_text(document: Any) -> str | Failure:
     message = choice["message"]
     if message.get("refusal"):
         return Failure(f"the model refused: {_short(message['refusal'])}")
-    if _only_thinks(document):
+    if only_thinks(document):
         return Failure(f"the model thought and did not answer (finish_reason {choice.get('finish_reason')})")
     text = message.get("content")
     if not isinstance(text, str):
@@ -80,7 +80,7 @@ def read_text(document: Any) -> str | Failure:
     return _MARKS.sub("", _THOUGHTS_END.split(text)[-1]).strip()
 
 
-def _only_thinks(document: Any) -> bool:
+def only_thinks(document: Any) -> bool:
     """Whether a completion holds thoughts and no answer: in fields of their own, counted alone, or without an end."""
     choice = _first_choice(document)
     if choice is None:

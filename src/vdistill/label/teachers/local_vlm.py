@@ -17,7 +17,7 @@ from vdistill.encoders.device import pick_device, pick_precision
 from vdistill.encoders.pretrained import quiet_transformers
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import TeacherError, VdistillError, first_line
-from vdistill.label.prompts import letters
+from vdistill.label.prompts import CHARACTERS, letters, longest_rewording, usual_rewording
 from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.letter_mass import LetterMass
 from vdistill.label.teachers.model_images import load_each, load_scaled
@@ -26,9 +26,11 @@ from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.vlm_cost import Size, Work, size_by_name, size_of
 from vdistill.label.teachers.vlm_loading import BROKEN, loading, open_files
 from vdistill.label.teachers.vlm_processor import Processor
+from vdistill.label.teachers.vlm_template import Content
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512
+ONE_BY_ONE = 8.0  # times what a token costs among many: a model that writes reads its weights for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,32 @@ class LocalVLM:
         if isinstance(scaled, Failure):
             return scaled
         content = self._wording.request([None] * len(images), count)
+        return self._write(self._wording.system, content, scaled, 40 * count)
+
+    @property
+    def rewording(self) -> str:
+        """The version of the prompt that asks for other wordings."""
+        return self._wording.rewording_version
+
+    def reword(self, query: str, count: int) -> Written | Failure:
+        """About `count` other wordings of a query."""
+        content: Content = [("text", self._wording.other_words(query, count))]
+        return self._write(self._wording.system_of_rewording, content, [], longest_rewording(query, count))
+
+    def price_of_rewording(self, query: str, count: int) -> Price:
+        """Tokens by the length of the texts, and a rough time on this machine: each token is a pass of its own."""
+        prompt = len(self._wording.system_of_rewording + self._wording.other_words(query, count)) // CHARACTERS
+        written = usual_rewording(query, count)
+        once = self._size.seconds(Work(prompt + written, 0), str(self._device), self._dtype) if self._size else 0.0
+        return Price(tokens=prompt + written, seconds=once * ONE_BY_ONE)
+
+    def _write(self, system: str, content: Content, scaled: Sequence[Image.Image], most: int) -> Written | Failure:
         try:
-            inputs = self._processor.inputs([self._processor.template.prompt(self._wording.system, content)], [scaled])
-        except BROKEN as error:
+            inputs = self._processor.inputs([self._processor.template.prompt(system, content)], [scaled])
+        except (VdistillError, *BROKEN) as error:
             return Failure(first_line(error))
         # All of it is given, as models are shipped with settings that would write the same lines every time.
-        sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 40 * count}
+        sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": most}
         tokens = self._run(lambda: self._model.generate(**self._tensors(inputs), **sampling))
         written = tokens[0, inputs["input_ids"].shape[1] :]
         text = self._processor.own.tokenizer.decode(written, skip_special_tokens=True)

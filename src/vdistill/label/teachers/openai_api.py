@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vdistill.errors import TeacherError
-from vdistill.label.prompts import Part, letters
+from vdistill.label.prompts import CHARACTERS, Part, letters, longest_rewording, usual_rewording
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers.chat_answers import Reading, read_answer, read_text, used_tokens
+from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text, used_tokens
 from vdistill.label.teachers.chat_endpoint import read_endpoint
 from vdistill.label.teachers.chat_http import ChatClient, Patience
 from vdistill.label.teachers.chat_terms import QUIET, Agreement
@@ -83,16 +83,49 @@ class OpenAITeacher:
         uris = load_each(images, self._images.data_uri)
         if isinstance(uris, Failure):
             return uris
-        body = self._body(self._wording.request(uris, count), 40 * count)
-        document = self._client.complete(body | {"temperature": 1})
-        if isinstance(document, Failure):
-            return document
-        text, paid = read_text(document), self._paid(document)
-        return Failure(text.reason, *paid) if isinstance(text, Failure) else Written(tuple(text.splitlines()), *paid)
+        return self._write(self._body(self._wording.request(uris, count), 40 * count))
+
+    @property
+    def rewording(self) -> str:
+        """The version of the prompt that asks for other wordings."""
+        return f"{self._wording.rewording_version}{self._thinking.version}"
+
+    def reword(self, query: str, count: int) -> Written | Failure:
+        """About `count` other wordings of a query."""
+        content: list[Part[str]] = [("text", self._wording.other_words(query, count))]
+        body = self._body(content, longest_rewording(query, count))
+        body["messages"][0]["content"] = self._wording.system_of_rewording
+        return self._write(body)
+
+    def price_of_rewording(self, query: str, count: int) -> Price:
+        """Tokens by the length of the texts; dollars by the price table."""
+        prompt = len(self._wording.system_of_rewording + self._wording.other_words(query, count)) // CHARACTERS
+        completion = usual_rewording(query, count) + self._thinking.tokens
+        usd = self._usd(prompt, completion) if self._prices else None
+        return Price(tokens=prompt + completion, usd=usd, seconds=1.0)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _write(self, body: Mapping[str, Any]) -> Written | Failure:
+        """What the model writes. Where thoughts come instead, every way that the server knows to ask for none is tried.
+
+        The tokens and dollars are those of all requests.
+        """
+        tokens, usd = 0, 0.0
+        while True:
+            asked = {**body, "temperature": 1}
+            effort = self._agreement.terms.applied(asked).get("reasoning_effort", "")
+            document = self._client.complete(asked)
+            if isinstance(document, Failure):
+                return Failure(document.reason, tokens, usd)
+            used, paid = self._paid(document)
+            tokens, usd, text = tokens + used, usd + paid, read_text(document)
+            if isinstance(text, str):
+                return Written(tuple(text.splitlines()), tokens, usd)
+            if self._thinking.tokens or not only_thinks(document) or not self._agreement.quieter(effort):
+                return Failure(text.reason, tokens, usd)
 
     def _ask(self, question: Question) -> Answer | Failure:
         uris = load_each(question.images, self._images.data_uri)

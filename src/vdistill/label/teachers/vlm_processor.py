@@ -40,10 +40,12 @@ class Processor:
         return (*self.template.key_parts, *(("whole",) if self.cuts else ()))
 
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
-        """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what the images became."""
+        """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what any images became."""
         start = self.own.tokenizer.bos_token
         # Some templates write the start token, and the tokenizer would write it again.
         options: dict[str, Any] = {"add_special_tokens": False} if start and prompts[0].startswith(start) else {}
+        if not any(images):
+            return self.own.tokenizer(list(prompts), padding=True, return_tensors="pt", **options)
         if self.views:
             options["images_kwargs"] = dict(self.views)
         return self.own(
