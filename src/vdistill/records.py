@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Split = Literal["train", "heldout"]
 Ask = Literal["best", "rank"]
+Per = Literal["product", "image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +135,16 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result. `score` is the cosine similarity, in [-1, 1]."""
+    """One search result: an image, the best of its product.
+
+    score: the cosine similarity, in [-1, 1].  product: the name of the product, None for an image without a group.
+    images: how many images the index has of the product.
+    """
 
     rank: int
     id: str
     path: Path
     score: float
     metadata: Mapping[str, Any]
+    product: str | None = None
+    images: int = 1

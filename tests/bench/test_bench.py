@@ -57,6 +57,8 @@ def test_the_document_has_the_keys_of_the_contract(judged, models):
         "gained",
         "lost",
         "slices",
+        "per",
+        "products",
     ]
     assert list(document["models"]) == ["backbone", "bm25", "student", "teacher"]
     assert set(document["models"]["backbone"]) == METRICS

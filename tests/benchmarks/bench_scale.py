@@ -14,6 +14,7 @@ import numpy as np
 
 from vdistill.bench.evaluate import summarise
 from vdistill.evaluation import metrics
+from vdistill.evaluation.by_product import ByProduct
 from vdistill.evaluation.grading import evaluate
 from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery
 
@@ -30,10 +31,11 @@ def scale(queries: int, items: int, dim: int = 512) -> None:
     for number in range(queries):
         rows = np.sort(rng.choice(items, 20, replace=False))
         gains = rng.integers(1, 4, 20).astype(float)
-        judged.append(JudgedQuery(f"query {number}", rows, gains, gains))
+        judged.append(JudgedQuery(f"query {number}", rows, gains, gains, rows))
     titles = tuple(f"title {number:04}" for number in range(1000))
     titled = tuple(np.array([place]) for place in rng.choice(items, 1000, replace=False))
-    held_out = HeldOutSet("qrels", "random", tuple(map(str, range(items))), tuple(judged), titles, titled)
+    ids = tuple(map(str, range(items)))
+    held_out = HeldOutSet("qrels", "random", ids, ByProduct.of(ids, {}), tuple(judged), titles, titled)
     models = {model: unit(items) for model in ("backbone", "student")}
     texts, named = unit(queries), unit(len(titles))
     started = time.perf_counter()

@@ -23,7 +23,7 @@ from vdistill.evaluation.qrels import from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.words import words_of
-from vdistill.records import Item, Judgment
+from vdistill.records import Item, Judgment, Per
 
 _ABSENT = {
     "student": "no student yet: `vdistill distill` makes one",
@@ -40,12 +40,14 @@ def bench(
     seed: int = 0,
     columns: Sequence[str] = (),
     judge: str | None = None,
+    per: Per = "product",
 ) -> BenchReport:
     """Measure the models, and text search beside them, on held-out queries and held-out items.
 
     searchers: `backbone`, and `student` where there is one; others stand in the table by their names.
     qrels: a TREC file to judge by instead of the teacher.  seed: of the bootstrap.  columns: to slice the queries by.
     judge: the teacher to judge by, as `admissible` takes it; by default the one with most held-out judgments.
+    per: whether products are ranked, each by its best image, or every image.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
     items = _common_items(searchers)
@@ -54,10 +56,12 @@ def bench(
     hashes = backbone.hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
     admitted = admissible(database.judgments("heldout"), hashes, known, judge)
+    products = sides.products() if per == "product" else {}
     if qrels is None:
-        held_out = from_judgments(admitted.judgments, [item for item in items if sides.split.get(item.id) == "heldout"])
+        kept = [item for item in items if sides.split.get(item.id) == "heldout"]
+        held_out = from_judgments(admitted.judgments, kept, products)
     else:
-        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split)
+        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split, products)
     held_out = replace(held_out, notes=(*held_out.notes, *admitted.notes, *sides.notes))
     of_item = {item.id: item.metadata for item in items}
     metadata = {key: of_item[key] for key in held_out.items}

@@ -38,12 +38,16 @@ def examples(
     tops = {model: _tops(held_out, searcher, list(chosen)) for model, searcher in searchers.items()}
     found = []
     for number, (query, kind) in enumerate(chosen.items()):
-        best = judged[query].rows[judged[query].utilities == judged[query].utilities.max()]
+        best = judged[query].images[judged[query].utilities == judged[query].utilities.max()]
         winners = tuple(held_out.items[row] for row in best)
         found.append(Example(query, kind, winners, {model: top[number] for model, top in tops.items()}))
     return tuple(found)
 
 
 def _tops(held_out: HeldOutSet, searcher: Embedded, queries: Sequence[str]) -> list[tuple[str, ...]]:
-    scores = searcher.encode(queries) @ searcher.vectors(held_out.items).T
-    return [tuple(held_out.items[row] for row in metrics.top(of_query, IMAGES)) for of_query in scores]
+    """The best products for each query, by the images that they are found by."""
+    products, found = held_out.products, []
+    for scores in searcher.encode(queries) @ searcher.vectors(held_out.items).T:
+        images = products.shown(scores)[metrics.top(products.best(scores), IMAGES)]
+        found.append(tuple(held_out.items[row] for row in images))
+    return found

@@ -112,5 +112,7 @@ class BenchReport(Graded):
             "gained": [asdict(one) for one in largest_changes(self, 10)],
             "lost": [asdict(one) for one in largest_changes(self, -10)],
             "slices": [asdict(one) for one in self.slices],
+            "per": self.held_out.per,
+            "products": len(self.held_out.products.names),
             **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
         }

@@ -17,6 +17,7 @@ from vdistill.arrays import Floats
 from vdistill.bench.graded import Graded
 from vdistill.errors import VdistillError
 from vdistill.evaluation.test_set import HeldOutSet
+from vdistill.records import Per
 from vdistill.workspace import Workspace, read_json, write_file
 
 SCHEMA_VERSION = 1
@@ -32,6 +33,7 @@ class Run:
     judgments: how many the student was made from.  models: means by metric.
     values: of the student, by metric and by query or title; null where undefined.
     prompt: the version of the prompt that the judge got; empty where unknown.  passed: whether all gates were met.
+    per: what was ranked, as in `HeldOutSet`.
     """
 
     id: str
@@ -45,17 +47,26 @@ class Run:
     values: dict[str, dict[str, float | None]]
     prompt: str = ""
     passed: bool = True
+    per: Per = "image"
 
     def comparable(self, held_out: HeldOutSet) -> bool:
-        """Whether the judge is the same. A teacher that was asked by another prompt is another judge."""
+        """Whether the judge is the same, and what is ranked.
+
+        A teacher that was asked by another prompt is another judge.
+        """
         same_prompt = not self.prompt or not held_out.prompt or self.prompt == held_out.prompt
-        return self.judged_by == held_out.judged_by and same_prompt
+        return self.judged_by == held_out.judged_by and same_prompt and self.per == held_out.per
 
     def paired(self, report: Graded, metric: str) -> Floats:
         """(c,) the report's student minus this one, for the queries that both have a value for.
 
         Raises VdistillError where there are none, or another judge gave them.
         """
+        if self.per != report.held_out.per:
+            raise VdistillError(
+                f"run {self.id} ranked every {self.per}, this one every {report.held_out.per}",
+                hint="compare with a run of the same `vdistill bench --per`",
+            )
         if not self.comparable(report.held_out):
             prompt = "" if self.judged_by != report.held_out.judged_by else " with another prompt"
             raise VdistillError(
@@ -95,6 +106,7 @@ def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0,
         values=values_of(report),
         prompt=report.held_out.prompt,
         passed=passed,
+        per=report.held_out.per,
     )
     document = {"schema_version": SCHEMA_VERSION, **asdict(run)}
     write_file(workspace.reports / FOLDER / f"{run.id}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -54,7 +54,7 @@ def slices(
     found = [_slice(report, "query length", [_length(query) for query in queries], order)]
     if any(personas.get(query) for query in queries):
         found.append(_slice(report, "persona", [personas.get(query) or NONE for query in queries]))
-    winners = [report.held_out.items[one.rows[np.argmax(one.utilities)]] for one in report.held_out.judged]
+    winners = [report.held_out.items[one.images[np.argmax(one.utilities)]] for one in report.held_out.judged]
     for column in columns:
         if not any(column in row for row in metadata.values()):
             known = sorted({name for row in metadata.values() for name in row})

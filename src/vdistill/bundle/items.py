@@ -15,7 +15,10 @@ import numpy as np
 
 from vdistill.bundle.columns import ColumnKinds, Kind, known_kind
 from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.products import SCHEMA as PRODUCTS
+from vdistill.bundle.products import Products, write_products
 from vdistill.errors import VdistillError
+from vdistill.inputs.item_keys import Key, groups_of
 from vdistill.inputs.words import TABLE, indexable, match, words_of
 
 T = TypeVar("T")
@@ -29,6 +32,7 @@ SCHEMA = f"""
     ) STRICT;
     CREATE TABLE columns (name TEXT PRIMARY KEY, kind TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE VIRTUAL TABLE words {TABLE};
+    {PRODUCTS}
 """
 
 
@@ -51,6 +55,7 @@ class Items:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self.products = Products(self.use)
         try:
             uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
@@ -119,17 +124,21 @@ class Items:
 
 
 def describe(connection: sqlite3.Connection) -> None:
-    """Fill `words` and `columns` from the items."""
+    """Fill `words`, `columns` and the products from the items."""
     columns = ColumnKinds()
+    groups: dict[int, tuple[Key, ...]] = {}
 
     def words() -> Iterator[tuple[int, str]]:
         for key, metadata in _metadata(connection):
             columns.add(metadata)
-            if found := words_of(metadata):
-                yield key, indexable(found)
+            if found := tuple(groups_of(metadata)):
+                groups[key] = found
+            if text := words_of(metadata):
+                yield key, indexable(text)
 
     connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words())
     connection.executemany("INSERT INTO columns VALUES (?, ?)", list(columns.kinds().items()))
+    write_products(connection, groups)
 
 
 def kinds_of(connection: sqlite3.Connection) -> dict[str, Kind]:

@@ -11,6 +11,7 @@ from vdistill.cli import console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
 from vdistill.errors import GateError, VdistillError
+from vdistill.records import Per
 
 if TYPE_CHECKING:
     from vdistill.bench.gates import Gate
@@ -35,6 +36,9 @@ class BenchCommand:
             show_default="the one with most judgments",
         ),
     ] = None
+    per: Annotated[
+        Per, typer.Option(help="Rank products (group, item_id or sku in the metadata) by their best images, or images.")
+    ] = "product"
     against: Annotated[
         list[str] | None,
         Meaning.PATH_OR_NAME,
@@ -134,8 +138,9 @@ class BenchCommand:
             others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
             models: dict[str, Embedded] = {**searchers, **others}
             found = evaluate.bench(
-                models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge
-            )
+                models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge,
+                per=self.per,
+            )  # fmt: skip
         for note in found.notes:
             session.say(note)
         return found, searchers

@@ -86,7 +86,7 @@ def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -
     """What `query --json` prints for one query."""
     results = [
         {"rank": hit.rank, "id": hit.id, "path": str(hit.path), "score": round(hit.score, 6),
-         "metadata": dict(hit.metadata)}
+         "metadata": dict(hit.metadata), "product": hit.product, "images": hit.images}
         for hit in hits
     ]  # fmt: skip
     return {"query": asked, "model": model, "results": results, "took_ms": took_ms}

@@ -15,7 +15,7 @@ from vdistill.cli import console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import JsonOption, ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
-from vdistill.records import Hit
+from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
     from vdistill.query.search import Searcher, SearchOptions
@@ -38,6 +38,9 @@ class QueryCommand:
     ] = None
     image: Annotated[Path | None, typer.Option(help="Find what looks like this image.")] = None
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many results.")] = 10
+    per: Annotated[
+        Per, typer.Option(help="One result a product (group, item_id or sku in the metadata), or every image.")
+    ] = "product"
     where: Annotated[str | None, _ranking(help="SQL expression over the metadata, e.g. 'price < 20'.")] = None
     hybrid: Annotated[bool, _ranking("--hybrid", help="Rank by the words in the items' texts too.")] = False
     diverse: Annotated[float, _ranking(min=0, max=1, help="How much results should differ from one another.")] = 0.0
@@ -63,7 +66,7 @@ class QueryCommand:
         from vdistill.cli.fresh import open_searchers
         from vdistill.query.search import SearchOptions
 
-        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse)
+        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
         model = pick_model(workspace, self.model)
         searchers = open_searchers(session, workspace, [model, "backbone"] if self.compare else [model])
         if self.batch is not None:
@@ -112,7 +115,8 @@ class QueryCommand:
     def _warn(self, session: Session, searcher: "Searcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
         if len(hits) < self.k:
             why = "match" if self.where or self.min_score is not None else "are indexed"
-            session.say(f"only {len(hits)} items {why}, {self.k} were asked for")
+            what = "products" if any(hit.images > 1 for hit in hits) and self.per == "product" else "items"
+            session.say(f"only {len(hits)} {what} {why}, {self.k} were asked for")
         texts = [term.what for term in terms if isinstance(term.what, str)]
         if texts and searcher.truncated(texts):
             session.say("the query is longer than the model reads; its end was left out")
@@ -173,9 +177,12 @@ def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
     table.add_column("score", justify="right")
     table.add_column("title", ratio=2, overflow="fold")
     table.add_column("item", ratio=2, overflow="fold")
+    grouped = any(hit.images > 1 for hit in hits)
+    if grouped:
+        table.add_column("product", ratio=1, overflow="fold")
+        table.add_column("images", justify="right")
     for hit in hits:
-        title = hit.metadata.get("title") or ""
-        table.add_row(
-            str(hit.rank), f"{hit.score:.3f}", Text(console.printable(str(title))), Text(console.printable(hit.id))
-        )
+        texts = [str(hit.metadata.get("title") or ""), hit.id]
+        texts += [hit.product or "", str(hit.images)] if grouped else []
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
     return table

@@ -81,7 +81,7 @@ def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet |
     for note in (*near_duplicates.notes(sources.sketched | sketched, sources.sides.split), *admitted.notes):
         say(note)
     try:
-        return from_judgments(judgments, [item for item in some if item.id in sketched])
+        return from_judgments(judgments, [item for item in some if item.id in sketched], sources.sides.products())
     except VdistillError as error:  # training needs no held-out set
         say(f"{error.message}: the student's figures stay unknown")
         return None

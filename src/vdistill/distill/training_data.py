@@ -70,7 +70,8 @@ def training_data_of(
         )
     everything = TrainingData(calls, tower, _wordings(encoder, calls, sources), before, titles)
     aside = validation.set_aside(calls, settings.validation, sources.sides.families())
-    test_set = validation.test_set_of(sources.judgments, aside, [sources.items[key] for key in sorted(aside.items)])
+    watched = [sources.items[key] for key in sorted(aside.items)]
+    test_set = validation.test_set_of(sources.judgments, aside, watched, sources.sides.products())
     if test_set is not None:
         data = everything.part(aside.training, _validation(test_set, encoder, everything))
         return replace(data, everything=everything if settings.refit > 0 else None)

@@ -15,6 +15,7 @@ from vdistill.distill.retention import own_probability
 from vdistill.distill.strength import Point
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
+from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.grading import literal_recall, ndcg
 from vdistill.evaluation.test_set import HeldOutSet, distinct_titles, from_judgments
 from vdistill.inputs.sides import plain
@@ -122,11 +123,16 @@ class Validation:
         return own_probability(torch.from_numpy(self.titles).to(images.device), own, images, self.scale)
 
 
-def test_set_of(judgments: Sequence[Judgment], aside: SetAside, items: Sequence[Item]) -> HeldOutSet | None:
-    """The judgments of validation queries about validation items as a test set; None where they are too few."""
+def test_set_of(
+    judgments: Sequence[Judgment], aside: SetAside, items: Sequence[Item], products: Mapping[str, str]
+) -> HeldOutSet | None:
+    """The judgments of validation queries about validation items as a test set; None where they are too few.
+
+    products: of the items, by id, as `inputs.sides.ItemSides.products` gives them.
+    """
     ours = [replace(one, split="heldout") for one in judgments if one.query in aside.queries]
     try:
-        test_set = from_judgments(ours, items)
+        test_set = from_judgments(ours, items, products)
     except VdistillError:  # no query tells two items apart
         return None
     return test_set if len(test_set.judged) >= FEWEST_QUERIES else None
@@ -142,4 +148,5 @@ def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:
     titles, titled = distinct_titles(chosen)
     if len(titles) < 2:
         return None
-    return HeldOutSet("teacher", "", tuple(item.id for item in chosen), (), titles, titled)
+    ids = tuple(item.id for item in chosen)
+    return HeldOutSet("teacher", "", ids, ByProduct.of(ids, NO_PRODUCTS), (), titles, titled)

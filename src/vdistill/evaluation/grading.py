@@ -19,7 +19,8 @@ _BLOCK = 32  # queries scored at once: a matrix of 32 × 100,000 float32 is 13 M
 def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:
     """Grade a dual encoder.
 
-    items: (n, d), queries: (q, d), titles: (t, d) unit vectors, in the order of `held_out`.
+    items: (n, d), queries: (q, d), titles: (t, d) unit vectors, in the order of `held_out`. A product scores what the
+    best of its images scores.
     Returns for each metric its values for the queries (q,), or for the titles (t,) where it is a `literal_…` one; NaN
     where a metric is undefined for a query. Raises VdistillError where texts and items differ in dimension.
     """
@@ -38,14 +39,17 @@ def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Float
 def ndcg(held_out: HeldOutSet, items: Floats, queries: Floats) -> Floats:
     """nDCG@10 of a dual encoder for each query (q,): as in `evaluate`, without the cost of the rest."""
     found = zip(held_out.judged, _scores(queries, items), strict=True)
-    graded = [(scores, *held_out.dense(judged)) for judged, scores in found]
+    graded = [(held_out.products.best(scores), *held_out.dense(judged)) for judged, scores in found]
     return np.array([metrics.ndcg(scores[candidates], gains) for scores, candidates, gains, _ in graded])
 
 
 def literal_recall(held_out: HeldOutSet, items: Floats, titles: Floats, depth: int) -> Floats:
-    """Whether each title (t,) finds one of its images among the first `depth`; shapes as in `evaluate`."""
-    found = zip(_scores(titles, items), held_out.with_title, strict=True)
-    return np.array([metrics.literal_recall(scores, rows, depth) for scores, rows in found])
+    """Whether each title (t,) finds a product that bears it among the first `depth`; shapes as in `evaluate`."""
+    products, found = held_out.products, []
+    for scores, images in zip(_scores(titles, items), held_out.with_title, strict=True):
+        rows = np.unique(products.number[images])
+        found.append(metrics.literal_recall(products.best(scores), rows, depth))
+    return np.array(found)
 
 
 def means(values: Mapping[str, Floats]) -> dict[str, float]:
@@ -55,7 +59,7 @@ def means(values: Mapping[str, Floats]) -> dict[str, float]:
 
 
 def grade(held_out: HeldOutSet, scores: Iterable[Floats | None]) -> dict[str, Floats]:
-    """Grade anything that scores items: (n,) for each query, or None.
+    """Grade anything that scores images: (n,) for each query, or None.
 
     Returns for each metric its values for the queries (q,), NaN where there are no scores.
     """
@@ -63,18 +67,18 @@ def grade(held_out: HeldOutSet, scores: Iterable[Floats | None]) -> dict[str, Fl
     for row, (judged, found) in enumerate(zip(held_out.judged, scores, strict=True)):
         if found is not None:
             candidates, gains, utilities = held_out.dense(judged)
-            for name, value in _grades(found[candidates], gains, utilities).items():
+            for name, value in _grades(held_out.products.best(found)[candidates], gains, utilities).items():
                 values[name][row] = value
     return values
 
 
 def teacher_scores(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> list[Floats | None]:
-    """The teacher as a ranker: its fitted utilities (n,), with the items that it never saw below all others.
+    """The teacher as a ranker: its fitted utilities (n,), with the images that it never saw below all others.
 
     None for a query that it was never asked. Judged by its own preferences it is perfect; by qrels it is the ceiling.
     """
     if held_out.source == "teacher":
-        return [_spread(one.rows, one.utilities, len(held_out.items)) for one in held_out.judged]
+        return [_spread(one.images, one.utilities, len(held_out.items)) for one in held_out.judged]
     found = utilities_of([one for one in judgments if one.split == "heldout"], held_out.items)
     return [_spread(*found[query], len(held_out.items)) if query in found else None for query in held_out.queries]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
+from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery, distinct_titles
 from vdistill.inputs.lines import read_lines
 from vdistill.records import Item, Query, Split
@@ -39,32 +40,70 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def from_qrels(
-    qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], sides: Mapping[str, Split]
+    qrels: Qrels,
+    name: str,
+    queries: Sequence[Query],
+    items: Sequence[Item],
+    sides: Mapping[str, Split],
+    products: Mapping[str, str] = NO_PRODUCTS,
 ) -> HeldOutSet:
     """Judge by the grades of a qrels file called `name`.
 
-    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Only those held out
-    are used, and only queries with a relevant item; the rest is counted in `notes`.
-    Raises VdistillError where nothing is left.
+    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. products: of the
+    items; the file may name them too. Only what is held out is used, and only queries with a relevant item; the rest is
+    counted in `notes`. Raises VdistillError where nothing is left.
     """
     kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
-    rows = {item.id: row for row, item in enumerate(kept)}
+    ids = tuple(item.id for item in kept)
+    grouped = ByProduct.of(ids, products)
+    row = {key: number for number, key in enumerate(ids)}
+    names = images_by_name(ids, products)
     texts, twice = _by_id(queries)
-    graded = {text: _graded(qrels[key], rows) for key, text in texts.items() if key in qrels}
-    judged = [JudgedQuery(text, *found, found[1]) for text, found in graded.items() if len(found[0])]
+    graded = {text: _graded(by_image(qrels[key], names), row) for key, text in texts.items() if key in qrels}
+    judged = []
+    for text, found in graded.items():
+        numbers, gains, images = grouped.judged(*found)
+        if len(numbers):
+            judged.append(JudgedQuery(text, numbers, gains, gains, images))
     named = {item for grades in qrels.values() for item in grades}
+    known = images_by_name([item.id for item in items], products)
     notes = (
         *_unknown("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
-        *_unknown("items", name, named - {item.id for item in items}, [item.id for item in items]),
+        *_unknown("items", name, named - known.keys(), [*known]),
         *_count(len(twice & qrels.keys()), "query ids left out: each names more than one query of the workspace"),
         *_count(len(graded) - len(judged), "held-out queries left out: no relevant held-out item"),
     )
     if not judged:
         raise VdistillError(
             f"{name} has no relevant held-out item for any held-out query" + "".join(f"; {note}" for note in notes),
-            hint="its first column must hold the ids of held-out queries, its third item paths relative to the catalog",
+            hint="its first column must hold the ids of held-out queries, its third item paths relative to the "
+            "catalog, or names of products",
         )
-    return HeldOutSet("qrels", name, tuple(rows), tuple(judged), *distinct_titles(kept), notes)
+    return HeldOutSet("qrels", name, ids, grouped, tuple(judged), *distinct_titles(kept), notes)
+
+
+def images_by_name(ids: Sequence[str], products: Mapping[str, str]) -> dict[str, list[str]]:
+    """The images that a name in a qrels file stands for: one by its id, or all of a product by its name.
+
+    products: the name of each image's product, by id.
+    """
+    found: dict[str, list[str]] = {}
+    for key in ids:
+        if key in products:
+            found.setdefault(products[key], []).append(key)
+    return found | {key: [key] for key in ids}
+
+
+def by_image(grades: Mapping[str, int], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The grade of each image, by id: the highest of those that a qrels file gives to it and to its product.
+
+    names: what each name stands for, as `images_by_name` gives it; others are left out.
+    """
+    found: dict[str, int] = {}
+    for name, grade in grades.items():
+        for image in names.get(name, ()):
+            found[image] = max(grade, found.get(image, 0))
+    return found
 
 
 def _parse(line: str, where: str) -> tuple[str, str, int]:

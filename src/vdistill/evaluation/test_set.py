@@ -7,7 +7,7 @@ and candidates.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +16,9 @@ import numpy as np
 from vdistill import preferences
 from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
+from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.metrics import DEPTH
-from vdistill.records import Item, Judgment
+from vdistill.records import Item, Judgment, Per
 
 MOST_TITLES = 1000  # literal recall is a mean over titles: so many give it to ± 0.02
 
@@ -29,25 +30,28 @@ _LABEL = "`vdistill label` judges held-out queries too: run it with a larger --b
 class JudgedQuery:
     """What is known of one query.
 
-    rows:      (m,) indices into `HeldOutSet.items`, ascending.
+    rows:      (m,) numbers of products, ascending.
     gains:     (m,) ≥ 0, for nDCG and recall.
     utilities: (m,) what τ and pairwise accuracy compare with: the teacher's utilities, or the gains again.
+    images:    (m,) of each product the image that was judged best: indices into `HeldOutSet.items`.
     """
 
     query: str
     rows: Ints
     gains: Floats
     utilities: Floats
+    images: Ints
 
 
 @dataclass(frozen=True)
 class HeldOutSet:
     """Held-out queries and items, and what is known of them.
 
-    source:     `teacher`: the candidates of a query are the items the teacher judged for it. `qrels`: all items are
-                candidates of every query, and those without a grade have gain 0.
+    source:     `teacher`: the candidates of a query are the products the teacher judged for it. `qrels`: all products
+                are candidates of every query, and those without a grade have gain 0.
     judged_by:  the teacher, or the name of the qrels file.  prompt: the version of the prompt that the teacher got.
-    items:      ids (n,), ascending: the rows of item vectors.
+    items:      ids (n,) of the images, ascending: the rows of item vectors.
+    products:   which of them show the same product.
     titles:     distinct titles of the items (t,), at most `MOST_TITLES`, chosen by their hash.
     with_title: (t,) indices of the items that have each title.
     notes:      what was left out, for the reader of the figures.
@@ -56,6 +60,7 @@ class HeldOutSet:
     source: Literal["teacher", "qrels"]
     judged_by: str
     items: tuple[str, ...]
+    products: ByProduct
     judged: tuple[JudgedQuery, ...]
     titles: tuple[str, ...]
     with_title: tuple[Ints, ...]
@@ -68,36 +73,45 @@ class HeldOutSet:
         return tuple(one.query for one in self.judged)
 
     @property
+    def per(self) -> Per:
+        """What is ranked. Where every product has one image, that is the same, and called `image`."""
+        return "product" if self.products.several else "image"
+
+    @property
     def candidates(self) -> Ints:
-        """(q,) how many items are ranked for each query."""
-        sizes = [len(one.rows) if self.source == "teacher" else len(self.items) for one in self.judged]
+        """(q,) how many products are ranked for each query."""
+        sizes = [len(one.rows) if self.source == "teacher" else len(self.products.names) for one in self.judged]
         return np.array(sizes, np.intp)
 
     def dense(self, judged: JudgedQuery) -> tuple[Ints | slice, Floats, Floats]:
-        """The candidates of a query, with the gain and the utility of each."""
+        """The candidates of a query among the products, with the gain and the utility of each."""
         if self.source == "teacher":
             return judged.rows, judged.gains, judged.utilities
-        gains = np.zeros(len(self.items))
+        gains = np.zeros(len(self.products.names))
         gains[judged.rows] = judged.gains
         return slice(None), gains, gains
 
 
-def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOutSet:
+def from_judgments(
+    judgments: Sequence[Judgment], items: Sequence[Item], products: Mapping[str, str] = NO_PRODUCTS
+) -> HeldOutSet:
     """Judge by the teacher's preferences.
 
     judgments: those of the held-out split; others are ignored. items: the held-out items with vectors, in any order;
-    judged items that are not among them are left out.
+    judged items that are not among them are left out. products: of the items, as `ByProduct.of` takes them.
 
     The teacher's best ten get the gains 10, 9, … 1 (tied ones share), so that nDCG does not depend on the scale of the
-    utilities; recall@10 asks for those ten. Raises VdistillError where no query has two judged items.
+    utilities; recall@10 asks for those ten. Raises VdistillError where no query has two judged products.
     """
     items = sorted(items, key=lambda item: item.id)
     ids = tuple(item.id for item in items)
+    grouped = ByProduct.of(ids, products)
     used = [one for one in judgments if one.split == "heldout"]
-    found = utilities_of(used, ids)
+    by_query = {query: grouped.judged(*known) for query, known in utilities_of(used, ids).items()}
+    found = {query: known for query, known in by_query.items() if len(known[0]) > 1}
     judged = tuple(
-        JudgedQuery(query, rows, _gains(utilities), utilities)
-        for query, (rows, utilities) in found.items()
+        JudgedQuery(query, rows, _gains(utilities), utilities, images)
+        for query, (rows, utilities, images) in found.items()
         if np.ptp(utilities) > _SAME
     )
     if not judged:
@@ -106,7 +120,7 @@ def from_judgments(judgments: Sequence[Judgment], items: Sequence[Item]) -> Held
     notes = (f"{lost:,} held-out queries left out: the teacher rates their images all alike",) if lost else ()
     teachers, prompts = sorted({one.teacher for one in used}), {one.prompt for one in used}
     prompt = prompts.pop() if len(prompts) == 1 else ""
-    return HeldOutSet("teacher", ", ".join(teachers), ids, judged, *distinct_titles(items), notes, prompt)
+    return HeldOutSet("teacher", ", ".join(teachers), ids, grouped, judged, *distinct_titles(items), notes, prompt)
 
 
 def utilities_of(judgments: Sequence[Judgment], items: Sequence[str]) -> dict[str, tuple[Ints, Floats]]:

@@ -131,7 +131,7 @@ class Plan:
             return False
         facts = f"{COLUMNS}, ctime_ns"
         changed = self._one(f"SELECT count(*) FROM (SELECT {facts} FROM items EXCEPT SELECT {facts} FROM old_items)")
-        return not changed and items.has_column(self._db, "old", "columns", "kind")
+        return not changed and items.has_column(self._db, "old", "products", "images")
 
     def counts(self) -> Counts:
         """What happened to the items; one that was there before is updated where its image or metadata changed."""

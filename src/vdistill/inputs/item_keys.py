@@ -1,21 +1,26 @@
-"""What ties items together, so that they are on one side of the split: groups, equal contents, and names."""
+"""What ties images together: groups, equal contents, and names. It decides which product an image shows.
+
+Images that are tied are on one side of the split. Those of them that have a group are images of one product.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from vdistill.records import Item
 
 GROUP_COLUMNS = ("group", "item_id", "sku")
 
 Key: TypeAlias = tuple[Literal["group", "content", "id"], str]
+Image = TypeVar("Image", bound=Hashable)
 _RANK = {"group": 0, "content": 1, "id": 2}
 
 
 def keys_of(item: Item, content: str | None) -> tuple[Key, ...]:
     """What ties an item to others, the strongest first; its id where nothing does. content: the hash of its file."""
-    found: list[Key] = [*_groups(item)]
+    found: list[Key] = [*groups_of(item.metadata)]
     if content:
         found.append(("content", content))
     return tuple(found) or (("id", item.id),)
@@ -42,8 +47,8 @@ def roots(keys: Iterable[tuple[Key, ...]]) -> dict[Key, Key]:
     return {key: find(key) for key in list(parent)}
 
 
-def families(keys: Mapping[str, tuple[Key, ...]]) -> dict[str, Key]:
-    """For each item, by id, the strongest of the first keys of all items that are tied to it."""
+def families(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, Key]:
+    """For each image the strongest of the first keys of all images that are tied to it."""
     root = roots(keys.values())
     first: dict[Key, Key] = {}
     for mine in keys.values():
@@ -51,11 +56,60 @@ def families(keys: Mapping[str, tuple[Key, ...]]) -> dict[str, Key]:
     return {one: first[root[mine[0]]] for one, mine in keys.items()}
 
 
-def _groups(item: Item) -> Iterator[Key]:
-    """The groups that the metadata puts an item into."""
+def products_of(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, str]:
+    """The name of the product that each image shows; an image without one is absent, a product of its own.
+
+    All images of a family with a group show one product, also a copy that has no group itself. It is named by the
+    strongest of its groups: by its value alone, or as `column=value` where two products would have the same name.
+    """
+    grouped = {one: key[1] for one, key in families(keys).items() if key[0] == "group"} if _any_group(keys) else {}
+    shared = Counter(_value(group) for group in set(grouped.values()))
+    return {one: _value(group) if shared[_value(group)] == 1 else group for one, group in grouped.items()}
+
+
+def product_notes(keys: Mapping[Image, tuple[Key, ...]], no_name: Sequence[tuple[Image, str]]) -> Iterator[str]:
+    """What the user should know about the groups, one line each.
+
+    no_name: images with a group that is none (`unusable_groups`), each with the column.
+    """
+    joined = _joined(keys)
+    if joined:
+        first = min(joined, key=lambda groups: groups[0])
+        yield (
+            f"{len(joined):,} products have several names, because one image is in two groups (two columns of its row, "
+            f"or equal files): each counts as one product, e.g. {', '.join(first[:3])}"
+        )
+    if no_name:
+        image, column = no_name[0]
+        yield f"{len(no_name):,} images have a list as their {column!r}, which names no product, e.g. {image!r}"
+
+
+def _joined(keys: Mapping[Image, tuple[Key, ...]]) -> list[list[str]]:
+    """The groups of each product that has two names in one column."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for one, name in products_of(keys).items():
+        groups[name].update(key[1] for key in keys[one] if key[0] == "group")
+    return [sorted(found) for found in groups.values() if len(found) > len({one.partition("=")[0] for one in found})]
+
+
+def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
+    """The groups that its metadata puts an image into. A group is a text or a number; 12.0 is 12."""
     for column in GROUP_COLUMNS:
-        value = item.metadata.get(column)
+        value = metadata.get(column)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, (str, int, float)) and (text := str(value).strip()):
             yield "group", f"{column}={text}"
+
+
+def unusable_groups(metadata: Mapping[str, Any]) -> list[str]:
+    """The group columns whose value is no name: a list, or an object."""
+    return [column for column in GROUP_COLUMNS if isinstance(metadata.get(column), list | dict)]
+
+
+def _any_group(keys: Mapping[Image, tuple[Key, ...]]) -> bool:
+    return any(mine[0][0] == "group" for mine in keys.values())
+
+
+def _value(group: str) -> str:
+    return group.partition("=")[2]

@@ -12,11 +12,11 @@ import functools
 import operator
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
-from vdistill.inputs.item_keys import Key, families, keys_of
+from vdistill.inputs.item_keys import Key, families, keys_of, product_notes, products_of, unusable_groups
 from vdistill.inputs.split import split_of
 from vdistill.records import Item, Query, Split
 
@@ -33,11 +33,13 @@ class ItemSides:
 
     split: by id; an item that is on neither side is absent.  aside: the ids of those: their group or content is
     registered on both sides, so training on them would leak held-out items.  keys: of each item.
+    no_name: (item, column) of groups that cannot be used.
     """
 
     split: Mapping[str, Split]
     aside: tuple[str, ...]
     keys: Mapping[str, tuple[Key, ...]]
+    no_name: tuple[tuple[str, str], ...] = ()
 
     def of(self, split: Split) -> list[str]:
         """The ids on one side, in order."""
@@ -51,16 +53,21 @@ class ItemSides:
         """For each item a name that it shares with all items of its group or content, and with no others."""
         return {one: key[1] for one, key in families(self.keys).items()}
 
+    def products(self) -> dict[str, str]:
+        """The name of the product that each item shows, by id; one that is absent is a product of its own."""
+        return products_of(self.keys)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        if not self.aside:
-            return ()
-        count, first = len(self.aside), self.aside[0]
-        return (
-            f"{count:,} items are used for neither training nor testing, e.g. {first!r}: others of their group or "
-            "content were judged on both sides of the held-out split",
-        )
+        return (*self._aside_note(), *product_notes(self.keys, self.no_name))
+
+    def _aside_note(self) -> Iterator[str]:
+        if self.aside:
+            yield (
+                f"{len(self.aside):,} items are used for neither training nor testing, e.g. {self.aside[0]!r}: others "
+                "of their group or content were judged on both sides of the held-out split"
+            )
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ class Sides:
             else:
                 name = family[1] if self.version >= VERSION else min(ids)
                 split |= dict.fromkeys(ids, _SIDE.get(sides) or split_of("item", name, self.holdout))
-        return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys)
+        no_name = tuple((item.id, column) for item in items for column in unusable_groups(item.metadata))
+        return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, no_name)
 
     def _known(self, one: str, keys: tuple[Key, ...], said: Mapping[str, Split]) -> int:
         """What is known of an item itself: bits of its sides, shifted by how much they weigh.

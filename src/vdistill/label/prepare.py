@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Inputs:
         """
         if settings.images_per_call < 2:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
-        plan = Plan(1, settings.images_per_call, settings.pool, settings.seed)
+        plan = Plan(1, settings.images_per_call, settings.pool, settings.seed, products=shared_products(self.sides))
         laid = lay_out(self.queries, self.reach(settings), plan)
         train, held_out = ([key for key in self.sides.of(side) if key in self.items] for side in SIDES)
         shown = self.check([
@@ -176,10 +177,18 @@ def _to_write_by(inputs: Inputs, seed: int) -> dict[Split, list[ShownImage]]:
     found: dict[Split, list[ShownImage]] = {}
     for split in SIDES:
         ours = [key for key in inputs.items if inputs.sides.split.get(key) == split]
-        rows = generator(seed, "seen by the writer", split).permutation(len(ours))[:IMAGES_TO_WRITE_BY]
+        rows = generator(seed, "seen by the writer", split).permutation(len(ours))
+        different = Plan(1, 1, 1, seed, products=shared_products(inputs.sides)).distinct(ours[row] for row in rows)
         if ours:
-            found[split] = list(inputs.check([ours[row] for row in rows], looks=True).values())
+            found[split] = list(inputs.check(different[:IMAGES_TO_WRITE_BY], looks=True).values())
     return found
+
+
+def shared_products(sides: ItemSides) -> dict[str, str]:
+    """The product of each item, by id, that has other images too."""
+    products = sides.products()
+    images = Counter(products.values())
+    return {key: name for key, name in products.items() if images[name] > 1}
 
 
 def _known(

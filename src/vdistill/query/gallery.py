@@ -45,4 +45,5 @@ def _card(hit: Hit) -> Card:
         for name, value in hit.metadata.items()
         if name not in ("title", "name", "description") and isinstance(value, str | int | float) and value != ""
     )
-    return Card(hit, title, details[:3], image, missing)
+    product = (f"product {hit.product}, {hit.images:,} images",) if hit.images > 1 else ()
+    return Card(hit, title, (*product, *details[:3]), image, missing)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from vdistill.bundle import shards
+from vdistill.bundle.items import Row
+from vdistill.bundle.products import Product
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.query.ranking import diversified, fused
-from vdistill.records import Hit
+from vdistill.query.results import Results
+from vdistill.records import Hit, Per
 
 _SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where i8 finds them, then scored by the more precise vectors beside it
@@ -29,16 +33,18 @@ class SearchOptions:
     hybrid: bool = False
     min_score: float | None = None
     diverse: float = 0.0
+    per: Per = "product"
 
 
 @dataclass(frozen=True)
 class _Request:
-    """vector: (dim,).  allowed: keys of the items that fulfil the filter, None without one."""
+    """vector: (dim,).  allowed: keys of the items that fulfil the filter, None without one.  results: what counts."""
 
     vector: np.ndarray
     allowed: np.ndarray | None
     exact: bool
     min_score: float | None
+    results: Results
 
 
 class Retriever:
@@ -49,22 +55,25 @@ class Retriever:
         self._filtered: tuple[str, np.ndarray] | None = None  # the last expression, and the keys that fulfil it
 
     def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str) -> list[Hit]:
-        """The `k` best items for a unit vector (dim,), best first; `words` are what a hybrid search looks for."""
-        vector = self._checked(vector, k, options.diverse)
+        """The `k` best results for a unit vector (dim,), best first; `words` are what a hybrid search looks for."""
+        vector = self._checked(vector, k, options)
         allowed = None if options.where is None else self._allowed(options.where)
-        request = _Request(vector, allowed, options.exact, options.min_score)
+        products = self._store.items.products
+        results = Results(products if options.per == "product" and products.several else None)
+        request = _Request(vector, allowed, options.exact, options.min_score, results)
         pool = max(_POOL * k, _LEAST) if options.hybrid or options.diverse else k
-        hits = self._ranked(request, *self._nearest(request, pool), pool)
-        if options.hybrid:
-            hits = self._with_words(hits, request, words, pool)
+        near = self._ranked(request, *self._nearest(request, pool), pool)
+        hits = self._with_words(near, request, words, pool) if options.hybrid else [*near.values()]
         if options.diverse:
             scores = -np.arange(len(hits), dtype=float) if options.hybrid else np.array([hit.score for hit in hits])
             vectors = self._store.vectors(self._store.items.keys_of([hit.id for hit in hits]))
             hits = [hits[place] for place in diversified(scores, vectors, k, options.diverse)]
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
 
-    def _checked(self, vector: np.ndarray, k: int, diverse: float) -> np.ndarray:
-        dim = self._store.entry.dim
+    def _checked(self, vector: np.ndarray, k: int, options: SearchOptions) -> np.ndarray:
+        dim, diverse = self._store.entry.dim, options.diverse
+        if options.per not in get_args(Per):
+            raise VdistillError(f"per={options.per!r} is neither 'product' nor 'image'", hint="leave it out")
         if k < 1:
             raise VdistillError(f"cannot find {k} items", hint="ask for at least one: -k 10")
         if not 0 <= diverse <= 1:
@@ -86,19 +95,20 @@ class Retriever:
         return last[1]
 
     def _nearest(self, request: _Request, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Keys and scores of at least the `k` nearest allowed items, with all that tie with the last of them."""
+        """Keys and scores of enough allowed items for the `k` nearest results, with all that tie with the last."""
         allowed, store = request.allowed, self._store
         if allowed is not None and len(allowed) <= max(shards.FLAT, k):
             return allowed, self._cosines(allowed, request.vector)
         rough = _ROUGH if store.entry.dtype == "i8" else 1
-        wanted = rough * (k + _SPARE)
+        wanted = rough * (request.results.images(k) + _SPARE)
         while True:
             keys, scores = store.nearest(request.vector, wanted, request.exact)
             passed = np.ones(len(keys), bool) if store.stored == store.entry.count else store.items.live(keys)
             if allowed is not None:
                 passed &= np.isin(keys, allowed)
             keys, best = keys[passed], scores[passed]
-            enough = len(best) > rough * k and best[k - 1] > best[-1]
+            held = request.results.covered(keys, k)
+            enough = held is not None and len(best) > rough * held and best[held - 1] > best[-1]
             if enough or wanted >= store.stored:
                 break
             wanted *= 4
@@ -108,25 +118,47 @@ class Retriever:
     def _cosines(self, keys: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return np.asarray((self._store.vectors(keys) * vector).sum(axis=1))
 
-    def _ranked(self, request: _Request, keys: np.ndarray, scores: np.ndarray, k: int) -> list[Hit]:
-        """The `k` best of these items by their scores to six digits, ties by id; not numbered yet."""
+    def _ranked(self, request: _Request, keys: np.ndarray, scores: np.ndarray, k: int) -> dict[int, Hit]:
+        """The `k` best results among these items by their scores to six digits, ties by id; not numbered yet.
+
+        Each stands under the number that `Results` gives it.
+        """
         scores = scores.round(6)
         if request.min_score is not None:
             keys, scores = keys[scores >= request.min_score], scores[scores >= request.min_score]
-        if len(keys) > k:  # the metadata of the others need not be read
-            last = np.partition(scores, len(scores) - k)[len(scores) - k]
-            keys, scores = keys[scores >= last], scores[scores >= last]
+        numbers, keys, scores = request.results.leading(keys, scores, k)  # the metadata of the others is not read
         rows, root = self._store.items.rows_of(keys), Path(self._store.entry.catalog)
-        scored = [(score, rows[key]) for score, key in zip(scores.tolist(), keys.tolist(), strict=True)]
-        scored.sort(key=lambda one: (-one[0], one[1].id))
-        return [Hit(0, row.id, root / row.path, round(score, 6), json.loads(row.metadata)) for score, row in scored[:k]]
+        found = zip(scores.tolist(), keys.tolist(), numbers.tolist(), strict=True)
+        best: dict[int, tuple[float, Row]] = {}
+        for score, key, number in sorted(found, key=lambda one: (-one[0], rows[one[1]].id)):
+            if len(best) < k:
+                best.setdefault(number, (score, rows[key]))
+        shown = self._store.items.products.shown([row.key for _, row in best.values()])
+        return {number: _hit(root, row, score, shown.get(row.key)) for number, (score, row) in best.items()}
 
-    def _with_words(self, near: list[Hit], request: _Request, words: str, pool: int) -> list[Hit]:
-        """The nearest items together with those whose texts match the words, by reciprocal rank fusion."""
-        items = self._store.items
-        keys = items.matching_words(well_formed(words), pool, request.allowed)
-        matching = {hit.id: hit for hit in self._ranked(request, keys, self._cosines(keys, request.vector), len(keys))}
-        rows = items.rows_of(keys)
-        by_words = [id_ for key in keys.tolist() if (id_ := rows[key].id) in matching]
-        hits = {**matching, **{hit.id: hit for hit in near}}
-        return [hits[id_] for id_ in fused([[hit.id for hit in near], by_words])]
+    def _with_words(self, near: dict[int, Hit], request: _Request, words: str, pool: int) -> list[Hit]:
+        """The nearest results together with those whose texts match the words, by reciprocal rank fusion."""
+        by_words = request.results.numbers(self._matching(words, pool, request))
+        keys = request.results.keys(by_words)
+        if request.allowed is not None:
+            keys = keys[np.isin(keys, request.allowed)]
+        matching = self._ranked(request, keys, self._cosines(keys, request.vector), len(keys))
+        hits = {**matching, **near}
+        ids = [hits[number].id for number in by_words if number in matching]
+        of = {hit.id: hit for hit in hits.values()}
+        return [of[id_] for id_ in fused([[hit.id for hit in near.values()], ids])]
+
+    def _matching(self, words: str, count: int, request: _Request) -> np.ndarray:
+        """Keys of the allowed items whose texts match the words best, best first: enough for `count` results."""
+        items, limit = self._store.items, count
+        while True:
+            keys = items.matching_words(well_formed(words), limit, request.allowed)
+            held = request.results.covered(keys, count)
+            if held is not None or len(keys) < limit:
+                return keys[:held]
+            limit *= 4
+
+
+def _hit(root: Path, row: Row, score: float, product: Product | None) -> Hit:
+    name, images = (product.name, product.images) if product else (None, 1)
+    return Hit(0, row.id, root / row.path, round(score, 6), json.loads(row.metadata), name, images)

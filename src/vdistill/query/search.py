@@ -19,7 +19,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.query.retrieval import Retriever, SearchOptions
 from vdistill.query.terms import Term, wanted_text
-from vdistill.records import Hit
+from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
     from vdistill.bundle.image_encoder import ImageEncoder
@@ -110,18 +110,21 @@ class Searcher:
         min_score: float | None = None,
         diverse: float = 0.0,
         exact: bool = False,
+        per: Per = "product",
     ) -> list[Hit]:
-        """The `k` items that fit best, best first, ties by id; all of them where there are fewer.
+        """The `k` results that fit best, best first, ties by id; all of them where there are fewer.
 
         query: a text, the Path of an image, Terms to be mixed, or a unit vector (dim,).
         where: an SQLite expression over the metadata that hits must fulfil.
         hybrid: rank by the words of the query in the items' texts too, by reciprocal rank fusion.
         min_score: the lowest cosine similarity.  diverse: 0…1, how much results should differ from one another.
         exact: compare with every vector, also where there is a graph.
+        per: "product" gives one result a product (a column `group`, `item_id` or `sku`), with the image that fits best;
+        "image" gives every image by itself.
         Raises VdistillError for k < 1, an empty query, an image that cannot be read, a vector that cannot be compared
         and an invalid expression.
         """
-        options = SearchOptions(where, exact, hybrid, min_score, diverse)
+        options = SearchOptions(where, exact, hybrid, min_score, diverse, per)
         if isinstance(query, np.ndarray):
             return self.hits(query, k, options)
         if isinstance(query, str | Path):
@@ -179,7 +182,7 @@ class Searcher:
         return ImageEncoder.open(self._store.encoder_folder(self.manifest.image_encoder))
 
     def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "") -> list[Hit]:
-        """The `k` best for a unit vector (dim,); `words` are what a hybrid search looks for in the items' texts."""
+        """The `k` best results for a unit vector (dim,); `words` are what a hybrid search looks for in the texts."""
         return self._retriever.hits(vector, k, options, words)
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:

@@ -27,6 +27,9 @@ def judged(report: BenchReport) -> str:
     """The test set, and who judged."""
     held_out = report.held_out
     sizes = f"{len(held_out.judged):,} queries × {len(held_out.items):,} images"
+    if held_out.products.several:
+        sizes = f"{len(held_out.judged):,} queries × {len(held_out.products.names):,} products"
+        sizes += f" ({len(held_out.items):,} images)"
     return f"held out: {sizes}, judged by {held_out.judged_by}"
 
 

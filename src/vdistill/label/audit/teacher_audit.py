@@ -34,7 +34,7 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
-    pool = pools(items, stage.plan)[0]
+    pool = stage.plan.distinct(pools(items, stage.plan)[0])
     planned = units(queries, pool, calls, settings.seed)
     reached = _reached(stage, teacher, planned, calls, purse)
     if reached < calls:

@@ -32,11 +32,11 @@ class Knockout:
             asked = {item for group in self._open[query] for item in group.items}
             through = [winners[query, group.items] for group in self._open[query] if (query, group.items) in winners]
             self._alive[query] = through + [item for item in self._alive[query] if item not in asked]
-        if len(self._alive[query]) < 2:
+        if len(self._plan.distinct(self._alive[query])) < 2:
             self._alive[query] = self._shuffled(query)
         size, alive = self._plan.images_per_call, self._alive[query]
-        found = [tuple(alive[start : start + size]) for start in range(0, len(alive), size)]
-        groups = [Group(query, items) for items in found if len(items) > 1][: self._left[query]]
+        found = self._plan.deal(alive, size)
+        groups = [Group(query, tuple(items)) for items in found if len(items) > 1][: self._left[query]]
         self._left[query] -= len(groups)
         self._open[query] = groups
         return groups

@@ -179,7 +179,10 @@ def _unsure(mean: Floats, stderr: Floats) -> float:
 
 
 def coverable(items: Sequence[str], plan: Plan, split: Split) -> list[str]:
-    """A random choice of the items to judge in depth: as many as three fifths of a query's calls can show once."""
+    """A random choice of the items to judge in depth: as many as three fifths of a query's calls can show once.
+
+    One image stands for its product, so that no call is spent on two of the same.
+    """
     most = max(plan.images_per_call, int(0.6 * plan.calls_per_query * plan.images_per_call))
     order = generator(plan.seed, split).permutation(len(items))
-    return sorted(items[i] for i in order[:most])
+    return sorted(plan.distinct(items[i] for i in order)[:most])

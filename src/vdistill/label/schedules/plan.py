@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +15,49 @@ from vdistill.records import Judgment
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a budget is laid out. queries: the number of training queries, each of which has `calls_per_query`."""
+    """How a budget is laid out.
+
+    queries: the number of training queries, each of which has `calls_per_query`.
+    products: of the items, by id, where any two show the same; an item that is absent is a product of its own. No call
+    shows two images of one product: which of them is nicer teaches nothing about the query.
+    """
 
     calls_per_query: int
     images_per_call: int
     pool_size: int
     seed: int
     queries: int = 1
+    products: Mapping[str, str] = field(default_factory=dict)
+
+    def distinct(self, items: Iterable[str], shown: Iterable[str] = ()) -> list[str]:
+        """The first item of each product, in order, without the products of those that are `shown` already."""
+        if not self.products:
+            known = set(shown)
+            return [item for item in items if item not in known]
+        before = {self._product(item) for item in shown}
+        first: dict[tuple[bool, str], str] = {}
+        for item in items:
+            first.setdefault(self._product(item), item)
+        return [item for product, item in first.items() if product not in before]
+
+    def deal(self, items: Sequence[str], size: int) -> list[list[str]]:
+        """Calls of `size` items of different products, in their order; fewer where the products left are fewer."""
+        if not self.products:
+            return [list(items[start : start + size]) for start in range(0, len(items), size)]
+        calls, left = [], deque(items)
+        while left:
+            call: dict[tuple[bool, str], str] = {}
+            later = []
+            while left and len(call) < size:
+                item = left.popleft()
+                if call.setdefault(self._product(item), item) != item:
+                    later.append(item)
+            left.extendleft(reversed(later))
+            calls.append([*call.values()])
+        return calls
+
+    def _product(self, item: str) -> tuple[bool, str]:
+        return item in self.products, self.products.get(item, item)
 
 
 @dataclass(frozen=True, slots=True)

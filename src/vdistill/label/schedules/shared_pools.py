@@ -60,17 +60,21 @@ def _ranked(pool: Sequence[str], guide: Mapping[str, float] | None) -> list[str]
 def _deck(pool: Sequence[str], plan: Plan, rng: np.random.Generator, ranked: Sequence[str]) -> list[list[str]]:
     """The calls that one pool gives. ranked: the pool by the guide, empty without one."""
     best = ranked[: max(round(GUIDED_SHARE * len(pool)), 1)]
-    size = min(plan.images_per_call, len(pool)) - bool(best)
+    size = min(plan.images_per_call, len(plan.distinct(pool))) - bool(best)
+    if size < 1:  # nothing to compare
+        return [list(pool[:1])] * plan.calls_per_query
     deck: list[list[str]] = []
     while len(deck) < plan.calls_per_query:
-        shuffled = [pool[i] for i in rng.permutation(len(pool))]
-        dealt = [shuffled[start : start + size] for start in range(0, max(len(pool) - size + 1, 1), size)]
-        deck += [_with_one(call, best, pool, rng) for call in dealt] if best else dealt
+        dealt = plan.deal([pool[i] for i in rng.permutation(len(pool))], size)
+        full = [call for call in dealt if len(call) == size]
+        deck += [_with_one(call, best, pool, plan, rng) for call in full] if best else full
     return deck
 
 
-def _with_one(call: list[str], best: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
+def _with_one(
+    call: list[str], best: Sequence[str], pool: Sequence[str], plan: Plan, rng: np.random.Generator
+) -> list[str]:
     """The call with one more image at a random position: one of the best that it lacks, else any."""
-    left = [item for item in best if item not in call] or [item for item in pool if item not in call]
+    left = plan.distinct(best, call) or plan.distinct(pool, call)
     joined = [*call, left[int(rng.integers(len(left)))]]
     return [joined[i] for i in rng.permutation(len(joined))]

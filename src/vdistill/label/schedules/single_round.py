@@ -45,8 +45,9 @@ def banded_groups(query: str, items: Sequence[str], plan: Plan, guide: Mapping[s
     for _ in range(plan.calls_per_query):
         call: list[str] = []
         for band, share in reversed(bands):
-            call += _shuffled([item for item in band if item not in call], rng)[: max(1, round(share * size))]
-        call += [item for item in _shuffled(ranked, rng) if item not in call]
+            left = _shuffled([item for item in band if item not in call], rng)
+            call += plan.distinct(left, call)[: max(1, round(share * size))]
+        call += plan.distinct(_shuffled(ranked, rng), call)
         groups.append(Group(query, tuple(_shuffled(call[:size], rng))))
     return groups
 
