@@ -12,8 +12,9 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
-from vdistill.label.layout import lay_out, usual_calls
+from vdistill.label.layout import lay_out, served, usual_calls
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
@@ -142,7 +143,12 @@ def read_inputs(
     for line in catalog.told(catalog.skipped):
         say(line)
     known = sides_of(workspace, settings.holdout)
-    asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, known)
+    log: Log | None = None
+    if settings.queries is not None:
+        given = queries.asked(settings.queries, known)
+        asked, log = given.queries, given.log
+    else:
+        asked = [] if write_queries else queries.load(None, known)
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
@@ -162,7 +168,22 @@ def read_inputs(
     sided = {key: item for key, item in items.items() if key in sides.split}
     found.items, asked = _known(teacher, sided, asked, say)
     found.queries = tuple(asked)
+    if log is not None:
+        found.queries = _cut(found, log, settings, say)
     return found
+
+
+def _cut(found: Inputs, log: Log, settings: LabelSettings, say: Callable[[str], None]) -> tuple[Query, ...]:
+    """As many of the most frequent queries of a log as the caps serve."""
+    for note in log.notes:
+        say(note)
+    most = served(found.reach(settings), settings.holdout)
+    if len(found.queries) > most:
+        say(
+            f"of {len(found.queries):,} queries the {most:,} most frequent are asked, which is what the calls serve: "
+            f"{log.share(most):.0%} of the searches"
+        )
+    return found.queries[:most]
 
 
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
