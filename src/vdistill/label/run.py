@@ -42,6 +42,8 @@ class LabelReport:
     paraphrase_failed: int = 0
     paraphrase_tokens: int = 0
     paraphrase_cost_usd: float = 0.0
+    coverage_before: float | None = None
+    coverage: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `label --json` prints."""
