@@ -79,7 +79,7 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
         stage.register(database)
-        paraphrase.keep_given(database, stage, say)
+        paraphrase.keep_given(database, stage.queries, say)
         writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrases)
         asker = Asker(
