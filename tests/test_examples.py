@@ -58,9 +58,12 @@ def test_held_out_queries_share_neither_persons_nor_wording(made):
     queries = rows(made / "queries.jsonl")
     train = [query for query in queries if query["split"] == "train"]
     persons = {query["persona"] for query in train}
-    grams = {gram for query in train for gram in four_words(query["query"])}
+    said = [text for query in train for text in (query["query"], *query["paraphrases"])]
+    assert len(said) == len(set(said)) == 5 * 1008
+    grams = {gram for text in said for gram in four_words(text)}
     for query in queries:
         if query["split"] == "heldout":
+            assert "paraphrases" not in query
             assert query["persona"] not in persons
             assert grams.isdisjoint(four_words(query["query"]))
 

@@ -41,6 +41,7 @@ from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import BATCH, Tower, TowerMaker, TrainingImages, WholeTower, embed
 from vdistill.distill.training_data import TrainingData
+from vdistill.distill.wordings import Wordings, wordings_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
@@ -83,6 +84,11 @@ def make_clip(folder: Path, tokenizer: Path) -> str:
     CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
     CLIPImageProcessorPil().save_pretrained(folder)
     return str(folder)
+
+
+def as_asked(texts: torch.Tensor) -> Wordings:
+    """Queries in one wording each."""
+    return wordings_of(texts, [[""]] * len(texts))
 
 
 def texts_of(encoder: DualEncoder, count: int) -> torch.Tensor:
@@ -148,7 +154,7 @@ def ours(
     tower = TowerMaker(encoder, FeatureCache(cache, frozen) if frozen else None, 1e12).tower(paths, hashes)
     before = embed(tower)
     attach(encoder, settings)
-    data = TrainingData(calls, tower, texts, before, untitled(before))
+    data = TrainingData(calls, tower, as_asked(texts), before, untitled(before))
     probe = Loop(Training(encoder, data, settings, Callbacks(lambda _: None)))
     began = time.monotonic()
     probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
@@ -227,7 +233,7 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     attach(encoder, SETTINGS)
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
-    data = TrainingData(calls, tower, texts_of(encoder, queries), before, untitled(before))
+    data = TrainingData(calls, tower, as_asked(texts_of(encoder, queries)), before, untitled(before))
     loop = Loop(Training(encoder, data, SETTINGS, Callbacks(lambda _: None)))
     tower.features(np.arange(min(BATCH, images)))
     found = []

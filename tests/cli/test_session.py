@@ -13,7 +13,8 @@ from command_line import QUERIES, sides_of, vdistill, write_scores
 from vdistill.database import Database
 
 LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "failed", "images_shown", "tokens",
-              "cost_usd", "seconds"]  # fmt: skip
+              "cost_usd", "seconds", "paraphrases", "paraphrase_calls", "paraphrase_failed", "paraphrase_tokens",
+              "paraphrase_cost_usd", "coverage_before", "coverage"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

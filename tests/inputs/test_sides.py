@@ -240,7 +240,8 @@ def test_an_old_workspace_keeps_the_sides_by_which_it_was_judged(home):
     train, held = (next(name for name in before if before[name] == side) for side in ("train", "heldout"))
     path = home / ".vdistill" / "vdistill.db"
     with contextlib.closing(sqlite3.connect(path)) as db, db:  # as version 1 left it, with its own way to split
-        db.execute("DROP TABLE sides")
+        for table in ("sides", "paraphrases", "rewordings"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("DELETE FROM settings WHERE name = 'split_version'")
         db.execute("PRAGMA user_version = 1")
         key, sha256 = db.execute("SELECT key, sha256 FROM judgments WHERE split = 'train' AND instr(items, ?) LIMIT 1",
@@ -265,6 +266,7 @@ def test_an_old_workspace_keeps_the_sides_by_which_it_was_judged(home):
 def test_migrations_are_only_ever_added():
     assert "CREATE TABLE settings" in MIGRATIONS[0][0]
     assert "CREATE TABLE sides" in MIGRATIONS[1][0]
+    assert "CREATE TABLE paraphrases" in MIGRATIONS[2][0]
 
 
 # --holdout and the catalog

@@ -178,6 +178,16 @@ def test_zero_is_an_id(tmp_path, catalog):
         assert {judgment.query for judgment in contents(tmp_path, f"w{key}").values()} == {query}
 
 
+def test_paraphrases_of_a_given_file_are_kept_with_what_is_imported(tmp_path, catalog):
+    (tmp_path / "q.jsonl").write_text('{"id": 2, "query": "for a baker", "split": "train", "paraphrases": ["oven"]}\n'
+                                      '{"id": 3, "query": "not judged", "paraphrases": ["unasked"]}\n')  # fmt: skip
+    graded(tmp_path, items_of(catalog), 2)
+    done = vdistill("label", "catalog", "--import", "grades.txt", "--queries", "q.jsonl", cwd=tmp_path)
+    assert done.code == 0, done.err
+    with Database.open(tmp_path / ".vdistill" / "vdistill.db") as database:
+        assert database.paraphrases.by_query() == {"for a baker": ["oven"]}
+
+
 def test_ids_of_a_table_are_those_that_were_written(tmp_path):
     pq.write_table(pa.table({"qid": pa.array([7, None, 0], pa.float64()), "query": ["a", "b", "c"]}),
                    tmp_path / "q.parquet")  # fmt: skip

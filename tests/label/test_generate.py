@@ -1,12 +1,15 @@
 """Queries that the teacher writes: kept, cleaned, and not paid for twice."""
 
+import base64
+import io
 import json
 
 import pytest
+from PIL import Image
 
 import vlm_models
 from chat_server import ChatServer, completion
-from command_line import errors, vdistill
+from command_line import errors, sides_of, vdistill
 from vdistill.database import Database
 
 LINES = '1. a gift for a man who bakes\n- "something for long winter evenings"\n\nHere are the searches:\nlamp\n'
@@ -84,6 +87,29 @@ def test_they_join_those_of_a_file(tmp_path, catalog):
     with ChatServer(writes(1), writes(2), ANSWER) as server:
         done = label(tmp_path, server, "--generate-queries", 3, "--queries", "q.txt")
         assert done.json["queries"] == 4, "one of the three is in the file already"
+
+
+def yellow(uri):
+    """Whether an image that a call showed is drawn in yellow."""
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    red, green, blue = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
+    return min(red, green) > 180 > 100 > blue
+
+
+def test_a_thin_set_grows_by_what_no_query_reaches(tmp_path, catalog):
+    """The queries of the file find all that is red, green or blue; the writer is shown what is yellow."""
+    (tmp_path / "q.txt").write_text("red mug lamp chair\ngreen teapot\nblue pot plant\n")
+    rows = [json.loads(line) for line in (catalog / "metadata.jsonl").read_text().splitlines()]
+    kept = [{"file_name": row["file_name"], "title": row["title"].split()[0]} for row in rows]
+    (catalog / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    with ChatServer(writes(1), completion("a yellow thing, please\n"), ANSWER) as server:
+        done = label(tmp_path, server, "--generate-queries", 4, "--queries", "q.txt")
+        assert done.code == 0, done.err
+    assert (done.json["coverage_before"], done.json["coverage"]) == (0.75, 1.0)
+    assert "coverage: 75% of the images were among the 20 first of some query, now 100%" in done.err
+    train = [name for name, side in sides_of(tmp_path, 0.4).items() if side == "train" and name.startswith("yellow")]
+    shown = texts_and_images(server.bodies[0][1])
+    assert (len(shown), sum(map(yellow, shown))) == (8, len(train)), "all that is yellow, and some to fill the call"
 
 
 def test_a_model_without_ideas_ends_with_what_there_is(tmp_path, catalog):

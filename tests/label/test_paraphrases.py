@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+import vlm_models
 from chat_server import ChatServer, completion
 from command_line import errors, vdistill
 
@@ -166,6 +167,26 @@ def test_what_are_no_texts_is_named_by_its_line(home):
     (home / "queries.jsonl").write_text('{"query": "a", "paraphrases": 3}\n')
     assert "line 1: paraphrases are not texts: 3" in errors(vdistill("label", "catalog", "--queries", "queries.jsonl",
                                                                    "--teacher", "metadata", cwd=home))[0]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_model_in_this_process_writes_them(home, tmp_path_factory):
+    """It can say nothing but the letters A to I, spaces and ends of lines; no image is shown."""
+    from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+
+    folder = vlm_models.qwen2_vl(tmp_path_factory.mktemp("vlm"))
+    model, tokenizer = Qwen2VLForConditionalGeneration.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    vlm_models.prefer(model, tokenizer.convert_tokens_to_ids(["\u0120", "\u010a"]), 24.0)  # a space, a line's end
+    model.save_pretrained(folder)
+    command = ["label", "catalog", "--teacher", folder, "--queries", "queries.jsonl", "--budget", 40, "--holdout", 0.4,
+               "--paraphrases", 2, "--json"]  # fmt: skip
+    plan = vdistill(*command, "--dry-run", cwd=home).json
+    assert (plan["paraphrase_calls"], plan["paraphrase_cost_usd"]) == (3, 0)
+    done = vdistill(*command, cwd=home)
+    assert done.code == 0, done.err
+    assert (done.json["paraphrase_calls"], done.json["paraphrase_failed"]) == (3, 0)
+    assert done.json["paraphrases"] == len(stored(home)) > 0
+    assert set("".join(text for _, text, _ in stored(home))) <= set("ABCDEFGHI ")
 
 
 def test_wordings_are_never_paid_for_twice_after_a_kill(home):

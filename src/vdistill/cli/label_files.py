@@ -11,6 +11,7 @@ from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
 from vdistill.label.exchange.export import export_judgments
 from vdistill.label.exchange.importing import Importer
+from vdistill.label.paraphrase import keep_given
 from vdistill.label.run import LabelReport, remember_split
 from vdistill.label.settings import LabelSettings
 
@@ -49,6 +50,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         database.add_item_sides(found.sides)
         database.add_judgments(found.judgments)
         added = database.judgment_count() - before
+        keep_given(database, [query for query in given if query.text in judged], session.say)
     for reason, count in found.left_out.items():
         session.say(f"left out: {count:,} {reason}")
     report = LabelReport(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.inputs import urls
+from vdistill.inputs import query_log, urls
 from vdistill.inputs.lines import read_lines, well_formed
+from vdistill.inputs.query_log import Log, Logged
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.records import Query, Split
@@ -51,8 +52,30 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
         built_in = resources.files("vdistill.inputs").joinpath("personas.txt").read_text(encoding="utf-8")
         lines = enumerate(built_in.split("\n"), start=1)
         return _from_lines(((n, line) for n, line in lines if line and line[0] != "#"), known)
-    with urls.local(str(source)) as path:
-        return _read(path, str(source), known)
+    return asked(str(source), known).queries
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The queries of a file; those of a search log are the most frequent first.  log: None for a list of queries."""
+
+    queries: list[Query]
+    log: Log | None = None
+
+
+def asked(source: str, sides: Sides) -> Asked:
+    """The queries of a file, which may be a search log. Raises VdistillError as `load` does."""
+    with urls.local(source) as path:
+        log = query_log.read(path)
+        if log is None:
+            return Asked(_read(path, source, sides))
+        found = [_logged(path, query, sides) for query in log.queries]
+        return Asked(agreed(unique(found)), log)
+
+
+def _logged(path: Path, query: Logged, sides: Sides) -> Query:
+    side = _side(path, query.line, query.split)
+    return Query(str(query.line), query.text, sides.of_query(query.text, said=side), said=side)
 
 
 def unique(queries: Iterable[Query]) -> list[Query]:
@@ -103,12 +126,17 @@ def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Que
         )
     text = said or from_persona(persona)
     given = str(row.get("split") or "").strip().lower()
-    if given and given not in _SPLITS:
-        raise VdistillError(f"{path}, line {number}: unknown split {given!r}", hint=f"use one of: {', '.join(_SPLITS)}")
-    side = _SPLITS.get(given)
+    side = _side(path, number, given)
     split = sides.of_query(text, persona or None, side)
     others = _paraphrases(path, number, row.get("paraphrases"))
     return Query(_id(row) or str(number), text, split, persona=persona or None, said=side, paraphrases=others)
+
+
+def _side(path: Path, number: int, given: str) -> Split | None:
+    """The side that a row names, in lower case."""
+    if given and given not in _SPLITS:
+        raise VdistillError(f"{path}, line {number}: unknown split {given!r}", hint=f"use one of: {', '.join(_SPLITS)}")
+    return _SPLITS.get(given)
 
 
 def _paraphrases(path: Path, number: int, found: Any) -> tuple[str, ...]:

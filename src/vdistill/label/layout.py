@@ -34,6 +34,11 @@ def usual_calls(asked: Sequence[Query]) -> int:
     return train * calls_per_query(train) + (len(asked) - train) * MOST_CALLS
 
 
+def served(calls: int | None, holdout: float) -> int:
+    """How many queries of a search log these calls serve, at LEAST_CALLS each; without a budget ENOUGH_CALLS train."""
+    return max(1, int(ENOUGH_CALLS / (1 - holdout) if calls is None else calls) // LEAST_CALLS)
+
+
 def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
     """Share `budget` calls between the sides in proportion to their queries.
 

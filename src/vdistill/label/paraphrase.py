@@ -6,7 +6,7 @@ They share the judgments of their queries, so a query in five wordings takes no 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,33 +69,33 @@ def wanted(database: Database | None, stage: Stage, count: int) -> dict[str, int
     What was asked for before counts, whoever was asked and however little it brought, and so does what the user gave.
     """
     known = database.paraphrases.asked_for() if database else {}
-    given, _ = _given(database, stage)
+    given, _ = _given(database, stage.queries)
     order = in_order(stage.queries_of("train"), stage.plan.seed)
     missing = {text: count - max(known.get(text, 0), len(given.get(text, ()))) for text in order}
     return {text: number for text, number in missing.items() if number > 0}
 
 
-def keep_given(database: Database, stage: Stage, say: Callable[[str], None]) -> None:
+def keep_given(database: Database, queries: Sequence[Query], say: Callable[[str], None]) -> None:
     """Store the paraphrases that the file of queries has; those of held-out queries are left out.
 
     They replace those that an earlier version of the file had.
     """
-    given, left_out = _given(database, stage)
+    given, left_out = _given(database, queries)
     stored = database.paraphrases.by_query()
     if given != {query: stored.get(query) for query in given}:
         database.paraphrases.give(given)
-    if held_out := sum(len(query.paraphrases) for query in stage.queries if query.split == "heldout"):
+    if held_out := sum(len(query.paraphrases) for query in queries if query.split == "heldout"):
         say(f"{held_out:,} paraphrases of held-out queries are left out: held-out queries are asked as they are")
     if left_out:
         say(f"paraphrases left out: {left_out}")
 
 
-def _given(database: Database | None, stage: Stage) -> tuple[dict[str, list[str]], str]:
+def _given(database: Database | None, queries: Sequence[Query]) -> tuple[dict[str, list[str]], str]:
     """The user's usable paraphrases by training query, and what else there was, in words."""
-    some = {query.text: query.paraphrases for query in stage.queries if query.paraphrases and query.split == "train"}
+    some = {query.text: query.paraphrases for query in queries if query.paraphrases and query.split == "train"}
     stored = database.paraphrases.by_query() if database and some else {}
     others = {query: texts for query, texts in stored.items() if query not in some}
-    sorting = Rephrased(_known(database, stage.queries, others), frozenset())
+    sorting = Rephrased(_known(database, queries, others), frozenset())
     return {query: sorting.new(texts) for query, texts in some.items()}, sorting.told
 
 

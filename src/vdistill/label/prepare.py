@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -13,8 +13,10 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
-from vdistill.label.layout import lay_out, usual_calls
+from vdistill.label.coverage import REACH, coverage_of
+from vdistill.label.layout import lay_out, served, usual_calls
 from vdistill.label.purse import Purse
 from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
@@ -24,7 +26,7 @@ from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace
 
-IMAGES_TO_WRITE_BY = 64
+IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -35,6 +37,7 @@ WriteQueries: TypeAlias = Callable[[Teacher, Samples, Sides], list[Query]]
 class Inputs:
     """Catalog, queries and teacher of one command, read once; each way to ask makes a stage from them.
 
+    coverage: the share of the images that queries reach, before and after some were written.
     hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
     """
 
@@ -45,6 +48,7 @@ class Inputs:
     say: Callable[[str], None]
     looks: bool
     queries: tuple[Query, ...] = ()
+    coverage: tuple[float, float] | None = None
     _shown: dict[str, ShownImage | str] = field(default_factory=dict)
     _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -143,7 +147,12 @@ def read_inputs(
     for line in catalog.told(catalog.skipped):
         say(line)
     known = sides_of(workspace, settings.holdout)
-    asked = [] if write_queries and settings.queries is None else queries.load(settings.queries, known)
+    log: Log | None = None
+    if settings.queries is not None:
+        given = queries.asked(settings.queries, known)
+        asked, log = given.queries, given.log
+    else:
+        asked = [] if write_queries else queries.load(None, known)
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
@@ -151,8 +160,7 @@ def read_inputs(
     items, sides = {item.id: item for item in catalog.items}, known.of_items(catalog.items, hashes)
     found = Inputs(teacher, items, hashes, sides, say, looks)
     if write_queries is not None:
-        samples = _to_write_by(found, settings.seed)
-        asked = queries.agreed(queries.unique([*asked, *write_queries(teacher, samples, known)]))
+        asked = _with_written(found, asked, write_queries, known, workspace, settings.seed)
     if other := moved(asked):
         say(
             f"{len(other):,} queries keep the side on which they were first judged, whatever the file says now, "
@@ -163,7 +171,22 @@ def read_inputs(
     sided = {key: item for key, item in items.items() if key in sides.split}
     found.items, asked = _known(teacher, sided, asked, say)
     found.queries = tuple(asked)
+    if log is not None:
+        found.queries = _cut(found, log, settings, say)
     return found
+
+
+def _cut(found: Inputs, log: Log, settings: LabelSettings, say: Callable[[str], None]) -> tuple[Query, ...]:
+    """As many of the most frequent queries of a log as the caps serve."""
+    for note in log.notes:
+        say(note)
+    most = served(found.reach(settings), settings.holdout)
+    if len(found.queries) > most:
+        say(
+            f"of {len(found.queries):,} queries the {most:,} most frequent are asked, which is what the calls serve: "
+            f"{log.share(most):.0%} of the searches"
+        )
+    return found.queries[:most]
 
 
 def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
@@ -172,14 +195,39 @@ def sides_of(workspace: Workspace | None, holdout: float) -> Sides:
         return Sides.read(database, holdout)
 
 
-def _to_write_by(inputs: Inputs, seed: int) -> dict[Split, list[ShownImage]]:
-    """Some readable images of each side that has any."""
+def _with_written(
+    found: Inputs, asked: list[Query], write: WriteQueries, known: Sides, workspace: Workspace | None, seed: int
+) -> list[Query]:
+    """The queries with those that the teacher writes about what no query reaches yet, which it is shown."""
+    reach = coverage_of(workspace, list(found.items.values()))
+    before = None
+    if reach is not None:
+        with Database.existing(workspace) as database:
+            reach.add(query.text for query in (*asked, *(database.queries() if database else ())))
+        before = reach.share
+    samples = _to_write_by(found, seed, reach.reached if reach else frozenset())
+    asked = queries.agreed(queries.unique([*asked, *write(found.teacher, samples, known)]))
+    if reach is not None and before is not None:
+        reach.add(query.text for query in asked)
+        found.coverage = (before, reach.share)
+        found.say(
+            f"coverage: {before:.0%} of the images were among the {REACH} first of some query, now {reach.share:.0%}"
+        )
+    return asked
+
+
+def _to_write_by(inputs: Inputs, seed: int, reached: Collection[str]) -> dict[Split, list[ShownImage]]:
+    """Some readable images of each side that has any: of those that no query reaches, as long as they fill a call."""
     found: dict[Split, list[ShownImage]] = {}
     for split in SIDES:
         ours = [key for key in inputs.items if inputs.sides.split.get(key) == split]
-        rows = generator(seed, "seen by the writer", split).permutation(len(ours))
-        different = Plan(1, 1, 1, seed, products=shared_products(inputs.sides)).distinct(ours[row] for row in rows)
+        shuffled = [ours[row] for row in generator(seed, "seen by the writer", split).permutation(len(ours))]
+        new = [key for key in shuffled if key not in reached]
+        chosen = new or shuffled
+        if len(chosen) < IMAGES_OF_A_CALL:
+            chosen += [key for key in shuffled if key in reached][: IMAGES_OF_A_CALL - len(chosen)]
         if ours:
+            different = Plan(1, 1, 1, seed, products=shared_products(inputs.sides)).distinct(chosen)
             found[split] = list(inputs.check(different[:IMAGES_TO_WRITE_BY], looks=True).values())
     return found
 

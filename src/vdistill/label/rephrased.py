@@ -34,7 +34,7 @@ class Rephrased:
         """The usable wordings in what a model wrote; none where most of it answers the query."""
         texts = searches(lines, (), SHORTEST)
         kept = [text for text in texts if not self.answers(query, text)]
-        if len(kept) * 2 <= len(texts):  # the model took the query for a question
+        if len(kept) * 2 < len(texts):  # the model took the query for a question
             kept = []
         self.dropped[ANSWERS] += len(texts) - len(kept)
         return self.new(kept)

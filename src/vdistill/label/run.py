@@ -42,6 +42,8 @@ class LabelReport:
     paraphrase_failed: int = 0
     paraphrase_tokens: int = 0
     paraphrase_cost_usd: float = 0.0
+    coverage_before: float | None = None
+    coverage: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `label --json` prints."""
@@ -77,7 +79,7 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
         stage.register(database)
-        paraphrase.keep_given(database, stage, say)
+        paraphrase.keep_given(database, stage.queries, say)
         writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrases)
         asker = Asker(
