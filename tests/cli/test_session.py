@@ -114,7 +114,7 @@ def test_query_prints_the_keys_of_the_contract(finished):
     report = done["query"].json
     assert list(report) == ["query", "model", "results", "took_ms"]
     assert [hit["rank"] for hit in report["results"]] == [1, 2, 3]
-    assert list(report["results"][0]) == ["rank", "id", "path", "score", "metadata"]
+    assert list(report["results"][0]) == ["rank", "id", "path", "score", "metadata", "product", "images"]
     assert Path(report["results"][0]["path"]).is_file()
 
 

@@ -69,6 +69,8 @@ def test_qrels_name_images_or_products():
         assert gains.tolist() == [2, 0, 1]
         assert held_out.candidates.tolist() == [3]
         assert held_out.notes == ()
+    images = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, PRODUCTS, "image")
+    assert images.dense(images.judged[0])[1].tolist() == [2, 0, 2, 1, 0, 2]
     every = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, {})
     assert "1 of the items in x are not known, e.g. 'mug'" in every.notes[0]
     with pytest.raises(VdistillError, match="are not known, e.g. 'mugg'"):

@@ -17,6 +17,7 @@ from vdistill.bench.slices import slices
 from vdistill.database import Database
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
+from vdistill.evaluation.by_product import NO_PRODUCTS
 from vdistill.evaluation.grading import evaluate, grade, means, teacher_scores
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import from_qrels, read_qrels
@@ -56,12 +57,12 @@ def bench(
     hashes = backbone.hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
     admitted = admissible(database.judgments("heldout"), hashes, known, judge)
-    products = sides.products() if per == "product" else {}
+    products = sides.products()
     if qrels is None:
         kept = [item for item in items if sides.split.get(item.id) == "heldout"]
-        held_out = from_judgments(admitted.judgments, kept, products)
+        held_out = from_judgments(admitted.judgments, kept, products if per == "product" else NO_PRODUCTS)
     else:
-        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split, products)
+        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split, products, per)
     held_out = replace(held_out, notes=(*held_out.notes, *admitted.notes, *sides.notes))
     of_item = {item.id: item.metadata for item in items}
     metadata = {key: of_item[key] for key in held_out.items}

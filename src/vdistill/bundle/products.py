@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -17,11 +17,11 @@ from vdistill.inputs.item_keys import Key, products_of
 
 Use: TypeAlias = Callable[[Callable[[sqlite3.Connection], Any]], Any]  # calls it with a connection to the items
 
-# Images without a group are in neither table: each is a product of its own.
+# Images without a group are in neither table: each is a product of its own. Which image shows which product is one row
+# of two arrays (int64, little-endian), by key: a query looks up dozens of images, and reads two arrays at once.
 SCHEMA = """
     CREATE TABLE products (number INTEGER PRIMARY KEY, name TEXT NOT NULL, images INTEGER NOT NULL) STRICT;
-    CREATE TABLE product_images (key INTEGER PRIMARY KEY, product INTEGER NOT NULL) STRICT;
-    CREATE INDEX images_of_product ON product_images (product);
+    CREATE TABLE product_images (keys BLOB NOT NULL, products BLOB NOT NULL) STRICT;
     CREATE INDEX products_of_several_images ON products (number) WHERE images > 1;
 """
 
@@ -55,28 +55,36 @@ class Products:
 
     def numbers(self, keys: np.ndarray) -> Ints:
         """(n,) the product of each image, by the keys of their vectors; one without a group has a number below 0."""
-        sql = "SELECT key, product FROM product_images WHERE key IN (SELECT value FROM json_each(?))"
-        wanted = keys.tolist()
-        found = dict(self._rows(sql, wanted))
-        return np.array([found.get(key, -1 - key) for key in wanted], np.int64)
+        known, products = self._of_images
+        wanted = keys.astype(np.int64)
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.where(known[place] == wanted, products[place], -1 - wanted)
 
     def images(self, numbers: Iterable[int]) -> np.ndarray:
         """The keys of all images of these products; a number below 0 is an image without a group."""
-        known = list(numbers)
-        sql = "SELECT key FROM product_images WHERE product IN (SELECT value FROM json_each(?)) ORDER BY key"
-        found = [key for (key,) in self._rows(sql, [number for number in known if number >= 0])]
-        return np.array([*found, *(-1 - number for number in known if number < 0)], np.uint64)
+        known, products = self._of_images
+        wanted = np.array([*numbers], np.int64)
+        alone = -1 - wanted[wanted < 0]
+        return np.concatenate([known[np.isin(products, wanted)], alone]).astype(np.uint64)
 
-    def shown(self, keys: Iterable[int]) -> dict[int, Product]:
+    def shown(self, keys: Sequence[int]) -> dict[int, Product]:
         """The products of these images, by key; one without a group is absent."""
-        if not self.any:
+        if not self.any or not keys:
             return {}
-        sql = """SELECT key, name, images FROM product_images JOIN products ON number = product
-                 WHERE key IN (SELECT value FROM json_each(?))"""
-        return {key: Product(name, images) for key, name, images in self._rows(sql, list(keys))}
+        sql = "SELECT number, name, images FROM products WHERE number IN (SELECT value FROM json_each(?))"
+        numbers = dict(zip(keys, self.numbers(np.array(keys)).tolist(), strict=True))
+        rows = self._all(sql, json.dumps(list(numbers.values())))
+        found = {number: Product(name, images) for number, name, images in rows}
+        return {key: found[number] for key, number in numbers.items() if number in found}
 
-    def _rows(self, sql: str, values: list[int]) -> list[Any]:
-        found: list[Any] = self._use(lambda connection: connection.execute(sql, (json.dumps(values),)).fetchall())
+    @cached_property
+    def _of_images(self) -> tuple[Ints, Ints]:
+        """The keys of the images with a group, ascending, and the product of each."""
+        keys, products = self._all("SELECT keys, products FROM product_images")[0]
+        return np.frombuffer(keys, "<i8"), np.frombuffer(products, "<i8")
+
+    def _all(self, sql: str, *values: str) -> list[Any]:
+        found: list[Any] = self._use(lambda connection: connection.execute(sql, values).fetchall())
         return found
 
     def _exists(self, sql: str) -> bool:
@@ -95,11 +103,9 @@ def write_products(connection: sqlite3.Connection, groups: dict[int, tuple[Key, 
     products = products_of({**groups, **ties})
     sizes = Counter(products.values())
     number = {name: place for place, name in enumerate(sorted(sizes))}
-    rows = [(number[name], name, sizes[name]) for name in number]
-    connection.executemany("INSERT INTO products VALUES (?, ?, ?)", rows)
-    connection.executemany(
-        "INSERT INTO product_images VALUES (?, ?)", ((key, number[name]) for key, name in sorted(products.items()))
-    )
+    connection.executemany("INSERT INTO products VALUES (?, ?, ?)", [(number[one], one, sizes[one]) for one in number])
+    images = np.array(sorted((key, number[name]) for key, name in products.items()), "<i8")
+    connection.execute("INSERT INTO product_images VALUES (?, ?)", (images[:, 0].tobytes(), images[:, 1].tobytes()))
 
 
 def _copies(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:

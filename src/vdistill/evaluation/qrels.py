@@ -13,7 +13,7 @@ from vdistill.errors import VdistillError
 from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery, distinct_titles
 from vdistill.inputs.lines import read_lines
-from vdistill.records import Item, Query, Split
+from vdistill.records import Item, Per, Query, Split
 
 Qrels = dict[str, dict[str, int]]
 
@@ -46,16 +46,18 @@ def from_qrels(
     items: Sequence[Item],
     sides: Mapping[str, Split],
     products: Mapping[str, str] = NO_PRODUCTS,
+    per: Per = "product",
 ) -> HeldOutSet:
     """Judge by the grades of a qrels file called `name`.
 
     queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. products: of the
-    items; the file may name them too. Only what is held out is used, and only queries with a relevant item; the rest is
-    counted in `notes`. Raises VdistillError where nothing is left.
+    items; the file may name them too. per: what is ranked; the grade of a product is that of all its images. Only what
+    is held out is used, and only queries with a relevant item; the rest is counted in `notes`.
+    Raises VdistillError where nothing is left.
     """
     kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
     ids = tuple(item.id for item in kept)
-    grouped = ByProduct.of(ids, products)
+    grouped = ByProduct.of(ids, products if per == "product" else NO_PRODUCTS)
     row = {key: number for number, key in enumerate(ids)}
     names = images_by_name(ids, products)
     texts, twice = _by_id(queries)
