@@ -8,10 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill.bench.baselines import TEXT_SEARCH, text_search
+from vdistill.bench.baselines import TEXT_SEARCH, TextSearch
 from vdistill.bench.examples import examples
 from vdistill.bench.gates import Gate, check_gates
-from vdistill.bench.graded import MODELS, Embedded, Values, differences, largest_changes
+from vdistill.bench.graded import (
+    MODELS,
+    RERANKED,
+    Embedded,
+    Known,
+    Ranker,
+    Scored,
+    Values,
+    differences,
+    largest_changes,
+)
 from vdistill.bench.results import DIFFERENCE, BenchReport
 from vdistill.bench.slices import slices
 from vdistill.database import Database
@@ -22,7 +32,6 @@ from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs.sides import Sides
-from vdistill.inputs.words import words_of
 from vdistill.records import Item, Judgment
 
 _ABSENT = {
@@ -40,12 +49,14 @@ def bench(
     seed: int = 0,
     columns: Sequence[str] = (),
     judge: str | None = None,
+    rankers: Mapping[str, Ranker] | None = None,
 ) -> BenchReport:
     """Measure the models, and text search beside them, on held-out queries and held-out items.
 
     searchers: `backbone`, and `student` where there is one; others stand in the table by their names.
     qrels: a TREC file to judge by instead of the teacher.  seed: of the bootstrap.  columns: to slice the queries by.
     judge: the teacher to judge by, as `admissible` takes it; by default the one with most held-out judgments.
+    rankers: further rows, by name.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
     items = _common_items(searchers)
@@ -61,13 +72,16 @@ def bench(
     held_out = replace(held_out, notes=(*held_out.notes, *admitted.notes, *sides.notes))
     of_item = {item.id: item.metadata for item in items}
     metadata = {key: of_item[key] for key in held_out.items}
+    asked = Known(items, database.queries())
+    ranking = {**_text_search(items), **(rankers or {})}
     found = {
         **{model: _measure(held_out, searcher) for model, searcher in searchers.items()},
-        TEXT_SEARCH: text_search(held_out, [words_of(row) for row in metadata.values()]),
+        **{name: grade(held_out, ranker.scores(held_out, asked)) for name, ranker in ranking.items()},
         "teacher": _teacher(held_out, admitted.judgments),
     }
+    held_out = replace(held_out, notes=(*held_out.notes, *(note for one in ranking.values() for note in one.notes)))
     report = summarise(held_out, {name: row for name, row in found.items() if row is not None}, gates, seed)
-    personas = {query.text: query.persona for query in database.queries() if query.persona}
+    personas = {query.text: query.persona for query in asked.queries if query.persona}
     shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
     return replace(
         report,
@@ -75,6 +89,8 @@ def bench(
         judge=_judge(held_out, admitted),
         slices=slices(report, columns, metadata, personas),
         examples=examples(held_out, shown, largest_changes(report, 2), largest_changes(report, -2)),
+        rankings={**{model: Scored(one) for model, one in searchers.items()}, **ranking},
+        known=asked,
         catalog_root=backbone.catalog_root,
     )
 
@@ -84,8 +100,10 @@ def summarise(
 ) -> BenchReport:
     """From values per query to means, intervals, gap closed and gates."""
     others = [model for model in values if model not in MODELS]
+    beside = [model for model in others if RERANKED in model]
+    order = (MODELS[0], *(model for model in others if model not in beside), MODELS[1], *beside, MODELS[2])
     models: dict[str, dict[str, float] | None] = {
-        model: means(values[model]) if model in values else None for model in (MODELS[0], *others, *MODELS[1:])
+        model: means(values[model]) if model in values else None for model in order
     }
     gains = differences(values)
     ci95 = {model: _intervals(found, seed) for model, found in [*values.items(), (DIFFERENCE, gains)] if found}
@@ -101,6 +119,11 @@ def summarise(
         notes=(*held_out.notes, *(reason for model, reason in _ABSENT.items() if models[model] is None)),
         p_values={metric: p for metric, p in p_values.items() if p is not None},
     )
+
+
+def _text_search(items: Sequence[Item]) -> dict[str, Ranker]:
+    search = TextSearch(items)
+    return {} if search.empty else {TEXT_SEARCH: search}
 
 
 def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:

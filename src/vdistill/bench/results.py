@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from vdistill.bench.examples import Example
 from vdistill.bench.gates import Outcome
-from vdistill.bench.graded import Graded, largest_changes
+from vdistill.bench.graded import Graded, Known, Ranker, largest_changes
 from vdistill.bench.robustness import Perturbed
 from vdistill.bench.slices import Slice
 from vdistill.errors import VdistillError
@@ -44,6 +44,7 @@ class BenchReport(Graded):
     metadata: of the held-out items, by id.
     judge:    who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
     notes:    what was left out, one line each.
+    rankings: of the models, by name, to write them to files.
     """
 
     ci95: dict[str, dict[str, Interval]]
@@ -56,6 +57,8 @@ class BenchReport(Graded):
     examples: tuple[Example, ...] = ()
     robustness: tuple[Perturbed, ...] = ()
     catalog_root: Path = Path()
+    rankings: Mapping[str, Ranker] = field(default_factory=dict)
+    known: Known = field(default_factory=lambda: Known((), ()))
 
     @property
     def present(self) -> dict[str, dict[str, float]]:

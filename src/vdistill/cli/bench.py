@@ -40,6 +40,10 @@ class BenchCommand:
         Meaning.PATH_OR_NAME,
         typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
     ] = None
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="A TREC run file of any search engine, in the same table. Repeatable.", show_default=False),
+    ] = None
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
@@ -72,6 +76,10 @@ class BenchCommand:
     summary: Annotated[
         Path | None, _output(help="Add the outcome to this Markdown file, e.g. $GITHUB_STEP_SUMMARY.")
     ] = None
+    write_run: Annotated[
+        Path | None, _output(help="Write each model's rankings to a TREC run file in this folder.")
+    ] = None
+    write_qrels: Annotated[Path | None, _output(help="Write the judgments as TREC qrels, with grades.")] = None
     history: Annotated[bool, _output("--history", help="Show the runs so far, and measure nothing.")] = False
     as_json: JsonOption = False
 
@@ -116,13 +124,12 @@ class BenchCommand:
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
         """The report, and the searchers of the backbone and, where there is one, the student."""
         from vdistill.bench import evaluate
-        from vdistill.bench.baselines import TEXT_SEARCH, Against, labels
-        from vdistill.bench.graded import MODELS, Embedded
+        from vdistill.cli.bench_rows import Rows
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
 
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
-        against = self.against or []
+        rows = Rows.read(self.against or [], self.run or [])  # files with mistakes, before a catalog is embedded
         with Database.open(workspace.database, write=False) as database:
             if self.qrels is None and not database.judgments("heldout"):  # before a catalog is embedded in vain
                 raise VdistillError(
@@ -130,12 +137,11 @@ class BenchCommand:
                     hint="`vdistill label` judges held-out queries too; or judge by a TREC file: --qrels FILE",
                 )
             searchers = open_searchers(session, workspace, names, backbone)
-            loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-            others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
-            models: dict[str, Embedded] = {**searchers, **others}
+            models, rankers = rows.opened(searchers["backbone"], workspace)
             found = evaluate.bench(
-                models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge
-            )
+                {**searchers, **models}, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [],
+                judge=self.judge, rankers=rankers,
+            )  # fmt: skip
         for note in found.notes:
             session.say(note)
         return found, searchers
@@ -148,6 +154,7 @@ class BenchCommand:
         from vdistill.bench import runs
         from vdistill.bench.report import outputs
         from vdistill.bench.report.page import Around, write_report
+        from vdistill.bench.trec_output import write_qrels, write_runs
         from vdistill.database import Database
 
         if self.report is not None:
@@ -157,6 +164,11 @@ class BenchCommand:
             around = Around(facts, speed, made.get("history", []), runs.history(workspace), audits)
             write_report(found, self.report, around)
             session.say(f"report: {self.report.resolve()}")
+        if self.write_run is not None:
+            for path in write_runs(found, self.write_run):
+                session.say(f"run file: {path}")
+        if self.write_qrels is not None:
+            write_qrels(found, self.write_qrels)
         if self.junit is not None:
             outputs.write_junit(found, self.junit)
         if self.summary is not None:

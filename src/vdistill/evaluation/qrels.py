@@ -54,8 +54,8 @@ def from_qrels(
     judged = [JudgedQuery(text, *found, found[1]) for text, found in graded.items() if len(found[0])]
     named = {item for grades in qrels.values() for item in grades}
     notes = (
-        *_unknown("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
-        *_unknown("items", name, named - {item.id for item in items}, [item.id for item in items]),
+        *unknown_note("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
+        *unknown_note("items", name, named - {item.id for item in items}, [item.id for item in items]),
         *_count(len(twice & qrels.keys()), "query ids left out: each names more than one query of the workspace"),
         *_count(len(graded) - len(judged), "held-out queries left out: no relevant held-out item"),
     )
@@ -97,7 +97,7 @@ def _count(number: int, what: str) -> tuple[str, ...]:
     return (f"{number:,} {what}",) if number else ()
 
 
-def _unknown(kind: str, name: str, unknown: set[str], known: Sequence[str]) -> tuple[str, ...]:
+def unknown_note(kind: str, name: str, unknown: set[str], known: Sequence[str]) -> tuple[str, ...]:
     """One line on unknown ids, with what the first of them may have meant."""
     if not unknown:
         return ()

@@ -1,0 +1,195 @@
+"""The teacher beside the student: it re-orders the head of each ranking, as it would in front of a live search.
+
+Its answers are kept in a file of their own. They are about what this student ranks first, so among the judgments they
+would make the test set depend on the model that it measures, and held-out queries would become training data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vdistill import preferences
+from vdistill.arrays import Floats, Ints
+from vdistill.bench.graded import Embedded, Known, Scored
+from vdistill.database import Database
+from vdistill.evaluation import metrics
+from vdistill.evaluation.test_set import HeldOutSet
+from vdistill.label.asking import Asked, Asker, Tally, judgment_of
+from vdistill.label.purse import Purse
+from vdistill.label.schedules import Narrowing, Plan
+from vdistill.label.teacher import Teacher
+from vdistill.records import Ask, Judgment, Question, ShownImage
+
+STORE = "rerank.db"  # in the workspace
+
+Head = tuple[str, Ints]  # a query, and the indices of the items that its model ranks first, best first
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who is asked, how, and within which caps.
+
+    store: the database of the answers.  shown: the images that can be shown, by item.  images: in a call.
+    advance: gets the tally as it grows.
+    """
+
+    teacher: Teacher
+    purse: Purse
+    store: Path
+    shown: Mapping[str, ShownImage]
+    images: int = 8
+    ask: Ask = "best"
+    concurrency: int = 8
+    advance: Callable[[Tally], None] = lambda tally: None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What re-ordering takes. The fields are keys of `bench --json`.
+
+    queries: those re-ordered completely.  calls_per_query, tokens_per_query, usd_per_query, seconds_per_query: means
+    over them, stored answers included; seconds at this concurrency.  usd_per_query, seconds_per_query: None if unknown.
+    calls, reused, failed, cost_usd: of this run.
+    """
+
+    model: str
+    teacher: str
+    depth: int
+    queries: int = 0
+    calls_per_query: float = 0.0
+    tokens_per_query: float = 0.0
+    usd_per_query: float | None = None
+    seconds_per_query: float | None = None
+    calls: int = 0
+    reused: int = 0
+    failed: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass
+class Rerank:
+    """A `Ranker`: the order of `model`, whose first `depth` the teacher has put in another order."""
+
+    name: str
+    model: Embedded
+    depth: int
+    asking: Asking
+    notes: tuple[str, ...] = ()
+    spent: Spent | None = None
+    _orders: list[Ints | None] = field(default_factory=list)
+
+    @property
+    def calls_per_query(self) -> int:
+        """The most calls about one query: each image is seen once, and the better half in smaller groups again."""
+        return 1 if self.depth <= self.asking.images else 2 * math.ceil(self.depth / self.asking.images)
+
+    def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats | None]:
+        """(n,) for each query: the model's, with those of the head replaced; None where the teacher did not finish.
+
+        Raises TeacherError where it is useless to go on; the answers so far are kept.
+        """
+        base = Scored(self.model)
+        if not self._orders:
+            self._orders = self._ordered(held_out, self._heads(held_out, base.scores(held_out, known)))
+        for scores, order in zip(base.scores(held_out, known), self._orders, strict=True):
+            yield None if order is None else _moved(scores, order)
+
+    def _heads(self, held_out: HeldOutSet, scores: Iterator[Floats]) -> list[Head]:
+        """The first candidates of each query that can be shown."""
+        can = np.array([key in self.asking.shown for key in held_out.items])
+        heads = []
+        for judged, found in zip(held_out.judged, scores, strict=True):
+            rows = np.arange(len(held_out.items))[held_out.dense(judged)[0]]
+            rows = rows[can[rows]]
+            heads.append((judged.query, rows[metrics.top(found[rows], self.depth)]))
+        return heads
+
+    def _ordered(self, held_out: HeldOutSet, heads: Sequence[Head]) -> list[Ints | None]:
+        """For each query the indices of its head in the teacher's order."""
+        asking, said = self.asking, dict[str, list[Judgment]]()
+        with Database.open(asking.store) as database:
+            asker = Asker(asking.teacher, database, asking.purse, asking.concurrency, asking.advance)
+            # A few queries at a time, to their end: where a cap stops the run, most of what was paid is of use.
+            step = max(asking.concurrency, asking.teacher.batch_size)
+            for start in range(0, len(heads), step):
+                said |= self._said(asker, held_out, heads[start : start + step])
+            pace = database.pace(asking.teacher.name)
+        self._account(asker, said, pace, len(heads))
+        fitted = preferences.fit([one for judgments in said.values() for one in judgments]) if said else None
+        place = {key: row for row, key in enumerate(held_out.items)}
+        orders: list[Ints | None] = []
+        for query, head in heads:
+            if len(head) < 2:
+                orders.append(head)
+            elif fitted is None or query not in said:
+                orders.append(None)
+            else:
+                utility = {place[key]: value for key, value in zip(*fitted.means(query), strict=True)}
+                orders.append(np.array(sorted(head, key=lambda row: -utility[row]), np.intp))  # stable: else the model's
+        return orders
+
+    def _said(self, asker: Asker, held_out: HeldOutSet, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
+        """The judgments on each of these queries; one that was not asked to its end is absent."""
+        plan = Plan(self.calls_per_query, min(self.asking.images, self.depth), self.depth, seed=0)
+        said: dict[str, list[Judgment]] = {query: [] for query, head in heads if len(head) > 1}
+        running = {
+            query: Narrowing([query], sorted(held_out.items[row] for row in head), plan)
+            for query, head in heads
+            if query in said
+        }
+        while running:
+            asked = {query: self._round(schedule, said[query]) for query, schedule in running.items()}
+            keyed = {asker.key(one.question): one for round_ in asked.values() for one in round_}
+            answers = asker.ask_keyed(keyed)
+            for query, round_ in asked.items():
+                keys = [asker.key(one.question) for one in round_]
+                done = [(one, answers[key]) for one, key in zip(round_, keys, strict=True) if key in answers]
+                said[query] += [judgment_of(one, answer, asker.teacher.name) for one, answer in done]
+                if len(done) < len(round_):
+                    del said[query]
+                if len(done) < len(round_) or not round_:
+                    del running[query]
+        return said
+
+    def _round(self, schedule: Narrowing, said: Sequence[Judgment]) -> list[Asked]:
+        if schedule.left <= 0:
+            return []
+        shown, ask = self.asking.shown, self.asking.ask
+        groups = [group for group in schedule.next_round(said) if len(group.items) > 1]
+        return [Asked(Question(one.query, tuple(shown[key] for key in one.items), ask), "heldout") for one in groups]
+
+    def _account(
+        self, asker: Asker, said: Mapping[str, Sequence[Judgment]], pace: float | None, queries: int
+    ) -> None:  # fmt: skip
+        """Note what it took, and what was left out."""
+        answers = [one.answer for judgments in said.values() for one in judgments]
+        count, teacher = max(len(said), 1), asker.teacher
+        usd: float | None = sum(answer.cost_usd for answer in answers) / count
+        if not usd:
+            example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
+            each = teacher.price(example).usd
+            usd = None if each is None else each * len(answers) / count
+        tally, calls = asker.tally, len(answers) / count
+        self.spent = Spent(
+            self.name, teacher.name, self.depth, len(said), calls, sum(one.tokens for one in answers) / count, usd,
+            None if pace is None else pace * calls, tally.calls, tally.reused, tally.failed, tally.cost_usd,
+        )  # fmt: skip
+        if missing := queries - len(said):
+            why = f"{tally.failed:,} calls failed, " if tally.failed else ""
+            self.notes = (
+                f"{self.name}: {why}{missing:,} of {queries:,} queries were not re-ordered completely: its row is about "
+                "the others alone",
+            )
+
+
+def _moved(scores: Floats, order: Ints) -> Floats:
+    """The scores, with those at the indices `order` above all others, and falling."""
+    found = np.array(scores, np.float64)
+    if len(order):
+        found[order] = found.max() + np.arange(len(order), 0, -1)
+    return found
