@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vdistill.arrays import Floats
-from vdistill.bench.graded import Known
+from vdistill.bench.graded import Embedded, Known
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs.words import Bm25, words_of
-from vdistill.query.search import Searcher
 from vdistill.records import Item
 
 if TYPE_CHECKING:  # needs torch
@@ -91,13 +90,13 @@ class TextModel:
 class Against:
     """Another model over the images of an index, which embeds what `bench` asks for."""
 
-    def __init__(self, encoder: DualEncoder, searcher: Searcher, cache: Path) -> None:
+    def __init__(self, encoder: DualEncoder, searcher: Embedded, cache: Path) -> None:
         self.ids, self.catalog_root = searcher.ids, searcher.catalog_root
         self.metadata, self.hashes, self.encode = searcher.metadata, searcher.hashes, encoder.encode_texts
         self._encoder, self._cache = encoder, cache
 
     @classmethod
-    def load(cls, source: str, searcher: Searcher, cache: Path) -> Against:
+    def load(cls, source: str, searcher: Embedded, cache: Path) -> Against:
         """The dual encoder `source`. Raises VdistillError where it cannot be loaded."""
         from vdistill.encoders.dual_encoder import DualEncoder
 

@@ -22,6 +22,7 @@ from vdistill.bench.graded import (
     differences,
     largest_changes,
 )
+from vdistill.bench.rerank import Rerank
 from vdistill.bench.results import DIFFERENCE, BenchReport
 from vdistill.bench.slices import slices
 from vdistill.database import Database
@@ -79,7 +80,8 @@ def bench(
         **{name: grade(held_out, ranker.scores(held_out, asked)) for name, ranker in ranking.items()},
         "teacher": _teacher(held_out, admitted.judgments),
     }
-    held_out = replace(held_out, notes=(*held_out.notes, *(note for one in ranking.values() for note in one.notes)))
+    notes = [note for one in ranking.values() for note in (*one.notes, *_circular(one, held_out))]
+    held_out = replace(held_out, notes=(*held_out.notes, *notes))
     report = summarise(held_out, {name: row for name, row in found.items() if row is not None}, gates, seed)
     personas = {query.text: query.persona for query in asked.queries if query.persona}
     shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
@@ -89,6 +91,7 @@ def bench(
         judge=_judge(held_out, admitted),
         slices=slices(report, columns, metadata, personas),
         examples=examples(held_out, shown, largest_changes(report, 2), largest_changes(report, -2)),
+        reranked=next((one.spent for one in ranking.values() if isinstance(one, Rerank)), None),
         rankings={**{model: Scored(one) for model, one in searchers.items()}, **ranking},
         known=asked,
         catalog_root=backbone.catalog_root,
@@ -118,6 +121,16 @@ def summarise(
         seed=seed,
         notes=(*held_out.notes, *(reason for model, reason in _ABSENT.items() if models[model] is None)),
         p_values={metric: p for metric, p in p_values.items() if p is not None},
+    )
+
+
+def _circular(ranker: Ranker, held_out: HeldOutSet) -> tuple[str, ...]:
+    """What a row cannot tell where the teacher that re-orders is the judge."""
+    if not isinstance(ranker, Rerank) or ranker.asking.teacher.name != held_out.judged_by:
+        return ()
+    return (
+        f"{ranker.name}: its teacher is also the judge, so the row shows how close so many calls come to the teacher's "
+        "own order; --qrels or --judge NAME measures by another",
     )
 
 

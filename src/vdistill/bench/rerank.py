@@ -35,7 +35,7 @@ class Asking:
     """Who is asked, how, and within which caps.
 
     store: the database of the answers.  shown: the images that can be shown, by item.  images: in a call.
-    advance: gets the tally as it grows.
+    say: gets a notice of what is going to be asked.  advance: gets the tally as it grows.
     """
 
     teacher: Teacher
@@ -45,6 +45,7 @@ class Asking:
     images: int = 8
     ask: Ask = "best"
     concurrency: int = 8
+    say: Callable[[str], None] = lambda text: None
     advance: Callable[[Tally], None] = lambda tally: None
 
 
@@ -112,6 +113,7 @@ class Rerank:
     def _ordered(self, held_out: HeldOutSet, heads: Sequence[Head]) -> list[Ints | None]:
         """For each query the indices of its head in the teacher's order."""
         asking, said = self.asking, dict[str, list[Judgment]]()
+        self._announce(len(heads))
         with Database.open(asking.store) as database:
             asker = Asker(asking.teacher, database, asking.purse, asking.concurrency, asking.advance)
             # A few queries at a time, to their end: where a cap stops the run, most of what was paid is of use.
@@ -119,7 +121,7 @@ class Rerank:
             for start in range(0, len(heads), step):
                 said |= self._said(asker, held_out, heads[start : start + step])
             pace = database.pace(asking.teacher.name)
-        self._account(asker, said, pace, len(heads))
+        self._account(asker, said, pace, sum(len(head) > 1 for _, head in heads))
         fitted = preferences.fit([one for judgments in said.values() for one in judgments]) if said else None
         place = {key: row for row, key in enumerate(held_out.items)}
         orders: list[Ints | None] = []
@@ -130,8 +132,22 @@ class Rerank:
                 orders.append(None)
             else:
                 utility = {place[key]: value for key, value in zip(*fitted.means(query), strict=True)}
-                orders.append(np.array(sorted(head, key=lambda row: -utility[row]), np.intp))  # stable: else the model's
+                orders.append(
+                    np.array(sorted(head, key=lambda row: -utility[row]), np.intp)
+                )  # stable: else the model's
         return orders
+
+    def _announce(self, queries: int) -> None:
+        calls, usd = self.calls_per_query * queries, self._price()
+        cost = "" if usd == 0 else ", of unknown price" if usd is None else f", about ${usd * calls:,.2f}"
+        self.asking.say(
+            f"{self.name}: up to {calls:,} calls of {self.asking.teacher.name}{cost}, if none are stored yet"
+        )
+
+    def _price(self) -> float | None:
+        """US dollars of a call."""
+        example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
+        return self.asking.teacher.price(example).usd
 
     def _said(self, asker: Asker, held_out: HeldOutSet, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
         """The judgments on each of these queries; one that was not asked to its end is absent."""
@@ -171,8 +187,7 @@ class Rerank:
         count, teacher = max(len(said), 1), asker.teacher
         usd: float | None = sum(answer.cost_usd for answer in answers) / count
         if not usd:
-            example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
-            each = teacher.price(example).usd
+            each = self._price()
             usd = None if each is None else each * len(answers) / count
         tally, calls = asker.tally, len(answers) / count
         self.spent = Spent(
@@ -182,8 +197,8 @@ class Rerank:
         if missing := queries - len(said):
             why = f"{tally.failed:,} calls failed, " if tally.failed else ""
             self.notes = (
-                f"{self.name}: {why}{missing:,} of {queries:,} queries were not re-ordered completely: its row is about "
-                "the others alone",
+                f"{self.name}: {why}{missing:,} of {queries:,} queries were not re-ordered to the end; the row is "
+                "about the others",
             )
 
 

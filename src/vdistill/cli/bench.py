@@ -1,5 +1,6 @@
 """`vdistill bench`."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,16 @@ from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
     from vdistill.bench.gates import Gate
+    from vdistill.bench.graded import Ranker
     from vdistill.bench.results import BenchReport
     from vdistill.bench.speed.measure import Speed
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
 
 _gate = partial(typer.Option, rich_help_panel="Gate")
+_beside = partial(typer.Option, rich_help_panel="The teacher beside it")
 _output = partial(typer.Option, rich_help_panel="Output")
+OF_RERANK = ("teacher", "endpoint", "budget", "max_cost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,17 @@ class BenchCommand:
         list[Path] | None,
         typer.Option(help="A TREC run file of any search engine, in the same table. Repeatable.", show_default=False),
     ] = None
+    rerank: Annotated[
+        int | None, _beside(min=2, help="Let a teacher re-order the first N images of each query, as one more row.")
+    ] = None
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _beside(help="The teacher that re-orders.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[str | None, _beside(help="Endpoint of that teacher.", show_default="as for label")] = None
+    budget: Annotated[int | None, _beside(min=1, help="Maximum calls to re-order.", show_default="none")] = None
+    max_cost: Annotated[float | None, _beside(min=0, help="Maximum US dollars to re-order.", show_default="none")] = (
+        None
+    )
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
@@ -85,7 +100,7 @@ class BenchCommand:
 
     def execute(self, session: Session) -> None:
         """Measure, keep the run, and check the gates."""
-        gates = _gates(self.fail_under or [])
+        gates = self._checked(session)
         workspace = session.require()
         if self.history:
             _show_history(workspace, as_json=self.as_json)
@@ -119,6 +134,12 @@ class BenchCommand:
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
 
+    def _checked(self, session: Session) -> "tuple[Gate, ...]":
+        """The gates. Raises BadParameter for options that go with others, before any work is done."""
+        if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --budget, --max-cost")
+        return _gates(self.fail_under or [])
+
     def _measured(
         self, session: Session, workspace: "Workspace", backbone: str, gates: "tuple[Gate, ...]"
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
@@ -138,13 +159,25 @@ class BenchCommand:
                 )
             searchers = open_searchers(session, workspace, names, backbone)
             models, rankers = rows.opened(searchers["backbone"], workspace)
-            found = evaluate.bench(
-                {**searchers, **models}, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [],
-                judge=self.judge, rankers=rankers,
-            )  # fmt: skip
+            with self._reranked(session, workspace, searchers) as reranked:
+                found = evaluate.bench(
+                    {**searchers, **models}, database, self.qrels, gates=gates, seed=self.seed,
+                    columns=self.slice_ or [], judge=self.judge, rankers={**rankers, **reranked},
+                )  # fmt: skip
         for note in found.notes:
             session.say(note)
         return found, searchers
+
+    def _reranked(
+        self, session: Session, workspace: "Workspace", searchers: "dict[str, Searcher]"
+    ) -> "AbstractContextManager[dict[str, Ranker]]":
+        """The row of `--rerank`; none without it."""
+        if self.rerank is None:
+            return nullcontext({})
+        from vdistill.cli.bench_rows import Reranking
+
+        asked = Reranking(self.rerank, self.teacher, self.endpoint, self.budget, self.max_cost)
+        return asked.row(session, workspace, searchers)
 
     def _write(
         self, session: Session, workspace: "Workspace", made: dict[str, Any], found: "BenchReport",
@@ -194,9 +227,17 @@ def _speed(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "
 
 
 def _show(found: "BenchReport", speed: "Speed | None") -> None:
-    from vdistill.bench.report.table import bench_table, largest_changes_table, robustness_table, slice_table
+    from vdistill.bench.report.table import (
+        bench_table,
+        largest_changes_table,
+        rerank_table,
+        robustness_table,
+        slice_table,
+    )
 
     console.result(bench_table(found))
+    if found.reranked is not None:
+        console.result(rerank_table(found))
     for one in found.slices:
         if len(one.groups) > 1:
             console.result(slice_table(one))

@@ -29,7 +29,7 @@ def mean_sqrt_length(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def weighted_mean(tokens: Tensor, mask: Tensor) -> Tensor:
-    """The mean with weights 1, 2, 3, …"""
+    """The mean, in which the n-th token has the weight n."""
     weights = mask.cumsum(1) * mask
     return _sum(tokens, weights) / weights.sum(1, keepdim=True).clamp(min=1)
 

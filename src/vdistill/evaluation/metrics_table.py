@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float]
 Intervals = Mapping[str, Sequence[float]]
 
+_WIDTH = 14  # of a model's name
 _DIFFERENCE = "student-backbone"  # the key of the paired difference among the intervals
 
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """A renderable for rich, laid out for the width it gets: intervals stand beside the means where there is room."""
+    """A renderable for rich, laid out for the width it gets: intervals stand beside the means, below them, or not."""
 
     models: Mapping[str, Metrics]
     title: str
@@ -31,9 +32,12 @@ class MetricsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """What rich asks for."""
-        wide = self._table(" ")
-        width = console.measure(wide, options=options.update_width(10_000)).maximum
-        yield wide if width <= options.max_width else self._table("\n")
+        for between in (" ", "\n"):
+            table = self._table(between)
+            if console.measure(table, options=options.update_width(10_000)).maximum <= options.max_width:
+                yield table
+                return
+        yield self._table("")
 
     def _table(self, between: str) -> Table:
         from rich.box import SIMPLE_HEAD
@@ -46,7 +50,7 @@ class MetricsTable:
         gains = _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
         table.add_column("metric", no_wrap=True)
         for name in [*self.models, *(["gain"] if gains else [])]:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(_heading(name), justify="right", no_wrap=True)
         for metric in _in_order({name for found in self.models.values() for name in found}):
             table.add_row(metric, *self._means(metric, between), *([self._gain(metric, between)] if gains else []))
         return table
@@ -81,6 +85,15 @@ def metrics_table(
     return MetricsTable({name: found for name, found in models.items() if found}, title, ci95 or {}, caption)
 
 
+def _heading(name: str) -> Text:
+    """The name of a model, a long one in lines."""
+    from textwrap import wrap
+
+    from rich.text import Text
+
+    return Text("\n".join(wrap(name, _WIDTH)))
+
+
 def _in_order(found: set[str]) -> list[str]:
     return sorted(found, key=lambda name: (list(METRICS).index(name) if name in METRICS else len(METRICS), name))
 
@@ -93,7 +106,7 @@ def _cell(
     if value is None:
         return Text("–", style="dim")
     cell = Text(f"{value:+.3f}" if signed else f"{value:.3f}", style="bold" if bold else "")
-    if interval is not None and interval[0] != interval[1]:
+    if between and interval is not None and interval[0] != interval[1]:
         ends = [f"{end:+.2f}" if signed else f"{end:.2f}" for end in interval]
         if between == "\n":  # little room
             ends = [re.sub(r"^([+-]?)0\.", r"\1.", end) for end in ends]

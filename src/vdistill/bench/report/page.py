@@ -14,7 +14,7 @@ from typing import Any
 
 from vdistill.bench.graded import MODELS, largest_changes
 from vdistill.bench.report import plots
-from vdistill.bench.report.table import judged
+from vdistill.bench.report.table import judged, rerank_facts
 from vdistill.bench.results import BenchReport, Gain
 from vdistill.bench.runs import Run
 from vdistill.bench.speed.measure import Speed
@@ -70,6 +70,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _plots(report, around)],
         slices=[one for one in report.slices if len(one.groups) > 1],
         robustness=report.robustness,
+        reranking=rerank_facts(report),
         changed=[("gained most", largest_changes(report, _CHANGED)), ("lost most", largest_changes(report, -_CHANGED))],
         examples=_examples(report),
         audits=around.audits,
