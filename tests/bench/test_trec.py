@@ -60,7 +60,11 @@ def test_a_run_that_is_read_back_has_the_figures_that_it_was_written_with(writte
          if not metric.startswith("literal") and metric != "gap_closed"}
     )  # fmt: skip
     again = done.json["models"][f"{folder / 'bm25.trec'} (against)"]
-    assert again == pytest.approx(done.json["models"]["bm25"])
+    of_ties = ("kendall_tau", "pairwise_accuracy")  # which a file does not have
+    bm25 = done.json["models"]["bm25"]
+    assert {key: again[key] for key in bm25 if key not in of_ties} == pytest.approx(
+        {key: value for key, value in bm25.items() if key not in of_ties}
+    )
 
 
 def test_queries_and_products_are_found_by_other_names(written, home, tmp_path, queries):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vdistill.arrays import Floats
-from vdistill.bench.graded import Embedded, Known
+from vdistill.bench.graded import Known, Listed
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.evaluation.test_set import HeldOutSet
@@ -87,20 +87,41 @@ class TextModel:
         return np.stack([self._vectors[text] for text in texts]) if texts else np.zeros((0, 1), np.float32)
 
 
-class Against:
-    """Another model over the images of an index, which embeds what `bench` asks for."""
+class Files:
+    """`Listed`: the images of a folder, which is no index."""
 
-    def __init__(self, encoder: DualEncoder, searcher: Embedded, cache: Path) -> None:
-        self.ids, self.catalog_root = searcher.ids, searcher.catalog_root
-        self.metadata, self.hashes, self.encode = searcher.metadata, searcher.hashes, encoder.encode_texts
+    def __init__(self, items: Sequence[Item], hashes: Mapping[str, str], catalog_root: Path) -> None:
+        self.catalog_root = catalog_root
+        self._items, self._hashes = {item.id: item for item in items if item.id in hashes}, hashes
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all items."""
+        return list(self._items)
+
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The metadata of the items."""
+        return [dict(self._items[key].metadata) for key in ids]
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The hashes of the files."""
+        return {key: self._hashes[key] for key in ids}
+
+
+class Against:
+    """A model that embeds what `bench` asks for, without an index, over listed images."""
+
+    def __init__(self, encoder: DualEncoder, over: Listed, cache: Path) -> None:
+        self.ids, self.catalog_root = over.ids, over.catalog_root
+        self.metadata, self.hashes, self.encode = over.metadata, over.hashes, encoder.encode_texts
         self._encoder, self._cache = encoder, cache
 
     @classmethod
-    def load(cls, source: str, searcher: Embedded, cache: Path) -> Against:
+    def load(cls, source: str, over: Listed, cache: Path) -> Against:
         """The dual encoder `source`. Raises VdistillError where it cannot be loaded."""
         from vdistill.encoders.dual_encoder import DualEncoder
 
-        return cls(DualEncoder.load(source), searcher, cache)
+        return cls(DualEncoder.load(source), over, cache)
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for an image that can no longer be read."""

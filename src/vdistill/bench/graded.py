@@ -20,8 +20,8 @@ _BLOCK = 32  # queries scored at once
 Values = dict[str, Floats]  # of one model, by metric: (q,), or (t,) for the literal ones
 
 
-class Embedded(Protocol):
-    """A catalog's images as a model embeds them, with its text encoder: a `vdistill.query.search.Searcher`."""
+class Listed(Protocol):
+    """The images of a catalog."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -31,17 +31,21 @@ class Embedded(Protocol):
     def catalog_root(self) -> Path:
         """The folder that the ids are relative to."""
 
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The metadata of the items."""
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The content hashes of the images as they are known."""
+
+
+class Embedded(Listed, Protocol):
+    """A catalog's images as a model embeds them, with its text encoder: a `vdistill.query.search.Searcher`."""
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d)."""
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d)."""
-
-    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The metadata of the items."""
-
-    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
-        """The content hashes of the images that were embedded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class BenchReport(Graded):
     metadata: of the held-out items, by id.
     judge:    who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
     notes:    what was left out, one line each.
+    public_set: what the public set says of itself that was measured on, if any.
     reranked: what re-ordering the head took.
     rankings: of the models, by name, to write them to files.
     """
@@ -61,6 +62,7 @@ class BenchReport(Graded):
     examples: tuple[Example, ...] = ()
     robustness: tuple[Perturbed, ...] = ()
     reranked: Spent | None = None
+    public_set: Mapping[str, Any] = field(default_factory=dict)
     catalog_root: Path = Path()
     rankings: Mapping[str, Ranker] = field(default_factory=dict)
     known: Known = field(default_factory=lambda: Known((), ()))
@@ -135,6 +137,7 @@ class BenchReport(Graded):
             "gained": [asdict(one) for one in largest_changes(self, 10)],
             "lost": [asdict(one) for one in largest_changes(self, -10)],
             "slices": [asdict(one) for one in self.slices],
+            **({"set": dict(self.public_set)} if self.public_set else {}),
             **({"rerank": asdict(self.reranked) | self._rerank_gain()} if self.reranked else {}),
             **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
         }

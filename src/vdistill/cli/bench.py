@@ -1,5 +1,6 @@
 """`vdistill bench`."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,13 +16,15 @@ from vdistill.errors import GateError, VdistillError
 
 if TYPE_CHECKING:
     from vdistill.bench.gates import Gate
-    from vdistill.bench.graded import Ranker
+    from vdistill.bench.graded import Embedded, Ranker
     from vdistill.bench.results import BenchReport
     from vdistill.bench.speed.measure import Speed
+    from vdistill.cli.bench_rows import Rows
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
 
 _gate = partial(typer.Option, rich_help_panel="Gate")
+_public = partial(typer.Option, rich_help_panel="A public set")
 _beside = partial(typer.Option, rich_help_panel="The teacher beside it")
 _output = partial(typer.Option, rich_help_panel="Output")
 OF_RERANK = ("teacher", "endpoint", "budget", "max_cost")
@@ -32,6 +35,21 @@ class BenchCommand:
     """Measure backbone, student and teacher on held-out queries and images."""
 
     qrels: Annotated[Path | None, typer.Option(help="Judge by this TREC qrels file instead of the teacher.")] = None
+    only_judged: Annotated[
+        bool, typer.Option("--only-judged", help="With --qrels: rank only what has a grade, as trec_eval -J does.")
+    ] = False
+    set_: Annotated[
+        str | None,
+        _public(
+            "--set",
+            help="Measure on a public set instead: inquire-rerank, inquire-rerank/validation or sqid. "
+            "Fetched once into FOLDER.",
+            metavar="NAME[:FOLDER]",
+        ),
+    ] = None
+    set_queries: Annotated[
+        int | None, _public(min=1, help="So many of its queries, chosen by hash.", show_default="all")
+    ] = None
     judge: Annotated[
         str | None,
         typer.Option(
@@ -100,10 +118,12 @@ class BenchCommand:
 
     def execute(self, session: Session) -> None:
         """Measure, keep the run, and check the gates."""
+        from vdistill.cli.bench_outputs import Outputs, show, show_history
+
         gates = self._checked(session)
-        workspace = session.require()
+        workspace = session.create() if self.set_ else session.require()
         if self.history:
-            _show_history(workspace, as_json=self.as_json)
+            show_history(workspace, as_json=self.as_json)
             return
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
@@ -125,11 +145,13 @@ class BenchCommand:
         made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
         kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
         speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed else None
-        self._write(session, workspace, {"backbone": backbone} | (info.facts if info else {}), found, speed)
+        made = {"backbone": backbone} | (info.facts if info else {})
+        wanted = Outputs(self.report, self.junit, self.summary, self.write_run, self.write_qrels)
+        wanted.write(session, workspace, found, made, speed)
         if self.as_json:
             console.document(found.to_json() | {"run": kept.id} | ({} if speed is None else {"speed": speed.to_json()}))
         else:
-            _show(found, speed)
+            show(found, speed)
             session.say(f"run {kept.id}")
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
@@ -138,19 +160,36 @@ class BenchCommand:
         """The gates. Raises BadParameter for options that go with others, before any work is done."""
         if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --budget, --max-cost")
+        if self.set_ is not None and (self.qrels or self.robustness or self.speed):
+            raise typer.BadParameter("has its own qrels, and no index", param_hint="--set")
         return _gates(self.fail_under or [])
 
     def _measured(
         self, session: Session, workspace: "Workspace", backbone: str, gates: "tuple[Gate, ...]"
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
         """The report, and the searchers of the backbone and, where there is one, the student."""
-        from vdistill.bench import evaluate
         from vdistill.cli.bench_rows import Rows
+
+        rows = Rows.read(self.against or [], self.run or [])  # files with mistakes, before a catalog is embedded
+        wanted = {"gates": gates, "seed": self.seed, "columns": self.slice_ or []}
+        searchers: dict[str, Searcher] = {}
+        if self.set_ is not None:
+            found = self._on_public_set(session, workspace, backbone, rows, wanted)
+        else:
+            found, searchers = self._on_catalog(session, workspace, backbone, rows, wanted)
+        for note in found.notes:
+            session.say(note)
+        return found, searchers
+
+    def _on_catalog(
+        self, session: Session, workspace: "Workspace", backbone: str, rows: "Rows", wanted: dict[str, Any]
+    ) -> "tuple[BenchReport, dict[str, Searcher]]":
+        """Measured on the held-out side of the workspace's catalog, with its indexes."""
+        from vdistill.bench.evaluate import bench
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
 
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
-        rows = Rows.read(self.against or [], self.run or [])  # files with mistakes, before a catalog is embedded
         with Database.open(workspace.database, write=False) as database:
             if self.qrels is None and not database.judgments("heldout"):  # before a catalog is embedded in vain
                 raise VdistillError(
@@ -160,16 +199,31 @@ class BenchCommand:
             searchers = open_searchers(session, workspace, names, backbone)
             models, rankers = rows.opened(searchers["backbone"], workspace)
             with self._reranked(session, workspace, searchers) as reranked:
-                found = evaluate.bench(
-                    {**searchers, **models}, database, self.qrels, gates=gates, seed=self.seed,
-                    columns=self.slice_ or [], judge=self.judge, rankers={**rankers, **reranked},
+                found = bench(
+                    {**searchers, **models}, database, self.qrels, judge=self.judge, only_judged=self.only_judged,
+                    rankers={**rankers, **reranked}, **wanted,
                 )  # fmt: skip
-        for note in found.notes:
-            session.say(note)
         return found, searchers
 
+    def _on_public_set(
+        self, session: Session, workspace: "Workspace", backbone: str, rows: "Rows", wanted: dict[str, Any]
+    ) -> "BenchReport":
+        """Measured on a public set, whose images are embedded for it."""
+        from vdistill.bench.evaluate import bench_public
+        from vdistill.cli.bench_set import PublicSet
+
+        public = PublicSet.opened(session, workspace, str(self.set_), self.set_queries)
+        own = public.models(workspace, backbone)
+        models, rankers = rows.opened(public.files, workspace)
+        with self._reranked(session, workspace, own) as reranked:
+            found = bench_public(
+                {**own, **models}, public.about["name"], public.qrels, public.queries, public.known,
+                rankers={**rankers, **reranked}, **wanted,
+            )  # fmt: skip
+        return replace(found, public_set=public.about)
+
     def _reranked(
-        self, session: Session, workspace: "Workspace", searchers: "dict[str, Searcher]"
+        self, session: Session, workspace: "Workspace", models: "Mapping[str, Embedded]"
     ) -> "AbstractContextManager[dict[str, Ranker]]":
         """The row of `--rerank`; none without it."""
         if self.rerank is None:
@@ -177,35 +231,7 @@ class BenchCommand:
         from vdistill.cli.bench_rows import Reranking
 
         asked = Reranking(self.rerank, self.teacher, self.endpoint, self.budget, self.max_cost)
-        return asked.row(session, workspace, searchers)
-
-    def _write(
-        self, session: Session, workspace: "Workspace", made: dict[str, Any], found: "BenchReport",
-        speed: "Speed | None",
-    ) -> None:  # fmt: skip
-        """The files that were asked for; `made` is what is known of how the student was made."""
-        from vdistill.bench import runs
-        from vdistill.bench.report import outputs
-        from vdistill.bench.report.page import Around, write_report
-        from vdistill.bench.trec_output import write_qrels, write_runs
-        from vdistill.database import Database
-
-        if self.report is not None:
-            with Database.open(workspace.database, write=False) as database:
-                audits = list(database.settings("audit/").values())
-            facts = {name: made[name] for name in ("backbone", "judgments") if name in made} | made.get("settings", {})
-            around = Around(facts, speed, made.get("history", []), runs.history(workspace), audits)
-            write_report(found, self.report, around)
-            session.say(f"report: {self.report.resolve()}")
-        if self.write_run is not None:
-            for path in write_runs(found, self.write_run):
-                session.say(f"run file: {path}")
-        if self.write_qrels is not None:
-            write_qrels(found, self.write_qrels)
-        if self.junit is not None:
-            outputs.write_junit(found, self.junit)
-        if self.summary is not None:
-            outputs.append_summary(found, self.summary)
+        return asked.row(session, workspace, models)
 
 
 def _gates(texts: list[str]) -> "tuple[Gate, ...]":
@@ -224,41 +250,3 @@ def _speed(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "
 
     encoder = open_model(workspace, searcher.model, backbone)
     return measure(searcher, encoder, workspace.root, found.held_out.queries)
-
-
-def _show(found: "BenchReport", speed: "Speed | None") -> None:
-    from vdistill.bench.report.table import (
-        bench_table,
-        largest_changes_table,
-        rerank_table,
-        robustness_table,
-        slice_table,
-    )
-
-    console.result(bench_table(found))
-    if found.reranked is not None:
-        console.result(rerank_table(found))
-    for one in found.slices:
-        if len(one.groups) > 1:
-            console.result(slice_table(one))
-    if found.robustness:
-        console.result(robustness_table(found))
-    for table in largest_changes_table(found):
-        console.result(table)
-    console.result(found.verdict)
-    if speed is not None:
-        console.facts(f"speed of the {speed.model}", speed.facts(), as_json=False)
-
-
-def _show_history(workspace: "Workspace", *, as_json: bool) -> None:
-    from vdistill.bench import runs
-    from vdistill.bench.report.table import history_tables
-
-    found = runs.trend(runs.history(workspace))
-    if not found:
-        raise VdistillError("no run of bench is kept yet", hint="run `vdistill bench`")
-    if as_json:
-        console.document({"runs": found})
-        return
-    for table in history_tables(found):
-        console.result(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdistill.bench.baselines import TEXT_SEARCH, Against, TextModel, labels
-from vdistill.bench.graded import MODELS, RERANKED, Embedded, Ranker
+from vdistill.bench.graded import MODELS, RERANKED, Embedded, Listed, Ranker
 from vdistill.bench.rerank import STORE, Asking, Rerank
 from vdistill.bench.run_file import RunFile
 from vdistill.cli import console
@@ -41,7 +41,7 @@ class Rows:
         """Raises VdistillError for a run file that cannot be read."""
         return cls(against, [str(path) for path in runs], [RunFile(path) for path in runs])
 
-    def opened(self, over: Embedded, workspace: Workspace) -> tuple[dict[str, Embedded], dict[str, Ranker]]:
+    def opened(self, over: Listed, workspace: Workspace) -> tuple[dict[str, Embedded], dict[str, Ranker]]:
         """Dual encoders for the images of `over`, and what ranks otherwise.
 
         Raises VdistillError for a model that cannot be loaded.
@@ -58,7 +58,7 @@ class Rows:
         return models, rankers | dict(zip(names[len(self.against) :], self._files, strict=True))
 
 
-def _opened(source: str, over: Embedded, workspace: Workspace) -> TextModel | Against:
+def _opened(source: str, over: Listed, workspace: Workspace) -> TextModel | Against:
     from vdistill.encoders.sentence_encoder import SentenceEncoder, is_text_encoder
 
     if is_text_encoder(source):

@@ -39,19 +39,22 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def from_qrels(
-    qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], sides: Mapping[str, Split]
-) -> HeldOutSet:
+    qrels: Qrels, name: str, queries: Sequence[Query], items: Sequence[Item], sides: Mapping[str, Split],
+    *, only_judged: bool = False,
+) -> HeldOutSet:  # fmt: skip
     """Judge by the grades of a qrels file called `name`.
 
     queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. Only those held out
-    are used, and only queries with a relevant item; the rest is counted in `notes`.
+    are used, and only queries with a relevant item; the rest is counted in `notes`. only_judged: whether only items
+    with a grade are candidates of a query, as with trec_eval's -J.
     Raises VdistillError where nothing is left.
     """
     kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
     rows = {item.id: row for row, item in enumerate(kept)}
     texts, twice = _by_id(queries)
-    graded = {text: _graded(qrels[key], rows) for key, text in texts.items() if key in qrels}
-    judged = [JudgedQuery(text, *found, found[1]) for text, found in graded.items() if len(found[0])]
+    least = 0 if only_judged else 1
+    graded = {text: _graded(qrels[key], rows, least) for key, text in texts.items() if key in qrels}
+    judged = [JudgedQuery(text, *found, found[1]) for text, found in graded.items() if found[1].any()]
     named = {item for grades in qrels.values() for item in grades}
     notes = (
         *unknown_note("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
@@ -64,7 +67,7 @@ def from_qrels(
             f"{name} has no relevant held-out item for any held-out query" + "".join(f"; {note}" for note in notes),
             hint="its first column must hold the ids of held-out queries, its third item paths relative to the catalog",
         )
-    return HeldOutSet("qrels", name, tuple(rows), tuple(judged), *distinct_titles(kept), notes)
+    return HeldOutSet("qrels", name, tuple(rows), tuple(judged), *distinct_titles(kept), notes, only_judged=only_judged)
 
 
 def _parse(line: str, where: str) -> tuple[str, str, int]:
@@ -78,9 +81,9 @@ def _parse(line: str, where: str) -> tuple[str, str, int]:
         raise VdistillError(f"{where}: grade {tail[1]!r} is not a whole number", hint=HINT) from None
 
 
-def _graded(grades: Mapping[str, int], rows: Mapping[str, int]) -> tuple[Ints, Floats]:
-    """The indices and grades of the relevant items that are among `rows`."""
-    found = sorted((rows[item], grade) for item, grade in grades.items() if item in rows and grade > 0)
+def _graded(grades: Mapping[str, int], rows: Mapping[str, int], least: int) -> tuple[Ints, Floats]:
+    """The indices and grades of the items that are among `rows` and have at least this grade."""
+    found = sorted((rows[item], grade) for item, grade in grades.items() if item in rows and grade >= least)
     return np.array([row for row, _ in found], np.intp), np.array([grade for _, grade in found], np.float64)
 
 

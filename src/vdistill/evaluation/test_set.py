@@ -45,7 +45,8 @@ class HeldOutSet:
     """Held-out queries and items, and what is known of them.
 
     source:     `teacher`: the candidates of a query are the items the teacher judged for it. `qrels`: all items are
-                candidates of every query, and those without a grade have gain 0.
+                candidates of every query, and those without a grade have gain 0; with `only_judged`, those with a
+                grade alone.
     judged_by:  the teacher, or the name of the qrels file.  prompt: the version of the prompt that the teacher got.
     items:      ids (n,), ascending: the rows of item vectors.
     titles:     distinct titles of the items (t,), at most `MOST_TITLES`, chosen by their hash.
@@ -61,6 +62,12 @@ class HeldOutSet:
     with_title: tuple[Ints, ...]
     notes: tuple[str, ...] = ()
     prompt: str = ""
+    only_judged: bool = False
+
+    @property
+    def all_items(self) -> bool:
+        """Whether all items are candidates of every query."""
+        return self.source == "qrels" and not self.only_judged
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -70,12 +77,12 @@ class HeldOutSet:
     @property
     def candidates(self) -> Ints:
         """(q,) how many items are ranked for each query."""
-        sizes = [len(one.rows) if self.source == "teacher" else len(self.items) for one in self.judged]
+        sizes = [len(self.items) if self.all_items else len(one.rows) for one in self.judged]
         return np.array(sizes, np.intp)
 
     def dense(self, judged: JudgedQuery) -> tuple[Ints | slice, Floats, Floats]:
         """The candidates of a query, with the gain and the utility of each."""
-        if self.source == "teacher":
+        if not self.all_items:
             return judged.rows, judged.gains, judged.utilities
         gains = np.zeros(len(self.items))
         gains[judged.rows] = judged.gains

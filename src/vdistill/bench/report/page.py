@@ -161,6 +161,9 @@ def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
         **{name: str(value) for name, value in facts.items()},
         "judged by": " ".join(f"{name} {value}" for name, value in report.judge.items()).removeprefix("name ")
         or report.held_out.judged_by,
+        **{
+            name: str(report.public_set[name]) for name in ("title", "licence", "citation") if name in report.public_set
+        },
         "bootstrap": f"9,999 resamples of the queries, seed {report.seed}",
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "python": f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}",
