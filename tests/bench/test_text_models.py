@@ -66,6 +66,19 @@ def test_older_configs_name_the_pooling_by_flags(tmp_path):
     assert np.allclose(SentenceEncoder.load(str(folder), "cpu").documents(TEXTS), theirs.encode(TEXTS), atol=1e-5)
 
 
+def test_the_transformer_may_be_in_a_folder_of_its_own(tmp_path):
+    folder, theirs = sentence_model(tmp_path)
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for path in [path for path in folder.iterdir() if path.is_file() and path.name != "modules.json"]:
+        path.rename(inner / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = inner.name
+    (folder / "modules.json").write_text(json.dumps(modules))
+    assert is_text_encoder(str(folder))
+    assert np.allclose(SentenceEncoder.load(str(folder), "cpu").documents(TEXTS), theirs.encode(TEXTS), atol=1e-5)
+
+
 def test_a_plain_transformer_is_averaged(tmp_path):
     from sentence_transformers import SentenceTransformer
 

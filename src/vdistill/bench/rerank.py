@@ -159,12 +159,10 @@ class Rerank:
             if query in said
         }
         while running:
-            asked = {query: self._round(schedule, said[query]) for query, schedule in running.items()}
-            keyed = {asker.key(one.question): one for round_ in asked.values() for one in round_}
-            answers = asker.ask_keyed(keyed)
+            asked = {query: self._round(asker, schedule, said[query]) for query, schedule in running.items()}
+            answers = asker.ask_keyed({key: one for round_ in asked.values() for key, one in round_.items()})
             for query, round_ in asked.items():
-                keys = [asker.key(one.question) for one in round_]
-                done = [(one, answers[key]) for one, key in zip(round_, keys, strict=True) if key in answers]
+                done = [(one, answers[key]) for key, one in round_.items() if key in answers]
                 said[query] += [judgment_of(one, answer, asker.teacher.name) for one, answer in done]
                 if len(done) < len(round_):
                     del said[query]
@@ -172,12 +170,14 @@ class Rerank:
                     del running[query]
         return said
 
-    def _round(self, schedule: Narrowing, said: Sequence[Judgment]) -> list[Asked]:
+    def _round(self, asker: Asker, schedule: Narrowing, said: Sequence[Judgment]) -> dict[str, Asked]:
+        """The next questions by key; none where the schedule is done."""
         if schedule.left <= 0:
-            return []
+            return {}
         shown, ask = self.asking.shown, self.asking.ask
         groups = [group for group in schedule.next_round(said) if len(group.items) > 1]
-        return [Asked(Question(one.query, tuple(shown[key] for key in one.items), ask), "heldout") for one in groups]
+        asked = [Asked(Question(one.query, tuple(shown[key] for key in one.items), ask), "heldout") for one in groups]
+        return {asker.key(one.question): one for one in asked}
 
     def _account(
         self, asker: Asker, said: Mapping[str, Sequence[Judgment]], pace: float | None, queries: int

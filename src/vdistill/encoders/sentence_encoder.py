@@ -69,7 +69,7 @@ class SentenceEncoder:
             root = Checkpoint(source, *hub_name(source))
             modules = _modules(root)
             base = modules[0][1]
-            checkpoint = Checkpoint(source, root.name, root.revision, base) if base else root
+            checkpoint = _inside(root, base) if base else root
             checkpoint.require_known()
             pooling, layers = _after(root, modules[1:], where)
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.name, **checkpoint.options, trust_remote_code=False)
@@ -114,6 +114,13 @@ class SentenceEncoder:
         for layer in self.layers:
             vectors = layer(vectors)
         return normalize(vectors, dim=-1)
+
+
+def _inside(root: Checkpoint, folder: str) -> Checkpoint:
+    """The checkpoint in a folder of another."""
+    if Path(root.name).is_dir():
+        return Checkpoint(root.source, str(Path(root.name) / folder))
+    return Checkpoint(root.source, root.name, root.revision, folder)
 
 
 def _modules(root: Checkpoint) -> list[tuple[str, str]]:

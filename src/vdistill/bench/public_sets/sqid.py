@@ -50,6 +50,8 @@ class Sqid:
             from_hub(SQID, ["data/product_image_urls.parquet"], folder, self.about)
         if _one(folder, "shopping_queries_dataset_examples.parquet") is None and not _joined(folder):
             from_hub(ESCI, ["data/test-*.parquet"], folder, self.about)
+        if _one(folder, "shopping_queries_dataset_examples.parquet") is None and not _joined(folder):
+            raise VdistillError(f"no labels of ESCI in {folder.source}", hint=f"copy {self.about.needs} there")
 
     def load(self, folder: SetFolder, queries: int | None, say: Callable[[str], None]) -> Contents:
         """See `Loader`. An image that cannot be fetched is left out with its grades, and counted."""
