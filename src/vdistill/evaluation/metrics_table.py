@@ -23,7 +23,10 @@ _DIFFERENCE = "student-backbone"  # the key of the paired difference among the i
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """A renderable for rich, laid out for the width it gets: intervals stand beside the means, below them, or not."""
+    """A renderable for rich, laid out for the width it gets: intervals stand beside the means where there is room.
+
+    Where there are more models than the width allows, the last ones have a table of their own.
+    """
 
     models: Mapping[str, Metrics]
     title: str
@@ -32,35 +35,41 @@ class MetricsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """What rich asks for."""
-        for between in (" ", "\n"):
-            table = self._table(between)
-            if console.measure(table, options=options.update_width(10_000)).maximum <= options.max_width:
-                yield table
-                return
-        yield self._table("")
+        left, title = list(self.models), self.title
+        while left:
+            count, table = next(
+                (count, table)
+                for count in range(len(left), 0, -1)
+                for between in (" ", "\n")
+                for table in [self._table(between, left[:count], title, last=count == len(left))]
+                if count == 1 or _width(console, options, table) <= options.max_width
+            )
+            yield table
+            left, title = left[count:], ""
 
-    def _table(self, between: str) -> Table:
+    def _table(self, between: str, models: Sequence[str], title: str, *, last: bool) -> Table:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
-        caption = Text(self.caption, style="dim") if self.caption else None
-        table = Table(title=Text(self.title, style="bold"), title_justify="left", box=SIMPLE_HEAD, caption=caption,
-                      caption_justify="left")  # fmt: skip
-        gains = _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
+        caption = Text(self.caption, style="dim") if self.caption and last else None
+        table = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=SIMPLE_HEAD,
+                      caption=caption, caption_justify="left")  # fmt: skip
+        gains = last and _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
         table.add_column("metric", no_wrap=True)
-        for name in [*self.models, *(["gain"] if gains else [])]:
+        for name in [*models, *(["gain"] if gains else [])]:
             table.add_column(_heading(name), justify="right", no_wrap=True)
         for metric in _in_order({name for found in self.models.values() for name in found}):
-            table.add_row(metric, *self._means(metric, between), *([self._gain(metric, between)] if gains else []))
+            means = self._means(metric, between, models)
+            table.add_row(metric, *means, *([self._gain(metric, between)] if gains else []))
         return table
 
-    def _means(self, metric: str, between: str) -> list[Text]:
-        """A cell for each model; the best of them, the teacher aside, is bold."""
+    def _means(self, metric: str, between: str, models: Sequence[str]) -> list[Text]:
+        """A cell for each of `models`; the best of them, the teacher aside, is bold."""
         best = max((found.get(metric, -1.0) for name, found in self.models.items() if name != "teacher"), default=0.0)
         return [
             _cell(found.get(metric), self.ci95.get(name, {}).get(metric), between, bold=found.get(metric) == best)
-            for name, found in self.models.items()
+            for name, found in ((name, self.models[name]) for name in models)
         ]
 
     def _gain(self, metric: str, between: str) -> Text:
@@ -85,6 +94,10 @@ def metrics_table(
     return MetricsTable({name: found for name, found in models.items() if found}, title, ci95 or {}, caption)
 
 
+def _width(console: Console, options: ConsoleOptions, table: Table) -> int:
+    return console.measure(table, options=options.update_width(10_000)).maximum
+
+
 def _heading(name: str) -> Text:
     """The name of a model, a long one in lines."""
     from textwrap import wrap
@@ -106,7 +119,7 @@ def _cell(
     if value is None:
         return Text("–", style="dim")
     cell = Text(f"{value:+.3f}" if signed else f"{value:.3f}", style="bold" if bold else "")
-    if between and interval is not None and interval[0] != interval[1]:
+    if interval is not None and interval[0] != interval[1]:
         ends = [f"{end:+.2f}" if signed else f"{end:.2f}" for end in interval]
         if between == "\n":  # little room
             ends = [re.sub(r"^([+-]?)0\.", r"\1.", end) for end in ends]
