@@ -7,6 +7,7 @@ would make the test set depend on the model that it measures, and held-out queri
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,7 @@ class Rerank:
     notes: tuple[str, ...] = ()
     spent: Spent | None = None
     _orders: list[Ints | None] = field(default_factory=list)
+    _seconds: float = 0.0  # spent on asking
 
     @property
     def calls_per_query(self) -> int:
@@ -160,7 +162,9 @@ class Rerank:
         }
         while running:
             asked = {query: self._round(asker, schedule, said[query]) for query, schedule in running.items()}
+            started = time.monotonic()
             answers = asker.ask_keyed({key: one for round_ in asked.values() for key, one in round_.items()})
+            self._seconds += time.monotonic() - started
             for query, round_ in asked.items():
                 done = [(one, answers[key]) for key, one in round_.items() if key in answers]
                 said[query] += [judgment_of(one, answer, asker.teacher.name) for one, answer in done]
@@ -190,6 +194,7 @@ class Rerank:
             each = self._price()
             usd = None if each is None else each * len(answers) / count
         tally, calls = asker.tally, len(answers) / count
+        pace = self._seconds / tally.calls if tally.calls else pace  # of earlier runs where all is stored
         self.spent = Spent(
             self.name, teacher.name, self.depth, len(said), calls, sum(one.tokens for one in answers) / count, usd,
             None if pace is None else pace * calls, tally.calls, tally.reused, tally.failed, tally.cost_usd,
