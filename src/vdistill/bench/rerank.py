@@ -118,25 +118,22 @@ class Rerank:
         self._announce(len(heads))
         with Database.open(asking.store) as database:
             asker = Asker(asking.teacher, database, asking.purse, asking.concurrency, asking.advance)
-            # A few queries at a time, to their end: where a cap stops the run, most of what was paid is of use.
-            step = max(asking.concurrency, asking.teacher.batch_size)
-            for start in range(0, len(heads), step):
+            start = 0
+            while start < len(heads):
+                step = self._step()
                 said |= self._said(asker, held_out, heads[start : start + step])
+                start += step
             pace = database.pace(asking.teacher.name)
         self._account(asker, said, pace, sum(len(head) > 1 for _, head in heads))
         fitted = preferences.fit([one for judgments in said.values() for one in judgments]) if said else None
         place = {key: row for row, key in enumerate(held_out.items)}
         orders: list[Ints | None] = []
         for query, head in heads:
-            if len(head) < 2:
-                orders.append(head)
-            elif fitted is None or query not in said:
-                orders.append(None)
-            else:
-                utility = {place[key]: value for key, value in zip(*fitted.means(query), strict=True)}
-                orders.append(
-                    np.array(sorted(head, key=lambda row: -utility[row]), np.intp)
-                )  # stable: else the model's
+            if fitted is None or query not in said:
+                orders.append(None if len(head) > 1 else head)
+                continue
+            utility = {place[key]: value for key, value in zip(*fitted.means(query), strict=True)}
+            orders.append(np.array(sorted(head, key=lambda row: -utility[row]), np.intp))  # of equals the model's first
         return orders
 
     def _announce(self, queries: int) -> None:
@@ -150,6 +147,19 @@ class Rerank:
         """US dollars of a call."""
         example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
         return self.asking.teacher.price(example).usd
+
+    def _step(self) -> int:
+        """How many queries are asked about at a time, to their end: as many as keep the teacher busy.
+
+        No more than the caps allow to finish, so that most of what was paid is of use where a cap stops the run.
+        """
+        purse, each = self.asking.purse, self.calls_per_query
+        workers = max(self.asking.concurrency, self.asking.teacher.batch_size)
+        step = math.ceil(workers / math.ceil(self.depth / self.asking.images))
+        calls = purse.reach(self._price() or 0.0, step * each)
+        if purse.budget is not None:
+            calls = min(calls, purse.budget - purse.calls)
+        return max(1, min(step, calls // each))
 
     def _said(self, asker: Asker, held_out: HeldOutSet, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
         """The judgments on each of these queries; one that was not asked to its end is absent."""

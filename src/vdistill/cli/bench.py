@@ -135,7 +135,7 @@ class BenchCommand:
             require_same_holdout(workspace, info)
         backbone = pick_backbone(workspace, self.backbone)
         found, searchers = self._measured(session, workspace, backbone, gates)
-        if self.robustness:
+        if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 
             found = replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
@@ -144,7 +144,7 @@ class BenchCommand:
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
         made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
         kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
-        speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed else None
+        speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed and searchers else None
         made = {"backbone": backbone} | (info.facts if info else {})
         wanted = Outputs(self.report, self.junit, self.summary, self.write_run, self.write_qrels)
         wanted.write(session, workspace, found, made, speed)
@@ -160,8 +160,14 @@ class BenchCommand:
         """The gates. Raises BadParameter for options that go with others, before any work is done."""
         if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --budget, --max-cost")
-        if self.set_ is not None and (self.qrels or self.robustness or self.speed):
-            raise typer.BadParameter("has its own qrels, and no index", param_hint="--set")
+        if self.set_ is not None:
+            from vdistill.bench.public_sets.named import parse
+
+            parse(self.set_)
+            if session.typed("qrels", "robustness", "speed"):  # from elsewhere they are meant for the catalog
+                raise typer.BadParameter("has qrels of its own, and no index to measure", param_hint="--set")
+        elif self.only_judged and self.qrels is None:
+            raise typer.BadParameter("goes with --qrels FILE", param_hint="--only-judged")
         return _gates(self.fail_under or [])
 
     def _measured(
