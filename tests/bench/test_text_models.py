@@ -125,7 +125,7 @@ def test_they_stand_in_the_table(home, tmp_path, clip_folder):
     assert done.code == 0, done.err
     found = done.json["models"]
     assert list(found) == ["backbone", "marqo", "st-clip", "bm25", "saved", "student", "teacher"]
-    assert found["st-clip"] == pytest.approx(found["backbone"])
+    assert found["st-clip"] == pytest.approx(found["backbone"], abs=0.02)  # whose index is in bf16
     assert 0 < found["saved"]["ndcg@10"] <= 1
     assert "literal_recall@1" not in found["saved"]
     assert "saved" in (tmp_path / "page.html").read_text()
