@@ -268,3 +268,15 @@ def test_the_machine_is_described():
     here = Machine.this()
     assert here.cores >= 1
     assert here.cpu
+
+
+def test_long_names_of_models_stand_in_lines():
+    console = Console(width=80, record=True, file=io.StringIO())
+    names = ["backbone", "paraphrase-multilingual-mpnet-base-v2", "bm25", "student", "student + rerank@24", "teacher"]
+    figures = {"ndcg@10": 0.5, "mpr": 0.6}
+    ci95 = {name: {"ndcg@10": (0.4, 0.6), "mpr": (0.5, 0.7)} for name in [*names, "student-backbone"]}
+    console.print(metrics_table(dict.fromkeys(names, figures), "held out", ci95))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "rerank@24" in text
+    assert text.count("0.500") == len(names)

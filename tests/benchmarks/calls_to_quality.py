@@ -36,7 +36,7 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import TrainingImages, WholeTower, embed
 from vdistill.encoders.student import open_student
 from vdistill.evaluation.grading import evaluate, means
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs import queries as query_files
 from vdistill.inputs.hashes import Hashes
@@ -155,7 +155,7 @@ def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]
     known = query_files.load(shop / "queries.jsonl", sides)
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
-    held_out = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, items, split)
+    held_out = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, Candidates(items, split))
     encoder = open_student(workspace)
     paths = {item.id: item.path for item in items}
     images = TrainingImages([paths[key] for key in held_out.items], encoder.preprocessing)

@@ -24,7 +24,7 @@ from vdistill.distill.towers import TrainingImages, WholeTower, embed
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.student import adapter_file, read_info
 from vdistill.evaluation.grading import evaluate
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs import catalog
 from vdistill.inputs.hashes import Hashes
@@ -68,7 +68,7 @@ def main() -> None:
     items = catalog.scan(root).items
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
-    held_out = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, items, split)
+    held_out = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, Candidates(items, split))
     plain = graded(workspace, held_out, root, 0.0, 0)
     report = summarise(held_out, {"backbone": plain, "student": plain})
     kept = runs.keep(workspace, report, "", 0, passed=True)

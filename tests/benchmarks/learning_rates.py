@@ -38,7 +38,7 @@ from vdistill.distill.towers import TowerMaker, embed
 from vdistill.distill.training_data import training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation.grading import evaluate, means
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -56,8 +56,8 @@ def main() -> None:
     os.chdir(options.shop)
     with Database.open(Path(".vdistill/vdistill.db"), write=False) as database:
         found = sources.read(database, print)
-        shop = Shop(found, from_qrels(read_qrels(Path("qrels.txt")), "qrels", database.queries(),
-                                      list(found.items.values()), found.sides.split))  # fmt: skip
+        among = Candidates(list(found.items.values()), found.sides.split)
+        shop = Shop(found, from_qrels(read_qrels(Path("qrels.txt")), "qrels", database.queries(), among))
     for name in options.towers:
         for seed in range(options.seeds):
             for rate in (*options.rates, *([] if options.no_auto else [None])):

@@ -30,7 +30,7 @@ from vdistill.distill.choices import Calls
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation import metrics
 from vdistill.evaluation.grading import evaluate, means
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.sides import Sides
@@ -52,7 +52,7 @@ def main() -> None:
             sides = Sides.read(database).of_items(items, hashes.of(items))
         calls, queries = choices.read(database.judgments("train")), database.queries()
     qrels = read_qrels(Path("qrels.txt"))
-    held_out = from_qrels(qrels, "qrels", queries, items, sides.split)
+    held_out = from_qrels(qrels, "qrels", queries, Candidates(items, sides.split))
     titles = {item.id: item.title or "" for item in items}
 
     def encode(texts: list[str]) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 
 from vdistill.errors import VdistillError
 from vdistill.evaluation.grading import evaluate, grade, means, ndcg, teacher_scores
-from vdistill.evaluation.qrels import from_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels
 from vdistill.evaluation.test_set import from_judgments
 from vdistill.records import Answer, Item, Judgment, Query
 
@@ -62,19 +62,19 @@ def test_the_teacher_is_perfect_by_product_and_a_title_finds_its_product():
 
 
 def test_qrels_name_images_or_products():
-    by_product = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, PRODUCTS)
-    by_image = from_qrels({"q": {"c.png": 2, "a.png": 1, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, PRODUCTS)
+    by_product = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, Candidates(ITEMS, SIDES, PRODUCTS))
+    by_image = from_qrels({"q": {"c.png": 2, "a.png": 1, "d.png": 1}}, "x", QUERIES, Candidates(ITEMS, SIDES, PRODUCTS))
     for held_out in (by_product, by_image):
         _, gains, _ = held_out.dense(held_out.judged[0])
         assert gains.tolist() == [2, 0, 1]
         assert held_out.candidates.tolist() == [3]
         assert held_out.notes == ()
-    images = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, PRODUCTS, "image")
+    images = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, Candidates(ITEMS, SIDES, PRODUCTS, "image"))
     assert images.dense(images.judged[0])[1].tolist() == [2, 0, 2, 1, 0, 2]
-    every = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, ITEMS, SIDES, {})
+    every = from_qrels({"q": {"mug": 2, "d.png": 1}}, "x", QUERIES, Candidates(ITEMS, SIDES, {}))
     assert "1 of the items in x are not known, e.g. 'mug'" in every.notes[0]
     with pytest.raises(VdistillError, match="are not known, e.g. 'mugg'"):
-        from_qrels({"q": {"mugg": 2}}, "x", QUERIES, ITEMS, SIDES, PRODUCTS)
+        from_qrels({"q": {"mugg": 2}}, "x", QUERIES, Candidates(ITEMS, SIDES, PRODUCTS))
 
 
 def test_a_query_whose_images_are_all_of_one_product_tells_nothing():

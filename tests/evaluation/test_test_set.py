@@ -12,7 +12,7 @@ from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import admissible
 from vdistill.evaluation.grading import evaluate, grade, means, ndcg, teacher_scores
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import MOST_TITLES, from_judgments
 from vdistill.inputs.sides import Sides
 from vdistill.inputs.split import split_of
@@ -219,7 +219,7 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
         "t1": {HELD[2].id: 1},
         "h2": {TRAIN[1].id: 1},
     }
-    held_out = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES)
+    held_out = from_qrels(qrels, "qrels.txt", QUERIES, Candidates(ALL, SIDES))
     assert held_out.queries == ("for my aunt",)
     assert held_out.items == tuple(item.id for item in HELD)
     _, gains, _ = held_out.dense(held_out.judged[0])
@@ -230,26 +230,26 @@ def test_of_qrels_only_held_out_queries_and_items_enter():
 
 def test_unknown_ids_are_counted_with_a_close_match():
     qrels = {"h1": {HELD[0].id: 1, "img_01.png": 1, "zzz": 1}, "h22": {HELD[0].id: 1}}
-    notes = from_qrels(qrels, "qrels.txt", QUERIES, ALL, SIDES).notes
+    notes = from_qrels(qrels, "qrels.txt", QUERIES, Candidates(ALL, SIDES)).notes
     assert notes[0] == "1 of the queries in qrels.txt are not known, e.g. 'h22' (close: 'h2')"
     assert notes[1].startswith("2 of the items in qrels.txt are not known, e.g. 'img_01.png' (close: 'img 01.png')")
 
 
 def test_an_id_of_two_queries_is_left_out():
     queries = [*QUERIES, Query("h2", "another text", "heldout")]
-    held_out = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, ALL, SIDES)
+    held_out = from_qrels({"h1": {HELD[0].id: 1}, "h2": {HELD[0].id: 1}}, "q", queries, Candidates(ALL, SIDES))
     assert held_out.queries == ("for my aunt",)
     assert held_out.notes == ("1 query ids left out: each names more than one query of the workspace",)
 
 
 def test_qrels_that_fit_nothing_say_what_is_wrong():
     with pytest.raises(VdistillError, match=r"1 of the queries in q are not known, e.g. 'h9'"):
-        from_qrels({"h9": {HELD[0].id: 1}}, "q", QUERIES, ALL, SIDES)
+        from_qrels({"h9": {HELD[0].id: 1}}, "q", QUERIES, Candidates(ALL, SIDES))
 
 
 def test_by_qrels_the_teacher_is_a_ranker_like_others():
     qrels = {"h1": {HELD[1].id: 1, HELD[9].id: 1}, "h2": {HELD[0].id: 1}}
-    held_out = from_qrels(qrels, "q", QUERIES, ALL, SIDES)
+    held_out = from_qrels(qrels, "q", QUERIES, Candidates(ALL, SIDES))
     scores = teacher_scores(held_out, [ranked("for my aunt", HELD[:5])])
     assert scores[held_out.queries.index("for a hike")] is None
     values = grade(held_out, scores)

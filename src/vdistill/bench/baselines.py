@@ -1,54 +1,127 @@
-"""What else the table shows: other dual encoders, and text search over the metadata."""
+"""What else the table shows: other dual encoders, and what reads the items' text: BM25 and text encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill.bench.graded import Values
+from vdistill.arrays import Floats
+from vdistill.bench.graded import Known, Listed
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
-from vdistill.evaluation.grading import grade
 from vdistill.evaluation.test_set import HeldOutSet
-from vdistill.inputs.words import Bm25
-from vdistill.query.search import Searcher
+from vdistill.inputs.words import Bm25, words_of
+from vdistill.records import Item
 
 if TYPE_CHECKING:  # needs torch
     from vdistill.encoders.dual_encoder import DualEncoder
+    from vdistill.encoders.sentence_encoder import SentenceEncoder
 
 TEXT_SEARCH = "bm25"
+_RUN = re.compile(r"(\.(trec|run|txt))?(\.gz)?$")  # endings of run files
 
 
-def text_search(held_out: HeldOutSet, texts: Sequence[str]) -> Values | None:
-    """BM25 over the texts (n,) of the held-out items, as a ranker like others; None where they hold no words."""
-    search = Bm25(texts)
-    return None if search.empty else grade(held_out, map(search.scores, held_out.queries))
+class TextSearch:
+    """BM25 over all text of the items' metadata, as a search engine has it: all items are in its index.
+
+    An item with none of the query's words is not found.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._rows = {item.id: row for row, item in enumerate(items)}
+        self._search = Bm25([words_of(item.metadata) for item in items])
+
+    @property
+    def empty(self) -> bool:
+        """Whether no item has a word to be found by."""
+        return self._search.empty
+
+    def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats]:
+        """(n,) for each held-out query."""
+        rows = np.array([self._rows[key] for key in held_out.items], np.intp)
+        for query in held_out.queries:
+            found = self._search.scores(query)[rows]
+            yield np.where(found > 0, found, -np.inf)
 
 
 def labels(sources: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """What the models are called in the table: the last part of their names where no other model has it."""
-    short = [Path(source).name or source for source in sources]
+    """What models and run files are called in the table: the last part of their names where nothing else has it."""
+    short = [_RUN.sub("", Path(source).name) or source for source in sources]
     unique = [name not in taken and short.count(name) == 1 for name in short]
     return [name if ok else f"{source} (against)" for name, ok, source in zip(short, unique, sources, strict=True)]
 
 
-class Against:
-    """Another model over the images of an index, which embeds what `bench` asks for."""
+class TextModel:
+    """A text encoder (all-MiniLM, E5, BGE, …) that compares a query with the items' text; it sees no image.
 
-    def __init__(self, encoder: DualEncoder, searcher: Searcher, cache: Path) -> None:
-        self.ids, self.catalog_root = searcher.ids, searcher.catalog_root
-        self.metadata, self.hashes, self.encode = searcher.metadata, searcher.hashes, encoder.encode_texts
+    An item without text is not found.
+    """
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._encoder = encoder
+        self._vectors: dict[str, np.ndarray] = {}  # by text
+
+    def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats]:
+        """(n,) for each held-out query."""
+        texts = {item.id: words_of(item.metadata) for item in known.items}
+        rows = [row for row, key in enumerate(held_out.items) if texts[key]]
+        if len(rows) < len(held_out.items):
+            without = len(held_out.items) - len(rows)
+            self.notes = (f"{self._encoder.source}: {without:,} held-out items have no text, and are never found",)
+        items = self._embedded([texts[held_out.items[row]] for row in rows])
+        for query in self._encoder.queries(held_out.queries):
+            scores = np.full(len(held_out.items), -np.inf)
+            scores[rows] = items @ query
+            yield scores
+
+    def _embedded(self, texts: Sequence[str]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]  # variants often share a text
+        if new:
+            self._vectors |= dict(zip(new, self._encoder.documents(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts]) if texts else np.zeros((0, 1), np.float32)
+
+
+class Files:
+    """`Listed`: the images of a folder, which is no index."""
+
+    def __init__(self, items: Sequence[Item], hashes: Mapping[str, str], catalog_root: Path) -> None:
+        self.catalog_root = catalog_root
+        self._items, self._hashes = {item.id: item for item in items if item.id in hashes}, hashes
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all items."""
+        return list(self._items)
+
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The metadata of the items."""
+        return [dict(self._items[key].metadata) for key in ids]
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The hashes of the files."""
+        return {key: self._hashes[key] for key in ids}
+
+
+class Against:
+    """A model that embeds what `bench` asks for, without an index, over listed images."""
+
+    def __init__(self, encoder: DualEncoder, over: Listed, cache: Path) -> None:
+        self.ids, self.catalog_root = over.ids, over.catalog_root
+        self.metadata, self.hashes, self.encode = over.metadata, over.hashes, encoder.encode_texts
         self._encoder, self._cache = encoder, cache
 
     @classmethod
-    def load(cls, source: str, searcher: Searcher, cache: Path) -> Against:
+    def load(cls, source: str, over: Listed, cache: Path) -> Against:
         """The dual encoder `source`. Raises VdistillError where it cannot be loaded."""
         from vdistill.encoders.dual_encoder import DualEncoder
 
-        return cls(DualEncoder.load(source), searcher, cache)
+        return cls(DualEncoder.load(source), over, cache)
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for an image that can no longer be read."""

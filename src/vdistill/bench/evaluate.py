@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vdistill.bench.baselines import TEXT_SEARCH, text_search
+from vdistill.bench.baselines import TEXT_SEARCH, TextSearch
 from vdistill.bench.examples import examples
 from vdistill.bench.gates import Gate, check_gates
-from vdistill.bench.graded import MODELS, Embedded, Values, differences, largest_changes
+from vdistill.bench.graded import (
+    MODELS,
+    RERANKED,
+    Embedded,
+    Known,
+    Ranker,
+    Scored,
+    Values,
+    differences,
+    largest_changes,
+)
+from vdistill.bench.rerank import Rerank
 from vdistill.bench.results import DIFFERENCE, BenchReport
 from vdistill.bench.slices import slices
 from vdistill.database import Database
@@ -20,11 +32,10 @@ from vdistill.evaluation.admissible import Admitted, admissible
 from vdistill.evaluation.by_product import NO_PRODUCTS
 from vdistill.evaluation.grading import evaluate, grade, means, teacher_scores
 from vdistill.evaluation.metrics import Interval
-from vdistill.evaluation.qrels import from_qrels, read_qrels
+from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs.sides import Sides
-from vdistill.inputs.words import words_of
-from vdistill.records import Item, Judgment, Per
+from vdistill.records import Item, Judgment, Per, Query
 
 _ABSENT = {
     "student": "no student yet: `vdistill distill` makes one",
@@ -32,55 +43,99 @@ _ABSENT = {
 }
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What else a report holds. seed: of the bootstrap.  columns: to slice by.  rankers: further rows, by name."""
+
+    gates: Sequence[Gate] = ()
+    seed: int = 0
+    columns: Sequence[str] = ()
+    rankers: Mapping[str, Ranker] = field(default_factory=dict)
+
+
 def bench(
     searchers: Mapping[str, Embedded],
     database: Database,
     qrels: Path | None = None,
     *,
-    gates: Sequence[Gate] = (),
-    seed: int = 0,
-    columns: Sequence[str] = (),
     judge: str | None = None,
     per: Per = "product",
+    only_judged: bool = False,
+    **wanted: Any,
 ) -> BenchReport:
     """Measure the models, and text search beside them, on held-out queries and held-out items.
 
     searchers: `backbone`, and `student` where there is one; others stand in the table by their names.
-    qrels: a TREC file to judge by instead of the teacher.  seed: of the bootstrap.  columns: to slice the queries by.
+    qrels: a TREC file to judge by instead of the teacher.
     judge: the teacher to judge by, as `admissible` takes it; by default the one with most held-out judgments.
     per: whether products are ranked, each by its best image, or every image.
+    only_judged: whether only items with a grade are candidates, with `qrels`.  wanted: the fields of `Wanted`.
     Raises VdistillError where there is nothing to judge by, and for gates without a student.
     """
     items = _common_items(searchers)
-    backbone = searchers["backbone"]
     known = Sides.read(database)
-    hashes = backbone.hashes([item.id for item in items])
+    hashes = searchers["backbone"].hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
+    asked = Known(items, database.queries())
     admitted = admissible(database.judgments("heldout"), hashes, known, judge)
     products = sides.products()
     if qrels is None:
         kept = [item for item in items if sides.split.get(item.id) == "heldout"]
         held_out = from_judgments(admitted.judgments, kept, products if per == "product" else NO_PRODUCTS)
     else:
-        held_out = from_qrels(read_qrels(qrels), qrels.name, database.queries(), items, sides.split, products, per)
+        among = Candidates(items, sides.split, products, per, only_judged)
+        held_out = from_qrels(read_qrels(qrels), qrels.name, asked.queries, among)
     held_out = replace(held_out, notes=(*held_out.notes, *admitted.notes, *sides.notes))
-    of_item = {item.id: item.metadata for item in items}
+    return _measured(searchers, held_out, asked, admitted, Wanted(**wanted))
+
+
+def bench_public(
+    models: Mapping[str, Embedded], name: str, qrels: Path, asked: Sequence[Query], known: Sides, **wanted: Any
+) -> BenchReport:
+    """Measure the models on a public set, all of which is held out but what the workspace has trained on.
+
+    asked: its queries.  known: what the workspace has registered.  wanted: the fields of `Wanted`.
+    """
+    items = _common_items(models)
+    everything = replace(known, holdout=1.0)
+    sides = everything.of_items(items, models["backbone"].hashes([item.id for item in items]))
+    queries = [replace(query, split=everything.of_query(query.text)) for query in asked]
+    among = Candidates(items, sides.split, only_judged=True)
+    held_out = from_qrels(read_qrels(qrels), name, queries, among)
+    trained = sum(query.split == "train" for query in queries), sum(side == "train" for side in sides.split.values())
+    if any(trained):
+        note = f"{trained[0]:,} queries and {trained[1]:,} images left out: the workspace uses them for training"
+        held_out = replace(held_out, notes=(*held_out.notes, note))
+    return _measured(models, held_out, Known(items, queries), Admitted([], None, ()), Wanted(**wanted))
+
+
+def _measured(
+    models: Mapping[str, Embedded], held_out: HeldOutSet, asked: Known, admitted: Admitted, wanted: Wanted
+) -> BenchReport:
+    of_item = {item.id: item.metadata for item in asked.items}
     metadata = {key: of_item[key] for key in held_out.items}
+    ranking = {**_text_search(asked.items), **wanted.rankers}
     found = {
-        **{model: _measure(held_out, searcher) for model, searcher in searchers.items()},
-        TEXT_SEARCH: text_search(held_out, [words_of(row) for row in metadata.values()]),
+        **{model: _measure(held_out, searcher) for model, searcher in models.items()},
+        **{name: grade(held_out, ranker.scores(held_out, asked)) for name, ranker in ranking.items()},
         "teacher": _teacher(held_out, admitted.judgments),
     }
-    report = summarise(held_out, {name: row for name, row in found.items() if row is not None}, gates, seed)
-    personas = {query.text: query.persona for query in database.queries() if query.persona}
-    shown = {model: searcher for model, searcher in searchers.items() if model in MODELS}
+    notes = [note for one in ranking.values() for note in (*one.notes, *_circular(one, held_out))]
+    held_out = replace(held_out, notes=(*held_out.notes, *notes))
+    rows = {name: row for name, row in found.items() if row is not None}
+    report = summarise(held_out, rows, wanted.gates, wanted.seed)
+    personas = {query.text: query.persona for query in asked.queries if query.persona}
+    shown = {model: searcher for model, searcher in models.items() if model in MODELS}
     return replace(
         report,
         metadata=metadata,
         judge=_judge(held_out, admitted),
-        slices=slices(report, columns, metadata, personas),
+        slices=slices(report, wanted.columns, metadata, personas),
         examples=examples(held_out, shown, largest_changes(report, 2), largest_changes(report, -2)),
-        catalog_root=backbone.catalog_root,
+        reranked=next((one.spent for one in ranking.values() if isinstance(one, Rerank)), None),
+        rankings={**{model: Scored(one) for model, one in models.items()}, **ranking},
+        known=asked,
+        catalog_root=models["backbone"].catalog_root,
     )
 
 
@@ -89,8 +144,10 @@ def summarise(
 ) -> BenchReport:
     """From values per query to means, intervals, gap closed and gates."""
     others = [model for model in values if model not in MODELS]
+    beside = [model for model in others if RERANKED in model]
+    order = (MODELS[0], *(model for model in others if model not in beside), MODELS[1], *beside, MODELS[2])
     models: dict[str, dict[str, float] | None] = {
-        model: means(values[model]) if model in values else None for model in (MODELS[0], *others, *MODELS[1:])
+        model: means(values[model]) if model in values else None for model in order
     }
     gains = differences(values)
     ci95 = {model: _intervals(found, seed) for model, found in [*values.items(), (DIFFERENCE, gains)] if found}
@@ -106,6 +163,21 @@ def summarise(
         notes=(*held_out.notes, *(reason for model, reason in _ABSENT.items() if models[model] is None)),
         p_values={metric: p for metric, p in p_values.items() if p is not None},
     )
+
+
+def _circular(ranker: Ranker, held_out: HeldOutSet) -> tuple[str, ...]:
+    """What a row cannot tell where the teacher that re-orders is the judge."""
+    if not isinstance(ranker, Rerank) or ranker.asking.teacher.name != held_out.judged_by:
+        return ()
+    return (
+        f"{ranker.name}: its teacher is also the judge, so the row shows how close so many calls come to the teacher's "
+        "own order; --qrels or --judge NAME measures by another",
+    )
+
+
+def _text_search(items: Sequence[Item]) -> dict[str, Ranker]:
+    search = TextSearch(items)
+    return {} if search.empty else {TEXT_SEARCH: search}
 
 
 def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,14 +11,17 @@ import numpy as np
 
 from vdistill.arrays import Floats
 from vdistill.evaluation.test_set import HeldOutSet
+from vdistill.records import Item, Query
 
 MODELS = ("backbone", "student", "teacher")
+RERANKED = " + rerank@"  # in the name of a model whose head a teacher re-orders
+_BLOCK = 32  # queries scored at once
 
 Values = dict[str, Floats]  # of one model, by metric: (q,), or (t,) for the literal ones
 
 
-class Embedded(Protocol):
-    """A catalog's images as a model embeds them, with its text encoder: a `vdistill.query.search.Searcher`."""
+class Listed(Protocol):
+    """The images of a catalog."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -28,17 +31,57 @@ class Embedded(Protocol):
     def catalog_root(self) -> Path:
         """The folder that the ids are relative to."""
 
+    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The metadata of the items."""
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The content hashes of the images as they are known."""
+
+
+class Embedded(Listed, Protocol):
+    """A catalog's images as a model embeds them, with its text encoder: a `vdistill.query.search.Searcher`."""
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d)."""
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d)."""
 
-    def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The metadata of the items."""
 
-    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
-        """The content hashes of the images that were embedded."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the workspace knows. items: all that every model has embedded.  queries: of both sides."""
+
+    items: Sequence[Item]
+    queries: Sequence[Query]
+
+
+class Ranker(Protocol):
+    """What ranks the held-out items in another way than by vectors of their images."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the reader of its figures should know, one line each, after `scores`."""
+
+    def scores(self, held_out: HeldOutSet, known: Known) -> Iterable[Floats | None]:
+        """(n,) for each query: higher is better, −∞ was not retrieved; None for a query that it does not rank.
+
+        Called again it gives the same.
+        """
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A `Ranker` by the vectors of a model."""
+
+    model: Embedded
+    notes: Sequence[str] = ()
+
+    def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats]:
+        """The cosine similarities (n,) of each query."""
+        items, queries = self.model.vectors(held_out.items), held_out.queries
+        for start in range(0, len(queries), _BLOCK):
+            yield from self.model.encode(queries[start : start + _BLOCK]) @ items.T
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any, Literal
 
 from vdistill.bench.examples import Example
 from vdistill.bench.gates import Outcome
-from vdistill.bench.graded import Graded, largest_changes
+from vdistill.bench.graded import RERANKED, Graded, Known, Ranker, largest_changes
+from vdistill.bench.rerank import Spent
 from vdistill.bench.robustness import Perturbed
 from vdistill.bench.slices import Slice
 from vdistill.errors import VdistillError
+from vdistill.evaluation import metrics
 from vdistill.evaluation.metrics import METRICS, Interval
 
 DIFFERENCE = "student-backbone"  # the key of the paired difference in `ci95`
@@ -44,6 +47,9 @@ class BenchReport(Graded):
     metadata: of the held-out items, by id.
     judge:    who judged: its name and, for a teacher, the version of its prompt and how many judgments it gave.
     notes:    what was left out, one line each.
+    public_set: what the public set says of itself that was measured on, if any.
+    reranked: what re-ordering the head took.
+    rankings: of the models, by name, to write them to files.
     """
 
     ci95: dict[str, dict[str, Interval]]
@@ -55,7 +61,11 @@ class BenchReport(Graded):
     slices: tuple[Slice, ...] = ()
     examples: tuple[Example, ...] = ()
     robustness: tuple[Perturbed, ...] = ()
+    reranked: Spent | None = None
+    public_set: Mapping[str, Any] = field(default_factory=dict)
     catalog_root: Path = Path()
+    rankings: Mapping[str, Ranker] = field(default_factory=dict)
+    known: Known = field(default_factory=lambda: Known((), ()))
 
     @property
     def present(self) -> dict[str, dict[str, float]]:
@@ -99,6 +109,21 @@ class BenchReport(Graded):
         better = "better" if gain.direction == "up" else "worse"
         return f"The student ranks {better} than the backbone it came from: {figures} ({spread})."
 
+    @property
+    def reranking(self) -> Gain | None:
+        """The re-ordered model minus the model alone in nDCG@10, on the queries that were re-ordered."""
+        if self.reranked is None:
+            return None
+        name = self.reranked.model
+        gained = self.values[name]["ndcg@10"] - self.values[name.partition(RERANKED)[0]]["ndcg@10"]
+        between = metrics.interval(gained, self.seed)
+        return Gain(metrics.mean(gained), between, metrics.p_value(gained, self.seed))
+
+    def _rerank_gain(self) -> dict[str, Any]:
+        gain = self.reranking
+        known = gain is not None and math.isfinite(gain.value)
+        return {"gain": asdict(gain) if gain is not None and known else None}
+
     def to_json(self) -> dict[str, Any]:
         """What `bench --json` prints."""
         return {
@@ -114,5 +139,7 @@ class BenchReport(Graded):
             "slices": [asdict(one) for one in self.slices],
             "per": self.held_out.per,
             "products": len(self.held_out.products.names),
+            **({"set": dict(self.public_set)} if self.public_set else {}),
+            **({"rerank": asdict(self.reranked) | self._rerank_gain()} if self.reranked else {}),
             **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
         }

@@ -1,5 +1,7 @@
 """`vdistill bench`."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +17,18 @@ from vdistill.records import Per
 
 if TYPE_CHECKING:
     from vdistill.bench.gates import Gate
+    from vdistill.bench.graded import Embedded, Ranker
     from vdistill.bench.results import BenchReport
     from vdistill.bench.speed.measure import Speed
+    from vdistill.cli.bench_rows import Rows
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
 
 _gate = partial(typer.Option, rich_help_panel="Gate")
+_public = partial(typer.Option, rich_help_panel="A public set")
+_beside = partial(typer.Option, rich_help_panel="The teacher beside it")
 _output = partial(typer.Option, rich_help_panel="Output")
+OF_RERANK = ("teacher", "endpoint", "budget", "max_cost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,21 @@ class BenchCommand:
     """Measure backbone, student and teacher on held-out queries and images."""
 
     qrels: Annotated[Path | None, typer.Option(help="Judge by this TREC qrels file instead of the teacher.")] = None
+    only_judged: Annotated[
+        bool, typer.Option("--only-judged", help="With --qrels: rank only what has a grade, as trec_eval -J does.")
+    ] = False
+    set_: Annotated[
+        str | None,
+        _public(
+            "--set",
+            help="Measure on a public set instead: inquire-rerank, inquire-rerank/validation or sqid. "
+            "Fetched once into FOLDER.",
+            metavar="NAME[:FOLDER]",
+        ),
+    ] = None
+    set_queries: Annotated[
+        int | None, _public(min=1, help="So many of its queries, chosen by hash.", show_default="all")
+    ] = None
     judge: Annotated[
         str | None,
         typer.Option(
@@ -44,6 +66,21 @@ class BenchCommand:
         Meaning.PATH_OR_NAME,
         typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
     ] = None
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="A TREC run file of any search engine, in the same table. Repeatable.", show_default=False),
+    ] = None
+    rerank: Annotated[
+        int | None, _beside(min=2, help="Let a teacher re-order the first N images of each query, as one more row.")
+    ] = None
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _beside(help="The teacher that re-orders.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[str | None, _beside(help="Endpoint of that teacher.", show_default="as for label")] = None
+    budget: Annotated[int | None, _beside(min=1, help="Maximum calls to re-order.", show_default="none")] = None
+    max_cost: Annotated[float | None, _beside(min=0, help="Maximum US dollars to re-order.", show_default="none")] = (
+        None
+    )
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
@@ -76,15 +113,21 @@ class BenchCommand:
     summary: Annotated[
         Path | None, _output(help="Add the outcome to this Markdown file, e.g. $GITHUB_STEP_SUMMARY.")
     ] = None
+    write_run: Annotated[
+        Path | None, _output(help="Write each model's rankings to a TREC run file in this folder.")
+    ] = None
+    write_qrels: Annotated[Path | None, _output(help="Write the judgments as TREC qrels, with grades.")] = None
     history: Annotated[bool, _output("--history", help="Show the runs so far, and measure nothing.")] = False
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
         """Measure, keep the run, and check the gates."""
-        gates = _gates(self.fail_under or [])
-        workspace = session.require()
+        from vdistill.cli.bench_outputs import Outputs, show, show_history
+
+        gates = self._checked(session)
+        workspace = session.create() if self.set_ else session.require()
         if self.history:
-            _show_history(workspace, as_json=self.as_json)
+            show_history(workspace, as_json=self.as_json)
             return
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
@@ -96,7 +139,7 @@ class BenchCommand:
             require_same_holdout(workspace, info)
         backbone = pick_backbone(workspace, self.backbone)
         found, searchers = self._measured(session, workspace, backbone, gates)
-        if self.robustness:
+        if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 
             found = replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
@@ -105,28 +148,58 @@ class BenchCommand:
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
         made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
         kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
-        speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed else None
-        self._write(session, workspace, {"backbone": backbone} | (info.facts if info else {}), found, speed)
+        speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed and searchers else None
+        made = {"backbone": backbone} | (info.facts if info else {})
+        wanted = Outputs(self.report, self.junit, self.summary, self.write_run, self.write_qrels)
+        wanted.write(session, workspace, found, made, speed)
         if self.as_json:
             console.document(found.to_json() | {"run": kept.id} | ({} if speed is None else {"speed": speed.to_json()}))
         else:
-            _show(found, speed)
+            show(found, speed)
             session.say(f"run {kept.id}")
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
+
+    def _checked(self, session: Session) -> "tuple[Gate, ...]":
+        """The gates. Raises BadParameter for options that go with others, before any work is done."""
+        if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --budget, --max-cost")
+        if self.set_ is not None:
+            from vdistill.bench.public_sets.named import parse
+
+            parse(self.set_)
+            if session.typed("qrels", "robustness", "speed"):  # from elsewhere they are meant for the catalog
+                raise typer.BadParameter("has qrels of its own, and no index to measure", param_hint="--set")
+        elif self.only_judged and self.qrels is None:
+            raise typer.BadParameter("goes with --qrels FILE", param_hint="--only-judged")
+        return _gates(self.fail_under or [])
 
     def _measured(
         self, session: Session, workspace: "Workspace", backbone: str, gates: "tuple[Gate, ...]"
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
         """The report, and the searchers of the backbone and, where there is one, the student."""
-        from vdistill.bench import evaluate
-        from vdistill.bench.baselines import TEXT_SEARCH, Against, labels
-        from vdistill.bench.graded import MODELS, Embedded
+        from vdistill.cli.bench_rows import Rows
+
+        rows = Rows.read(self.against or [], self.run or [])  # files with mistakes, before a catalog is embedded
+        wanted = {"gates": gates, "seed": self.seed, "columns": self.slice_ or []}
+        searchers: dict[str, Searcher] = {}
+        if self.set_ is not None:
+            found = self._on_public_set(session, workspace, backbone, rows, wanted)
+        else:
+            found, searchers = self._on_catalog(session, workspace, backbone, rows, wanted)
+        for note in found.notes:
+            session.say(note)
+        return found, searchers
+
+    def _on_catalog(
+        self, session: Session, workspace: "Workspace", backbone: str, rows: "Rows", wanted: dict[str, Any]
+    ) -> "tuple[BenchReport, dict[str, Searcher]]":
+        """Measured on the held-out side of the workspace's catalog, with its indexes."""
+        from vdistill.bench.evaluate import bench
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
 
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
-        against = self.against or []
         with Database.open(workspace.database, write=False) as database:
             if self.qrels is None and not database.judgments("heldout"):  # before a catalog is embedded in vain
                 raise VdistillError(
@@ -134,46 +207,41 @@ class BenchCommand:
                     hint="`vdistill label` judges held-out queries too; or judge by a TREC file: --qrels FILE",
                 )
             searchers = open_searchers(session, workspace, names, backbone)
-            loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-            others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
-            models: dict[str, Embedded] = {**searchers, **others}
-            found = evaluate.bench(
-                models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge,
-                per=self.per,
-            )  # fmt: skip
-        for note in found.notes:
-            session.say(note)
+            models, rankers = rows.opened(searchers["backbone"], workspace)
+            with self._reranked(session, workspace, searchers) as reranked:
+                found = bench(
+                    {**searchers, **models}, database, self.qrels, judge=self.judge, per=self.per,
+                    only_judged=self.only_judged, rankers={**rankers, **reranked}, **wanted,
+                )  # fmt: skip
         return found, searchers
 
-    def _write(
-        self, session: Session, workspace: "Workspace", made: dict[str, Any], found: "BenchReport",
-        speed: "Speed | None",
-    ) -> None:  # fmt: skip
-        """The files that were asked for; `made` is what is known of how the student was made."""
-        from vdistill.bench import runs
-        from vdistill.bench.report import outputs
-        from vdistill.bench.report.page import Around, write_report
-        from vdistill.database import Database
+    def _on_public_set(
+        self, session: Session, workspace: "Workspace", backbone: str, rows: "Rows", wanted: dict[str, Any]
+    ) -> "BenchReport":
+        """Measured on a public set, whose images are embedded for it."""
+        from vdistill.bench.evaluate import bench_public
+        from vdistill.cli.bench_set import PublicSet
 
-        if self.report is not None:
-            with Database.open(workspace.database, write=False) as database:
-                audits = list(database.settings("audit/").values())
-            facts = {name: made[name] for name in ("backbone", "judgments") if name in made} | made.get("settings", {})
-            around = Around(
-                facts,
-                speed,
-                history=made.get("history", []),
-                strengths=made.get("strengths", []),
-                strength=made.get("strength", 1.0),
-                runs=runs.history(workspace),
-                audits=audits,
-            )
-            write_report(found, self.report, around)
-            session.say(f"report: {self.report.resolve()}")
-        if self.junit is not None:
-            outputs.write_junit(found, self.junit)
-        if self.summary is not None:
-            outputs.append_summary(found, self.summary)
+        public = PublicSet.opened(session, workspace, str(self.set_), self.set_queries)
+        own = public.models(workspace, backbone)
+        models, rankers = rows.opened(public.files, workspace)
+        with self._reranked(session, workspace, own) as reranked:
+            found = bench_public(
+                {**own, **models}, public.about["name"], public.qrels, public.queries, public.known,
+                rankers={**rankers, **reranked}, **wanted,
+            )  # fmt: skip
+        return replace(found, public_set=public.about)
+
+    def _reranked(
+        self, session: Session, workspace: "Workspace", models: "Mapping[str, Embedded]"
+    ) -> "AbstractContextManager[dict[str, Ranker]]":
+        """The row of `--rerank`; none without it."""
+        if self.rerank is None:
+            return nullcontext({})
+        from vdistill.cli.bench_rows import Reranking
+
+        asked = Reranking(self.rerank, self.teacher, self.endpoint, self.budget, self.max_cost)
+        return asked.row(session, workspace, models)
 
 
 def _gates(texts: list[str]) -> "tuple[Gate, ...]":
@@ -192,33 +260,3 @@ def _speed(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "
 
     encoder = open_model(workspace, searcher.model, backbone)
     return measure(searcher, encoder, workspace.root, found.held_out.queries)
-
-
-def _show(found: "BenchReport", speed: "Speed | None") -> None:
-    from vdistill.bench.report.table import bench_table, largest_changes_table, robustness_table, slice_table
-
-    console.result(bench_table(found))
-    for one in found.slices:
-        if len(one.groups) > 1:
-            console.result(slice_table(one))
-    if found.robustness:
-        console.result(robustness_table(found))
-    for table in largest_changes_table(found):
-        console.result(table)
-    console.result(found.verdict)
-    if speed is not None:
-        console.facts(f"speed of the {speed.model}", speed.facts(), as_json=False)
-
-
-def _show_history(workspace: "Workspace", *, as_json: bool) -> None:
-    from vdistill.bench import runs
-    from vdistill.bench.report.table import history_tables
-
-    found = runs.trend(runs.history(workspace))
-    if not found:
-        raise VdistillError("no run of bench is kept yet", hint="run `vdistill bench`")
-    if as_json:
-        console.document({"runs": found})
-        return
-    for table in history_tables(found):
-        console.result(table)

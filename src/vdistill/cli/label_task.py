@@ -147,13 +147,17 @@ class LabelTask:
         if self._inputs is None:
             write = self._write if self.queries_to_write else None
             self._inputs = read_inputs(
-                self.settings, self.session.find(), self._opened, self.session.say, write, looks=self.judged_by_backbone
+                self.settings, self.session.find(), self.opened, self.session.say, write, looks=self.judged_by_backbone
             )
         return self._inputs
 
-    def _opened(self, items: Sequence[Item]) -> Teacher:
+    def opened(self, items: Sequence[Item], max_cost: float | None = None) -> Teacher:
+        """The teacher, which is closed with this task. Raises VdistillError where a cap needs a price that is unknown.
+
+        max_cost: the cap where it is not that of the settings.
+        """
         self._teacher = open_teacher(self.spec, self.options, items, self.session.say)
-        if self.settings.max_cost is not None:
+        if max_cost is not None or self.settings.max_cost is not None:
             self._check_price(self._teacher, items)
         return self._teacher
 

@@ -1,7 +1,8 @@
 """Metrics: pure functions over the candidates of one query.
 
 Candidates come in the order of their ids, so that ties in the scores are broken the same way everywhere: the earlier
-candidate ranks higher. Gains are ≥ 0; 0 means "not relevant".
+candidate ranks higher. Gains are ≥ 0; 0 means "not relevant". A score of −∞ means "not retrieved": a search engine
+returns no more than it found, and trec_eval gives no credit for the rest.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ class Interval(NamedTuple):
 
 
 def top(scores: Floats, k: int) -> Ints:
-    """The indices (min(k, n),) of the highest of `scores` (n,), best first, without sorting them all."""
+    """The indices (≤ k,) of the highest of `scores` (n,), best first, of the retrieved, without sorting them all."""
     if k >= len(scores):
-        return np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores, kind="stable")
+        return order[: np.count_nonzero(scores > -np.inf)]
     border = np.partition(scores, len(scores) - k)[len(scores) - k]
     above = np.flatnonzero(scores > border)
-    level = np.flatnonzero(scores == border)[: k - len(above)]
+    level = np.flatnonzero(scores == border)[: k - len(above) if border > -np.inf else 0]
     chosen = np.sort(np.concatenate([above, level]))
     return chosen[np.argsort(-scores[chosen], kind="stable")]
 
@@ -86,23 +88,28 @@ def percentile_rank(scores: Floats, utilities: Floats) -> float:
     """Where the teacher's winner lands: (n − r) / (n − 1) for rank r from 1; several winners are averaged.
 
     scores: (n,) of the model. utilities: (n,), the highest is the winner. Returns a value in [0, 1], 1 for first place;
-    NaN for fewer than two candidates. Source: arXiv 2510.12014, section 4.
+    NaN for fewer than two candidates. A winner that was not retrieved has the mean rank of all that were not.
+    Source: arXiv 2510.12014, section 4.
     """
     if len(scores) < 2:
         return np.nan
     winners = np.flatnonzero(utilities == utilities.max())
-    return float(np.mean((len(scores) - _ranks(scores, winners)) / (len(scores) - 1)))
+    retrieved = np.count_nonzero(scores > -np.inf)
+    ranks = np.where(scores[winners] > -np.inf, _ranks(scores, winners), (retrieved + 1 + len(scores)) / 2)
+    return float(np.mean((len(scores) - ranks) / (len(scores) - 1)))
 
 
 def reciprocal_rank(scores: Floats, gains: Floats) -> float:
     """1 / the rank of the first relevant candidate, as `recip_rank` in trec_eval.
 
-    scores: (n,). gains: (n,). Returns a value in (0, 1]; NaN where nothing is relevant.
+    scores: (n,). gains: (n,). Returns a value in [0, 1]; NaN where nothing is relevant.
     """
     relevant = np.flatnonzero(gains > 0)
     if not len(relevant):
         return np.nan
     best = relevant[np.argmax(scores[relevant])]  # of equal ones the earlier
+    if scores[best] == -np.inf:
+        return 0.0
     return float(1 / _ranks(scores, best[None])[0])
 
 
@@ -111,7 +118,8 @@ def winner_at(scores: Floats, utilities: Floats, k: int) -> float:
 
     scores: (n,) of the model. utilities: (n,), the highest is the winner.
     """
-    return float(np.mean(_ranks(scores, np.flatnonzero(utilities == utilities.max())) <= k))
+    winners = np.flatnonzero(utilities == utilities.max())
+    return float(np.mean((_ranks(scores, winners) <= k) & (scores[winners] > -np.inf)))
 
 
 def agreement(scores: Floats, utilities: Floats) -> Agreement:

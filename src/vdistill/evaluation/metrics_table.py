@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float]
 Intervals = Mapping[str, Sequence[float]]
 
+_WIDTH = 14  # of a model's name
 _DIFFERENCE = "student-backbone"  # the key of the paired difference among the intervals
 
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """A renderable for rich, laid out for the width it gets: intervals stand beside the means where there is room."""
+    """A renderable for rich, laid out for the width it gets: intervals stand beside the means where there is room.
+
+    Where there are more models than the width allows, the last ones have a table of their own.
+    """
 
     models: Mapping[str, Metrics]
     title: str
@@ -31,32 +35,41 @@ class MetricsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """What rich asks for."""
-        wide = self._table(" ")
-        width = console.measure(wide, options=options.update_width(10_000)).maximum
-        yield wide if width <= options.max_width else self._table("\n")
+        left, title = list(self.models), self.title
+        while left:
+            count, table = next(
+                (count, table)
+                for count in range(len(left), 0, -1)
+                for between in (" ", "\n")
+                for table in [self._table(between, left[:count], title, last=count == len(left))]
+                if count == 1 or _width(console, options, table) <= options.max_width
+            )
+            yield table
+            left, title = left[count:], ""
 
-    def _table(self, between: str) -> Table:
+    def _table(self, between: str, models: Sequence[str], title: str, *, last: bool) -> Table:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
-        caption = Text(self.caption, style="dim") if self.caption else None
-        table = Table(title=Text(self.title, style="bold"), title_justify="left", box=SIMPLE_HEAD, caption=caption,
-                      caption_justify="left")  # fmt: skip
-        gains = _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
+        caption = Text(self.caption, style="dim") if self.caption and last else None
+        table = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=SIMPLE_HEAD,
+                      caption=caption, caption_justify="left")  # fmt: skip
+        gains = last and _DIFFERENCE in self.ci95 and {"student", "backbone"} <= self.models.keys()
         table.add_column("metric", no_wrap=True)
-        for name in [*self.models, *(["gain"] if gains else [])]:
-            table.add_column(name, justify="right", no_wrap=True)
+        for name in [*models, *(["gain"] if gains else [])]:
+            table.add_column(_heading(name), justify="right", no_wrap=True)
         for metric in _in_order({name for found in self.models.values() for name in found}):
-            table.add_row(metric, *self._means(metric, between), *([self._gain(metric, between)] if gains else []))
+            means = self._means(metric, between, models)
+            table.add_row(metric, *means, *([self._gain(metric, between)] if gains else []))
         return table
 
-    def _means(self, metric: str, between: str) -> list[Text]:
-        """A cell for each model; the best of them, the teacher aside, is bold."""
+    def _means(self, metric: str, between: str, models: Sequence[str]) -> list[Text]:
+        """A cell for each of `models`; the best of them, the teacher aside, is bold."""
         best = max((found.get(metric, -1.0) for name, found in self.models.items() if name != "teacher"), default=0.0)
         return [
             _cell(found.get(metric), self.ci95.get(name, {}).get(metric), between, bold=found.get(metric) == best)
-            for name, found in self.models.items()
+            for name, found in ((name, self.models[name]) for name in models)
         ]
 
     def _gain(self, metric: str, between: str) -> Text:
@@ -79,6 +92,19 @@ def metrics_table(
     ci95: model → metric → (low, high), and under `student-backbone` that of the paired difference.
     """
     return MetricsTable({name: found for name, found in models.items() if found}, title, ci95 or {}, caption)
+
+
+def _width(console: Console, options: ConsoleOptions, table: Table) -> int:
+    return console.measure(table, options=options.update_width(10_000)).maximum
+
+
+def _heading(name: str) -> Text:
+    """The name of a model, a long one in lines."""
+    from textwrap import wrap
+
+    from rich.text import Text
+
+    return Text("\n".join(wrap(name, _WIDTH)))
 
 
 def _in_order(found: set[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,39 +40,45 @@ def read_qrels(path: Path) -> Qrels:
     return found
 
 
-def from_qrels(
-    qrels: Qrels,
-    name: str,
-    queries: Sequence[Query],
-    items: Sequence[Item],
-    sides: Mapping[str, Split],
-    products: Mapping[str, str] = NO_PRODUCTS,
-    per: Per = "product",
-) -> HeldOutSet:
+@dataclass(frozen=True)
+class Candidates:
+    """What a qrels file is about.
+
+    items: all that have vectors.  sides: of the items, by id.  products: of the items, as `ByProduct.of` takes them;
+    the file may name them too.  per: what is ranked; the grade of a product is that of all its images.
+    only_judged: whether only what has a grade is a candidate of a query, as with trec_eval's -J.
+    """
+
+    items: Sequence[Item]
+    sides: Mapping[str, Split]
+    products: Mapping[str, str] = NO_PRODUCTS
+    per: Per = "product"
+    only_judged: bool = False
+
+
+def from_qrels(qrels: Qrels, name: str, queries: Sequence[Query], among: Candidates) -> HeldOutSet:
     """Judge by the grades of a qrels file called `name`.
 
-    queries: all that the workspace knows. items: all that have vectors. sides: of the items, by id. products: of the
-    items; the file may name them too. per: what is ranked; the grade of a product is that of all its images. Only what
-    is held out is used, and only queries with a relevant item; the rest is counted in `notes`.
-    Raises VdistillError where nothing is left.
+    queries: all that the workspace knows. Only what is held out is used, and only queries with a relevant item; the
+    rest is counted in `notes`. Raises VdistillError where nothing is left.
     """
-    kept = sorted((item for item in items if sides.get(item.id) == "heldout"), key=lambda item: item.id)
-    ids = tuple(item.id for item in kept)
-    grouped = ByProduct.of(ids, products if per == "product" else NO_PRODUCTS)
+    kept = sorted((item for item in among.items if among.sides.get(item.id) == "heldout"), key=lambda item: item.id)
+    ids, products = tuple(item.id for item in kept), among.products
+    grouped = ByProduct.of(ids, products if among.per == "product" else NO_PRODUCTS)
     row = {key: number for number, key in enumerate(ids)}
-    names = images_by_name(ids, products)
+    names, least = images_by_name(ids, products), 0 if among.only_judged else 1
     texts, twice = _by_id(queries)
-    graded = {text: _graded(by_image(qrels[key], names), row) for key, text in texts.items() if key in qrels}
+    graded = {text: _graded(by_image(qrels[key], names), row, least) for key, text in texts.items() if key in qrels}
     judged = []
     for text, found in graded.items():
         numbers, gains, images = grouped.judged(*found)
-        if len(numbers):
+        if gains.any():
             judged.append(JudgedQuery(text, numbers, gains, gains, images))
     named = {item for grades in qrels.values() for item in grades}
-    known = images_by_name([item.id for item in items], products)
+    known = images_by_name([item.id for item in among.items], products)
     notes = (
-        *_unknown("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
-        *_unknown("items", name, named - known.keys(), [*known]),
+        *unknown_note("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
+        *unknown_note("items", name, named - known.keys(), [*known]),
         *_count(len(twice & qrels.keys()), "query ids left out: each names more than one query of the workspace"),
         *_count(len(graded) - len(judged), "held-out queries left out: no relevant held-out item"),
     )
@@ -81,7 +88,8 @@ def from_qrels(
             hint="its first column must hold the ids of held-out queries, its third item paths relative to the "
             "catalog, or names of products",
         )
-    return HeldOutSet("qrels", name, ids, grouped, tuple(judged), *distinct_titles(kept), notes)
+    titles = distinct_titles(kept)
+    return HeldOutSet("qrels", name, ids, grouped, tuple(judged), *titles, notes, only_judged=among.only_judged)
 
 
 def images_by_name(ids: Sequence[str], products: Mapping[str, str]) -> dict[str, list[str]]:
@@ -119,9 +127,9 @@ def _parse(line: str, where: str) -> tuple[str, str, int]:
         raise VdistillError(f"{where}: grade {tail[1]!r} is not a whole number", hint=HINT) from None
 
 
-def _graded(grades: Mapping[str, int], rows: Mapping[str, int]) -> tuple[Ints, Floats]:
-    """The indices and grades of the relevant items that are among `rows`."""
-    found = sorted((rows[item], grade) for item, grade in grades.items() if item in rows and grade > 0)
+def _graded(grades: Mapping[str, int], rows: Mapping[str, int], least: int) -> tuple[Ints, Floats]:
+    """The indices and grades of the items that are among `rows` and have at least this grade."""
+    found = sorted((rows[item], grade) for item, grade in grades.items() if item in rows and grade >= least)
     return np.array([row for row, _ in found], np.intp), np.array([grade for _, grade in found], np.float64)
 
 
@@ -138,7 +146,7 @@ def _count(number: int, what: str) -> tuple[str, ...]:
     return (f"{number:,} {what}",) if number else ()
 
 
-def _unknown(kind: str, name: str, unknown: set[str], known: Sequence[str]) -> tuple[str, ...]:
+def unknown_note(kind: str, name: str, unknown: set[str], known: Sequence[str]) -> tuple[str, ...]:
     """One line on unknown ids, with what the first of them may have meant."""
     if not unknown:
         return ()

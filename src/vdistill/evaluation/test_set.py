@@ -48,7 +48,8 @@ class HeldOutSet:
     """Held-out queries and items, and what is known of them.
 
     source:     `teacher`: the candidates of a query are the products the teacher judged for it. `qrels`: all products
-                are candidates of every query, and those without a grade have gain 0.
+                are candidates of every query, and those without a grade have gain 0; with `only_judged`, those with a
+                grade alone.
     judged_by:  the teacher, or the name of the qrels file.  prompt: the version of the prompt that the teacher got.
     items:      ids (n,) of the images, ascending: the rows of item vectors.
     products:   which of them show the same product.
@@ -66,6 +67,12 @@ class HeldOutSet:
     with_title: tuple[Ints, ...]
     notes: tuple[str, ...] = ()
     prompt: str = ""
+    only_judged: bool = False
+
+    @property
+    def all_items(self) -> bool:
+        """Whether all items are candidates of every query."""
+        return self.source == "qrels" and not self.only_judged
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -80,12 +87,17 @@ class HeldOutSet:
     @property
     def candidates(self) -> Ints:
         """(q,) how many products are ranked for each query."""
-        sizes = [len(one.rows) if self.source == "teacher" else len(self.products.names) for one in self.judged]
+        sizes = [len(self.products.names) if self.all_items else len(one.rows) for one in self.judged]
         return np.array(sizes, np.intp)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(p,) what to call the candidates elsewhere: the products, or where each has one image, the images."""
+        return self.products.names if self.products.several else self.items
 
     def dense(self, judged: JudgedQuery) -> tuple[Ints | slice, Floats, Floats]:
         """The candidates of a query among the products, with the gain and the utility of each."""
-        if self.source == "teacher":
+        if not self.all_items:
             return judged.rows, judged.gains, judged.utilities
         gains = np.zeros(len(self.products.names))
         gains[judged.rows] = judged.gains

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,9 @@ _STREAMS = re.compile(r"/dev/(fd/\d+|stdin)|/proc/(self|\d+)/fd/\d+")  # already
 def read_lines(source: str | Path, what: str = "line") -> Iterator[tuple[int, str]]:
     """The lines of a text file (UTF-8, a byte order mark or not), or of standard input for "-", with their numbers.
 
-    A line ends with a line feed, or carriage return and line feed, and with nothing else. Space around it is stripped,
-    empty ones are skipped. Lines are yielded as they are read. what: what each line should hold, for messages.
+    A file named `.gz` is decompressed. A line ends with a line feed, or carriage return and line feed, and with nothing
+    else. Space around it is stripped, empty ones are skipped. Lines are yielded as they are read.
+    what: what each line should hold, for messages.
     Raises VdistillError where the source cannot be read or a line is not UTF-8, which it names.
     """
     name = "standard input" if str(source) == STDIN else str(source)
@@ -35,8 +38,8 @@ def read_lines(source: str | Path, what: str = "line") -> Iterator[tuple[int, st
                     yield number, text
     except BrokenPipeError:  # on the side of our output, not of this file
         raise
-    except OSError as error:
-        raise VdistillError(f"cannot read {name}: {error.strerror or error}", hint=hint) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise VdistillError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}", hint=hint) from error
 
 
 def regular(path: Path) -> None:
@@ -77,8 +80,9 @@ def _decoded(line: bytes, name: str, number: int) -> str:
 @contextmanager
 def _opened(source: str | Path) -> Iterator[BinaryIO | Iterator[bytes]]:
     if str(source) != STDIN:
-        regular(Path(source))
-        with Path(source).open("rb") as file:
+        path = Path(source)
+        regular(path)
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             yield file
     elif hasattr(sys.stdin, "buffer"):
         yield sys.stdin.buffer

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdistill.bench.report.table import judged
+from vdistill.bench.report.table import judged, rerank_facts
 from vdistill.bench.results import BenchReport
 from vdistill.evaluation.metrics import Interval
 from vdistill.workspace import write_file, writing
@@ -51,6 +51,8 @@ def markdown(report: BenchReport) -> str:
             gain = report.gain(name)
             cells += ["", ""] if gain is None else [_cell(gain.value, gain.ci95, "+.3f"), _p(gain.p)]
         lines.append(_row([name, *cells]))
+    if facts := rerank_facts(report):
+        lines += ["", _escaped("The teacher beside it: " + "; ".join(f"{name} {text}" for name, text in facts.items()))]
     return "\n".join([*lines, "", f"{_escaped(judged(report))}; 95 % bootstrap intervals.", ""])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from vdistill.bench.graded import MODELS, largest_changes
 from vdistill.bench.report import plots
-from vdistill.bench.report.table import judged
+from vdistill.bench.report.table import judged, rerank_facts
 from vdistill.bench.results import BenchReport, Gain
 from vdistill.bench.runs import Run
 from vdistill.bench.speed.measure import Speed
@@ -73,6 +73,7 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _plots(report, around)],
         slices=[one for one in report.slices if len(one.groups) > 1],
         robustness=report.robustness,
+        reranking=rerank_facts(report),
         changed=[("gained most", largest_changes(report, _CHANGED)), ("lost most", largest_changes(report, -_CHANGED))],
         examples=_examples(report),
         audits=around.audits,
@@ -169,6 +170,9 @@ def _settings(report: BenchReport, facts: Mapping[str, Any]) -> dict[str, str]:
         **{name: str(value) for name, value in facts.items()},
         "judged by": " ".join(f"{name} {value}" for name, value in report.judge.items()).removeprefix("name ")
         or report.held_out.judged_by,
+        **{
+            name: str(report.public_set[name]) for name in ("title", "licence", "citation") if name in report.public_set
+        },
         "bootstrap": f"9,999 resamples of the queries, seed {report.seed}",
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "python": f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}",

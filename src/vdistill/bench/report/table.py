@@ -51,6 +51,32 @@ def robustness_table(report: BenchReport) -> Table:
     return table
 
 
+def rerank_table(report: BenchReport) -> Table:
+    """What a teacher that re-orders the head brings, and what it takes."""
+    table = _table("the teacher beside it", ("", "per query"))
+    for name, value in rerank_facts(report).items():
+        table.add_row(name, value)
+    return table
+
+
+def rerank_facts(report: BenchReport) -> dict[str, str]:
+    """What a teacher that re-orders the head brings and takes, by name; empty where none did."""
+    spent, gain = report.reranked, report.reranking
+    if spent is None or gain is None:
+        return {}
+    money = "unknown" if spent.usd_per_query is None else f"${spent.usd_per_query:.4g}"
+    seconds = "unknown" if spent.seconds_per_query is None else f"{spent.seconds_per_query:.2g} s"
+    return {
+        "who": f"{spent.teacher} re-orders the first {spent.depth}",
+        "queries": f"{spent.queries:,}",
+        "gain in nDCG@10": "–" if gain.value != gain.value else _difference(gain.value, gain.ci95),
+        "calls": f"{spent.calls_per_query:.1f}",
+        "tokens": f"{spent.tokens_per_query:,.0f}",
+        "money": money,
+        "time": seconds,
+    }
+
+
 def largest_changes_table(report: BenchReport) -> Iterator[Table]:
     """The queries whose nDCG@10 gained most, and lost most."""
     for title, count in (("gained most", _SHOWN), ("lost most", -_SHOWN)):

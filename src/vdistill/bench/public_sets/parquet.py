@@ -1,0 +1,34 @@
+"""Rows of published Parquet files, a few at a time: they may hold images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vdistill.errors import VdistillError
+
+IMAGES = 64  # rows with images that are read at once: some megabytes
+
+
+def rows(paths: Sequence[Path], columns: Sequence[str], batch: int = 4096) -> Iterator[dict[str, Any]]:
+    """These columns of all rows, `batch` rows in memory.
+
+    Raises VdistillError, naming the file, for a damaged one or one that lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                missing = [name for name in columns if name not in file.schema_arrow.names]
+                if missing:
+                    raise VdistillError(
+                        f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}",
+                        hint="is it another data set, or was it published anew in another layout?",
+                    )
+                for part in file.iter_batches(batch_size=batch, columns=list(columns)):
+                    yield from part.to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise VdistillError(f"{path} is not a readable Parquet file: {error}", hint="download it again") from error

@@ -1,0 +1,129 @@
+"""What `vdistill bench` shows beside backbone and student: other models, run files, and a teacher that re-orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vdistill.bench.baselines import TEXT_SEARCH, Against, TextModel, labels
+from vdistill.bench.graded import MODELS, RERANKED, Embedded, Listed, Ranker
+from vdistill.bench.rerank import STORE, Asking, Rerank
+from vdistill.bench.run_file import RunFile
+from vdistill.cli import console
+from vdistill.cli.command import configured
+from vdistill.cli.session import Session
+from vdistill.database import Database
+from vdistill.inputs.hashes import Hashes
+from vdistill.label import ask_mode
+from vdistill.label.purse import Purse
+from vdistill.label.teacher import MayAnswerHard
+from vdistill.records import Ask, Item, ShownImage
+from vdistill.workspace import Workspace
+
+if TYPE_CHECKING:
+    from vdistill.cli.label import LabelCommand
+    from vdistill.label.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The further rows of the table, by what the user called them. Models are opened last: they are large."""
+
+    against: Sequence[str]
+    runs: Sequence[str]
+    _files: Sequence[RunFile] = field(repr=False)
+
+    @classmethod
+    def read(cls, against: Sequence[str], runs: Sequence[Path]) -> Rows:
+        """Raises VdistillError for a run file that cannot be read."""
+        return cls(against, [str(path) for path in runs], [RunFile(path) for path in runs])
+
+    def opened(self, over: Listed, workspace: Workspace) -> tuple[dict[str, Embedded], dict[str, Ranker]]:
+        """Dual encoders for the images of `over`, and what ranks otherwise.
+
+        Raises VdistillError for a model that cannot be loaded.
+        """
+        names = labels([*self.against, *self.runs], (*MODELS, TEXT_SEARCH))
+        models: dict[str, Embedded] = {}
+        rankers: dict[str, Ranker] = {}
+        for name, source in zip(names, self.against, strict=False):
+            opened = _opened(source, over, workspace)
+            if isinstance(opened, TextModel):
+                rankers[name] = opened
+            else:
+                models[name] = opened
+        return models, rankers | dict(zip(names[len(self.against) :], self._files, strict=True))
+
+
+def _opened(source: str, over: Listed, workspace: Workspace) -> TextModel | Against:
+    from vdistill.encoders.sentence_encoder import SentenceEncoder, is_text_encoder
+
+    if is_text_encoder(source):
+        return TextModel(SentenceEncoder.load(source))
+    return Against.load(source, over, workspace.cache)
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """What `--rerank` asks for: how many images of each query, whom, and what that may cost.
+
+    teacher, endpoint: None for those of `vdistill label`, whose other settings hold too.
+    """
+
+    depth: int
+    teacher: str | None
+    endpoint: str | None
+    budget: int | None
+    max_cost: float | None
+
+    @contextmanager
+    def row(
+        self, session: Session, workspace: Workspace, models: Mapping[str, Embedded]
+    ) -> Iterator[dict[str, Ranker]]:
+        """The student (else the backbone) re-ordered by the teacher, which is closed at the end."""
+        model = "student" if "student" in models else "backbone"
+        over, name = models[model], f"{model}{RERANKED}{self.depth}"
+        command = self._label(session, over.catalog_root)
+        with command.task(session) as task, console.progress(session.quiet) as update:
+            rows = zip(over.ids, over.metadata(over.ids), strict=True)
+            items = [Item(key, over.catalog_root / key, metadata) for key, metadata in rows]
+            teacher = task.opened(items, self.max_cost)
+            task.set_size(command.images_per_call if command.images_per_call.isdigit() else "8")
+            asking = Asking(
+                teacher=teacher,
+                purse=Purse(self.budget, self.max_cost),
+                store=workspace.root / STORE,
+                shown=_shown(workspace, over, items),
+                images=task.settings.images_per_call,
+                ask=command.ask or _ask(workspace, teacher),
+                concurrency=command.concurrency,
+                say=session.say,
+                advance=lambda tally: update(tally.calls + tally.reused, None, "re-ordering"),
+            )
+            yield {name: Rerank(name, over, self.depth, asking)}
+
+    def _label(self, session: Session, catalog: Path) -> LabelCommand:
+        given = ["--teacher", self.teacher] if self.teacher else []
+        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        command: LabelCommand = configured(session, "label", str(catalog), *given)
+        return command
+
+
+def _shown(workspace: Workspace, over: Embedded, items: Sequence[Item]) -> dict[str, ShownImage]:
+    """The images that are still what was indexed."""
+    with Hashes.open(workspace.cache) as cache:
+        now = cache.of(items)
+    known = over.hashes([item.id for item in items])
+    same = [item for item in items if now.get(item.id) == known[item.id]]
+    return {item.id: ShownImage(item.id, item.path, known[item.id]) for item in same}
+
+
+def _ask(workspace: Workspace, teacher: Teacher) -> Ask:
+    """How `label` found that this teacher is best asked; where it did not, as the teacher itself knows."""
+    with Database.existing(workspace) as database:
+        known = ask_mode.remembered(database, teacher) if database else None
+    hard = isinstance(teacher, MayAnswerHard) and teacher.hard_answers
+    return known or ("rank" if hard else "best")
