@@ -51,6 +51,10 @@ class DistillCommand:
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")] = (
         "auto"
     )
+    fields: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="An item's vector: auto, image, or image and columns (image,title,…)."),
+    ] = DEFAULTS.fields
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False
     cycles: Annotated[

@@ -56,12 +56,15 @@ def train(training: Training, checkpoint: Checkpoint) -> Trained:
         return _trained(first.per_epoch * first.state.epoch, first.state, data)
     later = checkpoint.of("everything")
     taken = later.epochs_before()
+    resumed = taken is not None
     if taken is None:
         _run(first, checkpoint)
         taken = first.state.epoch
         if not first.state.kept:
             return _trained(first.per_epoch * taken, first.state, data)
     refit = _refit(training, data.everything, first, taken)
+    if not resumed:
+        training.callbacks.unseen(refit.state.memory)
     _run(refit, later)
     if refit.state.kept <= taken:
         training.callbacks.say("training on all judgments made the student worse: that is left out")

@@ -15,6 +15,7 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks, Progress, tracker
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, training_key
 from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.fields import Chosen, Material, choose
 from vdistill.distill.held_out import HeldOutMetrics, held_out_metrics, objection
 from vdistill.distill.loop import Training
 from vdistill.distill.phases import Trained, train
@@ -22,10 +23,12 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
 from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData, training_data_of
+from vdistill.distill.unseen import Unseen
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
 from vdistill.images import DECODER_VERSION
+from vdistill.inputs import item_texts
 from vdistill.workspace import Workspace
 
 
@@ -37,6 +40,7 @@ class DistillReport:
     published.  validation: the mean nDCG@10 on the queries set aside, of the backbone and of the weights kept.
     kept_epoch: the epoch of the student's weights, 0 where none was as good as the backbone.
     restarts: after which epoch too much was lost at which learning rate.
+    fields: what an item's vector is made of, and how the candidates did in validation.
     """
 
     backbone: str
@@ -50,6 +54,7 @@ class DistillReport:
     validation: dict[str, float]
     kept_epoch: int
     restarts: list[dict[str, float]]
+    fields: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--json` prints."""
@@ -96,6 +101,7 @@ def distill(
         Database.open(workspace.database, write=leads) as database,
     ):
         sources = read(database, say, workspace.cache)
+        item_texts.require(settings.fields, [item.metadata for item in sources.items.values()])
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
@@ -109,9 +115,12 @@ def distill(
         if fresh and leads:
             checkpoint.remove()
         processes.wait()
-        training = Training(encoder, data, settings, Callbacks(advance, log, say), processes, where.step_bytes)
+        unseen = Unseen(workspace.cache / "unseen_vectors.safetensors", checkpoint.key)
+        callbacks = Callbacks(advance, log, say, unseen.save if leads else lambda _: None)
+        training = Training(encoder, data, settings, callbacks, processes, where.step_bytes)
         trained = train(training, checkpoint)
-        metrics = held_out_metrics(database, sources, towers, say) if leads else None
+        chosen = _chosen(training, trained, sources, unseen) if leads and trained.kept else Chosen()
+        metrics = held_out_metrics(database, sources, towers, say, chosen.head) if leads else None
         against = objection(trained, metrics)
         report = DistillReport(
             backbone=where.backbone,
@@ -125,14 +134,34 @@ def distill(
             validation=trained.validation,
             kept_epoch=trained.kept,
             restarts=trained.restarts,
+            fields=chosen.to_json(),
         )
         if leads and report.published:
             facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, metrics, trained)}
-            publish.write_student(workspace, encoder, facts)
+            publish.write_student(workspace, encoder, facts, chosen.head)
             checkpoint.remove()
+            unseen.remove()
             database.remember("backbone", where.backbone)
         processes.wait()
     return replace(report, seconds=round(time.monotonic() - started, 3))
+
+
+def _chosen(training: Training, trained: Trained, sources: Sources, unseen: Unseen) -> Chosen:
+    """What items' vectors are made of."""
+    retention = trained.history[-1]["retention"]
+    say = training.callbacks.say
+    return choose(
+        Material(
+            training.data,
+            sources.items,
+            training.encoder,
+            training.settings,
+            unseen.load(),
+            sources.judgments,
+            retention,
+            say,
+        )
+    )
 
 
 def _backbone_facts(where: Where, encoder: DualEncoder) -> dict[str, Any]:
@@ -150,7 +179,7 @@ def _checkpoint(
     workspace: Workspace, encoder: DualEncoder, sources: Sources, data: TrainingData, settings: DistillSettings
 ) -> Checkpoint:
     key = training_key(
-        asdict(settings),
+        {name: value for name, value in asdict(settings).items() if name != "fields"},  # they come after the tower
         encoder.fingerprint,
         f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
         judgments_key(sources.judgments),
@@ -175,5 +204,5 @@ def _results(report: DistillReport, metrics: HeldOutMetrics | None, trained: Tra
         "heldout": report.heldout,
         "ci95": metrics.intervals() if metrics else {},
         "history": trained.history,
-        **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
+        **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection", "fields")},
     }
