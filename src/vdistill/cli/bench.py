@@ -84,7 +84,7 @@ class BenchCommand:
             return
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
-        from vdistill.encoders.student import read_info, require_same_holdout
+        from vdistill.encoders.student import open_item_head, read_info, require_same_holdout
 
         if self.no_worse_than is not None:
             runs.pick(workspace, self.no_worse_than)  # that there is one at all, before any work is done
@@ -95,7 +95,8 @@ class BenchCommand:
         if self.robustness:
             from vdistill.bench.robustness import robustness
 
-            found = replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
+            changed = robustness(found.held_out, searchers, found.values, found.seed, open_item_head(workspace))
+            found = replace(found, robustness=tuple(changed))
         if self.no_worse_than is not None:  # by the same judge, who is known now
             earlier = runs.pick(workspace, self.no_worse_than, found.held_out)
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
@@ -118,8 +119,10 @@ class BenchCommand:
         from vdistill.bench import evaluate
         from vdistill.bench.baselines import TEXT_SEARCH, Against, labels
         from vdistill.bench.graded import MODELS, Embedded
+        from vdistill.bench.parts import parts
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
+        from vdistill.encoders.student import open_item_head
 
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
         against = self.against or []
@@ -131,7 +134,9 @@ class BenchCommand:
                 )
             searchers = open_searchers(session, workspace, names, backbone)
             loaded = [Against.load(source, searchers["backbone"], workspace.cache) for source in against]
-            others = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
+            others: dict[str, Embedded] = dict(zip(labels(against, (*MODELS, TEXT_SEARCH)), loaded, strict=True))
+            if "student" in searchers and (head := open_item_head(workspace)):
+                others |= parts(searchers["student"], head, workspace.cache)
             models: dict[str, Embedded] = {**searchers, **others}
             found = evaluate.bench(
                 models, database, self.qrels, gates=gates, seed=self.seed, columns=self.slice_ or [], judge=self.judge

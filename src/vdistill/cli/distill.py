@@ -223,6 +223,8 @@ def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: boo
         console.result(metrics_table(columns, title="the student after each cycle, on the held-out test set"))
     elif report.heldout:
         console.result(metrics_table(report.heldout, title="held-out test set: unseen queries on unseen images"))
+    if report.fields["candidates"]:
+        console.result(f"an item's vector: {report.fields['fields']} ({report.fields['how']})")
     if report.published:
         console.result(f"adapter: {report.adapter}")
 
@@ -239,9 +241,16 @@ def _require_published(report: "DistillReport") -> None:
 
 def _merge(workspace: Workspace, folder: Path, *, as_json: bool) -> None:
     from vdistill.distill.merge import write
+    from vdistill.encoders.student import read_info
 
     write(workspace, folder)
+    info = read_info(workspace)
     if as_json:
         console.document({"merged": str(folder)})
     else:
         console.result(f"the student as a standard checkpoint: {folder}")
+        if info and info.item_head_sha256:
+            console.result(
+                f"its items' vectors also hold {info.facts['fields']['fields'].removeprefix('image,')}: the checkpoint "
+                "embeds images alone, without these texts"
+            )

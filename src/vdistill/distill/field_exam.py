@@ -27,11 +27,13 @@ from vdistill.records import Item, Judgment
 class Grades:
     """nDCG@10 of each training query, and of each validation query, on the validation items.
 
+    nats: the mean cross-entropy of the training queries' preferences.
     lost: of the probability that the backbone gives titles' own images; None without titles.
     """
 
     ndcg: Floats
     unseen: Floats
+    nats: float
     lost: float | None
 
     @property
@@ -56,11 +58,15 @@ class Grades:
 
 @dataclass(frozen=True)
 class Exam:
-    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors."""
+    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors.
+
+    temperature: cosines are divided by it before they are compared with preferences.
+    """
 
     validation: Validation
     wide: HeldOutSet
     queries: Floats
+    temperature: float
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -69,11 +75,24 @@ class Exam:
 
     def graded(self, items: Tensor) -> Grades:
         """The grades of unit vectors (n, dim)."""
-        scores = self.validation.scores(items)
-        return Grades(ndcg(self.wide, items.cpu().numpy(), self.queries), np.array(scores.ndcg), scores.lost)
+        scores, vectors = self.validation.scores(items), items.cpu().numpy()
+        ranked = ndcg(self.wide, vectors, self.queries)
+        return Grades(ranked, np.array(scores.ndcg), self._nats(vectors), scores.lost)
+
+    def _nats(self, vectors: Floats) -> float:
+        """Of a query: the cross-entropy between the teacher's distribution over its items and that of the cosines."""
+        from scipy.special import log_softmax, softmax
+
+        nats = [
+            -float(softmax(judged.utilities) @ log_softmax(vectors[judged.rows] @ query / self.temperature))
+            for judged, query in zip(self.wide.judged, self.queries, strict=True)
+        ]
+        return float(np.mean(nats))
 
 
-def exam_of(data: TrainingData, judgments: Sequence[Judgment], items: Mapping[str, Item]) -> Exam | None:
+def exam_of(
+    data: TrainingData, judgments: Sequence[Judgment], items: Mapping[str, Item], temperature: float
+) -> Exam | None:
     """The exam on what validation sets aside; None where there is too little for that."""
     validation = data.validation
     if validation is None or not validation.backbone:
@@ -83,7 +102,7 @@ def exam_of(data: TrainingData, judgments: Sequence[Judgment], items: Mapping[st
         return None
     place = {query: number for number, query in enumerate(data.final.calls.queries)}
     rows = torch.tensor([place[query] for query in wide.queries], device=data.final.texts.device)
-    return Exam(validation, wide, data.final.texts[rows].cpu().numpy())
+    return Exam(validation, wide, data.final.texts[rows].cpu().numpy(), temperature)
 
 
 def _paired(found: Floats, before: Floats) -> tuple[float, float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vdistill.arrays import Floats
-from vdistill.distill.field_exam import Exam, exam_of
+from vdistill.distill.field_exam import Exam, Grades, exam_of
 from vdistill.distill.head_training import HeadSettings, Known, trained_head
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say
@@ -21,6 +21,7 @@ from vdistill.encoders.item_head import ItemHead, text_vectors
 from vdistill.inputs import item_texts
 from vdistill.records import Item, Judgment, title_column
 
+STRENGTHS = (1.0, 0.75, 0.5, 0.25)  # of the image; never 0, because of items without text
 MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
 
 How = Literal["image alone", "weights", "head"]
@@ -63,6 +64,7 @@ class Chosen:
             "fields": self.fields,
             "how": self.how,
             "weights": weights,
+            "strength": self.head.strength if self.head else 1.0,
             "candidates": [asdict(one) for one in self.candidates],
         }
 
@@ -96,7 +98,7 @@ def choose(material: Material) -> Chosen:
     if not fields:
         return Chosen()
     lost = material.unseen is None and material.data.everything is not None  # what the tower made of unseen images
-    exam = None if lost else exam_of(material.data, material.judgments, material.items)
+    exam = None if lost else _exam(material)
     automatic = asked is None
     if exam is None and automatic:
         material.say("too few judgments to validate fields: an item's vector is that of its image alone")
@@ -112,6 +114,10 @@ def choose(material: Material) -> Chosen:
     return found
 
 
+def _exam(material: Material) -> Exam | None:
+    return exam_of(material.data, material.judgments, material.items, material.settings.temperature)
+
+
 def _automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The columns with words, in their order: the one of the title, and those with most text."""
     columns = item_texts.text_columns(rows)
@@ -121,9 +127,7 @@ def _automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(name for name in columns if name in kept)
 
 
-def _ways(
-    fields: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, automatic: bool
-) -> Iterator[Way]:
+def _ways(fields: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, automatic: bool) -> Iterator[Way]:
     """The candidates beside the image alone, the simplest first."""
     yield "weights", HeadSettings(fields, hidden=0)
     titles = tuple(name for name in fields if name in {title_column(row) for row in rows})
@@ -141,17 +145,28 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     best, chosen = (first if automatic else None), None
     for how, wanted in ways:
         head = trained_head(texts.known(part, known, wanted.fields), wanted, material.settings)
-        vectors = head.vectors(images.cpu().numpy(), texts.of(items, wanted.fields))
-        found = exam.graded(torch.from_numpy(vectors).to(images.device))
+        strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields))
         against = first if best is None else best
         fields = ",".join((item_texts.IMAGE, *wanted.fields))
         candidates.append(Candidate(fields, how, found.mean, *found.difference(against), found.lost))
         if best is None or found.better_than(best):
-            best, chosen = found, (how, wanted)
+            best, chosen = found, (how, wanted, strength)
     if chosen is None:
         return Chosen(candidates=tuple(candidates))
-    how, wanted = chosen
-    return Chosen(_fitted(material, texts, wanted), how, tuple(candidates))
+    how, wanted, strength = chosen
+    return Chosen(replace(_fitted(material, texts, wanted), strength=strength), how, tuple(candidates))
+
+
+def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats) -> tuple[float, Grades]:
+    """The strength of the image whose items agree best with the teacher on unseen images, and their grades.
+
+    Those that the head was trained on are better known to the tower than others.
+    """
+    graded = {}
+    for strength in STRENGTHS:
+        vectors = replace(head, strength=strength).vectors(images.cpu().numpy(), texts)
+        graded[strength] = exam.graded(torch.from_numpy(vectors).to(images.device))
+    return min(graded.items(), key=lambda one: one[1].nats)
 
 
 def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead:

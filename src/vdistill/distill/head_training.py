@@ -48,7 +48,7 @@ class HeadSettings:
 
     fields: tuple[str, ...]
     hidden: int = HIDDEN
-    blind: float = 0.5
+    blind: float = 0.8
 
 
 def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) -> ItemHead:

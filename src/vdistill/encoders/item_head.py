@@ -22,9 +22,9 @@ _BLOCK = 4096  # items at once
 
 @dataclass(frozen=True)
 class ItemHead:
-    """Item = image + Σ weight · text + MLP(image, texts), scaled to length 1; a part that is missing is zero.
+    """Item = s · image + Σ weight · text + MLP(s · image, texts), scaled to length 1; a part that is missing is zero.
 
-    fields: the columns of the metadata (f).  weights: (f,) float32.
+    fields: the columns of the metadata (f).  weights: (f,) float32.  strength: s, of the image.
     layers: of the MLP (one hidden layer, ReLU): `inner.weight` (h, (1 + f) · dim), `inner.bias` (h,), `outer.weight`
     (dim, h), `outer.bias` (dim,); empty where the weights alone make the vector.
     """
@@ -32,6 +32,7 @@ class ItemHead:
     fields: tuple[str, ...]
     weights: Floats
     layers: Mapping[str, Floats]
+    strength: float = 1.0
 
     def vectors(self, images: Floats, texts: Floats) -> Floats:
         """Unit vectors (n, dim), float32, of images (n, dim) and texts (n, f, dim), each of length 1 or all zero."""
@@ -41,6 +42,7 @@ class ItemHead:
         return np.concatenate(parts) if parts else np.zeros_like(images, np.float32)
 
     def _vectors(self, images: Floats, texts: Floats) -> Floats:
+        images = np.float32(self.strength) * images
         mixed = images + np.einsum("f,nfd->nd", self.weights, texts)
         if self.layers:
             parts = np.concatenate([images[:, None], texts], axis=1).reshape(len(images), -1)
@@ -59,7 +61,7 @@ class ItemHead:
 
     def tensors(self) -> dict[str, Floats]:
         """What is stored."""
-        return {"weights": self.weights, **self.layers}
+        return {"weights": self.weights, "strength": np.array([self.strength], np.float32), **self.layers}
 
     def save(self, path: Path) -> None:
         """Write the file. Raises OSError or SafetensorError where the disk refuses."""
@@ -78,7 +80,8 @@ class ItemHead:
                 facts: dict[str, Any] = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             fields = tuple(json.loads(facts["fields"]))
-            return cls(fields, tensors.pop("weights"), tensors)
+            weights, strength = tensors.pop("weights"), float(tensors.pop("strength")[0])
+            return cls(fields, weights, tensors, strength)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise VdistillError(f"the student is damaged: cannot read {path} ({error})", hint=hint) from error
 
