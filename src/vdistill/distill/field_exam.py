@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vdistill.arrays import Floats
@@ -100,9 +99,10 @@ def exam_of(
     wide = on_validation_items(judgments, [items[key] for key in validation.test_set.items])
     if wide is None:
         return None
-    place = {query: number for number, query in enumerate(data.final.calls.queries)}
-    rows = torch.tensor([place[query] for query in wide.queries], device=data.final.texts.device)
-    return Exam(validation, wide, data.final.texts[rows].cpu().numpy(), temperature)
+    vectors = dict(zip(data.final.calls.queries, data.final.texts.cpu().numpy(), strict=True))
+    vectors |= zip(validation.test_set.queries, validation.queries, strict=True)
+    known = replace(wide, judged=tuple(one for one in wide.judged if one.query in vectors))
+    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]), temperature)
 
 
 def _paired(found: Floats, before: Floats) -> tuple[float, float]:

@@ -21,7 +21,8 @@ from vdistill.encoders.item_head import ItemHead, text_vectors
 from vdistill.inputs import item_texts
 from vdistill.records import Item, Judgment, title_column
 
-STRENGTHS = (1.0, 0.75, 0.5, 0.25)  # of the image; never 0, because of items without text
+HEADS = 3  # that are trained at the end
+STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.1)  # of the image; never 0, because of items without text
 MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
 
 How = Literal["image alone", "weights", "head"]
@@ -170,9 +171,14 @@ def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats) -> tup
 
 
 def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead:
-    """A head trained on all judgments, with the vectors of the finished tower."""
-    final = material.data.final
-    return trained_head(texts.known(final, embed(final.tower), wanted.fields), wanted, material.settings)
+    """A head trained on all judgments, with the vectors of the finished tower.
+
+    It is the mean of several, which differ in their seeds: each alone varies by chance.
+    """
+    final, settings = material.data.final, material.settings
+    known = texts.known(final, embed(final.tower), wanted.fields)
+    seeds = [settings.seed + number * 100_003 for number in range(HEADS if wanted.hidden else 1)]
+    return ItemHead.mean([trained_head(known, wanted, replace(settings, seed=seed)) for seed in seeds])
 
 
 def _images(material: Material, items: Sequence[str]) -> Tensor:

@@ -17,6 +17,7 @@ from vdistill.errors import VdistillError
 
 FILE = "item_head.safetensors"
 SCHEMA_VERSION = 1
+_INNER = ("inner.weight", "inner.bias")
 _BLOCK = 4096  # items at once
 
 
@@ -33,6 +34,18 @@ class ItemHead:
     weights: Floats
     layers: Mapping[str, Floats]
     strength: float = 1.0
+
+    @classmethod
+    def mean(cls, heads: Sequence[ItemHead]) -> ItemHead:
+        """One head for several of the same fields and strength: its vectors, before they are scaled, are their mean."""
+        count, first = len(heads), heads[0]
+        layers = {}
+        if first.layers:
+            layers = {name: np.concatenate([head.layers[name] for head in heads]) for name in _INNER}
+            outer = [head.layers["outer.weight"] / count for head in heads]
+            layers["outer.weight"] = np.concatenate(outer, axis=1)
+            layers["outer.bias"] = np.mean([head.layers["outer.bias"] for head in heads], axis=0)
+        return cls(first.fields, np.mean([head.weights for head in heads], axis=0), layers, first.strength)
 
     def vectors(self, images: Floats, texts: Floats) -> Floats:
         """Unit vectors (n, dim), float32, of images (n, dim) and texts (n, f, dim), each of length 1 or all zero."""
