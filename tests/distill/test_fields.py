@@ -126,6 +126,23 @@ def test_a_changed_text_is_a_changed_item_with_and_without_torch(tmp_path, with_
     assert all(np.allclose(vector, after[key], atol=1e-2) for key, vector in vectors(home).items())
 
 
+def test_items_without_an_image_that_can_be_read_are_indexed_by_their_texts(tmp_path, with_texts):
+    home = take(tmp_path, with_texts[0])
+    with (home / "catalog" / "metadata.jsonl").open("a") as file:
+        for name, title in (("gone.png", "red mug"), ("broken.png", "blue lamp"), ("bare.png", "")):
+            file.write(json.dumps({"file_name": name, "title": title}) + "\n")
+    (home / "catalog" / "broken.png").write_bytes(b"no image")
+    done = vdistill("index", "catalog", "--json", cwd=home)
+    assert (done.json["added"], done.json["by_text"]) == (2, 2), done.err
+    assert "2 items without an image are indexed by their texts" in done.err
+    assert [one["id"] for one in done.json["skipped"]] == ["bare.png", "broken.png"]
+    found = vdistill("query", "red mug", "-k", 122, "--json", cwd=home).json["results"]
+    assert {"gone.png", "broken.png"} <= {one["id"] for one in found}
+    again = vdistill("index", "catalog", "--json", cwd=home).json
+    assert (again["added"], again["updated"], again["by_text"]) == (0, 0, 2)
+    assert vdistill("index", "catalog", "--model", "backbone", "--json", cwd=home).json["by_text"] == 0
+
+
 def test_another_head_is_another_model(tmp_path, with_texts):
     home = take(tmp_path, with_texts[0])
     before = vectors(home)

@@ -54,6 +54,8 @@ class IndexCommand:
             remember(workspace, "backbone", backbone)
         for line in catalog.told(report.skipped):
             session.say(line)
+        if report.by_text:
+            session.say(f"{report.by_text:,} items without an image are indexed by their texts")
         if self.as_json:
             console.document(report.to_json())
         else:

@@ -35,13 +35,17 @@ FEW = 200  # images; loading torch and the model takes about as long as embeddin
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a build did.  updated: images embedded again, and items whose metadata changed.  bytes: size on disk."""
+    """What a build did.  updated: images embedded again, and items whose metadata changed.  bytes: size on disk.
+
+    by_text: items without an image that can be read, which the student indexes by their texts.
+    """
 
     model: str
     items: int
     added: int
     updated: int
     removed: int
+    by_text: int
     skipped: tuple[Skipped, ...]
     dtype: str
     bytes: int

@@ -59,6 +59,10 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
     old_items, content = (old.items.path if old else None), (source.fields.content if source.fields else of_image)
     with writing(folder), Plan(folder / items, old_items, first_key, content) as plan:
         skipped = [*catalog.skipped, *plan.enter(catalog, reuse=reused is not None)]
+        if source.fields:
+            texts = source.fields.with_text(catalog.imageless)
+            plan.enter_texts(texts, reuse=reused is not None)
+            skipped = [one for one in skipped if one.id not in {item.id for item in texts}]
         if source.limit is not None and plan.count_fresh() > source.limit:
             return None
         skipped += _embed(plan, source)
@@ -92,12 +96,20 @@ def _embed(plan: Plan, source: Source) -> list[Skipped]:
         if new:
             source.vector_cache.add(list(new), np.stack(list(new.values())))
         plan.set_hashes(rows)
-        plan.remove(left_out)
-        skipped += left_out
+        skipped += _left_out(plan, left_out, source.fields)
         done += len(rows) + len(left_out)
         if source.progress:
             source.progress(done, total)
     return skipped
+
+
+def _left_out(plan: Plan, skipped: Sequence[Skipped], fields: ItemFields | None) -> list[Skipped]:
+    """Remove items whose images cannot be embedded, but for those that have texts to be indexed by."""
+    metadata = plan.metadata_of([one.id for one in skipped]) if fields and skipped else {}
+    texts = {key for key, found in metadata.items() if fields and fields.has_text(found)}
+    plan.remove([one for one in skipped if one.id not in texts])
+    plan.forget_images(texts)
+    return [replace(one, reason=f"{one.reason}; indexed by its text") if one.id in texts else one for one in skipped]
 
 
 def _write_shards(stem: Path, entry: Entry, plan: Plan, old: Store | None, source: Source) -> tuple[ShardFacts, ...]:
@@ -125,8 +137,17 @@ def _vectors(wanted: Sequence[WantedVector], old: Store | None, source: Source) 
         vectors[from_old] = old.vectors(np.array([one.old_key for one in wanted if one.old_key is not None], np.uint64))
     if not from_old.all():
         new = [one for one in wanted if one.old_key is None]
-        images = source.vector_cache.get([one.sha256 for one in new])
+        images = _image_vectors([one.sha256 for one in new], source.vector_cache)
         vectors[~from_old] = source.fields.vectors(images, [one.metadata for one in new]) if source.fields else images
+    return vectors
+
+
+def _image_vectors(sha256: Sequence[str], vector_cache: VectorCache) -> np.ndarray:
+    """(n, dim) float32, zero for an item without an image."""
+    vectors = np.zeros((len(sha256), vector_cache.dim), np.float32)
+    there = np.array([bool(one) for one in sha256])
+    if there.any():
+        vectors[there] = vector_cache.get([one for one in sha256 if one])
     return vectors
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from vdistill.encoders.item_head import ItemHead, encoded
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.item_texts import texts_of
+from vdistill.records import Item
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class ItemFields:
     def content(self, sha256: str, metadata: str) -> str:
         """Hash of the image and of the texts that a vector is made of."""
         return _hash(json.dumps([sha256, *self._texts(metadata)]))
+
+    def with_text(self, items: Sequence[Item]) -> list[Item]:
+        """Those of the items that can be indexed without an image."""
+        return [item for item in items if any(texts_of(item.metadata, self.head.fields))]
+
+    def has_text(self, metadata: str) -> bool:
+        """Whether an item can be indexed without an image."""
+        return any(self._texts(metadata))
 
     def vectors(self, images: np.ndarray, metadata: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, dim), float32, from those of the images and from the items' metadata, given as JSON."""

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import stat
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -49,12 +49,13 @@ class WantedVector(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the new items differ from the old ones."""
+    """How the new items differ from the old ones.  by_text: how many have no image, and are indexed by their texts."""
 
     items: int
     added: int
     updated: int
     removed: int
+    by_text: int
 
 
 class Plan:
@@ -110,6 +111,26 @@ class Plan:
                     skipped.append(Skipped(item.id, (error.strerror or str(error)).lower()))
         return skipped
 
+    def enter_texts(self, items: Sequence[Item], *, reuse: bool) -> None:
+        """Enter items without an image, whose vectors are made of their texts; their hash is empty."""
+        for start in range(0, len(items), _PART):
+            part = items[start : start + _PART]
+            known = self._known([item.id for item in part])
+            for item in part:
+                old, _ = known.get(item.id, (None, None))
+                metadata = _json(item)
+                key = self._key(old, "", metadata, reuse=reuse, embedded=False)
+                self._insert(Row(key, item.id, item.id, "", 0, 0, metadata), 0)
+
+    def forget_images(self, ids: Iterable[str]) -> None:
+        """Note that these items are indexed by their texts, since their images cannot be read."""
+        self._db.executemany("UPDATE items SET sha256 = '' WHERE id = ?", [(one,) for one in ids])
+
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """The metadata of some items, as JSON."""
+        sql = "SELECT id, metadata FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._db.execute(sql, (json.dumps(list(ids)),)))
+
     def fresh(self) -> Iterator[Row]:
         """The items to embed, by key; the hash is empty where the file was not read yet."""
         last = -1  # read in pages: items are changed meanwhile
@@ -157,7 +178,8 @@ class Plan:
         sql = """SELECT count(*) FROM items AS new JOIN old_items AS old USING (id)
                  WHERE new.metadata != old.metadata OR new.key IN (SELECT key FROM fresh)"""
         removed = self._one("SELECT count(*) FROM old_items") - known
-        return Counts(total, total - known, self._one(sql), removed)
+        by_text = self._one("SELECT count(*) FROM items WHERE sha256 = ''")
+        return Counts(total, total - known, self._one(sql), removed, by_text)
 
     def finish(self) -> None:
         """Complete the file and sync it."""
@@ -187,26 +209,36 @@ class Plan:
         same = known is not None and (known.size, known.mtime_ns, ctime_ns) == state
         sha256 = known.sha256 if same and known else file_sha256(item.path) if reuse else ""
         path = item.path.relative_to(root).as_posix()
-        metadata = json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
-        content = self._content(sha256, metadata) if reuse else ""
-        same = known is not None and reuse and self._content(known.sha256, known.metadata) == content
-        key = known.key if known and same else self._new_key(content)
+        metadata = _json(item)
+        key = self._key(known, sha256, metadata, reuse=reuse)
         row = Row(key, item.id, path, sha256, status.st_size, status.st_mtime_ns, metadata)
-        self._db.execute(
-            f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*astuple(row), status.st_ctime_ns),
-        )
+        self._insert(row, status.st_ctime_ns)
 
-    def _new_key(self, content: str) -> int:
+    def _insert(self, row: Row, ctime_ns: int) -> None:
+        sql = f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._db.execute(sql, (*astuple(row), ctime_ns))
+
+    def _key(self, known: Row | None, sha256: str, metadata: str, *, reuse: bool, embedded: bool = True) -> int:
+        """The old key where the vector is still that of the old item, else a new one."""
+        content = self._content(sha256, metadata) if reuse else ""
+        if reuse and known and self._content(known.sha256, known.metadata) == content:
+            return known.key
+        return self._new_key(content, embedded)
+
+    def _new_key(self, content: str, embedded: bool) -> int:
         """The next key, noted as moved where the old index has the vector of this content, else as fresh."""
         key, self.next_key = self.next_key, self.next_key + 1
         found = "SELECT key FROM contents WHERE content = ?"
         source = self._db.execute(found, (content,)).fetchone() if content else None
-        if source is None:
+        if source is None and embedded:
             self._db.execute("INSERT INTO fresh VALUES (?)", (key,))
-        else:
+        elif source is not None:
             self._db.execute("INSERT INTO moved VALUES (?, ?)", (key, *source))
         return key
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._db.execute(sql, values).fetchone()[0])
+
+
+def _json(item: Item) -> str:
+    return json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
