@@ -20,7 +20,8 @@ from vdistill.encoders.item_head import ItemHead
 START = 0.3  # of each text's weight, relative to the image's
 CALLS = 1024  # in a step
 STEPS, LR, WEIGHT_LR, DECAY = 160, 2e-3, 2e-2, 0.05
-HIDDEN, DROPOUT = 512, 0.2
+HIDDEN, DROPOUT = 256, 0.2
+RETAINED = 256  # items of a step whose titles are held to: the rest of its cost is the loss
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def _loss(
     memory = known.images  # of the items of other steps nothing is needed: all that these calls show are `used`
     preference = preference_loss(known.calls, known.queries, Step(used, rows, 1.0), vectors, memory, settings)
     local = known.titles.part(places)
-    everything = torch.arange(len(used), device=places.device)
-    return preference + known.retention * local.loss(vectors, everything, vectors.detach(), rng)
+    some = torch.randperm(len(used), generator=rng)[:RETAINED].sort().values.to(places.device)
+    return preference + known.retention * local.loss(vectors[some], some, vectors.detach(), rng)
 
 
 def _schedule(step: int) -> float:
