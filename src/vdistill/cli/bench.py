@@ -100,7 +100,7 @@ class BenchCommand:
         if self.no_worse_than is not None:  # by the same judge, who is known now
             earlier = runs.pick(workspace, self.no_worse_than, found.held_out)
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
-        made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
+        made_from = (info.sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
         kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
         speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed else None
         self._write(session, workspace, {"backbone": backbone} | (info.facts if info else {}), found, speed)

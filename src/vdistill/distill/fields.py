@@ -102,7 +102,8 @@ def choose(material: Material) -> Chosen:
     exam = None if lost else _exam(material)
     automatic = asked is None
     if exam is None and automatic:
-        material.say("too few judgments to validate fields: an item's vector is that of its image alone")
+        reason = "what validates fields is gone from the cache" if lost else "too few judgments to validate fields"
+        material.say(f"{reason}: an item's vector is that of its image alone")
         return Chosen()
     for remark in (*item_texts.kinds(fields, rows), *_cut(material, fields)):
         material.say(remark)

@@ -37,6 +37,12 @@ class StudentInfo:
     facts: dict[str, Any]
 
     @property
+    def sha256(self) -> str:
+        """Hash of all weights: of the adapter, and of the item head where there is one."""
+        head = self.item_head_sha256
+        return hashlib.sha256(f"{self.adapter_sha256}{head}".encode()).hexdigest() if head else self.adapter_sha256
+
+    @property
     def item_head_sha256(self) -> str:
         """Hash of the item head's file; empty where an item's vector is that of its image alone."""
         return str(self.facts.get("item_head_sha256", ""))

@@ -13,6 +13,7 @@ from vdistill.inputs.item_keys import GROUP_COLUMNS
 
 IMAGE, AUTO = "image", "auto"
 _UNREAD = frozenset({"script", "style"})  # elements whose content is not text
+_CODE = re.compile(r"\S*\d\S*|\w+://\S+")
 _WORDS = 0.5  # of the letters, digits and signs of a column of words at least so many are letters
 
 
@@ -48,7 +49,7 @@ def require(text: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def text_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The columns that hold words about items, in the order in which they occur: neither groups, numbers nor codes.
 
-    A code is a single word that hardly two items share, or that consists of digits and signs rather than letters.
+    A code is a single word with digits that hardly two items share, or a link, or more digits and signs than letters.
     """
     names = dict.fromkeys(name for row in rows for name in row if name.lower() not in {*GROUP_COLUMNS, "id"})
     return tuple(name for name in names if _holds_words([row[name] for row in rows if row.get(name) is not None]))
@@ -94,10 +95,8 @@ def _holds_words(values: Sequence[Any]) -> bool:
         return False
     signs = [sum(not letter.isspace() for letter in text) for text in texts]
     letters = [sum(letter.isalpha() for letter in text) for text in texts]
-    single = sum(" " not in text for text in texts)
-    distinct = len({*texts}) > len(texts) / 2
-    codes = single > len(texts) / 2 and ((distinct and len(texts) > 2) or "://" in texts[0])
-    return sum(letters) >= _WORDS * sum(signs) and not codes
+    codes = {text for text in texts if _CODE.fullmatch(text)}
+    return sum(letters) >= _WORDS * sum(signs) and len(codes) <= len(texts) / 2
 
 
 def _plain(text: str) -> str:
