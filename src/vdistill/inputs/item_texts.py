@@ -49,7 +49,7 @@ def require(text: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def text_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The columns that hold words about items, in the order in which they occur: neither groups, numbers nor codes.
 
-    A code is a single word with digits that hardly two items share, or a link, or more digits and signs than letters.
+    A code is a single word with digits, or a link.
     """
     names = dict.fromkeys(name for row in rows for name in row if name.lower() not in {*GROUP_COLUMNS, "id"})
     return tuple(name for name in names if _holds_words([row[name] for row in rows if row.get(name) is not None]))
