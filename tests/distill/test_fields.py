@@ -81,7 +81,7 @@ def test_the_choice_and_the_scores_of_all_candidates_are_kept(with_texts):
 
 
 def test_auto_takes_texts_only_where_validation_says_that_they_help(home):
-    done = trained(home)
+    done = trained(home, "--fields", "auto")
     found = done.json["fields"]
     assert [one["fields"] for one in found["candidates"]][:2] == ["image", "image,title,description,tags"]
     kept = found["candidates"][0]
@@ -94,7 +94,7 @@ def test_auto_takes_texts_only_where_validation_says_that_they_help(home):
 
 def test_a_catalog_without_text_has_the_image_alone(home):
     rewrite(home, lambda row: [row.pop(name) for name in ("title", "description", "tags")])
-    done = trained(home)
+    done = trained(home, "--fields", "auto")
     assert done.json["fields"] == {"fields": "image", "how": "image alone", "weights": {}, "strength": 1.0,
                                    "candidates": []}  # fmt: skip
 
