@@ -28,10 +28,16 @@ class Item:
 
 def title_of(metadata: Mapping[str, Any]) -> str | None:
     """The literal name that the metadata gives an item."""
+    column = title_column(metadata)
+    return None if column is None else str(metadata[column]).strip()
+
+
+def title_column(metadata: Mapping[str, Any]) -> str | None:
+    """The column that holds the literal name."""
     for column in ("title", "name", "text", "caption"):
         value = metadata.get(column)
         if isinstance(value, str) and value.strip():
-            return value.strip()
+            return column
     return None
 
 

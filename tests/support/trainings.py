@@ -6,7 +6,7 @@ from command_line import vdistill, write_scores
 from drawings import COLOURS, SHAPES, draw
 
 TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--lr", 1e-3,
-         "--device", "cpu", "--precision", "fp32", "--json"]  # fmt: skip
+         "--device", "cpu", "--precision", "fp32", "--fields", "image", "--json"]  # fmt: skip
 
 
 def label_shop(home, clip_folder, **more):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.arrays import Floats
-from vdistill.bench.graded import Known, Listed
+from vdistill.bench.graded import Embedded, Known, Listed
 from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
 from vdistill.evaluation.test_set import HeldOutSet
@@ -20,6 +20,8 @@ from vdistill.records import Item
 if TYPE_CHECKING:  # needs torch
     from vdistill.encoders.dual_encoder import DualEncoder
     from vdistill.encoders.sentence_encoder import SentenceEncoder
+    from vdistill.index.embedding import ImageModel
+    from vdistill.index.vector_cache import VectorCache
 
 TEXT_SEARCH = "bm25"
 _RUN = re.compile(r"(\.(trec|run|txt))?(\.gz)?$")  # endings of run files
@@ -126,20 +128,30 @@ class Against:
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, d). Raises VdistillError for an image that can no longer be read."""
         from vdistill.encoders.replicas import replicas
-        from vdistill.index.embedding import Embedder
         from vdistill.index.vector_cache import VectorCache
 
-        hashes = self.hashes(ids)
-        rows = [Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)]
         with VectorCache(
             self._cache / "against", self._encoder.fingerprint, self._encoder.precision, self._encoder.dim
         ) as vector_cache:
-            embedder = Embedder(self.catalog_root, replicas(self._encoder), vector_cache)
-            for done, vectors, skipped in embedder.embedded(rows):
-                changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
-                for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
-                    raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")
-                new = {row.sha256: vector for row, vector in zip(done, vectors, strict=True) if vector is not None}
-                if new:
-                    vector_cache.add(list(new), np.stack(list(new.values())))
-            return vector_cache.get([hashes[key] for key in ids])
+            return image_vectors(self, replicas(self._encoder), vector_cache, ids)
+
+
+def image_vectors(
+    items: Embedded, models: Sequence[ImageModel], vector_cache: VectorCache, ids: Sequence[str]
+) -> np.ndarray:
+    """Unit vectors (n, d) of images of an index by copies of another model.
+
+    Raises VdistillError for an image that can no longer be read, or is not the one that was indexed.
+    """
+    from vdistill.index.embedding import Embedder
+
+    hashes = items.hashes(ids)
+    embedder = Embedder(items.catalog_root, models, vector_cache)
+    for done, vectors, skipped in embedder.embedded(Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)):
+        changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
+        for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
+            raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")
+        new = {row.sha256: vector for row, vector in zip(done, vectors, strict=True) if vector is not None}
+        if new:
+            vector_cache.add(list(new), np.stack(list(new.values())))
+    return vector_cache.get([hashes[key] for key in ids])

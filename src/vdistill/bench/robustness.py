@@ -15,6 +15,8 @@ from PIL import Image
 
 from vdistill.arrays import Floats
 from vdistill.bench.graded import Values
+from vdistill.bench.parts import with_texts
+from vdistill.encoders.item_head import ItemHead
 from vdistill.evaluation import metrics
 from vdistill.evaluation.grading import evaluate
 from vdistill.evaluation.metrics import Interval
@@ -44,11 +46,16 @@ class Perturbed:
 
 
 def robustness(
-    held_out: HeldOutSet, searchers: Mapping[str, Searcher], values: Mapping[str, Values], seed: int = 0
+    held_out: HeldOutSet,
+    searchers: Mapping[str, Searcher],
+    values: Mapping[str, Values],
+    seed: int = 0,
+    head: ItemHead | None = None,
 ) -> list[Perturbed]:
     """Every change, for each model.
 
-    values: of the unchanged queries and images, by model. Raises VdistillError for an image that can no longer be read.
+    values: of the unchanged queries and images, by model.  head: of a student whose vectors
+    hold texts too. Raises VdistillError for an image that can no longer be read.
     """
     found = []
     for model, searcher in searchers.items():
@@ -58,9 +65,11 @@ def robustness(
             for name, reword in WORDINGS.items()
         }
         if len(held_out.items) <= MOST_IMAGES and searcher.manifest.image_encoder:
-            changed |= {
-                name: (_embedded(searcher, held_out.items, corrupt), texts) for name, corrupt in CORRUPTED.items()
-            }
+            for name, corrupt in CORRUPTED.items():
+                corrupted = _embedded(searcher, held_out.items, corrupt)
+                if head is not None and model == "student":
+                    corrupted = with_texts(searcher, head, held_out.items, corrupted)
+                changed[name] = (corrupted, texts)
         before = values[model][METRIC]
         for name, vectors in changed.items():
             after = _graded(held_out, *vectors)

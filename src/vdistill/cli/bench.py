@@ -131,7 +131,7 @@ class BenchCommand:
             return
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
-        from vdistill.encoders.student import read_info, require_same_holdout
+        from vdistill.encoders.student import open_item_head, read_info, require_same_holdout
 
         if self.no_worse_than is not None:
             runs.pick(workspace, self.no_worse_than)  # that there is one at all, before any work is done
@@ -142,11 +142,12 @@ class BenchCommand:
         if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 
-            found = replace(found, robustness=tuple(robustness(found.held_out, searchers, found.values, found.seed)))
+            changed = robustness(found.held_out, searchers, found.values, found.seed, open_item_head(workspace))
+            found = replace(found, robustness=tuple(changed))
         if self.no_worse_than is not None:  # by the same judge, who is known now
             earlier = runs.pick(workspace, self.no_worse_than, found.held_out)
             found = replace(found, gates=(*found.gates, *no_worse(found, earlier)))
-        made_from = (info.adapter_sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
+        made_from = (info.sha256, int(info.facts.get("judgments", 0))) if info else ("", 0)
         kept = runs.keep(workspace, found, *made_from, passed=not found.failed)
         speed = _speed(list(searchers.values())[-1], workspace, backbone, found) if self.speed and searchers else None
         made = {"backbone": backbone} | (info.facts if info else {})
@@ -196,8 +197,10 @@ class BenchCommand:
     ) -> "tuple[BenchReport, dict[str, Searcher]]":
         """Measured on the held-out side of the workspace's catalog, with its indexes."""
         from vdistill.bench.evaluate import bench
+        from vdistill.bench.parts import parts
         from vdistill.cli.fresh import open_searchers
         from vdistill.database import Database
+        from vdistill.encoders.student import open_item_head
 
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
         with Database.open(workspace.database, write=False) as database:
@@ -208,6 +211,8 @@ class BenchCommand:
                 )
             searchers = open_searchers(session, workspace, names, backbone)
             models, rankers = rows.opened(searchers["backbone"], workspace)
+            if "student" in searchers and (head := open_item_head(workspace)):
+                models |= parts(searchers["student"], head, workspace.cache)
             with self._reranked(session, workspace, searchers) as reranked:
                 found = bench(
                     {**searchers, **models}, database, self.qrels, judge=self.judge, per=self.per,

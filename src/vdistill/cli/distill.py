@@ -68,6 +68,10 @@ class DistillCommand:
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")] = (
         "auto"
     )
+    fields: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="An item's vector: auto, image, or image and columns (image,title,…)."),
+    ] = DEFAULTS.fields
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Train N times, publish the best.")] = DEFAULTS.seeds
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False
@@ -248,6 +252,8 @@ def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: boo
         console.result(metrics_table(report.heldout, title="held-out test set: unseen queries on unseen images"))
     if report.seeds:
         console.result(_spread(report))
+    if report.fields["candidates"]:
+        console.result(f"an item's vector: {report.fields['fields']} ({report.fields['how']})")
     if report.published:
         console.result(f"adapter: {report.adapter}")
 
@@ -259,8 +265,9 @@ def _spread(report: "DistillReport") -> str:
     if None in values:
         return f"{len(report.seeds)} seeds, of which nothing could tell the best: the first was taken"
     mean = sum(values) / len(values)
+    of = "" if report.fields["fields"] == "image" else ", the images alone"
     return (
-        f"{len(values)} seeds: {where} nDCG@10 {mean:.3f} on average ({min(values):.3f} to {max(values):.3f}); "
+        f"{len(values)} seeds{of}: {where} nDCG@10 {mean:.3f} on average ({min(values):.3f} to {max(values):.3f}); "
         "the best in validation was taken"
     )
 
@@ -277,12 +284,19 @@ def _require_published(report: "DistillReport") -> None:
 
 def _merge(workspace: Workspace, folder: Path, *, as_json: bool) -> None:
     from vdistill.distill.merge import write
+    from vdistill.encoders.student import read_info
 
     write(workspace, folder)
+    info = read_info(workspace)
     if as_json:
         console.document({"merged": str(folder)})
     else:
         console.result(f"the student as a standard checkpoint: {folder}")
+        if info and info.item_head_sha256:
+            console.result(
+                f"its items' vectors also hold {info.facts['fields']['fields'].removeprefix('image,')}: the checkpoint "
+                "embeds images alone, without these texts"
+            )
 
 
 def _change_strength(workspace: Workspace, strength: float, *, as_json: bool) -> None:

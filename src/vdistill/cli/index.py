@@ -54,6 +54,8 @@ class IndexCommand:
             remember(workspace, "backbone", backbone)
         for line in catalog.told(report.skipped):
             session.say(line)
+        if report.by_text:
+            session.say(f"{report.by_text:,} items without an image are indexed by their texts")
         if self.as_json:
             console.document(report.to_json())
         else:
@@ -63,23 +65,24 @@ class IndexCommand:
         self, session: Session, workspace: Workspace, catalog: "Catalog", model: str, backbone: str
     ) -> "IndexReport":
         from vdistill.bundle.store import made_before
-        from vdistill.encoders.student import open_model, provenance
+        from vdistill.encoders.student import open_item_head, open_model, provenance
         from vdistill.index.build import build, refresh
 
         if made_before(workspace.index, model):
             session.say("an older version read some images differently: all are embedded again")
-        made_from = provenance(workspace, model, backbone)
+        made_from, head = provenance(workspace, model, backbone), open_item_head(workspace, model)
         started = time.monotonic()
         with console.progress(session.quiet) as update:
 
             def progress(done: int, total: int) -> None:
                 update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} images/s")
 
-            report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, progress=progress)
+            report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, head=head,
+                             progress=progress)  # fmt: skip
             if report is None:
                 encoder = open_model(workspace, model, backbone)
                 started = time.monotonic()
-                report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from,
+                report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from, head=head,
                                progress=progress)  # fmt: skip
         return report
 

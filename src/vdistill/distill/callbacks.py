@@ -37,11 +37,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """`advance` gets each step, `epoch` the figures of each epoch, `say` what a person should know."""
+    """`advance` gets each step, `epoch` the figures of each epoch, `say` what a person should know.
+
+    unseen: gets the vectors (n, dim) of all images before the refit, by weights that did not train on validation.
+    """
 
     advance: Callable[[Progress], None]
     epoch: Callable[[dict[str, float]], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
+    unseen: Callable[[Any], None] = lambda _: None
 
 
 @contextlib.contextmanager

@@ -14,12 +14,14 @@ from vdistill.distill.phases import Trained
 from vdistill.distill.retention import MOST_LOST
 from vdistill.distill.sources import Say, Sources
 from vdistill.distill.towers import TowerMaker, embed
+from vdistill.encoders.item_head import ItemHead, encoded
 from vdistill.errors import VdistillError
 from vdistill.evaluation.admissible import admissible
 from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.metrics import interval, p_value
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs import near_duplicates
+from vdistill.inputs.item_texts import texts_of
 from vdistill.records import Item, Judgment
 
 MOST_IMAGES = 20_000  # that are decoded, and embedded by backbone and student: `bench`, which has an index, takes all
@@ -46,8 +48,13 @@ class HeldOutMetrics:
         }
 
 
-def held_out_metrics(database: Database, sources: Sources, towers: TowerMaker, say: Say) -> HeldOutMetrics | None:
-    """Grade the trained encoder with its adapter and without it; None where nothing was judged for a held-out set."""
+def held_out_metrics(
+    database: Database, sources: Sources, towers: TowerMaker, say: Say, head: ItemHead | None = None
+) -> HeldOutMetrics | None:
+    """Grade the trained encoder with its adapter and without it; None where nothing was judged for a held-out set.
+
+    head: makes the student's vectors from those of its images and the items' texts.
+    """
     held_out = held_out_set(database, sources, say)
     if held_out is None:
         return None
@@ -57,12 +64,16 @@ def held_out_metrics(database: Database, sources: Sources, towers: TowerMaker, s
     )
     queries, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
 
-    def grades() -> dict[str, Floats]:
-        return evaluate(held_out, embed(tower).cpu().numpy(), queries, titles)
+    def grades(head: ItemHead | None) -> dict[str, Floats]:
+        vectors = embed(tower).cpu().numpy()
+        if head is not None:
+            rows = [texts_of(sources.items[key].metadata, head.fields) for key in held_out.items]
+            vectors = head.vectors(vectors, encoded(rows, encoder.encode_texts, vectors.shape[1]))
+        return evaluate(held_out, vectors, queries, titles)
 
     with encoder.model.disable_adapter():
-        backbone = grades()
-    return HeldOutMetrics(backbone, grades())
+        backbone = grades(None)
+    return HeldOutMetrics(backbone, grades(head))
 
 
 def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet | None:

@@ -14,6 +14,7 @@ from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, trained, training_key
 from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.fields import Chosen, Material, choose
 from vdistill.distill.held_out import held_out_metrics
 from vdistill.distill.loop import Training
 from vdistill.distill.phases import NOTHING, train
@@ -23,11 +24,12 @@ from vdistill.distill.sources import Sources
 from vdistill.distill.sweep import set_strength
 from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData
+from vdistill.distill.unseen import Unseen
 from vdistill.encoders.feature_cache import GIB
 from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
-CHECKPOINT, SEEDS = "checkpoint.safetensors", "seeds"  # in the cache
+CHECKPOINT, SEEDS, UNSEEN = "checkpoint.safetensors", "seeds", "unseen_vectors"  # in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,14 @@ class Where:
     feature_bytes: float = 8 * GIB
     tracker: str | None = None
     step_bytes: float | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is published: the outcome, measured as it is published, and what its items' vectors are made of."""
+
+    outcome: Outcome
+    fields: Chosen
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,34 @@ class Job:
             found.append(self._outcome(replace(settings, seed=seed, lr=lr, seeds=1), several=settings.seeds > 1))
         return found
 
-    def take(self, outcome: Outcome, settings: DistillSettings) -> None:
+    def finished(self, outcome: Outcome, settings: DistillSettings) -> Finished:
+        """The outcome to publish: its weights in the encoder's model, its fields chosen, measured with them."""
+        settings = replace(settings, seed=outcome.seed)
+        self._take(outcome, settings)
+        fields = self._fields(outcome, settings) if outcome.trained.kept else Chosen()
+        if outcome.metrics is not None and fields.head is None:
+            return Finished(outcome, fields)
+        metrics = held_out_metrics(self.database, self.sources, self.towers, self.callbacks.say, fields.head)
+        return Finished(replace(outcome, metrics=metrics), fields)
+
+    def _fields(self, outcome: Outcome, settings: DistillSettings) -> Chosen:
+        """What items' vectors are made of."""
+        return choose(
+            Material(
+                self.data,
+                self.sources.items,
+                self.towers.encoder,
+                settings,
+                self._unseen(outcome.seed, outcome.key).load(),
+                self.sources.judgments,
+                outcome.trained.history[-1]["retention"],
+                self.callbacks.say,
+            )
+        )
+
+    def _take(self, outcome: Outcome, settings: DistillSettings) -> None:
         """Put the weights of an outcome into the encoder's model, at their strength."""
-        self._attach(replace(settings, seed=outcome.seed))
+        self._attach(settings)
         with torch.no_grad():
             for name, parameter in trained(self.towers.encoder.model).items():
                 parameter.copy_(outcome.weights[name])
@@ -80,6 +115,8 @@ class Job:
     def forget(self) -> None:
         """Delete what interrupted trainings left."""
         Checkpoint(self._cache / CHECKPOINT, "").remove()
+        for path in self._cache.glob(f"{UNSEEN}*"):
+            path.unlink()
         shutil.rmtree(self._cache / SEEDS, ignore_errors=True)
 
     @property
@@ -92,18 +129,23 @@ class Job:
         kept = Kept(self._cache / SEEDS / f"{settings.seed}.safetensors", key)
         known = kept.read() if several and processes.leads else None
         if processes.agreed([float(known is not None)])[0]:
-            return known or Outcome(settings.seed, NOTHING, None, {})
+            return known or Outcome(settings.seed, key, NOTHING, None, {})
         self._attach(settings)
-        training = Training(encoder, self.data, settings, self.callbacks, processes, self.where.step_bytes)
+        callbacks = replace(self.callbacks, unseen=self._unseen(settings.seed, key).save)
+        training = Training(encoder, self.data, settings, callbacks, processes, self.where.step_bytes)
         done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
         set_strength(encoder.model, done.strength)
         say = self.callbacks.say
-        metrics = held_out_metrics(self.database, self.sources, self.towers, say) if processes.leads else None
+        measured = several and processes.leads
+        metrics = held_out_metrics(self.database, self.sources, self.towers, say) if measured else None
         weights = {name: value.detach().clone() for name, value in trained(encoder.model).items()}
-        outcome = Outcome(settings.seed, done, metrics, weights)
-        if several and processes.leads:
+        outcome = Outcome(settings.seed, key, done, metrics, weights)
+        if measured:
             kept.write(outcome)
         return outcome
+
+    def _unseen(self, seed: int, key: str) -> Unseen:
+        return Unseen(self._cache / f"{UNSEEN}_{seed}.safetensors", key)
 
     def _attach(self, settings: DistillSettings) -> None:
         """Give the encoder's model a new adapter in place of the one that it may have."""
@@ -117,7 +159,7 @@ class Job:
         encoder, data, sources = self.towers.encoder, self.data, self.sources
         paraphrases = [sources.paraphrases] if any(sources.paraphrases.values()) else []
         return training_key(
-            asdict(settings),
+            {name: value for name, value in asdict(settings).items() if name != "fields"},  # they come after the tower
             encoder.fingerprint,
             f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
             judgments_key(sources.judgments),

@@ -48,6 +48,8 @@ def write(workspace: Workspace, folder: Path) -> None:
     encoder = open_student(workspace, device="cpu", precision="fp32")
     info = read_info(workspace)
     made_from = {"backbone": encoder.source, "adapter_sha256": info.adapter_sha256 if info else ""}
+    if info and info.item_head_sha256:  # which other programs could not apply
+        made_from["left_out"] = f"the texts in items' vectors: {info.facts['fields']['fields']}"
     with load_errors(encoder.source):
         processor = image_processor_config(encoder.source)
     for old in ("feature_extractor_type", "auto_map"):  # the former name of its type; code that is not copied

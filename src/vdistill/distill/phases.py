@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field, replace
 
+from torch import Tensor
+
 from vdistill.distill.checkpoint import Checkpoint, State
 from vdistill.distill.distributed import Processes
 from vdistill.distill.learning_rate import Finished, search
@@ -16,7 +18,7 @@ from vdistill.distill.loop import Earlier, Loop, Training
 from vdistill.distill.memory import memory_errors
 from vdistill.distill.retention import MOST_LOST
 from vdistill.distill.strength import Point, chosen
-from vdistill.distill.sweep import sweep
+from vdistill.distill.sweep import set_strength, sweep
 from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 
@@ -70,6 +72,7 @@ def train(training: Training, checkpoint: Checkpoint) -> Trained:
     first = Loop(training)
     later = checkpoint.of("everything")
     taken = later.epochs_before() if data.everything else None
+    resumed = taken is not None
     if taken is None:
         _run(first, checkpoint)
         taken = first.state.epoch
@@ -77,6 +80,8 @@ def train(training: Training, checkpoint: Checkpoint) -> Trained:
     if data.everything is None or (first.state.epoch and not first.state.kept):
         return _trained(first.per_epoch * taken, first.state, training, trials)
     refit = _refit(training, data.everything, first, taken)
+    if not resumed and training.processes.leads:
+        training.callbacks.unseen(_unseen(training, refit.state))
     _run(refit, later)
     if refit.state.kept <= taken:
         training.callbacks.say("training on all judgments made the student worse: that is left out")
@@ -98,6 +103,17 @@ def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
         return data
     known, *backbone = processes.agreed([math.nan if found.known is None else found.known, *found.backbone])
     return replace(data, validation=replace(found, backbone=backbone, known=None if math.isnan(known) else known))
+
+
+def _unseen(training: Training, state: State) -> Tensor:
+    """(n, dim) vectors of all images before the refit, at the strength that will be published."""
+    strength = chosen([Point(**one) for one in state.strengths], MOST_LOST)
+    if strength == 1 or training.data.everything is None:
+        return state.memory
+    set_strength(training.encoder.model, strength)
+    vectors = embed(training.data.everything.tower)
+    set_strength(training.encoder.model, 1.0)
+    return vectors
 
 
 def _refit(training: Training, everything: TrainingData, first: Loop, taken: int) -> Loop:

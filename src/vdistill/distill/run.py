@@ -13,8 +13,9 @@ from vdistill.database import Database
 from vdistill.distill import publish
 from vdistill.distill.callbacks import Callbacks, Progress, tracker
 from vdistill.distill.checkpoint import trained
+from vdistill.distill.fields import Chosen
 from vdistill.distill.held_out import objection
-from vdistill.distill.job import Job, Where
+from vdistill.distill.job import Finished, Job, Where
 from vdistill.distill.seeds import Outcome, best_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
@@ -23,6 +24,7 @@ from vdistill.distill.training_data import TrainingData, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
+from vdistill.inputs import item_texts
 from vdistill.workspace import Workspace
 
 
@@ -36,6 +38,7 @@ class DistillReport:
     restarts: after which epoch too much was lost at which learning rate.
     lr: the peak of the learning rate, as given or as found.  strength: what the adapter's scale is multiplied by.
     seeds: the figures of each seed where there were several.
+    fields: what an item's vector is made of, and how the candidates did in validation.
     """
 
     backbone: str
@@ -52,6 +55,7 @@ class DistillReport:
     lr: float
     strength: float
     seeds: list[dict[str, Any]]
+    fields: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--json` prints."""
@@ -81,6 +85,7 @@ def distill(
         Database.open(workspace.database, write=leads) as database,
     ):
         sources = read(database, say, workspace.cache)
+        item_texts.require(settings.fields, [item.metadata for item in sources.items.values()])
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
@@ -94,12 +99,11 @@ def distill(
             job.forget()
         processes.wait()
         outcomes = job.outcomes(settings)
-        best = best_of(outcomes)
-        report = _report(where, workspace, encoder, outcomes, keep_anyway=keep_anyway)
+        found = job.finished(best_of(outcomes), settings) if leads else Finished(best_of(outcomes), Chosen())
+        report = _report(where, workspace, encoder, outcomes, found, keep_anyway=keep_anyway)
         if leads and report.published:
-            job.take(best, settings)
-            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, best)}
-            publish.write_student(workspace, encoder, facts)
+            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, found.outcome)}
+            publish.write_student(workspace, encoder, facts, found.fields.head)
             job.forget()
             database.remember("backbone", where.backbone)
         processes.wait()
@@ -118,10 +122,15 @@ def _backbone_facts(where: Where, encoder: DualEncoder) -> dict[str, Any]:
 
 
 def _report(
-    where: Where, workspace: Workspace, encoder: DualEncoder, outcomes: Sequence[Outcome], *, keep_anyway: bool
+    where: Where,
+    workspace: Workspace,
+    encoder: DualEncoder,
+    outcomes: Sequence[Outcome],
+    found: Finished,
+    *,
+    keep_anyway: bool,
 ) -> DistillReport:
-    best = best_of(outcomes)
-    done, metrics = best.trained, best.metrics
+    done, metrics = found.outcome.trained, found.outcome.metrics
     against = objection(done, metrics)
     return DistillReport(
         backbone=where.backbone,
@@ -138,6 +147,7 @@ def _report(
         lr=done.lr,
         strength=done.strength,
         seeds=[one.figures() for one in outcomes] if len(outcomes) > 1 else [],
+        fields=found.fields.to_json(),
     )
 
 
@@ -167,5 +177,5 @@ def _results(report: DistillReport, best: Outcome) -> dict[str, Any]:
         "learning_rates": done.trials,
         "strengths": [one.figures() for one in done.strengths],
         **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
-        **{name: getattr(report, name) for name in ("lr", "strength", "seeds")},
+        **{name: getattr(report, name) for name in ("lr", "strength", "seeds", "fields")},
     }

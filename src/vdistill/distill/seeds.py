@@ -28,9 +28,13 @@ SHOWN = ("ndcg@10", "literal_recall@1")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One training: its seed, what it did, the held-out metrics (in the first process), the adapter's weights."""
+    """One training: its seed, the hash of all that decided it, what it did, and the adapter's weights.
+
+    metrics: on the held-out set, by the images alone; None where they were not measured yet.
+    """
 
     seed: int
+    key: str
     trained: Trained
     metrics: HeldOutMetrics | None
     weights: Mapping[str, Tensor]
@@ -56,7 +60,7 @@ class Kept:
             facts = file.metadata() or {}
             if facts.get("key") == self.key:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return _outcome(json.loads(facts["outcome"]), tensors)
+                return _outcome(self.key, json.loads(facts["outcome"]), tensors)
         return None
 
     def write(self, outcome: Outcome) -> None:
@@ -76,10 +80,10 @@ def best_of(outcomes: Sequence[Outcome]) -> Outcome:
     return max(outcomes, key=lambda one: one.trained.validation.get("student", 0.0))
 
 
-def _outcome(facts: dict[str, Any], tensors: Mapping[str, Tensor]) -> Outcome:
+def _outcome(key: str, facts: dict[str, Any], tensors: Mapping[str, Tensor]) -> Outcome:
     def of(side: str) -> dict[str, Any]:
         return {name.removeprefix(f"{side}/"): one for name, one in tensors.items() if name.startswith(f"{side}/")}
 
     found = {**facts["trained"], "strengths": [Point(**one) for one in facts["trained"]["strengths"]]}
     sides = [{name: one.numpy() for name, one in of(side).items()} for side in ("backbone", "student")]
-    return Outcome(facts["seed"], Trained(**found), HeldOutMetrics(*sides) if sides[0] else None, of("weights"))
+    return Outcome(facts["seed"], key, Trained(**found), HeldOutMetrics(*sides) if sides[0] else None, of("weights"))

@@ -23,6 +23,7 @@ class DistillSettings:
     validation: share of the training queries and of the training items that only validate, in [0, 1).
     patience: epochs in a row whose weights are not worth keeping (clearly worse than the best epoch or the backbone on
         the validation queries, or having lost too much) after which training stops; 0 to never stop early.
+    fields: what an item's vector is made of: `auto`, or `image` and columns of the metadata, separated by commas.
     refit: epochs after that on all judgments, those set aside too, as a share of those before; 0 for none.
     seeds: how many trainings, with this seed and those that follow it; the best in validation is published.
     """
@@ -47,3 +48,4 @@ class DistillSettings:
     augment: bool = True
     seed: int = 0
     seeds: int = 1
+    fields: str = "auto"

@@ -91,7 +91,10 @@ class Validation:
 
     def grade(self) -> Scores:
         """The scores of the student as it is now."""
-        images = embed(self.tower)
+        return self.scores(embed(self.tower))
+
+    def scores(self, images: Tensor) -> Scores:
+        """The scores of these vectors (n, dim) of the items."""
         own = self._own(images)
         return Scores(self._ndcg(images), None if own is None or self.known is None else self.known - own)
 
@@ -136,6 +139,17 @@ def test_set_of(
     except VdistillError:  # no query tells two items apart
         return None
     return test_set if len(test_set.judged) >= FEWEST_QUERIES else None
+
+
+def on_validation_items(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOutSet | None:
+    """What all training queries say of the validation items, as a test set; None where they say nothing.
+
+    No call about these items trains, but most of the queries do: many more queries, which tell finer differences apart.
+    """
+    try:
+        return from_judgments([replace(one, split="heldout") for one in judgments], items)
+    except VdistillError:
+        return None
 
 
 def titles_alone(items: Sequence[Item]) -> HeldOutSet | None:

@@ -15,10 +15,12 @@ from vdistill.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
+    from vdistill.encoders.item_head import ItemHead
 
 SCHEMA_VERSION = 1
 _STAMP = " files "  # between a local backbone and the hash of its files
 _SHA256 = 64  # letters
+_WITH = " with "  # between a student's adapter and its item head
 _ON = " on "  # between a student's adapter and its backbone
 REMEDY = "run `vdistill distill` to train it again; judgments are not affected"
 
@@ -33,6 +35,17 @@ class StudentInfo:
     holdout: float
     seed: int
     facts: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all weights: of the adapter, and of the item head where there is one."""
+        adapter, head = _weights(self), self.item_head_sha256
+        return hashlib.sha256(f"{adapter}{head}".encode()).hexdigest() if head else adapter
+
+    @property
+    def item_head_sha256(self) -> str:
+        """Hash of the item head's file; empty where an item's vector is that of its image alone."""
+        return str(self.facts.get("item_head_sha256", ""))
 
 
 def read_info(workspace: Workspace) -> StudentInfo | None:
@@ -74,6 +87,23 @@ def open_student(workspace: Workspace, *, device: str = "auto", precision: str =
     encoder = DualEncoder.load(info.backbone, device=device, precision=precision)
     _require_bound(info, encoder)
     return encoder.adapted(workspace.student)
+
+
+def open_item_head(workspace: Workspace, model: str = "student") -> ItemHead | None:
+    """The item head of the student, without torch; None for the backbone, and where the image alone makes the vector.
+
+    Raises VdistillError where it is damaged.
+    """
+    from vdistill.encoders import item_head
+    from vdistill.images import file_sha256
+
+    info = read_info(workspace) if model == "student" else None
+    if info is None or not info.item_head_sha256:
+        return None
+    path = workspace.student / item_head.FILE
+    if not path.is_file() or file_sha256(path) != info.item_head_sha256:
+        raise VdistillError(f"the student is damaged: {path} has changed since training", hint=REMEDY)
+    return item_head.ItemHead.load(path, REMEDY)
 
 
 def require_same_holdout(workspace: Workspace, info: StudentInfo) -> None:
@@ -118,7 +148,8 @@ def provenance(workspace: Workspace, model: str, backbone: str) -> str:
     info = read_info(workspace)
     if info is None:
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first, or use --model backbone")
-    return f"{_weights(info)}{_ON}{_stamped(info.backbone)}"
+    head = f"{_WITH}{info.item_head_sha256}" if info.item_head_sha256 else ""
+    return f"{_weights(info)}{head}{_ON}{_stamped(info.backbone)}"
 
 
 def strength_of(facts: Mapping[str, Any]) -> float:

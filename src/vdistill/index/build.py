@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.shards import METRIC_OF
 from vdistill.bundle.store import Store
+from vdistill.bundle.text_encoder import TextEncoder
+from vdistill.encoders.item_head import ItemHead
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
 from vdistill.index.embedding import Progress
 from vdistill.index.encoder_files import Files, encoder_files
 from vdistill.index.generation import Generation, Source, write_generation
+from vdistill.index.item_fields import ItemFields
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import Workspace, writing
@@ -31,13 +35,17 @@ FEW = 200  # images; loading torch and the model takes about as long as embeddin
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a build did.  updated: images embedded again, and items whose metadata changed.  bytes: size on disk."""
+    """What a build did.  updated: images embedded again, and items whose metadata changed.  bytes: size on disk.
+
+    by_text: items without an image that can be read, which the student indexes by their texts.
+    """
 
     model: str
     items: int
     added: int
     updated: int
     removed: int
+    by_text: int
     skipped: tuple[Skipped, ...]
     dtype: str
     bytes: int
@@ -56,11 +64,13 @@ def build(
     *,
     dtype: str = "bf16",
     made_from: str = "",
+    head: ItemHead | None = None,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Embed what is new or changed in `catalog` and publish the index of `model` ("student" or "backbone").
 
-    made_from: names what the model was made from, to recognise a stale index.  progress: called with (done, total).
+    made_from: names what the model was made from, to recognise a stale index.  head: of a student whose items' vectors
+    hold texts too.  progress: called with (done, total).
     Readers see the old index until the new one is complete, even when this process is killed; vectors that a killed
     build computed are kept for the next.
     Raises VdistillError when no image is usable, the disk refuses, or another `index` is running.
@@ -74,7 +84,7 @@ def build(
         entry = Entry(
             generation=run.generation,
             made_from=made_from,
-            model_fingerprint=encoder.fingerprint,
+            model_fingerprint=_fingerprint(encoder.fingerprint, head),
             text_fingerprint=encoder.text_fingerprint,
             preprocessing=encoder.preprocessing.to_json(),
             dim=encoder.dim,
@@ -86,7 +96,8 @@ def build(
             next_key=0,
             decoder=DECODER_VERSION,
         )
-        made = run.write(entry, Source(catalog, replicas(encoder), cache, progress))
+        fields = ItemFields(head, encoder.encode_texts, cache) if head else None
+        made = run.write(entry, Source(catalog, replicas(encoder), cache, progress, fields=fields))
         assert made is not None  # as the source has no limit
         return run.publish(made, encoder_files(encoder, run.folder, run.entries.values()), cache)
 
@@ -98,6 +109,7 @@ def refresh(
     *,
     dtype: str = "bf16",
     made_from: str = "",
+    head: ItemHead | None = None,
     progress: Progress | None = None,
 ) -> IndexReport | None:
     """Do what `build` does without torch, with the exported image encoder of the present index.
@@ -117,7 +129,8 @@ def refresh(
             old, generation=run.generation, catalog=str(catalog.root), created=time.time(), decoder=DECODER_VERSION
         )
         with VectorCache(workspace.cache, old.model_fingerprint, "exported", old.dim) as cache:
-            made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=FEW))
+            fields = ItemFields(head, _text_encoder(run.folder, old).encode, cache) if head else None
+            made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=FEW, fields=fields))
             return run.publish(made, (old.text_encoder, old.image_encoder), cache) if made else None
 
 
@@ -197,6 +210,16 @@ def _open_whole(folder: Path, model: str) -> Store | None:
         store.close()
         return None
     return store
+
+
+def _fingerprint(encoder: str, head: ItemHead | None) -> str:
+    """Hash of all that the vectors in an index depend on."""
+    return hashlib.sha256(f"{encoder} {head.fingerprint}".encode()).hexdigest()[:32] if head else encoder
+
+
+def _text_encoder(folder: Path, entry: Entry) -> TextEncoder:
+    """The exported text encoder of an index, whose files `_exported` found whole."""
+    return TextEncoder.open((folder / entry.text_encoder[0].name).parent)
 
 
 def _exported(folder: Path, entry: Entry) -> ImageEncoder | None:

@@ -14,7 +14,8 @@ from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
 from vdistill.index.embedding import Embedder, ImageModel, Progress
-from vdistill.index.plan import Counts, Plan, WantedVector
+from vdistill.index.item_fields import ItemFields
+from vdistill.index.plan import Counts, Plan, WantedVector, of_image
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.catalog import Catalog, Skipped
 from vdistill.workspace import writing
@@ -26,6 +27,7 @@ class Source:
 
     models: copies of one model, which work in parallel.  progress: called with (done, total).
     limit: the most images to embed; None for any number.
+    fields: makes the items' vectors, where they hold texts too.
     """
 
     catalog: Catalog
@@ -33,6 +35,7 @@ class Source:
     vector_cache: VectorCache
     progress: Progress | None = None
     limit: int | None = None
+    fields: ItemFields | None = None
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,13 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
     catalog, items = source.catalog, f"items-{name}.db"
     reused = old if old and _same_vectors(old.entry, entry) else None
     first_key = reused.entry.next_key if reused else 0
-    with writing(folder), Plan(folder / items, old.items.path if old else None, first_key) as plan:
+    old_items, content = (old.items.path if old else None), (source.fields.content if source.fields else of_image)
+    with writing(folder), Plan(folder / items, old_items, first_key, content) as plan:
         skipped = [*catalog.skipped, *plan.enter(catalog, reuse=reused is not None)]
+        if source.fields:
+            texts = source.fields.with_text(catalog.imageless)
+            plan.enter_texts(texts, reuse=reused is not None)
+            skipped = [one for one in skipped if one.id not in {item.id for item in texts}]
         if source.limit is not None and plan.count_fresh() > source.limit:
             return None
         skipped += _embed(plan, source)
@@ -66,7 +74,7 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
                                 catalog=entry.catalog)  # fmt: skip
             return Generation(unchanged, counts, tuple(skipped))
         entry = replace(entry, count=counts.items, next_key=plan.next_key)
-        shards = _write_shards(folder / f"vectors-{name}", entry, plan, reused, source.vector_cache)
+        shards = _write_shards(folder / f"vectors-{name}", entry, plan, reused, source)
         plan.finish()
         facts = FileFacts.measure(folder, items)
     return Generation(replace(entry, shards=shards, items=facts), counts, tuple(skipped))
@@ -88,17 +96,23 @@ def _embed(plan: Plan, source: Source) -> list[Skipped]:
         if new:
             source.vector_cache.add(list(new), np.stack(list(new.values())))
         plan.set_hashes(rows)
-        plan.remove(left_out)
-        skipped += left_out
+        skipped += _left_out(plan, left_out, source.fields)
         done += len(rows) + len(left_out)
         if source.progress:
             source.progress(done, total)
     return skipped
 
 
-def _write_shards(
-    stem: Path, entry: Entry, plan: Plan, old: Store | None, vector_cache: VectorCache
-) -> tuple[ShardFacts, ...]:
+def _left_out(plan: Plan, skipped: Sequence[Skipped], fields: ItemFields | None) -> list[Skipped]:
+    """Remove items whose images cannot be embedded, but for those that have texts to be indexed by."""
+    metadata = plan.metadata_of([one.id for one in skipped]) if fields and skipped else {}
+    texts = {key for key, found in metadata.items() if fields and fields.has_text(found)}
+    plan.remove([one for one in skipped if one.id not in texts])
+    plan.forget_images(texts)
+    return [replace(one, reason=f"{one.reason}; indexed by its text") if one.id in texts else one for one in skipped]
+
+
+def _write_shards(stem: Path, entry: Entry, plan: Plan, old: Store | None, source: Source) -> tuple[ShardFacts, ...]:
     """Write the vectors that are new, and those of old files that are merged; the other old files are kept."""
     new = plan.count_new()
     files = arrange(old.entry.shards if old else (), staying=entry.count - new, new=new)
@@ -111,18 +125,29 @@ def _write_shards(
             chosen |= shard.holds(keys)
         if chosen.any():
             wanted = [one for one, is_chosen in zip(part, chosen, strict=True) if is_chosen]
-            writer.add(keys[chosen], _vectors(wanted, old, vector_cache))
+            writer.add(keys[chosen], _vectors(wanted, old, source))
     return (*files.kept, *writer.finish())
 
 
-def _vectors(wanted: Sequence[WantedVector], old: Store | None, vector_cache: VectorCache) -> np.ndarray:
+def _vectors(wanted: Sequence[WantedVector], old: Store | None, source: Source) -> np.ndarray:
     """(n, dim) float32, from the old index or from the cache."""
-    vectors = np.empty((len(wanted), vector_cache.dim), np.float32)
+    vectors = np.empty((len(wanted), source.vector_cache.dim), np.float32)
     from_old = np.array([one.old_key is not None for one in wanted])
     if old and from_old.any():
         vectors[from_old] = old.vectors(np.array([one.old_key for one in wanted if one.old_key is not None], np.uint64))
     if not from_old.all():
-        vectors[~from_old] = vector_cache.get([one.sha256 for one in wanted if one.old_key is None])
+        new = [one for one in wanted if one.old_key is None]
+        images = _image_vectors([one.sha256 for one in new], source.vector_cache)
+        vectors[~from_old] = source.fields.vectors(images, [one.metadata for one in new]) if source.fields else images
+    return vectors
+
+
+def _image_vectors(sha256: Sequence[str], vector_cache: VectorCache) -> np.ndarray:
+    """(n, dim) float32, zero for an item without an image."""
+    vectors = np.zeros((len(sha256), vector_cache.dim), np.float32)
+    there = np.array([bool(one) for one in sha256])
+    if there.any():
+        vectors[there] = vector_cache.get([one for one in sha256 if one])
     return vectors
 
 

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import stat
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,22 +27,35 @@ _TEMPORARY = """
 """
 
 
+Content = Callable[[str, str], str]  # from the hash of an item's image and its metadata to what its vector is made of
+
+
+def of_image(sha256: str, _metadata: str) -> str:
+    """A vector that is made of the image alone."""
+    return sha256
+
+
 class WantedVector(NamedTuple):
-    """A vector of the next index.  old_key: of the same vector in the old index; None where it is embedded now."""
+    """A vector of the next index.  old_key: of the same vector in the old index; None where it is embedded now.
+
+    metadata: of the item, as JSON.
+    """
 
     key: int
     old_key: int | None
     sha256: str
+    metadata: str
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the new items differ from the old ones."""
+    """How the new items differ from the old ones.  by_text: how many have no image, and are indexed by their texts."""
 
     items: int
     added: int
     updated: int
     removed: int
+    by_text: int
 
 
 class Plan:
@@ -52,13 +65,16 @@ class Plan:
     SQLite reports it, by sqlite3.OperationalError.
     """
 
-    def __init__(self, path: Path, old: Path | None, first_key: int) -> None:
+    def __init__(self, path: Path, old: Path | None, first_key: int, content: Content = of_image) -> None:
+        """content: what a vector is made of."""
         self.next_key = self.first_key = first_key
+        self._content = content
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, uri=True)
         weakref.finalize(self, self._db.close)  # also where the old index turns out to be damaged
+        self._db.create_function("content", 2, content, deterministic=True)
         self._db.execute("PRAGMA journal_mode = OFF")  # the manifest names no unfinished file
         if old is not None:
             self._db.execute("ATTACH ? AS old", (f"{old.resolve().as_uri()}?mode=ro&immutable=1",))
@@ -74,14 +90,16 @@ class Plan:
     def enter(self, catalog: Catalog, *, reuse: bool) -> list[Skipped]:
         """Enter the catalog's items; returns those that could not be read.
 
-        An image counts as unchanged by its size and times, else by its content. Without `reuse` every image has to be
-        embedded: the old vectors are of another model or precision.
+        An image counts as unchanged by its size and times, else by its content; a vector is, where the content of both
+        image and texts is. Without `reuse` every image has to be embedded: the old vectors are of another model or
+        precision.
         """
         if reuse:
             self._db.execute(
-                "CREATE TEMP TABLE contents AS SELECT sha256, min(key) AS key FROM old_items GROUP BY sha256"
+                "CREATE TEMP TABLE contents AS SELECT content(sha256, metadata) AS content, min(key) AS key "
+                "FROM old_items GROUP BY 1"
             )
-            self._db.execute("CREATE INDEX temp.contents_sha256 ON contents (sha256)")
+            self._db.execute("CREATE INDEX temp.contents_content ON contents (content)")
         skipped: list[Skipped] = []
         for start in range(0, len(catalog.items), _PART):
             part = catalog.items[start : start + _PART]
@@ -92,6 +110,26 @@ class Plan:
                 except OSError as error:
                     skipped.append(Skipped(item.id, (error.strerror or str(error)).lower()))
         return skipped
+
+    def enter_texts(self, items: Sequence[Item], *, reuse: bool) -> None:
+        """Enter items without an image, whose vectors are made of their texts; their hash is empty."""
+        for start in range(0, len(items), _PART):
+            part = items[start : start + _PART]
+            known = self._known([item.id for item in part])
+            for item in part:
+                old, _ = known.get(item.id, (None, None))
+                metadata = _json(item)
+                key = self._key(old, "", metadata, reuse=reuse, embedded=False)
+                self._insert(Row(key, item.id, item.id, "", 0, 0, metadata), 0)
+
+    def forget_images(self, ids: Iterable[str]) -> None:
+        """Note that these items are indexed by their texts, since their images cannot be read."""
+        self._db.executemany("UPDATE items SET sha256 = '' WHERE id = ?", [(one,) for one in ids])
+
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """The metadata of some items, as JSON."""
+        sql = "SELECT id, metadata FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._db.execute(sql, (json.dumps(list(ids)),)))
 
     def fresh(self) -> Iterator[Row]:
         """The items to embed, by key; the hash is empty where the file was not read yet."""
@@ -119,7 +157,7 @@ class Plan:
 
     def vectors_wanted(self, first: int) -> Iterator[list[WantedVector]]:
         """The vectors of the new index from key `first` on, by key, in parts."""
-        sql = """SELECT i.key, CASE WHEN i.key < ? THEN i.key ELSE m.source END, i.sha256
+        sql = """SELECT i.key, CASE WHEN i.key < ? THEN i.key ELSE m.source END, i.sha256, i.metadata
                  FROM items AS i LEFT JOIN moved AS m USING (key) WHERE i.key >= ? ORDER BY i.key"""
         found = self._db.execute(sql, (self.first_key, first))
         while part := found.fetchmany(_PART):
@@ -140,7 +178,8 @@ class Plan:
         sql = """SELECT count(*) FROM items AS new JOIN old_items AS old USING (id)
                  WHERE new.metadata != old.metadata OR new.key IN (SELECT key FROM fresh)"""
         removed = self._one("SELECT count(*) FROM old_items") - known
-        return Counts(total, total - known, self._one(sql), removed)
+        by_text = self._one("SELECT count(*) FROM items WHERE sha256 = ''")
+        return Counts(total, total - known, self._one(sql), removed, by_text)
 
     def finish(self) -> None:
         """Complete the file and sync it."""
@@ -169,24 +208,37 @@ class Plan:
         known, ctime_ns = old or (None, None)
         same = known is not None and (known.size, known.mtime_ns, ctime_ns) == state
         sha256 = known.sha256 if same and known else file_sha256(item.path) if reuse else ""
-        key = known.key if reuse and known and known.sha256 == sha256 else self._new_key(sha256 if reuse else "")
         path = item.path.relative_to(root).as_posix()
-        metadata = json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
+        metadata = _json(item)
+        key = self._key(known, sha256, metadata, reuse=reuse)
         row = Row(key, item.id, path, sha256, status.st_size, status.st_mtime_ns, metadata)
-        self._db.execute(
-            f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*astuple(row), status.st_ctime_ns),
-        )
+        self._insert(row, status.st_ctime_ns)
 
-    def _new_key(self, sha256: str) -> int:
-        """The next key, noted as moved where the old index has the vector of this image, else as fresh."""
+    def _insert(self, row: Row, ctime_ns: int) -> None:
+        sql = f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._db.execute(sql, (*astuple(row), ctime_ns))
+
+    def _key(self, known: Row | None, sha256: str, metadata: str, *, reuse: bool, embedded: bool = True) -> int:
+        """The old key where the vector is still that of the old item, else a new one."""
+        content = self._content(sha256, metadata) if reuse else ""
+        if reuse and known and self._content(known.sha256, known.metadata) == content:
+            return known.key
+        return self._new_key(content, embedded)
+
+    def _new_key(self, content: str, embedded: bool) -> int:
+        """The next key, noted as moved where the old index has the vector of this content, else as fresh."""
         key, self.next_key = self.next_key, self.next_key + 1
-        source = self._db.execute("SELECT key FROM contents WHERE sha256 = ?", (sha256,)).fetchone() if sha256 else None
-        if source is None:
+        found = "SELECT key FROM contents WHERE content = ?"
+        source = self._db.execute(found, (content,)).fetchone() if content else None
+        if source is None and embedded:
             self._db.execute("INSERT INTO fresh VALUES (?)", (key,))
-        else:
+        elif source is not None:
             self._db.execute("INSERT INTO moved VALUES (?, ?)", (key, *source))
         return key
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._db.execute(sql, values).fetchone()[0])
+
+
+def _json(item: Item) -> str:
+    return json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)

@@ -16,7 +16,7 @@ from vdistill.workspace import writing
 
 
 class VectorCache:
-    """The vectors of one model by the SHA-256 of their image, in a file. May be shared between threads."""
+    """The vectors of one model by the SHA-256 of their image or text, in a file. May be shared between threads."""
 
     def __init__(self, folder: Path, fingerprint: str, precision: str, dim: int) -> None:
         self._path = folder / f"vectors-{fingerprint}-{precision}-{DECODER_VERSION}.db"

@@ -32,6 +32,7 @@ class Catalog:
 
     remarks: what the user should know about the metadata, one line each.
     absent: those of the skipped that the metadata names and that do not exist; the remarks sum them up.
+    imageless: items of the metadata whose images do not exist: some models can index them by their texts.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class Catalog:
     skipped: tuple[Skipped, ...]
     remarks: tuple[str, ...] = ()
     absent: frozenset[str] = frozenset()
+    imageless: tuple[Item, ...] = ()
 
     def told(self, skipped: tuple[Skipped, ...]) -> list[str]:
         """A line for each of `skipped` that the remarks do not sum up, and the remarks."""
@@ -66,7 +68,8 @@ def scan(root: Path) -> Catalog:
     skipped += [Skipped(key, reason) for key, reason in metadata.unused]
     items = tuple(Item(id=key, path=files[key], metadata=metadata.rows.get(key, {})) for key in sorted(files))
     absent = frozenset(key for key, _ in metadata.unused)
-    return Catalog(root, items, tuple(skipped), tuple(metadata.remarks()), absent - files.keys())
+    imageless = tuple(Item(id=key, path=root / key, metadata=row) for key, row in sorted(metadata.imageless.items()))
+    return Catalog(root, items, tuple(skipped), tuple(metadata.remarks()), absent - files.keys(), imageless)
 
 
 def _files(root: Path) -> tuple[dict[str, Path], list[Path], list[Skipped]]:

@@ -27,6 +27,7 @@ class CatalogMetadata:
     def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self.unused: list[tuple[str, str]] = []  # names in rows, and why no image was found for them
+        self.imageless: dict[str, dict[str, Any]] = {}  # the rows of images that are absent, by the names given
         self._root = root
         self._names = ImageNames(root, files)
         self._counts: dict[str, _Count] = {}
@@ -42,6 +43,11 @@ class CatalogMetadata:
             key, written = self._names.find(folder, name), relative(folder, name)
             if not isinstance(key, str):
                 self._unused(written, key, where)
+                if not key:
+                    cells = {name: _plain(value) for name, value in line.row.items() if not isinstance(value, _BYTES)}
+                    self.imageless.setdefault(written, {}).update(
+                        (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
+                    )
                 continue
             if written != key:
                 self._count(

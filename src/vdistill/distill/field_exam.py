@@ -1,0 +1,111 @@
+"""How well items' vectors rank items that nothing trained on: by which fields are chosen.
+
+Many training queries were asked about the validation items too. No call about these items trains, but most of those
+queries do, so they tell what is seen of new items; the validation queries guard what new queries get.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from vdistill.arrays import Floats
+from vdistill.distill.retention import MOST_LOST
+from vdistill.distill.training_data import TrainingData
+from vdistill.distill.validation import Validation, on_validation_items
+from vdistill.evaluation.grading import ndcg
+from vdistill.evaluation.test_set import HeldOutSet
+from vdistill.records import Item, Judgment
+
+
+@dataclass(frozen=True)
+class Grades:
+    """nDCG@10 of each training query, and of each validation query, on the validation items.
+
+    nats: the mean cross-entropy of the training queries' preferences.
+    lost: of the probability that the backbone gives titles' own images; None without titles.
+    """
+
+    ndcg: Floats
+    unseen: Floats
+    nats: float
+    lost: float | None
+
+    @property
+    def mean(self) -> float:
+        """Over all training queries."""
+        return float(self.ndcg.mean())
+
+    def difference(self, before: Grades) -> tuple[float, float]:
+        """The mean of the paired difference over all training queries, and its standard error."""
+        return _paired(self.ndcg, before.ndcg)
+
+    def better_than(self, simpler: Grades) -> bool:
+        """Whether these make up for less simplicity: better by more than one standard error over all training queries.
+
+        And, on the validation queries, not worse by more than one, with no more forgotten than any student may.
+        """
+        gain, error = self.difference(simpler)
+        unseen, unseen_error = _paired(self.unseen, simpler.unseen)
+        forgot = self.lost is not None and self.lost > MOST_LOST
+        return gain > error and unseen >= -unseen_error and not forgot
+
+
+@dataclass(frozen=True)
+class Exam:
+    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors.
+
+    temperature: cosines are divided by it before they are compared with preferences.
+    """
+
+    validation: Validation
+    wide: HeldOutSet
+    queries: Floats
+    temperature: float
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Whose vectors are graded, in this order."""
+        return self.validation.test_set.items
+
+    def graded(self, items: Tensor) -> Grades:
+        """The grades of unit vectors (n, dim)."""
+        scores, vectors = self.validation.scores(items), items.cpu().numpy()
+        ranked = ndcg(self.wide, vectors, self.queries)
+        return Grades(ranked, np.array(scores.ndcg), self._nats(vectors), scores.lost)
+
+    def _nats(self, vectors: Floats) -> float:
+        """Of a query: the cross-entropy between the teacher's distribution over its items and that of the cosines."""
+        from scipy.special import log_softmax, softmax
+
+        nats = [
+            -float(softmax(judged.utilities) @ log_softmax(vectors[judged.images] @ query / self.temperature))
+            for judged, query in zip(self.wide.judged, self.queries, strict=True)
+        ]
+        return float(np.mean(nats))
+
+
+def exam_of(
+    data: TrainingData, judgments: Sequence[Judgment], items: Mapping[str, Item], temperature: float
+) -> Exam | None:
+    """The exam on what validation sets aside; None where there is too little for that."""
+    validation = data.validation
+    if validation is None or not validation.backbone:
+        return None
+    wide = on_validation_items(judgments, [items[key] for key in validation.test_set.items])
+    if wide is None:
+        return None
+    vectors = dict(zip(data.final.calls.queries, data.final.wordings.originals.cpu().numpy(), strict=True))
+    vectors |= zip(validation.test_set.queries, validation.queries, strict=True)
+    known = replace(wide, judged=tuple(one for one in wide.judged if one.query in vectors))
+    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]), temperature)
+
+
+def _paired(found: Floats, before: Floats) -> tuple[float, float]:
+    difference = found - before
+    error = difference.std(ddof=1) / math.sqrt(len(difference)) if len(difference) > 1 else math.inf
+    return float(difference.mean()), float(error)

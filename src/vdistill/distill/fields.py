@@ -1,0 +1,232 @@
+"""Which texts of the metadata go into an item's vector, and how: chosen by validation, then fitted to all judgments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vdistill.arrays import Floats
+from vdistill.distill.field_exam import Exam, Grades, exam_of
+from vdistill.distill.head_training import HeadSettings, Known, trained_head
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.sources import Say
+from vdistill.distill.towers import embed
+from vdistill.distill.training_data import TrainingData
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.item_head import ItemHead, text_vectors
+from vdistill.inputs import item_texts
+from vdistill.records import Item, Judgment, title_column
+
+HEADS = 3  # that are trained at the end
+STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.1)  # of the image; never 0, because of items without text
+MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
+
+How = Literal["image alone", "weights", "head"]
+Way = tuple[How, HeadSettings]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to make an item's vector, and how it ranks the validation items.
+
+    ndcg: the mean nDCG@10 over all training queries.  difference, error: from the candidate chosen before it, the mean
+    over queries and its standard error.  lost: of the probability that the backbone gives titles' own images.
+    """
+
+    fields: str
+    how: How
+    ndcg: float
+    difference: float = 0.0
+    error: float = 0.0
+    lost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """head: None for the image alone.  candidates: the simplest first."""
+
+    head: ItemHead | None = None
+    how: How = "image alone"
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def fields(self) -> str:
+        """As `--fields` takes them."""
+        return ",".join((item_texts.IMAGE, *(self.head.fields if self.head else ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """What `student.json` and `distill --json` say."""
+        weights = dict(zip(self.head.fields, map(float, self.head.weights), strict=True)) if self.head else {}
+        return {
+            "fields": self.fields,
+            "how": self.how,
+            "weights": weights,
+            "strength": self.head.strength if self.head else 1.0,
+            "candidates": [asdict(one) for one in self.candidates],
+        }
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the choice is made from.
+
+    items: the catalog, by id.  unseen: (n, dim) the vectors of the images of all judgments from before the refit, when
+    the tower had not seen those of validation; None where there was no refit.  retention: the weight it arrived at.
+    """
+
+    data: TrainingData
+    items: Mapping[str, Item]
+    encoder: DualEncoder
+    settings: DistillSettings
+    unseen: Tensor | None
+    judgments: Sequence[Judgment]
+    retention: float
+    say: Say = field(default=lambda _: None)
+
+
+def choose(material: Material) -> Chosen:
+    """Choose the fields as `settings.fields` asks, and fit their head to all judgments.
+
+    Candidates are tried in turn, the simplest first; `Grades.better_than` says when one takes the place of another.
+    """
+    rows = [material.items[key].metadata for key in material.data.final.calls.items]
+    asked = item_texts.parse(material.settings.fields)
+    fields = _automatic(rows) if asked is None else asked
+    if not fields:
+        return Chosen()
+    lost = material.unseen is None and material.data.everything is not None  # what the tower made of unseen images
+    exam = None if lost else _exam(material)
+    automatic = asked is None
+    if exam is None and automatic:
+        reason = "what validates fields is gone from the cache" if lost else "too few judgments to validate fields"
+        material.say(f"{reason}: an item's vector is that of its image alone")
+        return Chosen()
+    for remark in (*item_texts.kinds(fields, rows), *_cut(material, fields)):
+        material.say(remark)
+    texts = _Texts(material, fields)
+    if exam is None:
+        found = Chosen(_fitted(material, texts, HeadSettings(fields, hidden=0)), "weights")
+    else:
+        found = _validated(material, exam, texts, list(_ways(fields, rows, automatic=automatic)), automatic)
+    material.say(_told(found))
+    return found
+
+
+def _exam(material: Material) -> Exam | None:
+    return exam_of(material.data, material.judgments, material.items, material.settings.temperature)
+
+
+def _automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The columns with words, in their order: the one of the title, and those with most text."""
+    columns = item_texts.text_columns(rows)
+    size = {name: sum(len(item_texts.text_of(name, row.get(name))) for row in rows) for name in columns}
+    titles = {title_column(row) for row in rows}
+    kept = sorted(columns, key=lambda name: (name not in titles, -size[name]))[:MOST_FIELDS]
+    return tuple(name for name in columns if name in kept)
+
+
+def _ways(fields: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, automatic: bool) -> Iterator[Way]:
+    """The candidates beside the image alone, the simplest first."""
+    yield "weights", HeadSettings(fields, hidden=0)
+    titles = tuple(name for name in fields if name in {title_column(row) for row in rows})
+    if automatic and titles and titles != fields:
+        yield "head", HeadSettings(titles)
+    yield "head", HeadSettings(fields)
+
+
+def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way], automatic: bool) -> Chosen:
+    """The choice among `ways`, and the image alone if `automatic`, fitted to all judgments."""
+    part, items = material.data, exam.items
+    known, images = _images(material, part.calls.items), _images(material, items)
+    first = exam.graded(images)
+    candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, lost=first.lost)]
+    best, chosen = (first if automatic else None), None
+    for how, wanted in ways:
+        head = trained_head(texts.known(part, known, wanted.fields), wanted, material.settings)
+        strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields))
+        against = first if best is None else best
+        fields = ",".join((item_texts.IMAGE, *wanted.fields))
+        candidates.append(Candidate(fields, how, found.mean, *found.difference(against), found.lost))
+        if best is None or found.better_than(best):
+            best, chosen = found, (how, wanted, strength)
+    if chosen is None:
+        return Chosen(candidates=tuple(candidates))
+    how, wanted, strength = chosen
+    return Chosen(replace(_fitted(material, texts, wanted), strength=strength), how, tuple(candidates))
+
+
+def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats) -> tuple[float, Grades]:
+    """The strength of the image whose items agree best with the teacher on unseen images, and their grades.
+
+    Those that the head was trained on are better known to the tower than others.
+    """
+    graded = {}
+    for strength in STRENGTHS:
+        vectors = replace(head, strength=strength).vectors(images.cpu().numpy(), texts)
+        graded[strength] = exam.graded(torch.from_numpy(vectors).to(images.device))
+    return min(graded.items(), key=lambda one: one[1].nats)
+
+
+def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead:
+    """A head trained on all judgments, with the vectors of the finished tower.
+
+    It is the mean of several, which differ in their seeds: each alone varies by chance.
+    """
+    final, settings = material.data.final, material.settings
+    known = texts.known(final, embed(final.tower), wanted.fields)
+    seeds = [settings.seed + number * 100_003 for number in range(HEADS if wanted.hidden else 1)]
+    return ItemHead.mean([trained_head(known, wanted, replace(settings, seed=seed)) for seed in seeds])
+
+
+def _images(material: Material, items: Sequence[str]) -> Tensor:
+    """(n, dim) vectors of images by a tower that did not see those of validation."""
+    data = material.data
+    if material.unseen is not None:
+        place = {key: number for number, key in enumerate(data.final.calls.items)}
+        return material.unseen[torch.tensor([place[key] for key in items], device=material.unseen.device)]
+    assert data.validation is not None
+    return embed(data.tower if items is data.calls.items else data.validation.tower)
+
+
+class _Texts:
+    """The vectors of the items' texts; each distinct text is encoded once."""
+
+    def __init__(self, material: Material, fields: tuple[str, ...]) -> None:
+        self._material, self._fields = material, fields
+        keys = material.data.final.calls.items
+        tested = material.data.validation.test_set.items if material.data.validation else ()
+        self._texts = {key: item_texts.texts_of(material.items[key].metadata, fields) for key in (*keys, *tested)}
+        distinct = list(dict.fromkeys(text for row in self._texts.values() for text in row if text))
+        self._dim = material.data.before.shape[1]
+        self._vectors = dict(zip(distinct, material.encoder.encode_texts(distinct), strict=True))
+
+    def of(self, items: Sequence[str], fields: tuple[str, ...]) -> Floats:
+        """(n, f, dim) of these fields of the items."""
+        places = [self._fields.index(name) for name in fields]
+        rows = [[self._texts[key][place] for place in places] for key in items]
+        return text_vectors(rows, self._vectors, self._dim)
+
+    def known(self, part: TrainingData, images: Tensor, fields: tuple[str, ...]) -> Known:
+        """What a head of these fields learns from a part of the judgments."""
+        texts = torch.from_numpy(self.of(part.calls.items, fields)).to(images.device)
+        return Known(part.calls, images, texts, part.wordings, part.titles, self._material.retention)
+
+
+def _cut(material: Material, fields: Sequence[str]) -> Iterator[str]:
+    """A remark where texts of the catalog are longer than the text tower reads."""
+    encoder, limit = material.encoder, material.encoder.max_text_length
+    texts = {text for item in material.items.values() for text in item_texts.texts_of(item.metadata, fields)}
+    long = [text for text in texts if len(text.encode()) > limit - 2]  # a token is at least one byte
+    cut = sum(len(tokens) > limit for tokens in encoder.tokenizer(long, verbose=False).input_ids) if long else 0
+    if cut:
+        yield f"{cut:,} texts of the fields are cut: the text tower reads {limit} tokens"
+
+
+def _told(chosen: Chosen) -> str:
+    how = {"image alone": "", "weights": ", by weights", "head": ", by an item head"}[chosen.how]
+    figures = "; ".join(f"{one.fields} ({one.how}) {one.ndcg:.4f}" for one in chosen.candidates)
+    return f"an item's vector is made of {chosen.fields}{how}" + (f"; validation nDCG@10: {figures}" if figures else "")

@@ -1,0 +1,139 @@
+"""Trains an item head: on vectors that are known, with the loss and the retention of the image tower's training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, relu
+
+from vdistill.distill.batches import Step
+from vdistill.distill.choices import Calls
+from vdistill.distill.losses import preference_loss
+from vdistill.distill.retention import Titles
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.wordings import Asked, Wordings
+from vdistill.encoders.item_head import ItemHead
+
+START = 0.3  # of each text's weight, relative to the image's
+CALLS = 1024  # in a step
+STEPS, LR, WEIGHT_LR, DECAY = 160, 2e-3, 2e-2, 0.05
+HIDDEN, DROPOUT = 256, 0.2
+RETAINED = 256  # items of a step whose titles are held to: the rest of its cost is the loss
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a head learns from.
+
+    images: (n, dim) unit vectors of the calls' items.  texts: (n, f, dim) of their fields, zero where one is empty.
+    wordings: of the queries.  titles: what is retained, at the weight `retention`.
+    """
+
+    calls: Calls
+    images: Tensor
+    texts: Tensor
+    wordings: Wordings
+    titles: Titles
+    retention: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSettings:
+    """hidden: units of the MLP, 0 for weights alone.  blind: the chance that a step leaves an item's image out.
+
+    The image tower has learnt the very images that the head is trained on, so they tell more than others would.
+    """
+
+    fields: tuple[str, ...]
+    hidden: int = HIDDEN
+    blind: float = 0.8
+
+
+def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) -> ItemHead:
+    """Train a head from its start, where it is the plain sum of image and texts. Its randomness is of the seed."""
+    torch.manual_seed(settings.seed)
+    rng = torch.Generator().manual_seed(settings.seed)
+    order = np.random.default_rng([settings.seed, 1])
+    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden).to(known.images.device)
+    optimizer = torch.optim.AdamW(head.groups())
+    rows, asked = np.array([], np.int64), known.wordings.drawn(known.calls.query, settings.seed, 0)
+    for step in range(STEPS):
+        if not len(rows):
+            rows = order.permutation(len(known.calls.query))
+            asked = known.wordings.drawn(known.calls.query, settings.seed, step)
+        chosen, rows = rows[:CALLS], rows[CALLS:]
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(step)
+        loss = _loss(head, known, asked, np.sort(chosen), settings, wanted.blind, rng)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+    return head.exported(wanted.fields)
+
+
+class _Head(nn.Module):
+    """`ItemHead` as it is trained; the last layer starts at zero."""
+
+    def __init__(self, fields: int, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.full((fields,), START))
+        self.layers = nn.ModuleDict()
+        if hidden:
+            self.layers["inner"], self.layers["outer"] = nn.Linear((1 + fields) * dim, hidden), nn.Linear(hidden, dim)
+            nn.init.zeros_(self.layers["outer"].weight)  # type: ignore[arg-type]
+            nn.init.zeros_(self.layers["outer"].bias)  # type: ignore[arg-type]
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        """(n, dim) unit vectors of images (n, dim) and texts (n, f, dim)."""
+        mixed = images + (self.weights[None, :, None] * texts).sum(dim=1)
+        if self.layers:
+            parts = self.dropout(torch.cat([images[:, None], texts], dim=1).flatten(1))
+            mixed = mixed + self.layers["outer"](self.dropout(relu(self.layers["inner"](parts))))
+        return normalize(mixed, dim=-1)
+
+    def groups(self) -> list[dict[str, object]]:
+        """The parameters for the optimizer, each group with the peak of its learning rate."""
+        groups: list[dict[str, object]] = [{"params": [self.weights], "peak": WEIGHT_LR, "weight_decay": 0.0}]
+        if self.layers:
+            groups.append({"params": list(self.layers.parameters()), "peak": LR, "weight_decay": DECAY})
+        return groups
+
+    def exported(self, fields: tuple[str, ...]) -> ItemHead:
+        """As numpy reads it."""
+        layers = {name: value.detach().cpu().numpy() for name, value in self.layers.state_dict().items()}
+        return ItemHead(fields, self.weights.detach().cpu().numpy(), layers)
+
+
+def _loss(
+    head: _Head,
+    known: Known,
+    asked: Asked,
+    rows: np.ndarray,
+    settings: DistillSettings,
+    blind: float,
+    rng: torch.Generator,
+) -> Tensor:
+    """The loss of some of the calls, in nats."""
+    used = np.unique(known.calls.image[rows][known.calls.shown[rows]])
+    places = torch.from_numpy(used).to(known.images.device)
+    seen = torch.rand(len(used), 1, generator=rng).to(places.device) >= blind
+    texts = known.texts[places]
+    seen |= ~texts.any(dim=2).any(dim=1, keepdim=True)  # of an item without text the image is all there is
+    vectors = head(known.images[places] * seen, texts)
+    memory = known.images  # of the items of other steps nothing is needed: all that these calls show are `used`
+    preference = preference_loss(known.calls, asked, Step(used, rows, 1.0), vectors, memory, settings)
+    local = known.titles.part(places)
+    some = torch.randperm(len(used), generator=rng)[:RETAINED].sort().values.to(places.device)
+    return preference + known.retention * local.loss(vectors[some], some, vectors.detach(), rng)
+
+
+def _schedule(step: int) -> float:
+    """A tenth of the steps to warm up, then half a cosine down to nothing."""
+    warm = STEPS // 10
+    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (STEPS - warm)))
