@@ -203,7 +203,7 @@ def test_an_index_of_an_older_version_has_images_and_the_next_build_finds_the_pr
     assert len(after) == 24
 
 
-def test_a_copy_in_two_products_makes_one_of_them(tmp_path, clip_encoder):
+def test_a_placeholder_that_products_share_joins_none_of_them(tmp_path, clip_encoder):
     from vdistill.index.build import build
     from vdistill.workspace import create
 
@@ -219,7 +219,7 @@ def test_a_copy_in_two_products_makes_one_of_them(tmp_path, clip_encoder):
     with Searcher.at(workspace.index, "backbone") as searcher:
         hits = searcher.search("red mug", 99, per="image")
         product = {hit.id: (hit.product, hit.images) for hit in hits}
-        joined = ["blue_mug.png", "copy.png", "loose.png", "red_mug.png"]
-        assert {product[key] for key in joined} == {("a", 4)}
-        assert product["green_mug.png"] == ("c", 1)
-        assert len(searcher.search("red mug", 99)) == len(hits) - 3
+        assert product["red_mug.png"] == ("b", 1)
+        assert product["copy.png"] == product["blue_mug.png"] == ("a", 2)
+        assert product["loose.png"][0] is None
+        assert len(searcher.search("red mug", 99)) == len(hits) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -99,16 +99,9 @@ def write_products(connection: sqlite3.Connection, groups: dict[int, tuple[Key, 
     """Fill the tables.  groups: of the items that have any, by key."""
     if not groups:
         return
-    ties = {key: (*groups.get(key, ()), ("content", sha256)) for key, sha256 in _copies(connection)}
-    products = products_of({**groups, **ties})
+    products = products_of(groups)
     sizes = Counter(products.values())
     number = {name: place for place, name in enumerate(sorted(sizes))}
     connection.executemany("INSERT INTO products VALUES (?, ?, ?)", [(number[one], one, sizes[one]) for one in number])
     images = np.array(sorted((key, number[name]) for key, name in products.items()), "<i8")
     connection.execute("INSERT INTO product_images VALUES (?, ?)", (images[:, 0].tobytes(), images[:, 1].tobytes()))
-
-
-def _copies(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
-    """Key and hash of the items whose file is equal to that of another."""
-    sql = "SELECT sha256 FROM items WHERE sha256 != '' GROUP BY sha256 HAVING count(*) > 1"
-    yield from connection.execute(f"SELECT key, sha256 FROM items WHERE sha256 IN ({sql})")

@@ -1,6 +1,6 @@
 """What ties images together: groups, equal contents, and names. It decides which product an image shows.
 
-Images that are tied are on one side of the split. Those of them that have a group are images of one product.
+Images that are tied are on one side of the split. Those that share a group are images of one product.
 """
 
 from __future__ import annotations
@@ -57,12 +57,14 @@ def families(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, Key]:
 
 
 def products_of(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, str]:
-    """The name of the product that each image shows; an image without one is absent, a product of its own.
+    """The name of the product that each image shows; an image without a group is absent, a product of its own.
 
-    All images of a family with a group show one product, also a copy that has no group itself. It is named by the
-    strongest of its groups: by its value alone, or as `column=value` where two products would have the same name.
+    Images that share a group show one product, directly or through others. Equal files do not: many products may have
+    the same placeholder. A product is named by the strongest of its groups: by its value alone, or as `column=value`
+    where two products would have the same name.
     """
-    grouped = {one: key[1] for one, key in families(keys).items() if key[0] == "group"} if _any_group(keys) else {}
+    groups = {one: mine for one, found in keys.items() if (mine := tuple(key for key in found if key[0] == "group"))}
+    grouped = {one: key[1] for one, key in families(groups).items()}
     shared = Counter(_value(group) for group in set(grouped.values()))
     return {one: _value(group) if shared[_value(group)] == 1 else group for one, group in grouped.items()}
 
@@ -72,24 +74,39 @@ def product_notes(keys: Mapping[Image, tuple[Key, ...]], no_name: Sequence[tuple
 
     no_name: images with a group that is none (`unusable_groups`), each with the column.
     """
-    joined = _joined(keys)
-    if joined:
+    products = products_of(keys)
+    if joined := _joined(keys, products):
         first = min(joined, key=lambda groups: groups[0])
         yield (
-            f"{len(joined):,} products have several names, because one image is in two groups (two columns of its row, "
-            f"or equal files): each counts as one product, e.g. {', '.join(first[:3])}"
+            f"{len(joined):,} products have several names, because rows have two of these columns: each counts as one "
+            f"product, e.g. {', '.join(first[:3])}"
+        )
+    if shared := _shared_files(keys, products):
+        yield (
+            f"{len(shared):,} images are in several groups, as equal files: each of those stays a product of its own, "
+            f"e.g. {', '.join(min(shared)[:3])}"
         )
     if no_name:
         image, column = no_name[0]
         yield f"{len(no_name):,} images have a list as their {column!r}, which names no product, e.g. {image!r}"
 
 
-def _joined(keys: Mapping[Image, tuple[Key, ...]]) -> list[list[str]]:
+def _joined(keys: Mapping[Image, tuple[Key, ...]], products: Mapping[Image, str]) -> list[list[str]]:
     """The groups of each product that has two names in one column."""
     groups: dict[str, set[str]] = defaultdict(set)
-    for one, name in products_of(keys).items():
+    for one, name in products.items():
         groups[name].update(key[1] for key in keys[one] if key[0] == "group")
     return [sorted(found) for found in groups.values() if len(found) > len({one.partition("=")[0] for one in found})]
+
+
+def _shared_files(keys: Mapping[Image, tuple[Key, ...]], products: Mapping[Image, str]) -> list[list[str]]:
+    """The products of each content that several have."""
+    found: dict[Key, set[str]] = defaultdict(set)
+    for one, name in products.items():
+        for key in keys[one]:
+            if key[0] == "content":
+                found[key].add(name)
+    return [sorted(names) for names in found.values() if len(names) > 1]
 
 
 def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
@@ -105,10 +122,6 @@ def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
 def unusable_groups(metadata: Mapping[str, Any]) -> list[str]:
     """The group columns whose value is no name: a list, or an object."""
     return [column for column in GROUP_COLUMNS if isinstance(metadata.get(column), list | dict)]
-
-
-def _any_group(keys: Mapping[Image, tuple[Key, ...]]) -> bool:
-    return any(mine[0][0] == "group" for mine in keys.values())
 
 
 def _value(group: str) -> str:
