@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class Candidates:
 
     items: Sequence[Item]
     sides: Mapping[str, Split]
-    products: Mapping[str, str] = NO_PRODUCTS
+    products: Mapping[str, str] = field(default_factory=lambda: NO_PRODUCTS)
     per: Per = "product"
     only_judged: bool = False
 
