@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
+PARTS = ("student, image alone", "student, text alone")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10", "literal_recall@1")
 
 
@@ -42,11 +43,12 @@ def student(place: Path, seed: int, further: list[str]) -> dict:
     shutil.rmtree(place / ".vdistill", ignore_errors=True)
     vdistill(place, "label", "--seed", seed)
     started = time.monotonic()
-    vdistill(place, "distill", "--seed", seed, *further)
+    done = json.loads(vdistill(place, "distill", "--json", "--seed", seed, *further))
+    done["fields"] = {name: done["fields"][name] for name in ("fields", "how", "strength")}
     seconds = time.monotonic() - started
     found = json.loads(vdistill(place, "bench", "--json"))
     (place / f"bench-{seed}.json").write_text(json.dumps(found))
-    return {**found, "seconds": seconds}
+    return {**found, "seconds": seconds, "distill": done}
 
 
 def vdistill(place: Path, *words: object) -> str:
@@ -62,11 +64,18 @@ def run(words: list[object], place: Path) -> str:
 
 def show(shop: str, runs: list[dict]) -> None:
     print(f"\n{shop}: {runs[0]['queries']} unseen queries on {runs[0]['items']} unseen products, {len(runs)} seeds")
-    for name in METRICS:
-        backbone = runs[0]["models"]["backbone"][name]
-        values = np.array([one["models"]["student"][name] for one in runs])
-        each = " ".join(f"{value:.3f}" for value in values)
-        print(f"  {name:18} backbone {backbone:.3f}  student {each}  mean {values.mean():.3f} ± {values.std():.3f}")
+    for row in ("student", *PARTS, "bm25"):
+        if not all(row in one["models"] for one in runs):
+            continue
+        print(f"  {row}")
+        for name in METRICS:
+            if name in runs[0]["models"][row]:
+                backbone = runs[0]["models"]["backbone"][name]
+                values = np.array([one["models"][row][name] for one in runs])
+                each = " ".join(f"{value:.3f}" for value in values)
+                print(f"    {name:18} backbone {backbone:.3f}  {each}  mean {values.mean():.3f} ± {values.std():.3f}")
+    for name in ("lr", "strength", "fields"):
+        print(f"  {name}: " + " | ".join(str(one["distill"][name]) for one in runs))
     print("  seconds of distill: " + " ".join(f"{one['seconds']:.0f}" for one in runs), flush=True)
 
 

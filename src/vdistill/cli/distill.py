@@ -57,7 +57,7 @@ class DistillCommand:
         ),
     ] = DEFAULTS.train_layers
     rank: Annotated[int, typer.Option(min=1, metavar="N", help="LoRA rank.")] = DEFAULTS.rank
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum passes over the data.")] = DEFAULTS.epochs
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the data.")] = DEFAULTS.epochs
     batch_images: Annotated[int, typer.Option(min=2, metavar="N", help="Images per step.")] = DEFAULTS.batch_images
     lr: Annotated[Any, typer.Option(parser=_rate, metavar="X", help="Peak learning rate, or auto.")] = DEFAULTS.lr
     loss: Annotated[
@@ -65,25 +65,19 @@ class DistillCommand:
         typer.Option(metavar="NAME", help="listwise, or bradley-terry (over pairs)."),
     ] = DEFAULTS.loss
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto"
-    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 (where the machine has it).")] = (
-        "auto"
-    )
+    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16.")] = "auto"
     fields: Annotated[
         str,
-        typer.Option(metavar="LIST", help="An item's vector: auto, image, or image and columns (image,title,…)."),
+        typer.Option(metavar="LIST", help="In an item's vector: auto, image, or image,title,…"),
     ] = DEFAULTS.fields
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = DEFAULTS.seed
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Train N times, publish the best.")] = DEFAULTS.seeds
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume an interrupted training.")] = False
-    cycles: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Label and distill N times; each student guides the next.")
-    ] = 1
+    cycles: Annotated[int, typer.Option(min=1, metavar="N", help="Label and distill N times in turns.")] = 1
     merge: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Instead: write the student as a standard checkpoint.")
     ] = None
-    strength: Annotated[
-        float | None, typer.Option(metavar="X", help="Instead: scale the adapter; 0: backbone, 1: as trained.")
-    ] = None
+    strength: Annotated[float | None, typer.Option(metavar="X", help="Instead: scale the adapter.")] = None
     as_json: JsonOption = False
     alpha: Annotated[float | None, _hidden(min=0, help="LoRA scale.", show_default="2 × rank")] = DEFAULTS.alpha
     dropout: Annotated[float, _hidden(min=0, max=0.99, help="Dropout of the adapter's inputs.")] = DEFAULTS.dropout
