@@ -1,12 +1,13 @@
 """TREC run files: rankings of any engine in the table, and our own for the tools of others."""
 
 import gzip
-import json
+import shutil
 
 import pytest
 import pytrec_eval
 
 from command_line import errors, vdistill
+from drawings import COLOURS, SHAPES
 from trainings import label_shop
 from vdistill.database import Database
 
@@ -148,13 +149,9 @@ def test_a_damaged_archive_is_one_error(home, tmp_path):
 def test_an_engine_that_indexes_products_is_matched_by_sku(tmp_path, clip_folder):
     label_shop(tmp_path, clip_folder, sku=lambda colour, shape, size: f"{colour} {shape}")
     bench(tmp_path, "--write-run", ".")
-    metadata = (tmp_path / "catalog" / "metadata.jsonl").read_text().splitlines()
-    sku = {row["file_name"]: row["sku"].replace(" ", "%20") for row in map(json.loads, metadata)}
-    best = {}
-    for query, _, item, _, score, _ in lines_of(tmp_path / "backbone.trec"):
-        best.setdefault((query, sku[item]), score)
-    rows = [f"{query} Q0 {product} 1 {score} x\n" for (query, product), score in best.items()]
-    (tmp_path / "engine.trec").write_text("".join(rows))
+    products = {line[2] for line in lines_of(tmp_path / "backbone.trec")}
+    assert products == {f"{colour}%20{shape}" for colour in COLOURS for shape in SHAPES} & products, "not images"
+    shutil.copy(tmp_path / "backbone.trec", tmp_path / "engine.trec")
     done = bench(tmp_path, "--run", "engine.trec")
-    assert 0 < done.json["models"]["engine"]["ndcg@10"] <= 1
+    assert done.json["models"]["engine"]["ndcg@10"] == pytest.approx(done.json["models"]["backbone"]["ndcg@10"])
     assert "not known" not in done.err

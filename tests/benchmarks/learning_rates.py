@@ -109,12 +109,24 @@ def of_shop(_: sources.Sources) -> TowerMaker:
 
 def of_vit(_: sources.Sources) -> TowerMaker:
     """A ViT-B/32 of random weights, for images of 96 pixels, beside the example's text tower."""
-    from transformers import AutoTokenizer, CLIPImageProcessor, VisionTextDualEncoderModel, ViTConfig, ViTModel
+    from transformers import (
+        AutoTokenizer,
+        CLIPImageProcessor,
+        VisionTextDualEncoderConfig,
+        VisionTextDualEncoderModel,
+        ViTConfig,
+        ViTModel,
+    )
 
     shop = VisionTextDualEncoderModel.from_pretrained("backbone")
     torch.manual_seed(0)
     vision = ViTModel(ViTConfig(patch_size=32, image_size=96), add_pooling_layer=True)
-    model = VisionTextDualEncoderModel(vision_model=vision, text_model=shop.text_model)
+    size = shop.config.projection_dim
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision.config, shop.text_model.config, projection_dim=size
+    )
+    model = VisionTextDualEncoderModel(config, vision, shop.text_model)
+    model.logit_scale = shop.logit_scale
     model.text_projection = shop.text_projection
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)

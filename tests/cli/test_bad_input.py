@@ -205,7 +205,7 @@ def test_a_damaged_database_stops_label_and_loses_no_index(home):
 
 
 def test_a_damaged_student_says_how_to_repair_it(home):
-    assert vdistill("distill", "--epochs", 1, "--rank", 2, cwd=home).code == 0
+    assert vdistill("distill", "--epochs", 1, "--rank", 2, "--lr", 0.001, cwd=home).code == 0
     weights = home / ".vdistill" / "student" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     error, hint = failed("index", cwd=home)
@@ -297,7 +297,7 @@ def test_judgments_on_images_that_are_gone_are_left_out(home):
         used = {item for judgment in database.judgments("train") for item in judgment.items}
         database.remember("catalog", str(catalog))
     (catalog / sorted(used)[0]).unlink()
-    done = vdistill("distill", "--epochs", 1, "--rank", 2, cwd=home)
+    done = vdistill("distill", "--epochs", 1, "--rank", 2, "--lr", 0.001, cwd=home)
     assert done.code == 0
     assert "left out" in done.err
 

@@ -26,7 +26,7 @@ def finished(tmp_path_factory, drawn_catalog, vision_text_folder):
     steps = {
         "label": ["label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt",
                   "--backbone", vision_text_folder, "--images-per-call", 4, "--holdout", 0.4, "--json"],
-        "distill": ["distill", "--epochs", 3, "--rank", 4, "--json"],
+        "distill": ["distill", "--epochs", 3, "--rank", 4, "--lr", 0.001, "--json"],
         "index": ["index", "--json"],
         "query": ["query", "something red", "-k", 3, "--json"],
         "bench": ["bench", "--json"],
@@ -192,7 +192,7 @@ def test_a_new_student_makes_the_index_stale_and_query_rebuilds_it(finished, tmp
     home, _ = finished
     shutil.copytree(home, tmp_path / "copy")
     copy = tmp_path / "copy"
-    assert vdistill("distill", "--epochs", 2, "--rank", 4, "--seed", 5, "--quiet", cwd=copy).code == 0
+    assert vdistill("distill", "--epochs", 2, "--rank", 4, "--lr", 0.001, "--seed", 5, "--quiet", cwd=copy).code == 0
     asked = vdistill("query", "something red", "-k", 1, "--json", cwd=copy)
     assert asked.code == 0
     assert "indexing first" in asked.err

@@ -83,7 +83,8 @@ def test_every_image_is_indexed_under_its_own_vector(indexed, catalog, encoder):
 
 def test_the_report_has_the_keys_of_the_contract(indexed, catalog, encoder):
     report = again(indexed, catalog, encoder).to_json()
-    assert list(report) == ["model", "items", "added", "updated", "removed", "skipped", "dtype", "bytes", "seconds"]
+    changes = ["added", "updated", "removed", "by_text", "skipped"]
+    assert list(report) == ["model", "items", *changes, "dtype", "bytes", "seconds"]
     files = [path for path in indexed.index.rglob("*") if path.is_file() and path.name != manifest.NAME]
     assert report["bytes"] == sum(path.stat().st_size for path in files)
 

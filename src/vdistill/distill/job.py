@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from vdistill.database import Database
 from vdistill.distill.adapter import attach
-from vdistill.distill.callbacks import Callbacks
+from vdistill.distill.callbacks import Callbacks, Progress
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, trained, training_key
 from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.fields import Chosen, Material, choose
@@ -20,7 +21,7 @@ from vdistill.distill.loop import Training
 from vdistill.distill.phases import NOTHING, train
 from vdistill.distill.seeds import Kept, Outcome
 from vdistill.distill.settings import DistillSettings
-from vdistill.distill.sources import Sources
+from vdistill.distill.sources import Say, Sources
 from vdistill.distill.sweep import set_strength
 from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData
@@ -67,14 +68,16 @@ class Job:
     sources: Sources
     towers: TowerMaker
     data: TrainingData
-    callbacks: Callbacks
+    advance: Callable[[Progress], None]
+    log: Callable[[dict[str, float]], None]
+    say: Say
 
     def outcomes(self, settings: DistillSettings) -> list[Outcome]:
         """One of each seed; what is finished on disk is not trained again. The learning rate is searched for once."""
         found: list[Outcome] = []
         for seed in range(settings.seed, settings.seed + settings.seeds):
             if settings.seeds > 1:
-                self.callbacks.say(f"seed {seed}, {len(found) + 1} of {settings.seeds}")
+                self.say(f"seed {seed}, {len(found) + 1} of {settings.seeds}")
             lr = found[0].trained.lr if found else settings.lr
             found.append(self._outcome(replace(settings, seed=seed, lr=lr, seeds=1), several=settings.seeds > 1))
         return found
@@ -86,7 +89,7 @@ class Job:
         fields = self._fields(outcome, settings) if outcome.trained.kept else Chosen()
         if outcome.metrics is not None and fields.head is None:
             return Finished(outcome, fields)
-        metrics = held_out_metrics(self.database, self.sources, self.towers, self.callbacks.say, fields.head)
+        metrics = held_out_metrics(self.database, self.sources, self.towers, self.say, fields.head)
         return Finished(replace(outcome, metrics=metrics), fields)
 
     def _fields(self, outcome: Outcome, settings: DistillSettings) -> Chosen:
@@ -100,7 +103,7 @@ class Job:
                 self._unseen(outcome.seed, outcome.key).load(),
                 self.sources.judgments,
                 outcome.trained.history[-1]["retention"],
-                self.callbacks.say,
+                self.say,
             )
         )
 
@@ -131,13 +134,12 @@ class Job:
         if processes.agreed([float(known is not None)])[0]:
             return known or Outcome(settings.seed, key, NOTHING, None, {})
         self._attach(settings)
-        callbacks = replace(self.callbacks, unseen=self._unseen(settings.seed, key).save)
+        callbacks = Callbacks(self.advance, self.log, self.say, self._unseen(settings.seed, key).save)
         training = Training(encoder, self.data, settings, callbacks, processes, self.where.step_bytes)
         done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
         set_strength(encoder.model, done.strength)
-        say = self.callbacks.say
         measured = several and processes.leads
-        metrics = held_out_metrics(self.database, self.sources, self.towers, say) if measured else None
+        metrics = held_out_metrics(self.database, self.sources, self.towers, self.say) if measured else None
         weights = {name: value.detach().clone() for name, value in trained(encoder.model).items()}
         outcome = Outcome(settings.seed, key, done, metrics, weights)
         if measured:

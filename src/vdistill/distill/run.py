@@ -11,7 +11,7 @@ from typing import Any
 
 from vdistill.database import Database
 from vdistill.distill import publish
-from vdistill.distill.callbacks import Callbacks, Progress, tracker
+from vdistill.distill.callbacks import Progress, tracker
 from vdistill.distill.checkpoint import trained
 from vdistill.distill.fields import Chosen
 from vdistill.distill.held_out import objection
@@ -94,7 +94,7 @@ def distill(
         cache = FeatureCache(workspace.cache / FOLDER, frozen) if frozen else None
         towers = TowerMaker(encoder, cache, where.feature_bytes)
         data = training_data_of(sources, towers, settings, say, processes)
-        job = Job(workspace, where, database, sources, towers, data, Callbacks(advance, log, say))
+        job = Job(workspace, where, database, sources, towers, data, advance, log, say)
         if fresh and leads:
             job.forget()
         processes.wait()
