@@ -202,9 +202,7 @@ def test_the_page_holds_everything_itself(judged, models, workspace, tmp_path):
     )
     report = bench(models, judged, gates=parse_gates(["mpr=0.5"]))
     epochs = [{"epoch": n, "loss": 2 - n / 10, "validation_ndcg@10": n / 10} for n in range(1, 5)]
-    curve = [
-        {"strength": n / 2, "validation_ndcg@10": n / 4, "validation_literal_recall@1": 1 - n / 9} for n in range(3)
-    ]
+    curve = [{"strength": n / 2, "ndcg@10": n / 4, "validation_literal_recall@1": 1 - n / 9} for n in range(3)]
     kept = [runs.keep(workspace, report, "x", number, passed=True) for number in (10, 20)]
     around = Around({"backbone": "<script>alert(1)</script>"}, speed, epochs, curve, 0.9, kept)
     write_report(report, path, around)

@@ -25,7 +25,7 @@ def points(means, literal, spread=0.01):
     rng = np.random.default_rng(0)
     noise = spread * rng.standard_normal(40)
     return [
-        Point(at, list(mean + noise * (1 + at)), one, 0.0)
+        Point(at, list(mean + noise * (1 + at)), [], one, 0.0)
         for at, mean, one in zip(STRENGTHS, means, literal, strict=False)
     ]
 
@@ -37,12 +37,12 @@ def test_of_equally_good_strengths_the_one_that_retains_most_is_chosen():
 
 
 def test_a_strength_that_forgets_too_much_is_none():
-    forgetful = [Point(0.5, [0.5] * 20, 1.0, 0.0), Point(1.0, [0.9] * 20, 0.2, 0.5)]
+    forgetful = [Point(0.5, [0.5] * 20, [], 1.0, 0.0), Point(1.0, [0.9] * 20, [], 0.2, 0.5)]
     assert chosen(forgetful, 0.1) == 0.5
 
 
 def test_a_handful_of_queries_chooses_nothing():
-    assert chosen([Point(0.5, [0.9] * 5, 1.0, 0.0), Point(1.0, [0.1] * 5, 1.0, 0.0)], 0.1) == 1.0
+    assert chosen([Point(0.5, [0.9] * 5, [], 1.0, 0.0), Point(1.0, [0.1] * 5, [], 1.0, 0.0)], 0.1) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_training_publishes_at_the_strength_that_validation_chose(swept):
     at_it = next(one for one in curve if one["strength"] == known["strength"])
     assert known["validation"]["student"] == pytest.approx(at_it["validation_ndcg@10"])
     assert config(swept)["lora_alpha"] == pytest.approx(8 * known["strength"])
-    assert f"| {known['strength']:g} | {at_it['validation_ndcg@10']:.3f} |" in card(swept)
+    assert f"| {known['strength']:g} | {at_it['ndcg@10']:.3f} | {at_it['validation_ndcg@10']:.3f} |" in card(swept)
 
 
 def card(home):

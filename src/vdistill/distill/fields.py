@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vdistill.arrays import Floats
-from vdistill.distill.field_exam import Exam, Grades, exam_of
+from vdistill.distill.exam import Exam, Grades
 from vdistill.distill.head_training import HeadSettings, Known, trained_head
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say
@@ -99,7 +99,7 @@ def choose(material: Material) -> Chosen:
     if not fields:
         return Chosen()
     lost = material.unseen is None and material.data.everything is not None  # what the tower made of unseen images
-    exam = None if lost else _exam(material)
+    exam = None if lost else material.data.exam()
     automatic = asked is None
     if exam is None and automatic:
         reason = "what validates fields is gone from the cache" if lost else "too few judgments to validate fields"
@@ -114,10 +114,6 @@ def choose(material: Material) -> Chosen:
         found = _validated(material, exam, texts, list(_ways(fields, rows, automatic=automatic)), automatic)
     material.say(_told(found))
     return found
-
-
-def _exam(material: Material) -> Exam | None:
-    return exam_of(material.data, material.judgments, material.items, material.settings.temperature)
 
 
 def _automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -142,12 +138,12 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     """The choice among `ways`, and the image alone if `automatic`, fitted to all judgments."""
     part, items = material.data, exam.items
     known, images = _images(material, part.calls.items), _images(material, items)
-    first = exam.graded(images)
+    first = exam.graded(images, material.settings.temperature)
     candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, lost=first.lost)]
     best, chosen = (first if automatic else None), None
     for how, wanted in ways:
         head = trained_head(texts.known(part, known, wanted.fields), wanted, material.settings)
-        strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields))
+        strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields), material.settings.temperature)
         against = first if best is None else best
         fields = ",".join((item_texts.IMAGE, *wanted.fields))
         candidates.append(Candidate(fields, how, found.mean, *found.difference(against), found.lost))
@@ -159,7 +155,7 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     return Chosen(replace(_fitted(material, texts, wanted), strength=strength), how, tuple(candidates))
 
 
-def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats) -> tuple[float, Grades]:
+def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats, temperature: float) -> tuple[float, Grades]:
     """The strength of the image whose items agree best with the teacher on unseen images, and their grades.
 
     Those that the head was trained on are better known to the tower than others.
@@ -167,7 +163,7 @@ def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats) -> tup
     graded = {}
     for strength in STRENGTHS:
         vectors = replace(head, strength=strength).vectors(images.cpu().numpy(), texts)
-        graded[strength] = exam.graded(torch.from_numpy(vectors).to(images.device))
+        graded[strength] = exam.graded(torch.from_numpy(vectors).to(images.device), temperature)
     return min(graded.items(), key=lambda one: one[1].nats)
 
 

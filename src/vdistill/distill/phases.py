@@ -163,5 +163,5 @@ def _trained(steps: int, state: State, training: Training, trials: list[dict[str
         trials=trials,
         strengths=strengths,
     )
-    published = [one.ndcg for one in strengths if one.strength == found.strength != 1]
+    published = [one.unseen for one in strengths if one.strength == found.strength != 1]
     return replace(found, student=published[0]) if published else found

@@ -6,6 +6,7 @@ from typing import Any
 
 from vdistill.distill.loop import Training
 from vdistill.distill.strength import STRENGTHS, Point
+from vdistill.distill.towers import embed
 
 
 def sweep(training: Training) -> list[Point]:
@@ -17,10 +18,13 @@ def sweep(training: Training) -> list[Point]:
     if validation is None or not validation.backbone or training.settings.dora or not training.processes.leads:
         return []
     model.eval()
-    points = []
+    exam, points = training.data.exam(), []
     for strength in STRENGTHS:
         set_strength(model, strength)
-        points.append(validation.at(strength))
+        images = embed(validation.tower)
+        scores = validation.scores(images)
+        ndcg = scores.ndcg if exam is None else [round(float(value), 6) for value in exam.ndcg(images)]
+        points.append(Point(strength, ndcg, scores.ndcg, validation.literal(images), scores.lost))
     set_strength(model, 1.0)
     return points
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from vdistill.arrays import Ints
 from vdistill.distill import choices, validation
 from vdistill.distill.choices import Calls
 from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.exam import Exam, exam_of
 from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources
@@ -28,6 +30,7 @@ class TrainingData:
     """Calls, the tower over their images, and what the backbone knew of those images.
 
     wordings: of the queries.  before: (images, dim) the backbone's.
+    exam: the larger test on the validation items, made when it is first asked for.
     everything: the same with what validation sets aside, to train on at the end; None to leave it out.
     """
 
@@ -38,6 +41,7 @@ class TrainingData:
     titles: Titles
     validation: Validation | None = None
     everything: TrainingData | None = None
+    exam: Callable[[], Exam | None] = lambda: None
 
     @property
     def final(self) -> TrainingData:
@@ -74,7 +78,9 @@ def training_data_of(
     test_set = validation.test_set_of(sources.judgments, aside, watched, sources.sides.products())
     if test_set is not None:
         data = everything.part(aside.training, _validation(test_set, encoder, everything))
-        return replace(data, everything=everything if settings.refit > 0 else None)
+        return replace(
+            data, everything=everything if settings.refit > 0 else None, exam=_exam(data, everything, sources)
+        )
     if not settings.validation:
         return everything
     test_set = validation.titles_alone(items)
@@ -94,6 +100,18 @@ def _validation(test_set: HeldOutSet, encoder: DualEncoder, everything: Training
     titles = encoder.encode_texts(test_set.titles)
     found = Validation(test_set, PartTower(everything.tower, places), queries, titles, encoder.logit_scale)
     return found.with_backbone(everything.before[torch.from_numpy(places).to(everything.before.device)])
+
+
+def _exam(data: TrainingData, everything: TrainingData, sources: Sources) -> Callable[[], Exam | None]:
+    @functools.cache
+    def exam() -> Exam | None:
+        if data.validation is None or not data.validation.backbone:
+            return None
+        vectors = dict(zip(everything.calls.queries, everything.wordings.originals.cpu().numpy(), strict=True))
+        items = [sources.items[key] for key in data.validation.test_set.items]
+        return exam_of(data.validation, vectors, sources.judgments, items)
+
+    return exam
 
 
 def _wordings(encoder: DualEncoder, calls: Calls, sources: Sources) -> Wordings:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vdistill.distill.choices import Calls
 from vdistill.distill.retention import own_probability
-from vdistill.distill.strength import Point
 from vdistill.distill.towers import Tower, embed
 from vdistill.errors import VdistillError
 from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
@@ -98,13 +97,6 @@ class Validation:
         own = self._own(images)
         return Scores(self._ndcg(images), None if own is None or self.known is None else self.known - own)
 
-    def at(self, strength: float) -> Point:
-        """How the student does whose adapter has this strength now."""
-        images = embed(self.tower)
-        own = self._own(images)
-        lost = None if own is None or self.known is None else self.known - own
-        return Point(strength, self._ndcg(images), self._literal(images), lost)
-
     def with_backbone(self, images: Tensor) -> Validation:
         """The same, with how the backbone does by its vectors (n, dim) of the items."""
         return replace(self, backbone=self._ndcg(images), known=self._own(images))
@@ -112,7 +104,8 @@ class Validation:
     def _ndcg(self, images: Tensor) -> list[float]:
         return [float(value) for value in ndcg(self.test_set, images.cpu().numpy(), self.queries)]
 
-    def _literal(self, images: Tensor) -> float | None:
+    def literal(self, images: Tensor) -> float | None:
+        """The literal recall@1 of these vectors (n, dim) of the items; None without titles."""
         if not len(self.titles):
             return None
         return float(np.mean(literal_recall(self.test_set, images.cpu().numpy(), self.titles, 1)))

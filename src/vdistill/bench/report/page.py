@@ -100,7 +100,7 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
     if any(one["validation_literal_recall@1"] is not None for one in around.strengths):
         yield (
             plots.strengths(around.strengths, around.strength),
-            "What the student gains and what it keeps at several strengths of its adapter, on the validation queries. "
+            "What the student gains and what it keeps at several strengths of its adapter, on the validation items. "
             "Filled: its strength. `vdistill distill --strength X` changes it.",
         )
     comparable = [run for run in around.runs if run.comparable(report.held_out)]

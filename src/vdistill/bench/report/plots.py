@@ -105,11 +105,11 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
 
 
 def strengths(points: Sequence[Mapping[str, float]], chosen: float) -> str:
-    """Validation nDCG@10 against literal recall@1 along the strengths of the adapter; the chosen one filled."""
+    """nDCG@10 on the validation items against literal recall@1 by the adapter's strength; the chosen one filled."""
 
     def draw(axes: Axes) -> None:
         kept = [one["validation_literal_recall@1"] for one in points]
-        gained = [one["validation_ndcg@10"] for one in points]
+        gained = [one["ndcg@10"] for one in points]
         axes.plot(kept, gained, color=COLOURS["student"])
         for place, one in enumerate(points):
             is_it = abs(one["strength"] - chosen) < 1e-9

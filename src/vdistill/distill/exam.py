@@ -1,4 +1,4 @@
-"""How well items' vectors rank items that nothing trained on: by which fields are chosen.
+"""How well items' vectors rank items that nothing trained on: by which strength and fields are chosen.
 
 Many training queries were asked about the validation items too. No call about these items trains, but most of those
 queries do, so they tell what is seen of new items; the validation queries guard what new queries get.
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from vdistill.arrays import Floats
 from vdistill.distill.retention import MOST_LOST
-from vdistill.distill.training_data import TrainingData
 from vdistill.distill.validation import Validation, on_validation_items
 from vdistill.evaluation.grading import ndcg
 from vdistill.evaluation.test_set import HeldOutSet
@@ -57,52 +56,52 @@ class Grades:
 
 @dataclass(frozen=True)
 class Exam:
-    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors.
-
-    temperature: cosines are divided by it before they are compared with preferences.
-    """
+    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors."""
 
     validation: Validation
     wide: HeldOutSet
     queries: Floats
-    temperature: float
 
     @property
     def items(self) -> tuple[str, ...]:
         """Whose vectors are graded, in this order."""
         return self.validation.test_set.items
 
-    def graded(self, items: Tensor) -> Grades:
-        """The grades of unit vectors (n, dim)."""
-        scores, vectors = self.validation.scores(items), items.cpu().numpy()
-        ranked = ndcg(self.wide, vectors, self.queries)
-        return Grades(ranked, np.array(scores.ndcg), self._nats(vectors), scores.lost)
+    def ndcg(self, items: Tensor) -> Floats:
+        """(q,) nDCG@10 of each training query by unit vectors (n, dim)."""
+        return ndcg(self.wide, items.cpu().numpy(), self.queries)
 
-    def _nats(self, vectors: Floats) -> float:
+    def graded(self, items: Tensor, temperature: float) -> Grades:
+        """The grades of unit vectors (n, dim); their cosines are divided by `temperature` to be preferences."""
+        scores = self.validation.scores(items)
+        return Grades(
+            self.ndcg(items), np.array(scores.ndcg), self._nats(items.cpu().numpy(), temperature), scores.lost
+        )
+
+    def _nats(self, vectors: Floats, temperature: float) -> float:
         """Of a query: the cross-entropy between the teacher's distribution over its items and that of the cosines."""
         from scipy.special import log_softmax, softmax
 
         nats = [
-            -float(softmax(judged.utilities) @ log_softmax(vectors[judged.images] @ query / self.temperature))
+            -float(softmax(judged.utilities) @ log_softmax(vectors[judged.images] @ query / temperature))
             for judged, query in zip(self.wide.judged, self.queries, strict=True)
         ]
         return float(np.mean(nats))
 
 
 def exam_of(
-    data: TrainingData, judgments: Sequence[Judgment], items: Mapping[str, Item], temperature: float
+    validation: Validation, wordings: Mapping[str, Floats], judgments: Sequence[Judgment], items: Sequence[Item]
 ) -> Exam | None:
-    """The exam on what validation sets aside; None where there is too little for that."""
-    validation = data.validation
-    if validation is None or not validation.backbone:
-        return None
-    wide = on_validation_items(judgments, [items[key] for key in validation.test_set.items])
+    """The exam on what validation sets aside; None where all training queries say nothing of it.
+
+    wordings: the unit vectors of the training queries.  judgments: of training queries.  items: of validation.
+    """
+    wide = on_validation_items(judgments, items)
     if wide is None:
         return None
-    vectors = dict(zip(data.final.calls.queries, data.final.wordings.originals.cpu().numpy(), strict=True))
-    vectors |= zip(validation.test_set.queries, validation.queries, strict=True)
+    vectors = {**wordings, **dict(zip(validation.test_set.queries, validation.queries, strict=True))}
     known = replace(wide, judged=tuple(one for one in wide.judged if one.query in vectors))
-    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]), temperature)
+    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]))
 
 
 def _paired(found: Floats, before: Floats) -> tuple[float, float]:
