@@ -1,11 +1,13 @@
 """`bench --set`: public sets as they are published, made of drawings, become files that every command reads."""
 
+import contextlib
 import io
 import json
 import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,10 @@ import pytest
 
 from command_line import errors, vdistill
 from drawings import COLOURS, SHAPES, draw
+from vdistill.bench.public_sets.images import fetch_images
+from vdistill.bench.public_sets.sqid import Sqid
 from vdistill.database import Database
+from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
 from vdistill.records import Query
 
@@ -79,6 +84,18 @@ def test_inquire_is_made_once_and_measured(shop):
     assert again.json["models"] == done.json["models"]
 
 
+@pytest.mark.parametrize("name", ["queries.jsonl", "qrels.txt", "catalog/metadata.jsonl"])
+def test_files_of_the_user_are_never_overwritten(shop, name):
+    mine = shop / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine\n")
+    inquire(shop / "mine")
+    error, hint = errors(vdistill("bench", "--set", "inquire-rerank:mine", cwd=shop))
+    assert "mine holds other files" in error
+    assert "give an empty folder" in hint
+    assert mine.read_text() == "mine\n"
+
+
 def test_only_what_was_judged_is_ranked(shop):
     inquire(shop / "inquire")
     bench(shop, "inquire-rerank:inquire", "--write-run", "runs")
@@ -109,10 +126,28 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def do_GET(self):
+        name = Path(self.path).name
+        if (Path(self.directory) / "down").exists() and name in ("0.png", "1.png"):
+            self.send_error(503)
+        elif name == "moved.png":
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/0.png")
+            self.end_headers()
+        elif name == "endless.png":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 20))
+        else:
+            super().do_GET()
+
 
 @pytest.fixture
-def seller(tmp_path):
+def seller(tmp_path, monkeypatch):
     """The images of the products at addresses on loopback; the last one is no image."""
+    monkeypatch.setattr(Sqid, "public_only", False)
     folder = tmp_path / "seller"
     folder.mkdir()
     for place, (colour, number, _) in enumerate(NAMES):
@@ -176,6 +211,56 @@ def test_sqid_joins_labels_products_and_images(shop, seller, joined):
     assert queries == [f"{colour} things" for colour in COLOURS]
     assert not list(shop.rglob("evil*"))
     assert done.json["models"]["bm25"]["ndcg@10"] > 0.9
+
+
+def test_a_network_that_fails_leaves_no_finished_set(shop, seller, tmp_path):
+    sqid(shop / "sqid", seller, joined=True)
+    (tmp_path / "seller" / "down").touch()
+    error, hint = errors(vdistill("bench", "--set", "sqid", cwd=shop))
+    assert "the network failed for 2 images, B000000000: the server answers 503" in error
+    assert "run the same command again" in hint
+    assert not (shop / "sqid" / "set.json").exists()
+    (tmp_path / "seller" / "down").unlink()
+    assert bench(shop, "sqid").json["items"] == 23
+
+
+def test_what_the_client_of_the_hub_notes_is_no_published_file(shop, seller):
+    sqid(shop / "sqid", seller, joined=True)
+    notes = shop / "sqid" / "source" / ".cache" / "huggingface" / "download" / "data"
+    notes.mkdir(parents=True)
+    for ending in ("lock", "metadata"):
+        (notes / f"product_image_urls.parquet.{ending}").touch()
+    assert bench(shop, "sqid").json["items"] == 23
+
+
+def test_images_are_not_fetched_from_the_own_network(seller, tmp_path):
+    odd = {"a": f"{seller}/0.png", "b": "file:///etc/passwd", "c": "ftp://127.0.0.1/x", "d": "http://[::1]/x"}
+    with pytest.raises(VdistillError, match=r"none of the 4 images .*, a: 127\.0\.0\.1 is a private address"):
+        fetch_images(odd, tmp_path / "images", print)
+    assert not list(tmp_path.glob("images/*"))
+    names, failed = fetch_images(
+        {"a": f"{seller}/moved.png", "b": "file:///x", "c": f"{seller}/none.png", "d": f"{seller}/endless.png"},
+        tmp_path / "images", print, public_only=False,
+    )  # fmt: skip
+    assert names == {"a": "a.jpg"}
+    assert failed == [
+        "b: file: is not fetched, only http: and https:", "c: the server answers 404", "d: more than 32 MiB"
+    ]  # fmt: skip
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("name", ["inquire-rerank", "sqid"])
+def test_half_a_download_is_fetched_again(shop, seller, name):
+    if name == "sqid":
+        sqid(shop / name, seller, joined=True)
+        data = shop / name / "source" / "data"
+        (data / "test-00000-of-00001.parquet").rename(data / "test-00000-of-00002.parquet")
+    else:
+        inquire(shop / name)
+        (shop / name / "source" / "data" / "test-00001-of-00002.parquet").unlink()
+    error, _ = errors(vdistill("bench", "--set", name, cwd=shop))
+    assert "not all " in error
+    assert not (shop / name / "set.json").exists()
 
 
 @pytest.mark.parametrize(

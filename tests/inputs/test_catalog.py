@@ -76,6 +76,18 @@ def test_metadata_cannot_name_files_outside_the_catalog(shop):
     catalog = scan(shop)
     assert len(catalog.items) == 3
     assert catalog.skipped[0].id == "../outside.png"
+    assert not catalog.imageless
+
+
+def test_an_item_without_an_image_has_a_name_within_the_catalog_that_nothing_else_has(shop):
+    Image.new("RGB", (8, 8)).save(shop.parent / "secret.png")
+    (shop / "link.png").symlink_to(shop.parent / "secret.png")
+    (shop / "broken.png").symlink_to(shop / "nowhere.png")
+    (shop / "notes.txt").write_text("x")
+    names = [str(shop.parent / "secret.png"), "/etc/passwd", "a/../../secret.png", "..\\secret.png", "C:/secret.png",
+             "broken.png", "notes.txt", "soon.png", "soon/too.png"]  # fmt: skip
+    (shop / "metadata.jsonl").write_text("".join(json.dumps({"file_name": name}) + "\n" for name in names))
+    assert [item.id for item in scan(shop).imageless] == ["soon.png", "soon/too.png"]
 
 
 def test_a_missing_catalog_names_the_close_one(shop):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from vdistill.inputs.image_names import ImageNames, relative
@@ -43,7 +44,7 @@ class CatalogMetadata:
             key, written = self._names.find(folder, name), relative(folder, name)
             if not isinstance(key, str):
                 self._unused(written, key, where)
-                if not key:
+                if not key and self._may_be_item(written):
                     cells = {name: _plain(value) for name, value in line.row.items() if not isinstance(value, _BYTES)}
                     self.imageless.setdefault(written, {}).update(
                         (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
@@ -72,6 +73,15 @@ class CatalogMetadata:
                 f"the metadata has a column {columns['id'][0]}: --where reads it, and the item's id is file_name"
             )
         return said
+
+    def _may_be_item(self, name: str) -> bool:
+        """Whether an item may have this name without an image: within the catalog, and of no file that is there.
+
+        What is there is no image that may be read, such as a link to elsewhere.
+        """
+        path = PureWindowsPath(name)  # which knows slashes, backslashes and drives
+        outside = bool(path.anchor) or ".." in path.parts or "\0" in name
+        return not outside and not os.path.lexists(self._root / name)
 
     def _add(self, key: str, line: Line, table: Path, where: str) -> None:
         if key in self.rows:

@@ -4,84 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from vdistill.errors import ImageError, first_line
+from vdistill.bench.public_sets.download import Downloads, Refused, Unreachable
+from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load
-from vdistill.workspace import write_file
+from vdistill.workspace import replacing, writing
 
 _AT_ONCE = 16
-_WAIT = 20.0  # seconds
-_TRIES = 3
-_LARGEST = 32 << 20  # bytes
+_IN_A_ROW = 64  # so many that cannot be reached, and the network is down
 _TOLD = 1000  # after so many images the user is told how far it is
+_AGAIN = "run the same command again: what was fetched is kept"
 
 
 def fetch_images(
-    urls: Mapping[str, str], folder: Path, say: Callable[[str], None]
+    urls: Mapping[str, str], folder: Path, say: Callable[[str], None], *, public_only: bool = True
 ) -> tuple[dict[str, str], list[str]]:  # fmt: skip
     """Fetch what `folder` does not have yet, as `KEY.jpg`, whatever its format.
 
-    Returns the file names by key, and why others failed. A run that was interrupted goes on where it stopped.
+    public_only: refuse addresses within the user's own network.
+    Returns the file names by key, and why others failed for good. A run that was interrupted goes on where it stopped.
+    Raises VdistillError where the network failed for some, or no image could be fetched.
     """
-    import httpx2
-
     names: dict[str, str] = {}
     failed: list[str] = []
-    with httpx2.Client(follow_redirects=True, timeout=_WAIT) as client, ThreadPoolExecutor(_AT_ONCE) as executor:
-        tasks = executor.map(lambda pair: _fetched(client, pair[0], pair[1], folder), urls.items())
+    unreachable: list[str] = []
+    in_a_row = 0
+    with closing(Downloads(public_only=public_only)) as downloads, ThreadPoolExecutor(_AT_ONCE) as executor:
+        tasks = executor.map(lambda pair: _fetched(downloads, pair[0], pair[1], folder), urls.items())
         for number, (key, problem) in enumerate(zip(urls, tasks, strict=True), start=1):
+            in_a_row = in_a_row + 1 if isinstance(problem, Unreachable) else 0
             if problem is None:
                 names[key] = f"{key}.jpg"
             else:
-                failed.append(f"{key}: {problem}")
+                (unreachable if in_a_row else failed).append(f"{key}: {problem}")
+            if in_a_row == _IN_A_ROW:
+                executor.shutdown(wait=False, cancel_futures=True)
+                break
             if number % _TOLD == 0:
                 say(f"{number:,} of {len(urls):,} images")
+    if unreachable:
+        raise VdistillError(f"the network failed for {len(unreachable):,} images, {unreachable[0]}", hint=_AGAIN)
+    if failed and not names:
+        raise VdistillError(f"none of the {len(urls):,} images can be fetched, {failed[0]}", hint=_AGAIN)
     return names, failed
 
 
-def _fetched(client: Any, key: str, url: str, folder: Path) -> str | None:
+def _fetched(downloads: Downloads, key: str, url: str, folder: Path) -> str | Unreachable | None:
     """None where the image is there now, else why not."""
     path = folder / f"{key}.jpg"
     if path.is_file():
         return None
     try:
-        return kept(path, _content(client, url))
-    except _errors() as error:
-        return first_line(error)
+        return kept(path, downloads.content(url))
+    except Refused as error:
+        return str(error)
+    except Unreachable as error:
+        return error
 
 
 def kept(path: Path, content: bytes) -> str | None:
-    """Write an image; None where it can be read, else why not, and it is removed."""
-    write_file(path, content)
+    """Write an image; None where it can be read, else why not, and nothing is written."""
     try:
-        load(path, 64)
+        with writing(path), replacing(path) as aside:
+            aside.write_bytes(content)
+            load(aside, 64)
     except ImageError as error:
-        path.unlink(missing_ok=True)
         return error.message
     return None
-
-
-def _content(client: Any, url: str) -> bytes:
-    """What the address gives; tried again where the server is busy or cannot be reached."""
-    import httpx2
-
-    for left in reversed(range(_TRIES)):
-        try:
-            answer = client.get(url)
-            if answer.status_code < 500 or not left:
-                break
-        except httpx2.TransportError:
-            if not left:
-                raise
-    answer.raise_for_status()
-    if len(answer.content) > _LARGEST:
-        raise ValueError(f"{len(answer.content):,} bytes")
-    return bytes(answer.content)
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    import httpx2
-
-    return httpx2.HTTPError, httpx2.InvalidURL, ValueError

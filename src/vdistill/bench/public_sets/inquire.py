@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vdistill.bench.public_sets.images import kept
-from vdistill.bench.public_sets.parquet import IMAGES, rows
+from vdistill.bench.public_sets.parquet import IMAGES, complete, rows
 from vdistill.bench.public_sets.published import About, Contents, SetFolder, from_hub
 from vdistill.bench.public_sets.sample import sampled
 from vdistill.errors import VdistillError
@@ -39,10 +39,11 @@ class Inquire:
 
     def fetch(self, folder: SetFolder) -> None:
         """Download the files of the split, unless they are there."""
-        if not self._files(folder):
+        if not complete(self._files(folder)):
             from_hub(REPOSITORY, [self.about.needs], folder, self.about)
-        if not self._files(folder):
-            raise VdistillError(f"no {self.about.needs} in {folder.source}", hint="copy the published files there")
+        if not complete(found := self._files(folder)):
+            what = "not all" if found else "no"
+            raise VdistillError(f"{what} {self.about.needs} in {folder.source}", hint="copy the published files there")
 
     def load(self, folder: SetFolder, queries: int | None, say: Callable[[str], None]) -> Contents:
         """See `Loader`."""

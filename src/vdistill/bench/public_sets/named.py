@@ -32,12 +32,14 @@ def parse(text: str) -> tuple[str, Path]:
 def made(name: str, root: Path, queries: int | None, say: Callable[[str], None]) -> tuple[SetFolder, dict[str, Any]]:
     """The folder of a public set, which is fetched and written where it is not there yet, and what it says of itself.
 
-    queries: how many to take; None for all. Raises VdistillError for a folder that holds another set.
+    queries: how many to take; None for all. Raises VdistillError for a folder that holds another set,
+    or files of the user.
     """
     folder, loader = SetFolder(root), _LOADERS[name]()
     asked = {"name": name, "asked_queries": queries}
     found = folder.made_as()
     if found is None:
+        folder.begin()
         loader.fetch(folder)
         say(f"{loader.about.title}: writing {root}")
         contents = loader.load(folder, queries, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,16 @@ from typing import Any
 from vdistill.errors import VdistillError
 
 IMAGES = 64  # rows with images that are read at once: some megabytes
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
+
+
+def complete(paths: Sequence[Path]) -> bool:
+    """Whether there is a file and, of those that are numbered `-00000-of-00002`, none is missing."""
+    shards: dict[str, set[int]] = {}
+    for path in paths:
+        if found := _SHARD.search(path.name):
+            shards.setdefault(found[2], set()).add(int(found[1]))
+    return bool(paths) and all(len(numbers) == int(total) for total, numbers in shards.items())
 
 
 def rows(paths: Sequence[Path], columns: Sequence[str], batch: int = 4096) -> Iterator[dict[str, Any]]:

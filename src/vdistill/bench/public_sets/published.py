@@ -12,7 +12,7 @@ from vdistill.errors import VdistillError, first_line
 from vdistill.workspace import read_json, write_file
 
 VERSION = 1  # of what a folder holds
-DONE, SOURCE = "set.json", "source"
+DONE, BEGUN, SOURCE = "set.json", "set.begun", "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,16 @@ class SetFolder:
             read_json(path, "the public set", "remove it, and run the same command again") if path.is_file() else None
         )
 
+    def begin(self) -> None:
+        """Mark the folder as one of ours. Raises VdistillError where it holds files that would be overwritten."""
+        marker, ours = self.root / BEGUN, (self.queries, self.qrels, self.catalog / "metadata.jsonl")
+        if not marker.is_file() and any(path.exists() for path in ours):
+            raise VdistillError(
+                f"{self.root} holds other files",
+                hint=f"give an empty folder, or one with nothing but the published files in {SOURCE}/",
+            )
+        write_file(marker, "")
+
     def write(self, contents: Contents, about: About, asked: dict[str, Any], say: Callable[[str], None]) -> None:
         """Write everything but the images; what makes the folder a finished one comes last."""
         write_file(self.catalog / "metadata.jsonl", _lines(contents.metadata))
@@ -77,6 +87,7 @@ class SetFolder:
         counts = {"queries": len(contents.queries), "images": len(contents.metadata), "grades": len(contents.grades)}
         document = {"version": VERSION, **asked, **counts, **asdict(about), "notes": list(contents.notes)}
         write_file(self.root / DONE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        (self.root / BEGUN).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

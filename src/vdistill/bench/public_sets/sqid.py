@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vdistill.bench.public_sets.images import fetch_images
-from vdistill.bench.public_sets.parquet import rows
+from vdistill.bench.public_sets.parquet import complete, rows
 from vdistill.bench.public_sets.published import About, Contents, SetFolder, from_hub
 from vdistill.bench.public_sets.sample import sampled
 from vdistill.errors import VdistillError
@@ -34,6 +34,7 @@ _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 class Sqid:
     """See above."""
 
+    public_only: ClassVar[bool] = True  # images from public hosts alone
     about = About(
         name="sqid",
         title="SQID with ESCI",
@@ -48,10 +49,11 @@ class Sqid:
         """Download the addresses and the labels, unless they are there."""
         if _one(folder, "product_image_urls.*") is None:
             from_hub(SQID, ["data/product_image_urls.parquet"], folder, self.about)
-        if _one(folder, "shopping_queries_dataset_examples.parquet") is None and not _joined(folder):
+        if not _labelled(folder):
             from_hub(ESCI, ["data/test-*.parquet"], folder, self.about)
-        if _one(folder, "shopping_queries_dataset_examples.parquet") is None and not _joined(folder):
-            raise VdistillError(f"no labels of ESCI in {folder.source}", hint=f"copy {self.about.needs} there")
+        if not _labelled(folder):
+            what = "not all" if _joined(folder) else "no"
+            raise VdistillError(f"{what} labels of ESCI in {folder.source}", hint=f"copy {self.about.needs} there")
 
     def load(self, folder: SetFolder, queries: int | None, say: Callable[[str], None]) -> Contents:
         """See `Loader`. An image that cannot be fetched is left out with its grades, and counted."""
@@ -60,7 +62,7 @@ class Sqid:
         chosen = sampled({row["query_id"] for row in examples}, queries)
         examples = [row for row in examples if row["query_id"] in chosen]
         wanted = {row["product_id"]: urls[row["product_id"]] for row in examples}
-        names, failed = fetch_images(wanted, folder.catalog, say)
+        names, failed = fetch_images(wanted, folder.catalog, say, public_only=self.public_only)
         products = _products(folder, names)
         kept = [row for row in examples if row["product_id"] in names]
         notes = [f"{len(failed):,} of {len(wanted):,} images left out, the first: {failed[0]}"] if failed else []
@@ -110,8 +112,21 @@ def _products(folder: SetFolder, wanted: Mapping[str, str]) -> dict[str, dict[st
 
 
 def _one(folder: SetFolder, name: str) -> Path | None:
-    return next(iter(sorted(folder.source.rglob(name))), None)
+    return next(iter(_all(folder, name)), None)
 
 
 def _joined(folder: SetFolder) -> list[Path]:
-    return sorted(folder.source.rglob("test-*.parquet"))
+    return _all(folder, "test-*.parquet")
+
+
+def _labelled(folder: SetFolder) -> bool:
+    return _one(folder, "shopping_queries_dataset_examples.parquet") is not None or complete(_joined(folder))
+
+
+def _all(folder: SetFolder, name: str) -> list[Path]:
+    """The published files of this name, without what the hub's client notes beside them."""
+    found = folder.source.rglob(name)
+    return sorted(
+        path for path in found
+        if path.suffix in (".parquet", ".csv") and ".cache" not in path.relative_to(folder.source).parts
+    )  # fmt: skip
