@@ -38,7 +38,8 @@ def _command(name: str, found: Any) -> str:
 def _names(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
-    return ", ".join(sorted(parameter.opts, key=len))
+    names = ", ".join(sorted(parameter.opts, key=len))
+    return f"{names} {parameter.metavar}" if parameter.metavar else names
 
 
 def _default(parameter: Any) -> str:

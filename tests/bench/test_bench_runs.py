@@ -10,11 +10,12 @@ import pytest
 from command_line import errors, vdistill
 from true_vectors import Vectors
 from vdistill.bench import robustness, runs
-from vdistill.bench.baselines import labels
+from vdistill.bench.baselines import TextModel, labels
 from vdistill.bench.evaluate import bench
 from vdistill.bench.gates import check_gates, no_worse, parse_gates
-from vdistill.bench.graded import largest_changes
+from vdistill.bench.graded import Scored, largest_changes
 from vdistill.bench.report.outputs import markdown
+from vdistill.bench.trec_output import write_runs
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
 
@@ -89,6 +90,61 @@ def test_a_file_that_is_no_run_is_an_error(workspace, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(VdistillError):
         runs.pick(workspace, str(tmp_path / "run.json"))
+
+
+def test_runs_with_other_candidates_are_not_compared(judged, workspace):
+    report = report_of(judged, 0.1)
+    kept = replace(runs.keep(workspace, report, "x", passed=True), only_judged=True)
+    assert not kept.comparable(report.held_out)
+    with pytest.raises(VdistillError, match="ranked only what has a grade, this one all items"):
+        no_worse(report, kept)
+    alike = replace(report, held_out=replace(report.held_out, only_judged=True))
+    assert runs.keep(workspace, alike, "x", passed=True).only_judged
+
+
+def test_models_with_similar_names_are_written_to_files_of_their_own(judged, tmp_path):
+    rows = {name: Scored(Vectors(noise)) for name, noise in (("a b", 0.1), ("a_b", 0.2), ("A:b", 0.3))}
+    paths = write_runs(report_of(judged, 0.1, rankers=rows), tmp_path)
+    assert {"a_b.trec", "a_b-2.trec", "A_b-3.trec"} <= {path.name for path in paths}
+    assert len({path.read_text() for path in paths}) == len(paths)
+
+
+class Grouped(Vectors):
+    """Two images of each product, in the order of their ids."""
+
+    def metadata(self, ids):
+        return [{"sku": int(key[4:7]) // 2} for key in ids]
+
+
+def test_a_product_is_found_by_any_of_its_images(judged):
+    report = bench({"backbone": Grouped(0.5), "student": Grouped(0.1)}, judged)
+    for one in report.examples:
+        skus = {int(key[4:7]) // 2 for key in one.winners}
+        held = [key for key in report.held_out.items if int(key[4:7]) // 2 in skus]
+        assert sorted(one.winners) == held
+    assert any(len(one.winners) > 1 for one in report.examples)
+
+
+class Textless(Vectors):
+    def metadata(self, ids):
+        return [{} for _ in ids]
+
+
+class Words:
+    """Stands for a text encoder."""
+
+    source = "words"
+
+    def queries(self, texts):
+        return np.ones((len(texts), 3), np.float32)
+
+    documents = queries
+
+
+def test_a_text_encoder_finds_nothing_where_no_item_has_text(judged):
+    report = bench({"backbone": Textless(0.5)}, judged, rankers={"words": TextModel(Words())})
+    assert report.models["words"]["recall@10"] == 0
+    assert any("have no text, and are never found" in note for note in report.notes)
 
 
 def kept_of(judged, workspace, noise, **changes):

@@ -288,6 +288,9 @@ def test_another_layout_is_one_error(shop):
 
 def test_a_set_has_its_own_qrels(shop):
     assert vdistill("bench", "--set", "sqid", "--qrels", "x.txt", cwd=shop).code == 2
+    for ignored in (["--per", "image"], ["--judge", "vlm"], ["--only-judged"]):
+        assert vdistill("bench", "--set", "sqid", *ignored, cwd=shop).code == 2
+    assert vdistill("bench", "--set-queries", 3, cwd=shop).code == 2
 
 
 def test_what_the_workspace_was_trained_on_is_left_out(home, shop):

@@ -100,6 +100,11 @@ def test_a_small_head_is_one_call(shop):
     assert spent["calls_per_query"] == 1
 
 
+def test_a_head_that_is_smaller_than_asked_for_takes_fewer_calls(shop):
+    done = rerank(shop, depth=400)
+    assert done.json["rerank"]["calls_per_query"] <= 2 * -(-done.json["items"] // 4)
+
+
 def test_without_a_student_the_backbone_is_reordered(shop):
     shutil.rmtree(shop / ".vdistill" / "student")
     assert "backbone + rerank@6" in rerank(shop).json["models"]

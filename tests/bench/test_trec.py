@@ -155,3 +155,20 @@ def test_an_engine_that_indexes_products_is_matched_by_sku(tmp_path, clip_folder
     done = bench(tmp_path, "--run", "engine.trec")
     assert done.json["models"]["engine"]["ndcg@10"] == pytest.approx(done.json["models"]["backbone"]["ndcg@10"])
     assert "not known" not in done.err
+
+
+def test_written_qrels_are_read_back(tmp_path, clip_folder):
+    label_shop(tmp_path, clip_folder, sku=lambda colour, shape, size: f"{colour} {shape}")
+    first = bench(tmp_path, "--write-qrels", "q.txt")
+    assert "%20" in (tmp_path / "q.txt").read_text()
+    again = bench(tmp_path, "--qrels", "q.txt", "--only-judged")
+    assert again.json["queries"] == first.json["queries"]
+    assert again.json["models"]["backbone"]["ndcg@10"] == pytest.approx(first.json["models"]["backbone"]["ndcg@10"])
+    assert "not known" not in again.err
+    with Database.open(tmp_path / ".vdistill" / "vdistill.db", write=False) as database:
+        texts = {query.id: query.text for query in database.queries("heldout")}
+    lines = [(row[0].replace("%20", " "), row[2], row[3]) for row in lines_of(tmp_path / "q.txt")]
+    named = [(texts.get(query, query).replace(" ", "%20"), item, grade) for query, item, grade in lines]
+    (tmp_path / "texts.txt").write_text("".join(f"{query} 0 sku={item} {grade}\n" for query, item, grade in named))
+    by_text = bench(tmp_path, "--qrels", "texts.txt", "--only-judged")
+    assert by_text.json["models"]["backbone"] == again.json["models"]["backbone"]

@@ -1,15 +1,21 @@
 """An item's vector may hold its texts: chosen by validation, and known to index, query, bench and merge."""
 
+import errno
 import json
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import trainings
 from command_line import errors, vdistill
+from drawings import draw
 from trainings import TRAIN, facts, trained, weights
+from vdistill.bench.public_sets.inquire import Inquire
+from vdistill.bench.public_sets.published import Contents, SetFolder
 from vdistill.database import Database
+from vdistill.errors import ImageError
 from vdistill.query.search import Searcher
 
 ROOMS = {"red": "gift", "green": "garden", "blue": "kitchen", "yellow": "bedroom"}
@@ -109,6 +115,41 @@ def test_held_out_figures_are_those_that_bench_finds_in_the_index(with_texts):
     assert models["student, image alone"] != models["student"]
 
 
+def test_without_its_images_an_index_is_still_measured(tmp_path, with_texts):
+    home = take(tmp_path, with_texts[0])
+    for path in (home / "catalog").glob("*.png"):
+        path.unlink()
+    found = vdistill("bench", "--json", cwd=home)
+    assert found.code == 0, found.err
+    assert "no row student, image alone: " in found.err
+    assert "student, image alone" not in found.json["models"]
+    assert "student, text alone" in found.json["models"]
+
+
+def test_on_a_public_set_the_student_reads_texts_too(tmp_path, with_texts):
+    home = take(tmp_path, with_texts[0])
+    found = {}
+    for name, title in (("with", "{} mug"), ("without", "")):
+        folder = SetFolder(home / name)
+        rows = [
+            {"file_name": f"{colour}{shape}.png", "title": title.format(colour)} for colour in ROOMS for shape in (0, 1)
+        ]
+        for row in rows:
+            colour, shape = row["file_name"][:-5], int(row["file_name"][-5])
+            path = folder.catalog / row["file_name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(colour, shape, 70, 30).save(path)
+        queries = [(colour, f"a mug in {colour}") for colour in ROOMS]
+        grades = [(key, row["file_name"], int(row["file_name"].startswith(key))) for key, _ in queries for row in rows]
+        asked = {"name": "inquire-rerank", "asked_queries": None}
+        folder.write(Contents(queries, grades, rows), Inquire().about, asked, print)
+        done = vdistill("bench", "--set", f"inquire-rerank:{name}", "--write-run", name, "--json", cwd=home)
+        assert done.code == 0, done.err
+        found[name] = {model: (home / name / f"{model}.trec").read_text() for model in ("backbone", "student")}
+    assert found["with"]["backbone"] == found["without"]["backbone"]
+    assert found["with"]["student"] != found["without"]["student"]
+
+
 def test_a_changed_text_is_a_changed_item_with_and_without_torch(tmp_path, with_texts):
     home = take(tmp_path, with_texts[0])
     before = vectors(home)
@@ -141,6 +182,34 @@ def test_items_without_an_image_that_can_be_read_are_indexed_by_their_texts(tmp_
     again = vdistill("index", "catalog", "--dtype", "f32", "--json", cwd=home).json
     assert (again["added"], again["updated"], again["by_text"]) == (0, 0, 2)
     assert vdistill("index", "catalog", "--model", "backbone", "--json", cwd=home).json["by_text"] == 0
+
+
+@pytest.mark.parametrize("reader", ["file_sha256", "load"])
+def test_an_image_that_the_disk_refused_is_tried_again(tmp_path, with_texts, monkeypatch, reader):
+    from vdistill.index import embedding, plan
+
+    home = take(tmp_path, with_texts[0])
+    mug = home / "catalog" / "red_mug0.png"
+    original = getattr(embedding, reader)
+
+    def refusing(path, *more):
+        if path.name == mug.name:
+            error = OSError(errno.EIO, "Input/output error")
+            if reader == "load":
+                raise ImageError("input/output error") from error
+            raise error
+        return original(path, *more)
+
+    Image.new("RGB", (48, 48), "red").save(mug)
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding, reader, refusing)
+        if reader == "file_sha256":
+            patch.setattr(plan, reader, refusing)
+        for _ in range(2):
+            done = vdistill("index", "catalog", "--dtype", "f32", "--json", cwd=home)
+            assert done.json["by_text"] == 1, done.err
+            assert done.json["skipped"] == [{"id": mug.name, "reason": "input/output error; indexed by its text"}]
+    assert vdistill("index", "catalog", "--dtype", "f32", "--json", cwd=home).json["by_text"] == 0
 
 
 def test_another_head_is_another_model(tmp_path, with_texts):

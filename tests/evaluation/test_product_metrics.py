@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from vdistill.errors import VdistillError
+from vdistill.evaluation.by_product import ByProduct
 from vdistill.evaluation.grading import evaluate, grade, means, ndcg, teacher_scores
 from vdistill.evaluation.qrels import Candidates, from_qrels
 from vdistill.evaluation.test_set import from_judgments
+from vdistill.evaluation.trec_ids import ItemNames
+from vdistill.inputs.item_keys import keys_of, products_of
 from vdistill.records import Answer, Item, Judgment, Query
 
 # Three images of a mug, two of a lamp, and a chair that has no group.
@@ -109,3 +112,26 @@ def test_by_product_is_by_image_where_the_images_of_a_product_are_copies():
     found = evaluate(held_out, np.repeat(vectors, 3, axis=0), queries, titles)
     for metric, values in single.items():
         np.testing.assert_allclose(values, found[metric], rtol=0, atol=1e-12)
+
+
+def test_one_product_has_many_names_and_no_two_products_have_one():
+    cells = [{"item_id": 5, "sku": "s1"}, {"item_id": 5, "sku": "s2"}, {"sku": 5}, {"sku": "d.png"}, {}, {"sku": True}]
+    ids = ["a.png", "b.png", "c.png", "x.png", "d.png", "y.png"]
+    items = [Item(key, None, one) for key, one in zip(ids, cells, strict=True)]
+    products = products_of({item.id: keys_of(item, None) for item in items})
+    names = ItemNames(items, products)
+    for name, images in {
+        "item_id=5": ["a.png", "b.png"], "sku=5": ["c.png"], "s1": ["a.png"], "sku=s2": ["b.png"],
+        "5": ["a.png", "b.png"], "d.png": ["d.png"], "product=d.png": ["x.png"], "a%2Epng": ["a.png"],
+        "True": [], "y.png": ["y.png"],
+    }.items():  # fmt: skip
+        assert list(names.find(name)) == images, name
+    grouped = ByProduct.of(ids, products)
+    assert grouped.names == ("item_id=5", "sku=5", "product=d.png", "d.png", "y.png")
+    for number, name in enumerate(grouped.names):
+        images = [item.id for item, of in zip(items, grouped.number, strict=True) if of == number]
+        assert list(names.find(name)) == images
+    sides = dict.fromkeys(ids, "heldout")
+    by_sku = from_qrels({"for%20my%20aunt": {"s1": 2}}, "x", QUERIES, Candidates(items, sides, products))
+    assert by_sku.dense(by_sku.judged[0])[1].tolist() == [2, 0, 0, 0, 0]
+    assert by_sku.notes == ()

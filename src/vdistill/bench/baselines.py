@@ -76,10 +76,11 @@ class TextModel:
         if len(rows) < len(held_out.items):
             without = len(held_out.items) - len(rows)
             self.notes = (f"{self._encoder.source}: {without:,} held-out items have no text, and are never found",)
-        items = self._embedded([texts[held_out.items[row]] for row in rows])
+        items = self._embedded([texts[held_out.items[row]] for row in rows])  # (0, 1) where none has text
         for query in self._encoder.queries(held_out.queries):
             scores = np.full(len(held_out.items), -np.inf)
-            scores[rows] = items @ query
+            if rows:
+                scores[rows] = items @ query
             yield scores
 
     def _embedded(self, texts: Sequence[str]) -> np.ndarray:

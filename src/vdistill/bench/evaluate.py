@@ -23,10 +23,12 @@ from vdistill.bench.graded import (
     differences,
     largest_changes,
 )
+from vdistill.bench.parts import IMAGE
 from vdistill.bench.rerank import Rerank
 from vdistill.bench.results import DIFFERENCE, BenchReport
 from vdistill.bench.slices import slices
 from vdistill.database import Database
+from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
 from vdistill.evaluation.by_product import NO_PRODUCTS
@@ -76,9 +78,9 @@ def bench(
     known = Sides.read(database)
     hashes = searchers["backbone"].hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
-    asked = Known(items, database.queries())
     admitted = admissible(database.judgments("heldout"), hashes, known, judge)
     products = sides.products()
+    asked = Known(items, database.queries(), products)
     if qrels is None:
         kept = [item for item in items if sides.split.get(item.id) == "heldout"]
         held_out = from_judgments(admitted.judgments, kept, products if per == "product" else NO_PRODUCTS)
@@ -106,7 +108,9 @@ def bench_public(
     if any(trained):
         note = f"{trained[0]:,} queries and {trained[1]:,} images left out: the workspace uses them for training"
         held_out = replace(held_out, notes=(*held_out.notes, note))
-    return _measured(models, held_out, Known(items, queries), Admitted([], None, ()), Wanted(**wanted))
+    return _measured(
+        models, held_out, Known(items, queries, sides.products()), Admitted([], None, ()), Wanted(**wanted)
+    )
 
 
 def _measured(
@@ -115,12 +119,13 @@ def _measured(
     of_item = {item.id: item.metadata for item in asked.items}
     metadata = {key: of_item[key] for key in held_out.items}
     ranking = {**_text_search(asked.items), **wanted.rankers}
+    models, measured, lost = _of_models(held_out, models)
     found = {
-        **{model: _measure(held_out, searcher) for model, searcher in models.items()},
+        **measured,
         **{name: grade(held_out, ranker.scores(held_out, asked)) for name, ranker in ranking.items()},
         "teacher": _teacher(held_out, admitted.judgments),
     }
-    notes = [note for one in ranking.values() for note in (*one.notes, *_circular(one, held_out))]
+    notes = [*lost, *(note for one in ranking.values() for note in (*one.notes, *_circular(one, held_out)))]
     held_out = replace(held_out, notes=(*held_out.notes, *notes))
     rows = {name: row for name, row in found.items() if row is not None}
     report = summarise(held_out, rows, wanted.gates, wanted.seed)
@@ -137,6 +142,27 @@ def _measured(
         known=asked,
         catalog_root=models["backbone"].catalog_root,
     )
+
+
+def _of_models(
+    held_out: HeldOutSet, models: Mapping[str, Embedded]
+) -> tuple[dict[str, Embedded], dict[str, Values], list[str]]:
+    """The models with their values, and a note where the row of the images alone cannot be had.
+
+    It alone opens the images again, which an index can do without.
+    """
+    there: dict[str, Embedded] = {}
+    found: dict[str, Values] = {}
+    lost = []
+    for model, searcher in models.items():
+        try:
+            found[model] = _measure(held_out, searcher)
+            there[model] = searcher
+        except VdistillError as error:
+            if model != IMAGE:
+                raise
+            lost.append(f"no row {model}: {error.message}")
+    return there, found, lost
 
 
 def summarise(

@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from vdistill.arrays import Ints
 from vdistill.bench.graded import Embedded, QueryChange
 from vdistill.evaluation import metrics
-from vdistill.evaluation.test_set import HeldOutSet
+from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery
 
 IMAGES = 5  # of a model
 EACH = 2  # queries that gained most, that lost most, and others
@@ -16,7 +19,10 @@ EACH = 2  # queries that gained most, that lost most, and others
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query. kind: why it is shown.  winners: what the judge liked best.  top: the first items of each model."""
+    """A query. kind: why it is shown.  top: the first items of each model.
+
+    winners: what the judge liked best; all images of those products, those that it saw first.
+    """
 
     query: str
     kind: str
@@ -38,10 +44,17 @@ def examples(
     tops = {model: _tops(held_out, searcher, list(chosen)) for model, searcher in searchers.items()}
     found = []
     for number, (query, kind) in enumerate(chosen.items()):
-        best = judged[query].images[judged[query].utilities == judged[query].utilities.max()]
-        winners = tuple(held_out.items[row] for row in best)
+        winners = tuple(held_out.items[row] for row in _winners(held_out, judged[query]))
         found.append(Example(query, kind, winners, {model: top[number] for model, top in tops.items()}))
     return tuple(found)
+
+
+def _winners(held_out: HeldOutSet, judged: JudgedQuery) -> Ints:
+    """The images of the best products, those that made them the best first."""
+    best = judged.utilities == judged.utilities.max()
+    shown = judged.images[best]
+    images = np.flatnonzero(np.isin(held_out.products.number, judged.rows[best]))
+    return np.concatenate([shown, images[~np.isin(images, shown)]])
 
 
 def _tops(held_out: HeldOutSet, searcher: Embedded, queries: Sequence[str]) -> list[tuple[str, ...]]:

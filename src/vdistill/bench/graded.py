@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from vdistill.arrays import Floats
+from vdistill.evaluation.by_product import NO_PRODUCTS
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.records import Item, Query
 
@@ -50,10 +51,14 @@ class Embedded(Listed, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the workspace knows. items: all that every model has embedded.  queries: of both sides."""
+    """What the workspace knows. items: all that every model has embedded.  queries: of both sides.
+
+    products: of the items, as `ByProduct.of` takes them.
+    """
 
     items: Sequence[Item]
     queries: Sequence[Query]
+    products: Mapping[str, str] = field(default_factory=lambda: NO_PRODUCTS)
 
 
 class Ranker(Protocol):

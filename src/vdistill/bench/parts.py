@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdistill.bench.baselines import image_vectors
-from vdistill.bench.graded import Embedded
+from vdistill.bench.baselines import Against, image_vectors
+from vdistill.bench.graded import Embedded, Listed
 from vdistill.encoders.item_head import ItemHead, encoded
 from vdistill.inputs.item_texts import texts_of
 from vdistill.query.search import Searcher
 
+if TYPE_CHECKING:  # needs torch
+    from vdistill.encoders.dual_encoder import DualEncoder
+
+_BLOCK = 4096  # items at once
 IMAGE, TEXT = "student, image alone", "student, text alone"
 
 
@@ -46,7 +51,23 @@ def parts(searcher: Searcher, head: ItemHead, cache: Path) -> dict[str, Embedded
     return {**alone, TEXT: Part(searcher, texts)}
 
 
-def with_texts(searcher: Searcher, head: ItemHead, ids: Sequence[str], images: np.ndarray) -> np.ndarray:
+class WithTexts(Against):
+    """A student whose items' vectors hold texts too, without an index."""
+
+    def __init__(self, encoder: DualEncoder, over: Listed, cache: Path, head: ItemHead) -> None:
+        super().__init__(encoder, over, cache)
+        self._head = head
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, d). Raises VdistillError for an image that can no longer be read."""
+        return with_texts(self, self._head, ids, super().vectors(ids))
+
+
+def with_texts(items: Embedded, head: ItemHead, ids: Sequence[str], images: np.ndarray) -> np.ndarray:
     """Unit vectors (n, dim) of items from those of their images (n, dim), zero for none, and their texts."""
-    rows = [texts_of(metadata, head.fields) for metadata in searcher.metadata(ids)]
-    return head.vectors(images, encoded(rows, searcher.encode, images.shape[1]))
+    found = np.zeros_like(images, np.float32)
+    for at in range(0, len(ids), _BLOCK):
+        part = slice(at, at + _BLOCK)
+        rows = [texts_of(metadata, head.fields) for metadata in items.metadata(ids[part])]
+        found[part] = head.vectors(images[part], encoded(rows, items.encode, images.shape[1]))
+    return found

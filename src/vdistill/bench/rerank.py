@@ -89,7 +89,10 @@ class Rerank:
     @property
     def calls_per_query(self) -> int:
         """The most calls about one query: each image is seen once, and the better half in smaller groups again."""
-        return 1 if self.depth <= self.asking.images else 2 * math.ceil(self.depth / self.asking.images)
+        return self._calls(self.depth)
+
+    def _calls(self, images: int) -> int:
+        return 1 if images <= self.asking.images else 2 * math.ceil(images / self.asking.images)
 
     def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats | None]:
         """(n,) for each query: the model's, with those of the head replaced; None where the teacher did not finish.
@@ -102,14 +105,16 @@ class Rerank:
         for scores, order in zip(base.scores(held_out, known), self._orders, strict=True):
             yield None if order is None else _moved(scores, order)
 
-    def _heads(self, held_out: HeldOutSet, scores: Iterator[Floats]) -> list[Head]:
-        """The first candidates of each query that can be shown, each product by its best image."""
+    def _heads(self, held_out: HeldOutSet, ranked: Iterator[Floats]) -> list[Head]:
+        """The first candidates of each query, each product by the best of its images that can be shown."""
         can = np.array([key in self.asking.shown for key in held_out.items])
         heads = []
-        for judged, found in zip(held_out.judged, scores, strict=True):
-            rows = held_out.products.shown(found)[held_out.dense(judged)[0]]
-            rows = rows[can[rows]]
-            heads.append((judged.query, rows[metrics.top(found[rows], self.depth)]))
+        for judged, found in zip(held_out.judged, ranked, strict=True):
+            candidates, products = held_out.dense(judged)[0], held_out.products
+            rows = products.shown(np.where(can, found, -np.inf))[candidates]
+            seen = can[rows]
+            rows, scores = rows[seen], products.best(found)[candidates][seen]
+            heads.append((judged.query, rows[metrics.top(scores, self.depth)]))
         return heads
 
     def _ordered(self, held_out: HeldOutSet, heads: Sequence[Head]) -> list[Ints | None]:
@@ -163,10 +168,9 @@ class Rerank:
 
     def _said(self, asker: Asker, held_out: HeldOutSet, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
         """The judgments on each of these queries; one that was not asked to its end is absent."""
-        plan = Plan(self.calls_per_query, min(self.asking.images, self.depth), self.depth, seed=0)
         said: dict[str, list[Judgment]] = {query: [] for query, head in heads if len(head) > 1}
         running = {
-            query: Narrowing([query], sorted(held_out.items[row] for row in head), plan)
+            query: Narrowing([query], sorted(held_out.items[row] for row in head), self._plan(len(head)))
             for query, head in heads
             if query in said
         }
@@ -183,6 +187,10 @@ class Rerank:
                 if len(done) < len(round_) or not round_:
                     del running[query]
         return said
+
+    def _plan(self, images: int) -> Plan:
+        """For a head of so many images: a small one takes fewer calls."""
+        return Plan(self._calls(images), min(self.asking.images, images), images, seed=0)
 
     def _round(self, asker: Asker, schedule: Narrowing, said: Sequence[Judgment]) -> dict[str, Asked]:
         """The next questions by key; none where the schedule is done."""

@@ -54,7 +54,7 @@ class RunFile:
 
     def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats]:
         """(n,) for each held-out query. Raises VdistillError where no query, or no item, of the file is known."""
-        queries, items = QueryNames(known.queries), ItemNames(known.items)
+        queries, items = QueryNames(known.queries), ItemNames(known.items, known.products)
         by_text = {text: found for name, found in self._ranked.items() if (text := queries.find(name)) is not None}
         rows = _rows(held_out, items, {item for found in self._ranked.values() for item in found.items})
         self.notes = self._notes(held_out, by_text, queries, items, rows)

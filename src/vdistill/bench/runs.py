@@ -33,7 +33,7 @@ class Run:
     judgments: how many the student was made from.  models: means by metric.
     values: of the student, by metric and by query or title; null where undefined.
     prompt: the version of the prompt that the judge got; empty where unknown.  passed: whether all gates were met.
-    per: what was ranked, as in `HeldOutSet`.
+    per: what was ranked, as in `HeldOutSet`.  only_judged: whether that was what had a grade alone.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Run:
     prompt: str = ""
     passed: bool = True
     per: Per = "image"
+    only_judged: bool = False
 
     def comparable(self, held_out: HeldOutSet) -> bool:
         """Whether the judge is the same, and what is ranked.
@@ -55,7 +56,8 @@ class Run:
         A teacher that was asked by another prompt is another judge.
         """
         same_prompt = not self.prompt or not held_out.prompt or self.prompt == held_out.prompt
-        return self.judged_by == held_out.judged_by and same_prompt and self.per == held_out.per
+        same_candidates = (self.per, self.only_judged) == (held_out.per, held_out.only_judged)
+        return self.judged_by == held_out.judged_by and same_prompt and same_candidates
 
     def paired(self, report: Graded, metric: str) -> Floats:
         """(c,) the report's student minus this one, for the queries that both have a value for.
@@ -66,6 +68,14 @@ class Run:
             raise VdistillError(
                 f"run {self.id} ranked every {self.per}, this one every {report.held_out.per}",
                 hint="compare with a run of the same `vdistill bench --per`",
+            )
+        if self.only_judged != report.held_out.only_judged:
+            alone = "ranked only what has a grade"
+            raise VdistillError(
+                f"run {self.id} {alone}, this one all items"
+                if self.only_judged
+                else f"only this run {alone}, not {self.id}",
+                hint="compare with a run that has --only-judged, or has not, alike",
             )
         if not self.comparable(report.held_out):
             prompt = "" if self.judged_by != report.held_out.judged_by else " with another prompt"
@@ -107,6 +117,7 @@ def keep(workspace: Workspace, report: Graded, adapter: str, judgments: int = 0,
         prompt=report.held_out.prompt,
         passed=passed,
         per=report.held_out.per,
+        only_judged=report.held_out.only_judged,
     )
     document = {"schema_version": SCHEMA_VERSION, **asdict(run)}
     write_file(workspace.reports / FOLDER / f"{run.id}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,9 @@ def write_runs(report: BenchReport, folder: Path) -> list[Path]:
     Raises VdistillError where one cannot be written.
     """
     paths = []
+    names = _file_names(report.rankings)
     for model, ranker in report.rankings.items():
-        path = folder / f"{_file_name(model)}.trec"
+        path = folder / f"{names[model]}.trec"
         _write(path, _run_lines(report, model, ranker))
         paths.append(path)
     return paths
@@ -81,6 +82,19 @@ def _falling(scores: Floats) -> Floats:
     for place in range(1, len(found)):
         if found[place] >= found[place - 1]:
             found[place] = np.nextafter(found[place - 1], np.float32(-np.inf))
+    return found
+
+
+def _file_names(models: Iterable[str]) -> dict[str, str]:
+    """A name for each model that no other has, in small letters either."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for model in models:
+        name, number = _file_name(model), 1
+        while (one := name if number == 1 else f"{name}-{number}").lower() in taken:
+            number += 1
+        taken.add(one.lower())
+        found[model] = one
     return found
 
 

@@ -64,7 +64,9 @@ class BenchCommand:
     against: Annotated[
         list[str] | None,
         Meaning.PATH_OR_NAME,
-        typer.Option(help="Another dual encoder, hub id or folder, in the same table. Repeatable.", show_default=False),
+        typer.Option(
+            help="Another dual or text encoder, hub id or folder, in the same table. Repeatable.", show_default=False
+        ),
     ] = None
     run: Annotated[
         list[Path] | None,
@@ -171,6 +173,13 @@ class BenchCommand:
             parse(self.set_)
             if session.typed("qrels", "robustness", "speed"):  # from elsewhere they are meant for the catalog
                 raise typer.BadParameter("has qrels of its own, and no index to measure", param_hint="--set")
+            if session.typed("per", "judge", "only_judged"):
+                raise typer.BadParameter(
+                    "ranks the images that its own qrels grade; drop --per, --judge and --only-judged",
+                    param_hint="--set",
+                )
+        elif session.typed("set_queries"):
+            raise typer.BadParameter("goes with --set NAME", param_hint="--set-queries")
         elif self.only_judged and self.qrels is None:
             raise typer.BadParameter("goes with --qrels FILE", param_hint="--only-judged")
         return _gates(self.fail_under or [])

@@ -9,10 +9,11 @@ from typing import Any
 
 from vdistill.bench.baselines import Against, Files
 from vdistill.bench.graded import Embedded
+from vdistill.bench.parts import WithTexts
 from vdistill.bench.public_sets.named import made, parse
 from vdistill.cli.session import Session
 from vdistill.database import Database
-from vdistill.encoders.student import open_model
+from vdistill.encoders.student import open_item_head, open_model
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import queries
 from vdistill.inputs.hashes import Hashes
@@ -46,6 +47,10 @@ class PublicSet:
     def models(self, workspace: Workspace, backbone: str) -> Mapping[str, Embedded]:
         """The backbone and, where there is one, the student."""
         names = ["backbone", "student"] if workspace.student.is_dir() else ["backbone"]
-        return {
-            name: Against(open_model(workspace, name, backbone), self.files, workspace.cache) for name in names
-        }  # fmt: skip
+        return {name: self._embedded(workspace, name, backbone) for name in names}
+
+    def _embedded(self, workspace: Workspace, name: str, backbone: str) -> Embedded:
+        encoder, head = open_model(workspace, name, backbone), open_item_head(workspace, name)
+        if head is None:
+            return Against(encoder, self.files, workspace.cache)
+        return WithTexts(encoder, self.files, workspace.cache, head)

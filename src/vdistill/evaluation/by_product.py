@@ -15,6 +15,7 @@ import numpy as np
 
 from vdistill.arrays import Floats, Ints
 
+PRODUCT = "product="  # before the name of a product, where an image has the same
 NO_PRODUCTS: Mapping[str, str] = MappingProxyType({})  # every image is a product of its own
 
 
@@ -22,7 +23,8 @@ NO_PRODUCTS: Mapping[str, str] = MappingProxyType({})  # every image is a produc
 class ByProduct:
     """Which of n images show which of p products.
 
-    names: of the products (p,), in the order of their first images.  number: (n,) the product of each image.
+    names: of the products (p,), no two alike, in the order of their first images.
+    number: (n,) the product of each image.
     """
 
     names: tuple[str, ...]
@@ -34,7 +36,9 @@ class ByProduct:
         place: dict[tuple[bool, str], int] = {}
         named = [(item in products, products.get(item, item)) for item in items]
         number = [place.setdefault(name, len(place)) for name in named]
-        return cls(tuple(name for _, name in place), np.array(number, np.intp))
+        ids = {name for is_product, name in named if not is_product}
+        names = (f"{PRODUCT}{name}" if is_product and name in ids else name for is_product, name in place)
+        return cls(tuple(names), np.array(number, np.intp))
 
     @property
     def several(self) -> bool:

@@ -13,6 +13,7 @@ from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
 from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery, distinct_titles
+from vdistill.evaluation.trec_ids import ItemNames, QueryNames
 from vdistill.inputs.lines import read_lines
 from vdistill.records import Item, Per, Query, Split
 
@@ -66,52 +67,40 @@ def from_qrels(qrels: Qrels, name: str, queries: Sequence[Query], among: Candida
     ids, products = tuple(item.id for item in kept), among.products
     grouped = ByProduct.of(ids, products if among.per == "product" else NO_PRODUCTS)
     row = {key: number for number, key in enumerate(ids)}
-    names, least = images_by_name(ids, products), 0 if among.only_judged else 1
-    texts, twice = _by_id(queries)
-    graded = {text: _graded(by_image(qrels[key], names), row, least) for key, text in texts.items() if key in qrels}
+    names, asked, least = ItemNames(among.items, products), QueryNames(queries), 0 if among.only_judged else 1
+    by_text = _by_text(qrels, queries, asked)
+    graded = {text: _graded(by_image(grades, names), row, least) for text, grades in by_text.items()}
     judged = []
     for text, found in graded.items():
         numbers, gains, images = grouped.judged(*found)
         if gains.any():
             judged.append(JudgedQuery(text, numbers, gains, gains, images))
-    named = {item for grades in qrels.values() for item in grades}
-    known = images_by_name([item.id for item in among.items], products)
+    strange = {query for query in qrels if asked.find(query) is None}
+    unknown = {item for grades in qrels.values() for item in grades if not names.find(item)}
     notes = (
-        *unknown_note("queries", name, qrels.keys() - {query.id for query in queries}, [query.id for query in queries]),
-        *unknown_note("items", name, named - known.keys(), [*known]),
-        *_count(len(twice & qrels.keys()), "query ids left out: each names more than one query of the workspace"),
+        *unknown_note("queries", name, strange - asked.several, asked.known),
+        *unknown_note("items", name, unknown, names.known),
+        *_count(len(strange & asked.several), "query ids left out: each names more than one query of the workspace"),
         *_count(len(graded) - len(judged), "held-out queries left out: no relevant held-out item"),
     )
     if not judged:
         raise VdistillError(
             f"{name} has no relevant held-out item for any held-out query" + "".join(f"; {note}" for note in notes),
-            hint="its first column must hold the ids of held-out queries, its third item paths relative to the "
-            "catalog, or names of products",
+            hint="its first column must hold the ids or texts of held-out queries, its third item paths relative to "
+            "the catalog, or names of products",
         )
     titles = distinct_titles(kept)
     return HeldOutSet("qrels", name, ids, grouped, tuple(judged), *titles, notes, only_judged=among.only_judged)
 
 
-def images_by_name(ids: Sequence[str], products: Mapping[str, str]) -> dict[str, list[str]]:
-    """The images that a name in a qrels file stands for: one by its id, or all of a product by its name.
-
-    products: the name of each image's product, by id.
-    """
-    found: dict[str, list[str]] = {}
-    for key in ids:
-        if key in products:
-            found.setdefault(products[key], []).append(key)
-    return found | {key: [key] for key in ids}
-
-
-def by_image(grades: Mapping[str, int], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def by_image(grades: Mapping[str, int], names: ItemNames) -> dict[str, int]:
     """The grade of each image, by id: the highest of those that a qrels file gives to it and to its product.
 
-    names: what each name stands for, as `images_by_name` gives it; others are left out.
+    A name that is not known is left out.
     """
     found: dict[str, int] = {}
     for name, grade in grades.items():
-        for image in names.get(name, ()):
+        for image in names.find(name):
             found[image] = max(grade, found.get(image, 0))
     return found
 
@@ -133,13 +122,16 @@ def _graded(grades: Mapping[str, int], rows: Mapping[str, int], least: int) -> t
     return np.array([row for row, _ in found], np.intp), np.array([grade for _, grade in found], np.float64)
 
 
-def _by_id(queries: Sequence[Query]) -> tuple[dict[str, str], set[str]]:
-    """The texts of the held-out queries by id, and the ids that name several texts."""
-    texts: dict[str, set[str]] = {}
-    for query in queries:
-        texts.setdefault(query.id, set()).add(query.text)
-    twice = {key for key, found in texts.items() if len(found) > 1}
-    return {q.id: q.text for q in queries if q.split == "heldout" and q.id not in twice}, twice
+def _by_text(qrels: Qrels, queries: Sequence[Query], names: QueryNames) -> dict[str, dict[str, int]]:
+    """The grades of the held-out queries that the file names, by text; of two for one item the highest."""
+    found: dict[str, dict[str, int]] = {query.text: {} for query in queries if query.split == "heldout"}
+    named = set()
+    for key, grades in qrels.items():
+        text = names.find(key)
+        if text in found:
+            named.add(text)
+            found[text] |= {item: max(grade, found[text].get(item, 0)) for item, grade in grades.items()}
+    return {text: grades for text, grades in found.items() if text in named}
 
 
 def _count(number: int, what: str) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote
 
-from vdistill.inputs.item_keys import GROUP_COLUMNS
+from vdistill.evaluation.by_product import PRODUCT
+from vdistill.inputs.item_keys import GROUP_COLUMNS, groups_of
 from vdistill.records import Item, Query
 
 _SPACE = re.compile(r"\s|%(?=[0-9A-Fa-f]{2})")
@@ -18,7 +19,7 @@ def written(name: str) -> str:
 
 
 class QueryNames:
-    """The queries of a workspace by id and by text. An id that names several texts names none."""
+    """The queries of a workspace by id and by text. An id that names `several` texts names none."""
 
     def __init__(self, queries: Iterable[Query]) -> None:
         texts: dict[str, set[str]] = {}
@@ -26,6 +27,7 @@ class QueryNames:
         for query in queries:
             texts.setdefault(query.id, set()).add(query.text)
             ids[query.text] = query.id
+        self.several = {key for key, found in texts.items() if len(found) > 1}
         self._text = {key: min(found) for key, found in texts.items() if len(found) == 1}
         self._id = {text: key if key in self._text else text for text, key in ids.items()}
 
@@ -47,34 +49,40 @@ class QueryNames:
 
 
 class ItemNames:
-    """The items of a catalog by id, and by the product that they show (`group`, `item_id` or `sku`)."""
+    """The images that a name in a file stands for: one by its id, or all of a product.
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._ids = {item.id for item in items}
-        self._of_product: dict[str, dict[str, list[str]]] = {column: {} for column in GROUP_COLUMNS}
+    A product is called by its name, as `product=NAME` too, or by `group`, `item_id` or `sku`, as `column=value` too.
+    Where a name may mean several, ids go first, then the names of products, then the columns in this order.
+    """
+
+    def __init__(self, items: Iterable[Item], products: Mapping[str, str]) -> None:
+        """products: the name of each image's product, by id; an image that is absent is a product of its own."""
+        ids: dict[str, list[str]] = {}
+        named: dict[str, list[str]] = {}
+        groups: dict[str, list[str]] = {}
         for item in items:
-            for column, found in self._of_product.items():
-                if (value := _value(item.metadata, column)) is not None:
-                    found.setdefault(value, []).append(item.id)
+            ids[item.id] = [item.id]
+            if item.id in products:
+                named.setdefault(products[item.id], []).append(item.id)
+            for _, group in groups_of(item.metadata):
+                groups.setdefault(group, []).append(item.id)
+        values: dict[str, list[str]] = {}
+        for column in reversed(GROUP_COLUMNS):  # those that go first overwrite the others
+            begin = f"{column}="
+            values |= {group.removeprefix(begin): found for group, found in groups.items() if group.startswith(begin)}
+        self._names = {
+            **values,
+            **groups,
+            **{f"{PRODUCT}{name}": found for name, found in named.items()},
+            **named,
+            **ids,
+        }
 
     def find(self, name: str) -> Sequence[str]:
-        """The ids of the items that a file calls `name`; empty where it is unknown."""
-        for one in (name, unquote(name)):
-            if one in self._ids:
-                return (one,)
-            for products in self._of_product.values():
-                if one in products:
-                    return products[one]
-        return ()
+        """The ids of the images that a file calls `name`; empty where it is unknown."""
+        return self._names.get(name) or self._names.get(unquote(name)) or ()
 
     @property
     def known(self) -> list[str]:
         """All names."""
-        return [*self._ids, *(name for products in self._of_product.values() for name in products)]
-
-
-def _value(metadata: Mapping[str, object], column: str) -> str | None:
-    value = metadata.get(column)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None if isinstance(value, str | int | float) else None
+        return [*self._names]

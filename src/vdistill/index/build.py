@@ -53,7 +53,8 @@ class IndexReport:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `index --json`."""
-        return asdict(self)
+        skipped = [{"id": one.id, "reason": one.reason} for one in self.skipped]
+        return asdict(replace(self, skipped=())) | {"skipped": skipped}
 
 
 def build(

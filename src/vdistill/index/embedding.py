@@ -92,9 +92,10 @@ class Embedder:
                 return Decoded(row, None)
             return Decoded(row, prepare.compact(load(path, prepare.target)))
         except ImageError as error:
-            return Skipped(row.id, error.message)
+            cause = error.__cause__  # of Pillow's own errors about damaged files none has a number
+            return Skipped(row.id, error.message, passing=isinstance(cause, OSError) and cause.errno is not None)
         except OSError as error:
-            return Skipped(row.id, (error.strerror or str(error)).lower())
+            return Skipped(row.id, (error.strerror or str(error)).lower(), passing=True)
 
     def _encoded(self, batch: Sequence[Decoded | Skipped]) -> Embedded:
         skipped = [one for one in batch if isinstance(one, Skipped)]

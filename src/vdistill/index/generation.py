@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,9 +60,11 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
     with writing(folder), Plan(folder / items, old_items, first_key, content) as plan:
         skipped = [*catalog.skipped, *plan.enter(catalog, reuse=reused is not None)]
         if source.fields:
-            texts = source.fields.with_text(catalog.imageless)
-            plan.enter_texts(texts, reuse=reused is not None)
-            skipped = [one for one in skipped if one.id not in {item.id for item in texts}]
+            absent, refused = source.fields.with_text(catalog.imageless), {one.id for one in skipped if one.passing}
+            unread = source.fields.with_text([item for item in catalog.items if item.id in refused])
+            plan.enter_texts([*absent, *unread], reuse=reused is not None)
+            skipped = [one for one in skipped if one.id not in {item.id for item in absent}]
+            skipped = _said(skipped, {item.id for item in unread})
         if source.limit is not None and plan.count_fresh() > source.limit:
             return None
         skipped += _embed(plan, source)
@@ -108,8 +110,13 @@ def _left_out(plan: Plan, skipped: Sequence[Skipped], fields: ItemFields | None)
     metadata = plan.metadata_of([one.id for one in skipped]) if fields and skipped else {}
     texts = {key for key, found in metadata.items() if fields and fields.has_text(found)}
     plan.remove([one for one in skipped if one.id not in texts])
-    plan.forget_images(texts)
-    return [replace(one, reason=f"{one.reason}; indexed by its text") if one.id in texts else one for one in skipped]
+    plan.forget_images(texts, [one.id for one in skipped if one.passing and one.id in texts])
+    return _said(skipped, texts)
+
+
+def _said(skipped: Sequence[Skipped], by_text: Collection[str]) -> list[Skipped]:
+    """With a word on those that are indexed by their texts."""
+    return [replace(one, reason=f"{one.reason}; indexed by its text") if one.id in by_text else one for one in skipped]
 
 
 def _write_shards(stem: Path, entry: Entry, plan: Plan, old: Store | None, source: Source) -> tuple[ShardFacts, ...]:

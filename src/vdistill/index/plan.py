@@ -108,11 +108,14 @@ class Plan:
                 try:
                     self._enter(item, catalog.root, known.get(item.id), reuse)
                 except OSError as error:
-                    skipped.append(Skipped(item.id, (error.strerror or str(error)).lower()))
+                    skipped.append(Skipped(item.id, (error.strerror or str(error)).lower(), passing=True))
         return skipped
 
     def enter_texts(self, items: Sequence[Item], *, reuse: bool) -> None:
-        """Enter items without an image, whose vectors are made of their texts; their hash is empty."""
+        """Enter items whose vectors are made of their texts alone; their hash is empty, as size and times are.
+
+        They have no image, or one that cannot be read now.
+        """
         for start in range(0, len(items), _PART):
             part = items[start : start + _PART]
             known = self._known([item.id for item in part])
@@ -122,9 +125,14 @@ class Plan:
                 key = self._key(old, "", metadata, reuse=reuse, embedded=False)
                 self._insert(Row(key, item.id, item.id, "", 0, 0, metadata), 0)
 
-    def forget_images(self, ids: Iterable[str]) -> None:
-        """Note that these items are indexed by their texts, since their images cannot be read."""
+    def forget_images(self, ids: Iterable[str], passing: Iterable[str] = ()) -> None:
+        """Note that these items are indexed by their texts, since their images cannot be read.
+
+        passing: those of them whose images may be readable at another time: the next build tries again.
+        """
         self._db.executemany("UPDATE items SET sha256 = '' WHERE id = ?", [(one,) for one in ids])
+        unknown = "UPDATE items SET size = 0, mtime_ns = 0, ctime_ns = 0 WHERE id = ?"
+        self._db.executemany(unknown, [(one,) for one in passing])
 
     def metadata_of(self, ids: Sequence[str]) -> dict[str, str]:
         """The metadata of some items, as JSON."""

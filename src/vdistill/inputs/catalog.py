@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vdistill.errors import VdistillError
@@ -20,10 +20,11 @@ METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An image that was left out, and why."""
+    """An image that was left out, and why.  passing: the disk refused, so it may be readable at another time."""
 
     id: str
     reason: str
+    passing: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,12 +110,12 @@ def _shared_files(keys: Mapping[Image, tuple[Key, ...]], products: Mapping[Image
 
 
 def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
-    """The groups that its metadata puts an image into. A group is a text or a number; 12.0 is 12."""
+    """The groups that its metadata puts an image into. A group is a text or a number, no truth value; 12.0 is 12."""
     for column in GROUP_COLUMNS:
         value = metadata.get(column)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, (str, int, float)) and (text := str(value).strip()):
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool) and (text := str(value).strip()):
             yield "group", f"{column}={text}"
 
 

@@ -71,6 +71,6 @@ def _by_vectors(workspace: Workspace) -> Callable[[Sequence[str]], Iterable[str]
         with Searcher.open(workspace.root, "backbone") as searcher:
             for query in queries:
                 (vector,) = searcher.encode([query])
-                yield from (hit.id for hit in searcher.hits(vector, REACH, SearchOptions()))
+                yield from (hit.id for hit in searcher.hits(vector, REACH, SearchOptions(per="image")))
 
     return first

@@ -124,7 +124,7 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
                 "missed": [
                     _card(report, key, True)
                     for key in one.winners[:1]
-                    if not any(key in keys for keys in one.top.values())
+                    if not any(set(one.winners) & set(keys) for keys in one.top.values())
                 ],
             }
             for one in report.examples

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.errors import VdistillError
-from vdistill.evaluation.qrels import by_image, images_by_name, read_qrels
+from vdistill.evaluation.qrels import by_image, read_qrels
+from vdistill.evaluation.trec_ids import ItemNames
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.label.exchange.graded_items import choices, texts_by_id
@@ -87,13 +88,13 @@ class Importer:
     def _qrels(self, path: Path) -> Iterator[ImportedCall]:
         texts, twice = texts_by_id(self.known, self.given)
         items = {"train": self._items.of("train"), "heldout": self._items.of("heldout")}
-        left_out, known = self._found.left_out, images_by_name([*self.items], self._items.products())
+        left_out, known = self._found.left_out, ItemNames(self.items.values(), self._items.products())
         for key, grades in read_qrels(path).items():
             if key not in texts:
                 which = "queries whose id names several" if key in twice else "rows of unknown queries"
                 left_out[f"{which} (give the file with their texts as --queries)"] += 1
                 continue
-            named = {name: grade for name, grade in grades.items() if name in known}
+            named = {name: grade for name, grade in grades.items() if known.find(name)}
             left_out["items that are not in the catalog"] += len(grades) - len(named)
             yield from choices(texts[key], by_image(named, known), items[self._side(texts[key])])
 
