@@ -117,6 +117,7 @@ def test_held_out_figures_are_those_that_bench_finds_in_the_index(with_texts):
 
 def test_without_its_images_an_index_is_still_measured(tmp_path, with_texts):
     home = take(tmp_path, with_texts[0])
+    assert vdistill("index", "catalog", "--dtype", "f32", cwd=home).code == 0
     for path in (home / "catalog").glob("*.png"):
         path.unlink()
     found = vdistill("bench", "--json", cwd=home)
