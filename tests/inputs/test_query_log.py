@@ -97,8 +97,6 @@ def test_a_long_log_takes_little_memory(tmp_path):
 def test_a_side_is_taken_from_whichever_row_names_it(tmp_path):
     rows = "blue hat,5,\nBlue hat,3,heldout\nred hat,1,\nred hat,2,test\n"
     (tmp_path / "log.csv").write_text(f"query,count,split\n{rows}")
-        "query,count,split\nblue hat,5,\nBlue hat,3,heldout\nred hat,1,\nred hat,2,test\n"
-    )
     assert {query.text: query.split for query in load(tmp_path / "log.csv", 0.0)} == {
         "blue hat": "heldout", "red hat": "heldout"}  # fmt: skip
 
