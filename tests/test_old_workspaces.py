@@ -61,3 +61,9 @@ def test_it_is_indexed_without_embedding_and_trained_on(old):
     assert (done.code, done.json["added"], done.json["updated"]) == (0, 0, expected)
     done = vdistill("distill", "--epochs", 1, "--rank", 2, "--keep-anyway", "--device", "cpu", cwd=old)
     assert done.code == 0, done.err
+
+
+def test_its_student_takes_another_strength(old):
+    same_decoder(old)
+    assert vdistill("distill", "--strength", 0.5, "--json", cwd=old).json == {"strength": 0.5, "before": 1.0}
+    assert "strength 0.5" in (old / ".vdistill" / "student" / "README.md").read_text()

@@ -29,6 +29,13 @@ class Paraphrases:
             found.setdefault(query, []).append(text)
         return found
 
+    def given(self) -> dict[str, list[str]]:
+        """Those of them that the user gave."""
+        found: dict[str, list[str]] = {}
+        for query, text in self.rows("SELECT query, text FROM paraphrases WHERE teacher = ? ORDER BY rowid", (USER,)):
+            found.setdefault(query, []).append(text)
+        return found
+
     def asked_for(self) -> dict[str, int]:
         """How many paraphrases of each query were asked for, or given by the user."""
         sql = """SELECT query, sum(count) FROM (

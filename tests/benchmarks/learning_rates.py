@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shop", type=Path)
     parser.add_argument("--towers", nargs="+", default=["minilm", "shop", "vit-b-32"])
-    parser.add_argument("--rates", nargs="+", type=float, default=RATES)
+    parser.add_argument("--rates", nargs="*", type=float, default=RATES)
     parser.add_argument("--no-auto", action="store_true")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=20)
@@ -61,7 +61,7 @@ def main() -> None:
     for name in options.towers:
         for seed in range(options.seeds):
             for rate in (*options.rates, *([] if options.no_auto else [None])):
-                settings = replace(DistillSettings(), lr=rate, epochs=options.epochs, seed=seed)
+                settings = replace(DistillSettings(), lr=rate or "auto", epochs=options.epochs, seed=seed)
                 print(f"{name:9} seed {seed} lr {rate or 'auto':<8}", shop.measured(name, settings), flush=True)
 
 

@@ -5,6 +5,8 @@ import pytest
 from command_line import vdistill
 from trainings import TRAIN, facts, trained, weights
 from vdistill.distill import job
+from vdistill.distill.phases import Trained
+from vdistill.distill.seeds import Outcome, best_of
 
 SHORT = ("--refit", 0, "--epochs", 2)
 
@@ -63,3 +65,9 @@ def test_people_read_how_much_is_luck(home):
     assert "2 seeds" in done.out
     low, high = sorted(one["heldout"]["student"]["ndcg@10"] for one in facts(home)["seeds"])
     assert f"({low:.3f} to {high:.3f})" in done.out
+
+
+def test_a_seed_that_was_not_kept_is_not_published_before_one_that_was():
+    kept = Outcome(1, "", Trained(0, [], 3, [], [0.5], [0.545], 1e-3), None, {})
+    lost = Outcome(0, "", Trained(0, [], 0, [], [0.55], [0.55], 1e-3), None, {})
+    assert best_of([lost, kept]) is kept

@@ -92,3 +92,15 @@ def test_a_long_log_takes_little_memory(tmp_path):
     queries, searches, megabytes = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
     assert (queries, searches) == (20_000, 600_000)
     assert megabytes < 150
+
+
+def test_a_side_is_taken_from_whichever_row_names_it(tmp_path):
+    rows = "blue hat,5,\nBlue hat,3,heldout\nred hat,1,\nred hat,2,test\n"
+    (tmp_path / "log.csv").write_text(f"query,count,split\n{rows}")
+    assert {query.text: query.split for query in load(tmp_path / "log.csv", 0.0)} == {
+        "blue hat": "heldout", "red hat": "heldout"}  # fmt: skip
+
+
+def test_what_names_its_queries_is_no_log(tmp_path):
+    (tmp_path / "q.csv").write_text("qid,query,count\nq7,blue hat,5\nq9,hat blue,3\n")
+    assert [query.id for query in load(tmp_path / "q.csv", 0.0)] == ["q7", "q9"]

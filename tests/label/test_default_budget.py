@@ -1,8 +1,13 @@
 """How many calls `label` plans where it is given no budget."""
 
+from dataclasses import replace
+
 import pytest
 
 from command_line import vdistill
+from vdistill.label.layout import MOST_CALLS, lay_out
+from vdistill.label.schedules import Plan, training
+from vdistill.records import Query
 
 
 def plan(home, train, held_out=0):
@@ -23,3 +28,16 @@ def test_a_training_query_is_asked_40_times_but_10_000_in_all_unless_10_each_are
 def test_held_out_queries_are_asked_as_often_whatever_trains(catalog, tmp_path):
     few, many = (plan(tmp_path, train, 20) - plan(tmp_path, train) for train in (30, 1000))
     assert few == many > 0
+
+
+def test_the_fewer_calls_of_many_queries_are_among_those_of_few():
+    """What was asked of a query while there were fewer is not asked again."""
+    queries, items = [f"wish {n}" for n in range(300)], [f"{n}.png" for n in range(1000)]
+    few = lay_out([Query(text, text, "train") for text in queries], None, Plan(1, 8, 96, 0)).train
+    before = replace(few, calls_per_query=MOST_CALLS, depth=0)
+    now, then = (
+        {(one.query, one.items) for one in training("adaptive", queries, items, plan, {}).next_round([])}
+        for plan in (few, before)
+    )
+    assert len(now) == 300 * 33
+    assert now <= then

@@ -151,7 +151,23 @@ def test_the_users_own_are_taken_from_the_file(home):
         rows[0]["paraphrases"] = ["somebody who digs all day"]
         (home / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         assert label(home, server, "--paraphrases", 0).code == 0
-    assert {text for query, text, _ in stored(home) if query == QUERIES[0]} == {"somebody who digs all day"}
+        assert {text for query, text, _ in stored(home) if query == QUERIES[0]} == {"somebody who digs all day"}
+        del rows[0]["paraphrases"]
+        (home / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        before = stored(home)
+        assert label(home, server, "--paraphrases", 0).code == 0
+    assert stored(home) == [row for row in before if row[0] != QUERIES[0]], "the others are as they were"
+
+
+def test_a_query_that_is_another_wording_of_a_training_query_is_not_held_out(home):
+    with ChatServer(writes("{query}, please")) as server:
+        label(home, server, "--paraphrases", 1)
+    (home / "queries.jsonl").write_text(json.dumps({"query": f"{QUERIES[0]}, please", "split": "heldout"}) + "\n")
+    with ChatServer(writes("{query}, now")) as server:
+        label(home, server, "--paraphrases", 0)
+    with closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as database:
+        found = dict(database.execute("SELECT text, split FROM queries").fetchall())
+    assert found[f"{QUERIES[0]}, please"] == "train"
 
 
 def test_in_a_csv_file_they_are_separated_by_bars(home):
@@ -206,3 +222,9 @@ def test_wordings_are_never_paid_for_twice_after_a_kill(home):
         asked = wordings(server)
     assert asked.count(kept.pop()) == 1
     assert set(asked) == set(QUERIES[:3])
+
+
+def test_wordings_without_spaces_are_wordings(home):
+    with ChatServer(writes("庭いじりが好きな母への贈り物", "園芸好きの母に")) as server:
+        label(home, server, "--paraphrases", 2)
+    assert {text for _, text, _ in stored(home)} == {"庭いじりが好きな母への贈り物", "園芸好きの母に"}

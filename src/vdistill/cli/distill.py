@@ -30,7 +30,7 @@ OF_CYCLES = ("teacher", "endpoint", "budget")
 
 
 def _rate(value: Any) -> float | Literal["auto"]:
-    """A learning rate: a number above 0, or auto."""
+    """A learning rate: a number from 0, or auto."""
     if value == "auto":
         return "auto"
     try:
@@ -256,7 +256,7 @@ def _spread(report: "DistillReport") -> str:
     """How far apart the seeds are, on the held-out queries where they were judged, else in validation."""
     held_out = [one["heldout"]["student"]["ndcg@10"] for one in report.seeds if one["heldout"]]
     where, values = ("held-out", held_out) if held_out else ("validation", [one["validation"] for one in report.seeds])
-    if None in values:
+    if any(one["validation"] is None for one in report.seeds):
         return f"{len(report.seeds)} seeds, of which nothing could tell the best: the first was taken"
     mean = sum(values) / len(values)
     of = "" if report.fields["fields"] == "image" else ", the images alone"

@@ -90,13 +90,18 @@ class Exam:
 
 
 def exam_of(
-    validation: Validation, wordings: Mapping[str, Floats], judgments: Sequence[Judgment], items: Sequence[Item]
+    validation: Validation,
+    wordings: Mapping[str, Floats],
+    judgments: Sequence[Judgment],
+    items: Sequence[Item],
+    products: Mapping[str, str],
 ) -> Exam | None:
     """The exam on what validation sets aside; None where all training queries say nothing of it.
 
     wordings: the unit vectors of the training queries.  judgments: of training queries.  items: of validation.
+    products: of the items, by id.
     """
-    wide = on_validation_items(judgments, items)
+    wide = on_validation_items(judgments, items, products)
     if wide is None:
         return None
     vectors = {**wordings, **dict(zip(validation.test_set.queries, validation.queries, strict=True))}

@@ -101,10 +101,12 @@ def choose(material: Material) -> Chosen:
     lost = material.unseen is None and material.data.everything is not None  # what the tower made of unseen images
     exam = None if lost else material.data.exam()
     automatic = asked is None
-    if exam is None and automatic:
+    if exam is None:
         reason = "what validates fields is gone from the cache" if lost else "too few judgments to validate fields"
-        material.say(f"{reason}: an item's vector is that of its image alone")
-        return Chosen()
+        then = "is that of its image alone" if automatic else "holds the given ones by plain weights"
+        material.say(f"{reason}: an item's vector {then}")
+        if automatic:
+            return Chosen()
     for remark in (*item_texts.kinds(fields, rows), *_cut(material, fields)):
         material.say(remark)
     texts = _Texts(material, fields)

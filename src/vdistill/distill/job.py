@@ -78,7 +78,7 @@ class Job:
         for seed in range(settings.seed, settings.seed + settings.seeds):
             if settings.seeds > 1:
                 self.say(f"seed {seed}, {len(found) + 1} of {settings.seeds}")
-            lr = found[0].trained.lr if found else settings.lr
+            lr = self.where.processes.agreed([found[0].trained.lr])[0] if found else settings.lr
             found.append(self._outcome(replace(settings, seed=seed, lr=lr, seeds=1), several=settings.seeds > 1))
         return found
 
@@ -86,21 +86,25 @@ class Job:
         """The outcome to publish: its weights in the encoder's model, its fields chosen, measured with them."""
         settings = replace(settings, seed=outcome.seed)
         self._take(outcome, settings)
+        if outcome.trained.strength == 0:
+            self.say(
+                "validation found no gain: the student is published at strength 0, which is the backbone "
+                "(`distill --strength X` changes it)"
+            )
         fields = self._fields(outcome, settings) if outcome.trained.kept else Chosen()
-        if outcome.metrics is not None and fields.head is None:
-            return Finished(outcome, fields)
         metrics = held_out_metrics(self.database, self.sources, self.towers, self.say, fields.head)
         return Finished(replace(outcome, metrics=metrics), fields)
 
     def _fields(self, outcome: Outcome, settings: DistillSettings) -> Chosen:
         """What items' vectors are made of."""
+        unseen = self._unseen(outcome.seed, outcome.key).load()
         return choose(
             Material(
                 self.data,
                 self.sources.items,
                 self.towers.encoder,
                 settings,
-                self._unseen(outcome.seed, outcome.key).load(),
+                None if unseen is None else unseen.to(self.towers.encoder.device),
                 self.sources.judgments,
                 outcome.trained.history[-1]["retention"],
                 self.say,
@@ -114,6 +118,7 @@ class Job:
             for name, parameter in trained(self.towers.encoder.model).items():
                 parameter.copy_(outcome.weights[name])
         set_strength(self.towers.encoder.model, outcome.trained.strength)
+        self.towers.encoder.model.eval()
 
     def forget(self) -> None:
         """Delete what interrupted trainings left."""

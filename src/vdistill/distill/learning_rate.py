@@ -18,6 +18,7 @@ import numpy as np
 
 from vdistill.distill.batches import step_count
 from vdistill.distill.loop import Loop, NotFinite, Training
+from vdistill.distill.memory import memory_errors
 from vdistill.distill.retention import MOST_LOST
 from vdistill.workspace import write_file, writing
 
@@ -81,7 +82,7 @@ class Finished:
 
 
 def search(training: Training, finished: Finished) -> Search:
-    """The rate among `RATES` that validates best, for at most `SHARE` more steps than the training takes.
+    """The rate among `RATES` that validates best, for at most `SHARE` more steps than the training takes, or a dozen.
 
     Without validation queries it is `CAUTIOUS`; also where no rate was better than the backbone, which is a candidate
     like the others. The model has its weights of before.
@@ -136,7 +137,7 @@ def _trial(loop: Loop, lr: float, steps: int, known: Trial | None) -> Trial:
         lost, *ndcg = agreed([math.nan if known.lost is None else known.lost, *known.ndcg]) if known else agreed([])
         return Trial(lr, steps, ndcg, None if math.isnan(lost) else lost)
     scores = None
-    with contextlib.suppress(NotFinite):
+    with memory_errors(loop.settings), contextlib.suppress(NotFinite):
         scores = loop.attempt(lr, steps)
     processes.wait()
     return Trial(lr, steps, scores.ndcg, scores.lost) if scores else Trial(lr, steps, [], None)

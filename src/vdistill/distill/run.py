@@ -102,7 +102,11 @@ def distill(
         found = job.finished(best_of(outcomes), settings) if leads else Finished(best_of(outcomes), Chosen())
         report = _report(where, workspace, encoder, outcomes, found, keep_anyway=keep_anyway)
         if leads and report.published:
-            facts = {**backbone, **_training_facts(sources, data.final, settings), **_results(report, found.outcome)}
+            facts = {
+                **backbone,
+                **_training_facts(sources, data.final, settings),
+                **_results(report, found.outcome, outcomes[0]),
+            }
             publish.write_student(workspace, encoder, facts, found.fields.head)
             job.forget()
             database.remember("backbone", where.backbone)
@@ -166,7 +170,8 @@ def _training_facts(sources: Sources, data: TrainingData, settings: DistillSetti
     }
 
 
-def _results(report: DistillReport, best: Outcome) -> dict[str, Any]:
+def _results(report: DistillReport, best: Outcome, first: Outcome) -> dict[str, Any]:
+    """first: the training that searched for the learning rate."""
     done = best.trained
     return {
         "seed": best.seed,
@@ -174,7 +179,7 @@ def _results(report: DistillReport, best: Outcome) -> dict[str, Any]:
         "heldout_strength": done.strength,
         "ci95": best.metrics.intervals() if best.metrics else {},
         "history": done.history,
-        "learning_rates": done.trials,
+        "learning_rates": first.trained.trials,
         "strengths": [one.figures() for one in done.strengths],
         **{name: getattr(report, name) for name in ("validation", "kept_epoch", "restarts", "objection")},
         **{name: getattr(report, name) for name in ("lr", "strength", "seeds", "fields")},

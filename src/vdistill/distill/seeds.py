@@ -56,7 +56,10 @@ class Kept:
 
     def read(self) -> Outcome | None:
         """What is there of this training."""
-        with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError), safe_open(self.path, "pt") as file:
+        with (
+            contextlib.suppress(OSError, SafetensorError, KeyError, ValueError, TypeError),
+            safe_open(self.path, "pt") as file,
+        ):
             facts = file.metadata() or {}
             if facts.get("key") == self.key:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -76,8 +79,8 @@ class Kept:
 
 
 def best_of(outcomes: Sequence[Outcome]) -> Outcome:
-    """The one that validates best; the first where nothing validates."""
-    return max(outcomes, key=lambda one: one.trained.validation.get("student", 0.0))
+    """Of those that were kept the one that validates best; the first where nothing validates."""
+    return max(outcomes, key=lambda one: (one.trained.kept > 0, one.trained.validation.get("student", 0.0)))
 
 
 def _outcome(key: str, facts: dict[str, Any], tensors: Mapping[str, Tensor]) -> Outcome:

@@ -1,7 +1,7 @@
 """How strongly a student differs from its backbone: a factor on the scale of its adapter. Without torch.
 
-At 0 it is the backbone, at 1 as it was trained. What it gains and what it forgets both grow with the strength, but not
-alike.
+At 0 its image tower is the backbone's, at 1 as it was trained. What it gains and what it forgets both grow with the
+strength, but not alike.
 Source: Wortsman et al. 2022 (WiSE-FT), arXiv 2109.01903, who mix the weights of whole models.
 """
 
@@ -81,6 +81,11 @@ def change(workspace: Workspace, strength: float) -> float:
     The weights stay as they are, the scale in the adapter's configuration and the card change.
     Raises VdistillError where there is no student, or its adapter is weight-decomposed.
     """
+    with workspace.lock("distill"):
+        return _changed(workspace, strength)
+
+
+def _changed(workspace: Workspace, strength: float) -> float:
     info = read_info(workspace)
     if info is None:
         raise VdistillError("there is no student yet", hint="run `vdistill distill` first")

@@ -109,7 +109,7 @@ def _exam(data: TrainingData, everything: TrainingData, sources: Sources) -> Cal
             return None
         vectors = dict(zip(everything.calls.queries, everything.wordings.originals.cpu().numpy(), strict=True))
         items = [sources.items[key] for key in data.validation.test_set.items]
-        return exam_of(data.validation, vectors, sources.judgments, items)
+        return exam_of(data.validation, vectors, sources.judgments, items, sources.sides.products())
 
     return exam
 

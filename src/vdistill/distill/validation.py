@@ -134,13 +134,15 @@ def test_set_of(
     return test_set if len(test_set.judged) >= FEWEST_QUERIES else None
 
 
-def on_validation_items(judgments: Sequence[Judgment], items: Sequence[Item]) -> HeldOutSet | None:
+def on_validation_items(
+    judgments: Sequence[Judgment], items: Sequence[Item], products: Mapping[str, str]
+) -> HeldOutSet | None:
     """What all training queries say of the validation items, as a test set; None where they say nothing.
 
     No call about these items trains, but most of the queries do: many more queries, which tell finer differences apart.
     """
     try:
-        return from_judgments([replace(one, split="heldout") for one in judgments], items)
+        return from_judgments([replace(one, split="heldout") for one in judgments], items, products)
     except VdistillError:
         return None
 

@@ -13,7 +13,7 @@ from typing import Any
 from vdistill.errors import VdistillError
 from vdistill.inputs import query_log, urls
 from vdistill.inputs.lines import read_lines, well_formed
-from vdistill.inputs.query_log import Log, Logged
+from vdistill.inputs.query_log import IDS, Log, Logged
 from vdistill.inputs.sides import Sides, plain
 from vdistill.inputs.tables import TABLES, read_rows
 from vdistill.records import Query, Split
@@ -32,7 +32,6 @@ TEMPLATES = (
     "a present that {} would love",
     "a birthday present for {}",
 )
-IDS = ("id", "qid", "query_id")
 _NAMED = re.compile(r"([A-Z][\w.'-]*(?: [A-Z][\w.'-]*)*) is (?=an? )")  # "Mary Jones is a nurse who …"
 
 

@@ -28,6 +28,9 @@ MOST = 20_000  # queries that are kept: the most frequent
 _AT_ONCE = 100_000  # different texts in memory
 _NEGATE = frozenset({"no", "not"})  # stop words for a search engine, but not for what is meant
 
+IDS = ("id", "qid", "query_id")  # columns that name a query
+_OF_LISTS = {*IDS, "persona", "paraphrases"}
+
 Search = tuple[str, int, float, str]  # text, line, times, what its row says of the split
 
 
@@ -76,10 +79,13 @@ def _lines(path: Path) -> Iterator[Search]:
 
 
 def _counted(path: Path) -> Iterator[Search] | None:
-    """The searches in a table with a column `count`; None for another one."""
+    """The searches in a table with a column `count`; None for another one.
+
+    What has ids, personas or paraphrases is a list of queries, whatever else it counts.
+    """
     rows = read_rows(path)
     first = next(rows, None)
-    if first is None or "count" not in first.row or "query" not in first.row:
+    if first is None or "count" not in first.row or "query" not in first.row or first.row.keys() & _OF_LISTS:
         return None
     found = (_search(path, line) for line in itertools.chain([first], rows))
     return (search for search in found if search is not None)
@@ -138,10 +144,10 @@ class Counter:
             self.lines += 1
             self.searches += times
             known = recent.get(text)
+            if split:
+                self._splits.setdefault(text, split)
             if known is None:
                 recent[text] = [times, line]
-                if split:
-                    self._splits[text] = split
                 if len(recent) >= _AT_ONCE:
                     self._flush()
             else:
@@ -163,7 +169,8 @@ class Counter:
             self.connection.execute("BEGIN")
             self.connection.executemany(
                 "INSERT INTO counts VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET times = times + excluded.times",
+                "ON CONFLICT (key) DO UPDATE SET times = times + excluded.times, "
+                "split = CASE WHEN split = '' THEN excluded.split ELSE split END",
                 rows,
             )
             self.connection.execute("COMMIT")

@@ -75,6 +75,7 @@ class Sides:
     """The sides of a workspace.
 
     queries, personas: the registered ones. items: the registered keys of items. version: how the others are placed.
+    paraphrases: other wordings of training queries, which a student may have trained on.
     """
 
     holdout: float
@@ -82,6 +83,7 @@ class Sides:
     personas: Mapping[str, Split] = field(default_factory=dict)
     items: Mapping[Key, Split] = field(default_factory=dict)
     version: int = VERSION
+    paraphrases: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, database: Database | None, holdout: float | None = None) -> Sides:
@@ -96,10 +98,16 @@ class Sides:
         if share != known and not database.judgment_count():
             return cls(share)
         version = int(database.setting("split_version") or VERSION)
-        return cls(share, *_registered(database.queries()), database.item_sides(), version)
+        wordings = frozenset(plain(text) for texts in database.paraphrases.by_query().values() for text in texts)
+        return cls(share, *_registered(database.queries()), database.item_sides(), version, wordings)
 
     def of_query(self, text: str, persona: str | None = None, said: Split | None = None) -> Split:
-        """The registered side of a query, else what the user `said`, else that of its persona, else by hash."""
+        """The registered side of a query, else what the user `said`, else that of its persona, else by hash.
+
+        What is known as another wording of a training query is on its side, whatever was said.
+        """
+        if plain(text) in self.paraphrases and plain(text) not in self.queries:
+            return "train"
         known = self.queries.get(plain(text)) or said or self.personas.get(plain(persona or ""))
         if known is not None:
             return known

@@ -49,7 +49,7 @@ def lay_out(asked: Sequence[Query], budget: int | None, plan: Plan) -> Layout:
     train, held_out = ([query.text for query in asked if query.split == split] for split in ("train", "heldout"))
     plan = replace(plan, queries=len(train))
     if budget is None:
-        often = replace(plan, calls_per_query=calls_per_query(len(train)))
+        often = replace(plan, calls_per_query=calls_per_query(len(train)), depth=MOST_CALLS)
         return Layout(tuple(asked), often, replace(plan, calls_per_query=MOST_CALLS))
     calls = max(1, budget // max(len(asked), 1))
     plan = replace(plan, calls_per_query=calls)

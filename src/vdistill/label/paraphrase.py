@@ -81,9 +81,10 @@ def keep_given(database: Database, queries: Sequence[Query], say: Callable[[str]
     They replace those that an earlier version of the file had.
     """
     given, left_out = _given(database, queries)
-    stored = database.paraphrases.by_query()
-    if given != {query: stored.get(query) for query in given}:
-        database.paraphrases.give(given)
+    before = database.paraphrases.given()
+    now = {query.text: given.get(query.text, []) for query in queries if query.text in before or query.text in given}
+    if changed := {query: texts for query, texts in now.items() if texts != before.get(query, [])}:
+        database.paraphrases.give(changed)
     if held_out := sum(len(query.paraphrases) for query in queries if query.split == "heldout"):
         say(f"{held_out:,} paraphrases of held-out queries are left out: held-out queries are asked as they are")
     if left_out:
@@ -96,7 +97,11 @@ def _given(database: Database | None, queries: Sequence[Query]) -> tuple[dict[st
     stored = database.paraphrases.by_query() if database and some else {}
     others = {query: texts for query, texts in stored.items() if query not in some}
     sorting = Rephrased(_known(database, queries, others), frozenset())
-    return {query: sorting.new(texts) for query, texts in some.items()}, sorting.told
+    usable = {}
+    for query, texts in some.items():
+        usable[query] = sorting.new(texts)
+        sorting.learn(usable[query])
+    return usable, sorting.told
 
 
 def _known(
@@ -163,6 +168,7 @@ class Paraphraser:
             texts = self._sorting.written(query, said.lines)[:count]
             call = Rewording(self.teacher.name, self._prompt, count, said.tokens, said.cost_usd)
             self.database.paraphrases.add(query, texts, call)
+            self._sorting.learn(texts)  # now that they are stored: after an interrupt the answer is kept again
         self._fruitless = 0 if texts else self._fruitless + 1
         tally.calls += 1
         tally.paraphrases += len(texts)
@@ -181,6 +187,8 @@ class Paraphraser:
             self.say(f"{tally.failed:,} calls for other wordings failed, the last one: {self._reason}")
         if self._fruitless >= FRUITLESS:
             self.say(f"{name} wrote nothing that can be used in {self._fruitless} calls, and is not asked any more")
+        elif left and not tally.calls:
+            self.say("a fifth of the caps is too little for a call that asks for other wordings: none were asked for")
         elif left:
             self.say(f"a fifth of the caps is spent on other wordings: none yet for {left:,} of {planned:,} queries")
 

@@ -20,7 +20,7 @@ REPEATS, ANSWERS = "repeat another query or wording", "name products instead of 
 
 @dataclass
 class Rephrased:
-    """Sorts out wordings. What it lets through is known from then on.
+    """Sorts out wordings. What it is told to `learn` is known from then on.
 
     known: `plain` texts of all queries and wordings.  sold: stems of the words that the titles of the catalog have.
     dropped: how many were sorted out, by reason.
@@ -31,8 +31,8 @@ class Rephrased:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def written(self, query: str, lines: Sequence[str]) -> list[str]:
-        """The usable wordings in what a model wrote; none where most of it answers the query."""
-        texts = searches(lines, (), SHORTEST)
+        """The usable new wordings in what a model wrote; none where most of it answers the query."""
+        texts = searches(lines, (), SHORTEST, words=1)  # some languages are written without spaces
         kept = [text for text in texts if not self.answers(query, text)]
         if len(kept) * 2 < len(texts):  # the model took the query for a question
             kept = []
@@ -41,14 +41,17 @@ class Rephrased:
 
     def new(self, texts: Iterable[str]) -> list[str]:
         """Those that nobody has said yet."""
-        found = []
+        found: dict[str, str] = {}
         for text in texts:
-            if plain(text) in self.known:
+            if plain(text) in self.known or plain(text) in found:
                 self.dropped[REPEATS] += 1
             else:
-                self.known.add(plain(text))
-                found.append(text)
-        return found
+                found[plain(text)] = text
+        return list(found.values())
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """What was said is not new any more."""
+        self.known.update(map(plain, texts))
 
     def answers(self, query: str, text: str) -> bool:
         """Whether a text says nothing of what the query says, and names what the shop sells or lists things."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TypeAlias
 
@@ -35,8 +36,8 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
             )
         calls = [banded_groups(query, items, plan, guides[query]) for query in queries]
     else:
-        shared = pools(items, plan)
-        calls = [training_groups(query, shared, plan, guides.get(query)) for query in queries]
+        shared, deep = pools(items, plan), replace(plan, calls_per_query=max(plan.calls_per_query, plan.depth))
+        calls = [training_groups(query, shared, deep, guides.get(query))[: plan.calls_per_query] for query in queries]
     return SingleRound([group for turn in zip_longest(*calls) for group in turn if group is not None])
 
 

@@ -18,6 +18,8 @@ class Plan:
     """How a budget is laid out.
 
     queries: the number of training queries, each of which has `calls_per_query`.
+    depth: of a longer plan, of whose calls those of a training query are the first, so that what was asked under the
+        longer one is not asked again; 0 for none.
     products: of the items, by id, where any two show the same; an item that is absent is a product of its own. No call
     shows two images of one product: which of them is nicer teaches nothing about the query.
     """
@@ -27,6 +29,7 @@ class Plan:
     pool_size: int
     seed: int
     queries: int = 1
+    depth: int = 0
     products: Mapping[str, str] = field(default_factory=dict)
 
     def distinct(self, items: Iterable[str], shown: Iterable[str] = ()) -> list[str]:
