@@ -286,7 +286,8 @@ def test_a_run_is_kept_shown_and_held_against_the_next(home):
     vdistill("bench", "--summary", "summary.md", cwd=home)
     assert (home / "summary.md").read_text().count("## vdistill bench") == 2
     trend = vdistill("bench", "--history", "--json", cwd=home).json["runs"]
-    assert [run["id"] for run in trend][:2] == [first.json["run"], gated.json["run"]]
+    ours = [run["id"] for run in trend]  # behind those of other tests on this shop
+    assert ours[ours.index(first.json["run"]) :][:2] == [first.json["run"], gated.json["run"]]
     shown = vdistill("bench", "--history", cwd=home).out
     assert "judged by table:scores.csv" in " ".join(shown.split())
     assert first.json["run"] in shown
