@@ -86,11 +86,6 @@ class Job:
         """The outcome to publish: its weights in the encoder's model, its fields chosen, measured with them."""
         settings = replace(settings, seed=outcome.seed)
         self._take(outcome, settings)
-        if outcome.trained.strength == 0:
-            self.say(
-                "validation found no gain: the student is published at strength 0, which is the backbone "
-                "(`distill --strength X` changes it)"
-            )
         fields = self._fields(outcome, settings) if outcome.trained.kept else Chosen()
         metrics = held_out_metrics(self.database, self.sources, self.towers, self.say, fields.head)
         return Finished(replace(outcome, metrics=metrics), fields)

@@ -63,10 +63,10 @@ def chosen(points: Sequence[Point], most_lost: float) -> float:
 
     As good is what is no more than one standard error below the best, that of the paired difference over the queries.
     Of those the highest literal recall decides, then the higher nDCG. Strengths that lost more than `most_lost` do not
-    count.
+    count, and 0 is no student.
     Source: the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.
     """
-    able = [one for one in points if one.lost is None or one.lost <= most_lost]
+    able = [one for one in points if one.strength > 0 and (one.lost is None or one.lost <= most_lost)]
     if not able or len(able[0].ndcg) < _FEWEST:
         return 1.0
     best = max(able, key=lambda one: one.mean)
