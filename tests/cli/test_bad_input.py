@@ -304,17 +304,17 @@ def test_judgments_on_images_that_are_gone_are_left_out(home):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [["distill", "--epochs", "400", "--rank", "2"], ["index", "--model", "backbone"]])
-@pytest.mark.parametrize("delay", [0, 0.3, 2.5, 4.5])
+@pytest.mark.parametrize("delay", [0.1, 0.3, 2.5, 4.5])
 def test_ctrl_c_at_any_moment_keeps_what_was_there(home, step, delay):
     program = "import sys; from vdistill.cli import main; print('begun', flush=True); sys.exit(main())"
     process = subprocess.Popen([sys.executable, "-c", program, *step], cwd=home, stderr=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)  # fmt: skip
-    assert process.stdout.readline() == "begun\n", "before that the interpreter itself is interrupted"
+    assert process.stdout.readline() == "begun\n", "before `main` the interpreter itself is interrupted"
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     # A machine may be quick enough to have ended before any delay but the first.
-    assert process.returncode in ((130, 0) if delay else (130,)), err
+    assert process.returncode in ((130, 0) if delay > 0.1 else (130,)), err
     assert "Traceback" not in err, err
     assert not list((home / ".vdistill").glob("*.part"))
     assert vdistill("query", "red", "-k", 1, cwd=home).code == 0
