@@ -11,15 +11,14 @@ import csv
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from commands import EXAMPLE, run, vdistill
 from speed_model import DATA, photographs
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 HOLDOUT = 0.4  # of 81 products; a fifth would leave hardly more than the ten that nDCG@10 looks at
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@1", "literal_recall@10")
 
@@ -103,17 +102,6 @@ def suits(need: str, category: str) -> int:
 def taste(need: str, title: str) -> float:
     """A small preference among products of one grade, the same for all shoppers with one need; in [0, 0.5)."""
     return hashlib.sha256(f"{need}\0{title}".encode()).digest()[0] / 512
-
-
-def vdistill(place: Path, *words: object) -> str:
-    return run([sys.executable, "-m", "vdistill", *words], place)
-
-
-def run(words: list[object], place: Path) -> str:
-    done = subprocess.run(list(map(str, words)), cwd=place, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{words}: {done.stderr}")
-    return done.stdout
 
 
 def show(per: str, document: dict) -> None:

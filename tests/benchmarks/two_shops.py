@@ -8,15 +8,14 @@ the teacher is shown, and the training.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from commands import EXAMPLE, run, vdistill
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 PARTS = ("student, image alone", "student, text alone")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10", "literal_recall@1")
 
@@ -49,17 +48,6 @@ def student(place: Path, seed: int, further: list[str]) -> dict:
     found = json.loads(vdistill(place, "bench", "--json"))
     (place / f"bench-{seed}.json").write_text(json.dumps(found))
     return {**found, "seconds": seconds, "distill": done}
-
-
-def vdistill(place: Path, *words: object) -> str:
-    return run([sys.executable, "-m", "vdistill", *words], place)
-
-
-def run(words: list[object], place: Path) -> str:
-    done = subprocess.run(list(map(str, words)), cwd=place, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{words}: {done.stderr}")
-    return done.stdout
 
 
 def show(shop: str, runs: list[dict]) -> None:

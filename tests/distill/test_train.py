@@ -18,7 +18,7 @@ from transformers import AutoModel
 
 import trainings
 from command_line import QUERIES, errors, vdistill, vdistill_process
-from trainings import TRAIN, facts, trained, weights
+from trainings import TRAIN, facts, interrupt_at, trained, weights
 from vdistill.database import Database
 from vdistill.distill import callbacks, loop, losses, validation
 from vdistill.distill.settings import DistillSettings
@@ -79,20 +79,7 @@ def test_at_the_end_all_judgments_train_for_a_quarter_of_the_epochs(home, uninte
 
 @pytest.mark.parametrize("moment", [1, 4, 7, -3, -1])
 def test_an_interrupted_training_ends_in_the_same_weights(home, uninterrupted, monkeypatch, moment):
-    steps = 0
-    advance = callbacks.Callbacks.__init__
-
-    def watch(self, told, *others):
-        def counted(now):
-            nonlocal steps
-            steps += 1
-            if steps == moment or steps == now.steps + 1 + moment:
-                raise KeyboardInterrupt
-            told(now)
-
-        advance(self, counted, *others)
-
-    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
+    interrupt_at(monkeypatch, moment)
     trained(home, code=130)
     assert not (home / ".vdistill" / "student").exists()
     trained(home)

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from command_line import QUERIES, vdistill
-from trainings import facts, trained, weights
+from trainings import facts, interrupt_at, trained, weights
 from vdistill.database import Database
-from vdistill.distill import callbacks
 from vdistill.records import Query
 
 
@@ -49,19 +48,8 @@ def test_what_became_a_query_of_its_own_is_no_longer_a_wording_of_another(worded
 @pytest.mark.parametrize("moment", [4, -1])
 def test_an_interrupted_training_on_wordings_ends_in_the_same_weights(worded, monkeypatch, moment):
     trained(worded)
-    whole, steps, advance = weights(worded), 0, callbacks.Callbacks.__init__
-
-    def watch(self, told, *others):
-        def counted(now):
-            nonlocal steps
-            steps += 1
-            if steps == moment or steps == now.steps + 1 + moment:
-                raise KeyboardInterrupt
-            told(now)
-
-        advance(self, counted, *others)
-
-    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)
+    whole = weights(worded)
+    interrupt_at(monkeypatch, moment)
     trained(worded, code=130)
     trained(worded)
     assert weights(worded) == whole

@@ -170,6 +170,17 @@ def test_a_query_that_is_another_wording_of_a_training_query_is_not_held_out(hom
     assert found[f"{QUERIES[0]}, please"] == "train"
 
 
+def test_people_read_of_them_only_where_there_are_any(home):
+    with ChatServer(writes("{query}, please")) as server:
+        command = ["label", "catalog", "--teacher", "vlm", "--endpoint", server.url, "--images-per-call", 4,
+                   "--holdout", 0.4, "--queries", "queries.jsonl", "--budget", 40]  # fmt: skip
+        without = vdistill(*command, "--paraphrases", 0, cwd=home).out
+        with_some = vdistill(*command, "--paraphrases", 1, cwd=home).out
+    assert "paraphrase" not in without
+    assert "None" not in without
+    assert "paraphrase calls" in with_some
+
+
 def test_in_a_csv_file_they_are_separated_by_bars(home):
     (home / "q.csv").write_text(
         f'query,split,paraphrases\n"{QUERIES[0]}",train,one way | another way|\n{QUERIES[2]},train,\n'

@@ -4,6 +4,7 @@ import json
 
 from command_line import vdistill, write_scores
 from drawings import COLOURS, SHAPES, draw
+from vdistill.distill import callbacks
 
 TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--lr", 1e-3,
          "--device", "cpu", "--precision", "fp32", "--fields", "image", "--json"]  # fmt: skip
@@ -40,3 +41,20 @@ def trained(home, *more, code=0):
     done = vdistill(*TRAIN, *more, cwd=home)
     assert done.code == code, done.err
     return done
+
+
+def interrupt_at(monkeypatch, moment):
+    """Ctrl-C at this step of the trainings that follow; at a negative one, counted from the end."""
+    steps, made = 0, callbacks.Callbacks.__init__
+
+    def watch(self, told, *others):
+        def counted(now):
+            nonlocal steps
+            steps += 1
+            if steps == moment or steps == now.steps + 1 + moment:
+                raise KeyboardInterrupt
+            told(now)
+
+        made(self, counted, *others)
+
+    monkeypatch.setattr(callbacks.Callbacks, "__init__", watch)

@@ -60,7 +60,7 @@ def document(value: Any, *, line: bool = False) -> None:
 
 
 def facts(title: str, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print names and values: as a JSON document, or as a table of two columns."""
+    """Print names and values: as a JSON document, or as a table of two columns without what is None."""
     if as_json:
         document(found)
         return
@@ -72,6 +72,8 @@ def facts(title: str, found: Mapping[str, Any], *, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in found.items():
+        if value is None:
+            continue
         table.add_row(name.replace("_", " "), Text(_formatted(value)))
     result(table)
 

@@ -133,7 +133,10 @@ class LabelCommand:
             task.set_size(self.images_per_call)
             report = task.plan() if self.dry_run else task.label()
         title = "planned, nothing was asked" if self.dry_run else "labelled"
-        console.facts(title, report.to_json(), as_json=self.as_json)
+        found = report.to_json()
+        if not (self.as_json or found["paraphrase_calls"]):
+            found = {name: value for name, value in found.items() if not name.startswith("paraphrase")}
+        console.facts(title, found, as_json=self.as_json)
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
