@@ -255,6 +255,15 @@ def test_the_table_fits_the_terminal(judged, models, qrels, width):
     assert "shop.qrels" in text
 
 
+def test_a_part_of_a_table_has_no_rows_that_none_of_its_models_has():
+    models = {f"model {n}": {"ndcg@10": 0.5} for n in range(6)} | {"student": {"ndcg@10": 0.6, "gap_closed": 0.7}}
+    console = Console(width=60, file=io.StringIO())
+    console.print(metrics_table(models, "held out"))
+    printed = console.file.getvalue()
+    assert printed.count("ndcg@10") > 1
+    assert printed.count("gap_closed") == 1
+
+
 def test_a_table_without_intervals_or_models_is_plain():
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(metrics_table({"backbone": {"mpr": 0.5}, "student": None}, "held out"))

@@ -59,7 +59,7 @@ class MetricsTable:
         table.add_column("metric", no_wrap=True)
         for name in [*models, *(["gain"] if gains else [])]:
             table.add_column(_heading(name), justify="right", no_wrap=True)
-        for metric in _in_order({name for found in self.models.values() for name in found}):
+        for metric in _in_order({name for model in models for name in self.models[model]}):
             means = self._means(metric, between, models)
             table.add_row(metric, *means, *([self._gain(metric, between)] if gains else []))
         return table

@@ -101,7 +101,7 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
         yield (
             plots.strengths(around.strengths, around.strength),
             "What the student gains and what it keeps at several strengths of its adapter, on the validation items. "
-            "Filled: its strength. `vdistill distill --strength X` changes it.",
+            "Filled: its strength, which vdistill distill --strength changes.",
         )
     comparable = [run for run in around.runs if run.comparable(report.held_out)]
     if len(comparable) > 1:
