@@ -271,10 +271,13 @@ def test_a_table_without_intervals_or_models_is_plain():
     assert "student" not in text
 
 
-def test_the_machine_is_described():
+def test_the_machine_is_described(monkeypatch):
     here = Machine.this()
     assert here.cores >= 1
     assert here.cpu
+    if here.instructions not in ("", "Arm"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+        assert "AVX2" in Machine.this().describe()
 
 
 def test_long_names_of_models_stand_in_lines():
