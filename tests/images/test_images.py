@@ -364,7 +364,10 @@ def test_a_jpeg_decoded_at_a_fraction_follows_its_profile(tmp_path):
     assert load(path, target=64).getpixel((9, 9))[1] < 50
 
 
-@pytest.mark.parametrize("data", [profile_bytes("srgb"), profile_bytes("lab"), b"", b"no profile at all" * 20])
+PROFILES = {"srgb": profile_bytes("srgb"), "lab": profile_bytes("lab"), "empty": b"", "none": b"no profile at all" * 20}
+
+
+@pytest.mark.parametrize("data", PROFILES.values(), ids=PROFILES)  # a profile holds the second it was made in
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_profile_that_says_nothing_of_use_changes_nothing(tmp_path, data, mode):
     path = saved(tmp_path / "same.png", Image.new("RGB", (40, 30), (250, 10, 10)).convert(mode), icc_profile=data)
