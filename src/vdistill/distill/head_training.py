@@ -21,7 +21,7 @@ from vdistill.encoders.item_head import ItemHead
 START = 0.3  # of each text's weight, relative to the image's
 CALLS = 1024  # in a step
 STEPS, LR, WEIGHT_LR, DECAY = 160, 2e-3, 2e-2, 0.05
-HIDDEN, DROPOUT = 256, 0.2
+HIDDEN, DROPOUT = 256, 51  # units; of 256 values so many are dropped
 RETAINED = 256  # items of a step whose titles are held to: the rest of its cost is the loss
 
 
@@ -58,7 +58,7 @@ def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) 
     torch.manual_seed(settings.seed)
     rng = torch.Generator().manual_seed(settings.seed)
     order = np.random.default_rng([settings.seed, 1])
-    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden).to(known.images.device)
+    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden, settings.seed).to(known.images.device)
     optimizer = torch.optim.AdamW(head.groups())
     rows, asked = np.array([], np.int64), known.wordings.drawn(known.calls.query, settings.seed, 0)
     for step in range(STEPS):
@@ -79,7 +79,7 @@ def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) 
 class _Head(nn.Module):
     """`ItemHead` as it is trained; the last layer starts at zero."""
 
-    def __init__(self, fields: int, dim: int, hidden: int) -> None:
+    def __init__(self, fields: int, dim: int, hidden: int, seed: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.full((fields,), START))
         self.layers = nn.ModuleDict()
@@ -87,15 +87,20 @@ class _Head(nn.Module):
             self.layers["inner"], self.layers["outer"] = nn.Linear((1 + fields) * dim, hidden), nn.Linear(hidden, dim)
             nn.init.zeros_(self.layers["outer"].weight)  # type: ignore[arg-type]
             nn.init.zeros_(self.layers["outer"].bias)  # type: ignore[arg-type]
-        self.dropout = nn.Dropout(DROPOUT)
+        self._rng = np.random.default_rng([seed, 2])
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """(n, dim) unit vectors of images (n, dim) and texts (n, f, dim)."""
         mixed = images + (self.weights[None, :, None] * texts).sum(dim=1)
         if self.layers:
-            parts = self.dropout(torch.cat([images[:, None], texts], dim=1).flatten(1))
-            mixed = mixed + self.layers["outer"](self.dropout(relu(self.layers["inner"](parts))))
+            parts = self._dropout(torch.cat([images[:, None], texts], dim=1).flatten(1))
+            mixed = mixed + self.layers["outer"](self._dropout(relu(self.layers["inner"](parts))))
         return normalize(mixed, dim=-1)
+
+    def _dropout(self, values: Tensor) -> Tensor:
+        """Dropout by random bytes: on a CPU torch's own takes as long as the product that follows."""
+        kept = torch.from_numpy(self._rng.integers(0, 256, values.shape, np.uint8)).to(values.device) >= DROPOUT
+        return values * kept * (256 / (256 - DROPOUT))
 
     def groups(self) -> list[dict[str, object]]:
         """The parameters for the optimizer, each group with the peak of its learning rate."""
