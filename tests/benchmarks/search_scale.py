@@ -49,7 +49,7 @@ def ours(vectors: np.ndarray, queries: np.ndarray, _: int) -> list[dict[str, flo
 
     with tempfile.TemporaryDirectory() as name:
         started = time.perf_counter()
-        write_index(Path(name), vectors, "bf16", graph=True)
+        write_index(Path(name), vectors, "bf16", lists=True)
         built = time.perf_counter() - started
         peak = resident()
         size = sum(path.stat().st_size for path in Path(name).glob("*.usearch"))

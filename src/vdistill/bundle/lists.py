@@ -1,0 +1,171 @@
+"""Vectors in lists: those of one centre lie together in the file, and a search reads the lists near the query alone.
+
+Beside the USearch file of the vectors is a table of the centres, of which rows are a list, and of which key a row has.
+What lies together is read at the full speed of memory, or from a disk in few pieces: a thousand vectors are compared in
+the time in which a walk through a graph of all vectors compares a few hundred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vdistill.bundle.list_table import ListTable
+from vdistill.bundle.manifest import REMEDY, ShardFacts
+from vdistill.bundle.precision import STORED, restored, similarities, stored
+from vdistill.bundle.shards import WIDTH, map_file
+from vdistill.bundle.vectors import unit
+from vdistill.errors import VdistillError
+
+_LEAST = 8  # lists that are read in any case, however far all but the nearest are
+_NEAR = 0.45  # a list is near if it is no farther from the nearest, in similarity, than so much of the mean's distance
+_MOST = 20_000  # vectors that are read for few results
+_ENOUGH, _PER_RESULT = 1000, 16  # vectors that are read at least, and for each result wanted
+_BLOCK = 65_536  # vectors that a full scan compares at once
+
+
+@dataclass
+class ListShard:
+    """An open file of vectors in lists. One thread at a time may search it.
+
+    rows: (n, dim) as stored.  precise: rows of (key, vector) by key, beside i8.  mapped: the file of the vectors.
+    width: how many lists are read, as a multiple of what is read by default, which counts as shards.WIDTH.
+    """
+
+    facts: ShardFacts
+    dtype: str
+    rows: np.ndarray
+    precise: np.ndarray | None
+    table: ListTable
+    mapped: mmap.mmap
+    width: int = WIDTH
+
+    def __post_init__(self) -> None:
+        lists = len(self.table.starts) - 1
+        self._sizes = np.diff(self.table.starts)
+        self._asked = np.zeros(lists, bool)  # lists that the system was told to read
+        self._axes = self.table.axes.reshape(self.rows.shape[1], -1)
+        self._centres = self.table.centres.reshape(-1, lists)
+        _advise(self.mapped, "MADV_RANDOM", 0, len(self.mapped))  # what to read ahead is known here
+
+    @classmethod
+    def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> ListShard:
+        """Map the files. Raises VdistillError where they are not what was written."""
+        assert facts.lists is not None
+        path, precise = facts.vectors.check(folder), None
+        try:
+            mapped = map_file(path)
+            rows = _matrix(mapped, facts.count, dim, dtype)
+            path = facts.lists.check(folder)
+            table = ListTable.read(map_file(path), facts.count, dim)
+            if facts.precise:
+                path = facts.precise.check(folder)
+                precise = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
+        return cls(facts, dtype, rows, precise, table, mapped)
+
+    def search(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and cosines (≤ count,) of the nearest to (dim,), best first."""
+        count = min(count, len(self.rows))
+        every = exact or _PER_RESULT * count >= len(self.rows)
+        spans = self._blocks() if every else self._near(vector, count)
+        query = stored(vector[None], self.dtype)
+        scores = np.concatenate([similarities(query, self.rows[start:end], self.dtype) for start, end in spans])
+        best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
+        starts, ends = np.array(spans).T
+        before = np.cumsum(ends - starts) - (ends - starts)
+        place = np.searchsorted(before, best, side="right") - 1
+        found = starts[place] + best - before[place]
+        cosines = unit(self._restored(found)) @ vector
+        order = np.argsort(-cosines, kind="stable")
+        return self.table.keys[found[order]], cosines[order]
+
+    def widen(self, width: int) -> None:
+        """Set how many lists are read; shards.WIDTH is the default."""
+        self.width = width
+
+    def holds(self, keys: np.ndarray) -> np.ndarray:
+        """Which of these keys have their vector here."""
+        known = self.table.known
+        return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
+
+    def vectors(self, keys: np.ndarray) -> np.ndarray:
+        """(n, dim) float32, of keys that are all here."""
+        return self._restored(self.table.rows[np.searchsorted(self.table.known, keys)])
+
+    def close(self) -> None:
+        """Release the files."""
+        with contextlib.suppress(BufferError):  # arrays still need it: it goes with them
+            self.mapped.close()
+
+    def _restored(self, rows: np.ndarray) -> np.ndarray:
+        if self.precise is not None:
+            places = np.searchsorted(self.precise["key"], self.table.keys[rows])
+            return np.asarray(self.precise["vector"][places], np.float32)
+        return restored(self.rows[rows], self.dtype)
+
+    def _near(self, vector: np.ndarray, count: int) -> list[tuple[int, int]]:
+        """The rows of the lists to read, with at least `count` vectors in them."""
+        scores, sizes, wanted = vector @ self._axes @ self._centres, self._sizes, max(_ENOUGH, _PER_RESULT * count)
+        best = scores.max()
+        below = max(float(best - scores.mean()), 0.0)
+        near = int(np.count_nonzero(scores >= best - _NEAR * below))
+        part = 1.3 * _NEAR  # mostly enough for the least
+        while True:
+            lists = np.flatnonzero(scores >= best - part * below)
+            lists = lists[np.argsort(-scores[lists])]
+            least, most = np.searchsorted(np.cumsum(sizes[lists]), (wanted, max(_MOST, wanted))) + 1
+            chosen = max(min(max(near, _LEAST) * self.width // WIDTH, int(most)), int(least))
+            if chosen <= len(lists) or len(lists) == len(scores):
+                return self._spans(np.sort(lists[:chosen]))
+            part *= 2
+
+    def _spans(self, lists: np.ndarray) -> list[tuple[int, int]]:
+        """(first, end) rows of these lists, ascending; neighbours in the file are one."""
+        starts, ends = self.table.starts[lists].tolist(), self.table.starts[lists + 1].tolist()
+        spans: list[tuple[int, int]] = []
+        for start, end in zip(starts, ends, strict=True):
+            if spans and spans[-1][1] == start:
+                spans[-1] = (spans[-1][0], end)
+            elif end > start:
+                spans.append((start, end))
+        if not self._asked[lists].all():
+            self._asked[lists] = True
+            self._ask(spans)
+        return spans
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """All rows, in blocks."""
+        count = len(self.rows)
+        spans = [(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+        if not self._asked.all():
+            self._asked[:] = True
+            self._ask(spans)
+        return spans
+
+    def _ask(self, spans: list[tuple[int, int]]) -> None:
+        """Let the system read all of these rows at once, rather than page by page as they are needed."""
+        width = self.rows.strides[0]
+        for start, end in spans:
+            first = (8 + start * width) // mmap.PAGESIZE * mmap.PAGESIZE
+            _advise(self.mapped, "MADV_WILLNEED", first, 8 + end * width - first)
+
+
+def _matrix(mapped: mmap.mmap, count: int, dim: int, dtype: str) -> np.ndarray:
+    """(count, dim) the vectors in a USearch file, which begins with them. Raises ValueError for another file."""
+    size = STORED[dtype].itemsize * dim
+    head = np.frombuffer(mapped, "<u4", 2).tolist() if len(mapped) > 8 else []
+    if head != [count, size] or mapped[8 + count * size :][:7] != b"usearch":
+        raise ValueError(f"it does not hold {count} vectors of this index")
+    return np.frombuffer(mapped, STORED[dtype], count * dim, 8).reshape(count, dim)
+
+
+def _advise(mapped: mmap.mmap, advice: str, start: int, length: int) -> None:
+    """Tell the system how a file will be read, where it can be told."""
+    if hasattr(mmap, advice):
+        mapped.madvise(getattr(mmap, advice), start, length)

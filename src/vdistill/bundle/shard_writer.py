@@ -1,0 +1,163 @@
+"""Writes vectors into USearch files of bounded size that are never changed, as they come or in lists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vdistill.bundle.list_table import ListTable
+from vdistill.bundle.manifest import FileFacts, ShardFacts
+from vdistill.bundle.partition import Partition, sampled
+from vdistill.bundle.precision import STORED, restored, stored
+from vdistill.bundle.shards import usearch_index
+from vdistill.bundle.vectors import usable
+from vdistill.workspace import replacing
+
+LIMIT = 1_000_000  # vectors in a file: what a build holds in memory, and does again when it was killed
+_LISTS = 8  # times the square root of the vectors in a file
+_BLOCK = 16_384  # vectors that are read, compared or added at once
+_NO_GRAPH = {"connectivity": 2, "expansion_add": 1}  # the least that USearch accepts, for files that are only scanned
+
+
+class ShardWriter:
+    """Writes vectors into as many files as they need. No reader sees them before the manifest names them."""
+
+    def __init__(self, folder: Path, stem: str, dim: int, dtype: str, *, lists: bool) -> None:
+        """lists: put the vectors in lists, for more of them than a full scan is good for."""
+        self._folder, self._stem, self._dim, self._dtype, self._lists = folder, stem, dim, dtype, lists
+        self._written: list[ShardFacts] = []
+        self._start_file()
+
+    def add(self, keys: Sequence[int] | np.ndarray, vectors: np.ndarray) -> None:
+        """Add unit vectors (n, dim). Raises ValueError for one that cannot be searched, OSError as `finish` does."""
+        if not usable(vectors).all():
+            raise ValueError("a vector is zero or not finite")
+        keys = np.asarray(keys, np.uint64)
+        while len(keys):
+            room = LIMIT - len(self._waiting)
+            self._waiting.add(keys[:room], vectors[:room])
+            keys, vectors = keys[room:], vectors[room:]
+            if len(self._waiting) >= LIMIT:
+                self._save()
+
+    def finish(self) -> tuple[ShardFacts, ...]:
+        """Write what is left. Raises OSError where the disk refuses."""
+        if len(self._waiting):
+            self._save()
+        self._waiting.close()
+        return tuple(self._written)
+
+    def _start_file(self) -> None:
+        self._waiting = _Waiting(self._folder, self._dim, self._dtype)
+
+    def _save(self) -> None:
+        name, waiting = f"{self._stem}-{len(self._written)}", self._waiting
+        if self._lists:
+            facts = self._save_lists(name)
+        else:
+            order = np.arange(len(waiting))
+            facts = ShardFacts(self._save_vectors(name, order), len(order), False, self._save_precise(name))
+        self._written.append(facts)
+        waiting.close()
+        self._start_file()
+
+    def _save_lists(self, name: str) -> ShardFacts:
+        """Order the vectors by their nearest centre, and write them with their centres and their table."""
+        waiting, count = self._waiting, round(_LISTS * len(self._waiting) ** 0.5)
+        partition = Partition.of(waiting.read(sampled(len(waiting), count)), count)
+        rows = np.arange(len(waiting))
+        nearest = np.concatenate([partition.nearest(waiting.read(part)) for part in _blocks(rows)])
+        centres = np.concatenate(partition.centres)
+        sizes = np.bincount(nearest, minlength=len(centres))
+        used, order = sizes > 0, np.argsort(nearest, kind="stable")
+        centres, sizes = centres[used], sizes[used]
+        ListTable.of(waiting.keys[order], sizes, centres).write(self._folder / f"{name}.lists", self._dim)
+        lists = self._measured(f"{name}.lists")
+        del centres, partition
+        vectors, precise = self._save_vectors(name, order), self._save_precise(name)
+        return ShardFacts(vectors, len(order), False, precise, lists)
+
+    def _save_vectors(self, name: str, order: np.ndarray) -> FileFacts:
+        index = usearch_index(self._dim, self._dtype, **_NO_GRAPH)
+        for part in _blocks(order):
+            index.add(self._waiting.keys[part], self._waiting.read(part), threads=1)  # in this order
+        with replacing(self._folder / f"{name}.usearch") as path:
+            try:
+                index.save(str(path))
+            except RuntimeError as error:  # how USearch reports a full disk
+                raise OSError(str(error)) from error
+        return self._measured(f"{name}.usearch")
+
+    def _save_precise(self, name: str) -> FileFacts | None:
+        """Beside i8, the vectors in a higher precision with their keys, by key."""
+        if self._dtype != "i8":
+            return None
+        order, kind = np.argsort(self._waiting.keys), [("key", "<u8"), ("vector", "<f2", (self._dim,))]
+        with replacing(self._folder / f"{name}.npy") as path, path.open("wb") as file:
+            head = {"descr": kind, "fortran_order": False, "shape": (len(order),)}
+            np.lib.format.write_array_header_1_0(file, head)
+            for part in _blocks(order):
+                rows = np.empty(len(part), kind)
+                rows["key"], rows["vector"] = self._waiting.keys[part], self._waiting.read(part)
+                file.write(rows.tobytes())
+        return self._measured(f"{name}.npy")
+
+    def _measured(self, name: str) -> FileFacts:
+        return FileFacts.measure(self._folder, name)
+
+
+class _Waiting:
+    """Vectors that wait to be written, in a file without a name: memory is for those that are being written."""
+
+    def __init__(self, folder: Path, dim: int, dtype: str) -> None:
+        self._dim, self._dtype = dim, "f16" if dtype == "i8" else dtype
+        self._width = STORED[self._dtype].itemsize * dim
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - until `close`
+        self._keys: list[np.ndarray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def keys(self) -> np.ndarray:
+        """(n,) in the order in which they came."""
+        if len(self._keys) > 1:
+            self._keys = [np.concatenate(self._keys)]
+        return self._keys[0]
+
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        """Keep (n, dim) vectors, as precise as they will be stored. Raises OSError where the disk refuses."""
+        self._file.seek(0, 2)
+        data = memoryview(stored(vectors, self._dtype).tobytes())
+        while data:
+            data = data[self._file.write(data) or 0 :]
+        self._keys.append(keys)
+        self._count += len(keys)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """(n, dim) float32, of these rows."""
+        parts = []
+        for start, end in _runs(rows):
+            self._file.seek(start * self._width)
+            parts.append(self._file.read((end - start) * self._width))
+        vectors = np.frombuffer(b"".join(parts), STORED[self._dtype]).reshape(len(rows), self._dim)
+        return restored(vectors, self._dtype)
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+
+def _runs(rows: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(first, end) of each run of rows that follow one another."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    starts, ends = rows[np.concatenate([[0], breaks])], rows[np.concatenate([breaks - 1, [len(rows) - 1]])] + 1
+    return zip(starts.tolist(), ends.tolist(), strict=True)
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
