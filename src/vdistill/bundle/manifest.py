@@ -150,11 +150,12 @@ def sweep(folder: Path, entries: Iterable[Entry]) -> None:
 
 def _entry(facts: dict[str, Any]) -> Entry:
     many = {name: tuple(FileFacts(**file) for file in facts[name]) for name in ("text_encoder", "image_encoder")}
-    shards = tuple(_shard(one) for one in facts["shards"])
+    shards = tuple(shard_facts(one) for one in facts["shards"])
     return Entry(**{**facts, **many, "shards": shards, "items": FileFacts(**facts["items"])})
 
 
-def _shard(facts: dict[str, Any]) -> ShardFacts:
+def shard_facts(facts: dict[str, Any]) -> ShardFacts:
+    """From JSON. Raises KeyError and TypeError for another document."""
     precise = FileFacts(**facts["precise"]) if facts["precise"] else None
     lists = FileFacts(**facts["lists"]) if facts.get("lists") else None
     return ShardFacts(FileFacts(**facts["vectors"]), facts["count"], facts["graph"], precise, lists)

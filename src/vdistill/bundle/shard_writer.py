@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from vdistill.bundle.list_table import ListTable
-from vdistill.bundle.manifest import FileFacts, ShardFacts
+from vdistill.bundle.manifest import FileFacts, ShardFacts, shard_facts
 from vdistill.bundle.partition import Partition, sampled
-from vdistill.bundle.precision import STORED, restored, stored
 from vdistill.bundle.shards import usearch_index
 from vdistill.bundle.vectors import usable
-from vdistill.workspace import replacing
+from vdistill.bundle.waiting_vectors import WaitingVectors
+from vdistill.errors import VdistillError
+from vdistill.workspace import read_json, replacing, write_file
 
 LIMIT = 1_000_000  # vectors in a file: what a build holds in memory, and does again when it was killed
 _LISTS = 8  # times the square root of the vectors in a file
@@ -51,18 +53,34 @@ class ShardWriter:
         return tuple(self._written)
 
     def _start_file(self) -> None:
-        self._waiting = _Waiting(self._folder, self._dim, self._dtype)
+        self._waiting = WaitingVectors(self._folder, self._dim, self._dtype)
 
     def _save(self) -> None:
         name, waiting = f"{self._stem}-{len(self._written)}", self._waiting
         if self._lists:
-            facts = self._save_lists(name)
+            facts = self._made_before(name) or self._save_lists(name)
         else:
             order = np.arange(len(waiting))
             facts = ShardFacts(self._save_vectors(name, order), len(order), False, self._save_precise(name))
         self._written.append(facts)
         waiting.close()
         self._start_file()
+
+    def _made_before(self, name: str) -> ShardFacts | None:
+        """The file that a killed build made of the same vectors, if it is whole."""
+        note = self._folder / f"{name}.json"
+        if not note.exists():
+            return None
+        try:
+            found = read_json(note, "a note", "")
+            if found["vectors"] != self._waiting.digest:
+                return None
+            facts = shard_facts(found["shard"])
+            for file in facts.files:
+                file.check(self._folder, full=True)
+        except (VdistillError, KeyError, TypeError):
+            return None
+        return facts
 
     def _save_lists(self, name: str) -> ShardFacts:
         """Order the vectors by their nearest centre, and write them with their centres and their table."""
@@ -78,7 +96,10 @@ class ShardWriter:
         lists = self._measured(f"{name}.lists")
         del centres, partition
         vectors, precise = self._save_vectors(name, order), self._save_precise(name)
-        return ShardFacts(vectors, len(order), False, precise, lists)
+        facts = ShardFacts(vectors, len(order), False, precise, lists)
+        note = {"vectors": waiting.digest, "shard": asdict(facts)}  # swept away once the index is published
+        write_file(self._folder / f"{name}.json", json.dumps(note))
+        return facts
 
     def _save_vectors(self, name: str, order: np.ndarray) -> FileFacts:
         index = usearch_index(self._dim, self._dtype, **_NO_GRAPH)
@@ -107,56 +128,6 @@ class ShardWriter:
 
     def _measured(self, name: str) -> FileFacts:
         return FileFacts.measure(self._folder, name)
-
-
-class _Waiting:
-    """Vectors that wait to be written, in a file without a name: memory is for those that are being written."""
-
-    def __init__(self, folder: Path, dim: int, dtype: str) -> None:
-        self._dim, self._dtype = dim, "f16" if dtype == "i8" else dtype
-        self._width = STORED[self._dtype].itemsize * dim
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - until `close`
-        self._keys: list[np.ndarray] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def keys(self) -> np.ndarray:
-        """(n,) in the order in which they came."""
-        if len(self._keys) > 1:
-            self._keys = [np.concatenate(self._keys)]
-        return self._keys[0]
-
-    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        """Keep (n, dim) vectors, as precise as they will be stored. Raises OSError where the disk refuses."""
-        self._file.seek(0, 2)
-        data = memoryview(stored(vectors, self._dtype).tobytes())
-        while data:
-            data = data[self._file.write(data) or 0 :]
-        self._keys.append(keys)
-        self._count += len(keys)
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """(n, dim) float32, of these rows."""
-        parts = []
-        for start, end in _runs(rows):
-            self._file.seek(start * self._width)
-            parts.append(self._file.read((end - start) * self._width))
-        vectors = np.frombuffer(b"".join(parts), STORED[self._dtype]).reshape(len(rows), self._dim)
-        return restored(vectors, self._dtype)
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-
-
-def _runs(rows: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(first, end) of each run of rows that follow one another."""
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    starts, ends = rows[np.concatenate([[0], breaks])], rows[np.concatenate([breaks - 1, [len(rows) - 1]])] + 1
-    return zip(starts.tolist(), ends.tolist(), strict=True)
 
 
 def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
