@@ -3,8 +3,9 @@
     python tests/benchmarks/ten_million.py --count 10000000 --threads 16 --folder /tmp/ten_million
     python tests/benchmarks/ten_million.py --quick
 
-Needs numpy, usearch, onnxruntime, pillow and src/, and for ten million 25 GB of disk. Each stage is a process of its own, whose
-peak memory is told; `--stage NAME` runs one of them. Vectors are made again from their number wherever they are needed.
+Needs numpy, usearch, onnxruntime, pillow and src/, and for ten million 15 GB of disk. Each stage is a process of its
+own, whose peak memory is told; `--stage NAME` runs one of them. Vectors are made again from their number wherever they
+are needed.
 
 build     vectors into files of a million, then the items; the first attempt is killed (SIGKILL) half-way
 truth     the ten nearest of each query, by exact search

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class WaitingVectors:
         self._dim, self._dtype = dim, "f16" if dtype == "i8" else dtype
         self._width = STORED[self._dtype].itemsize * dim
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - until `close`
+        weakref.finalize(self, self._file.close)  # also where a build fails
         self._keys: list[np.ndarray] = []
         self._count = 0
         self._content = hashlib.blake2b(f"{dtype} {dim}".encode(), digest_size=16)
