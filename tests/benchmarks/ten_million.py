@@ -35,18 +35,18 @@ from statistics import median
 
 import numpy as np
 
-DIM, LATENT, PER_CENTRE, QUERIES, K = 512, 64, 500, 200, 10
+DIM, LATENT, CENTRES, QUERIES, K = 512, 64, 2000, 200, 10
 BLOCK = 50_000
 
 
 class Made:
-    """Vectors about cluster centres: any block of them, by its number."""
+    """Vectors of the distribution of `search_scale.py`, about 2,000 centres: any block of them, by its number."""
 
     def __init__(self, count: int) -> None:
         rng = np.random.default_rng(0)
         self.count = count
         self._spread = rng.standard_normal((LATENT, DIM), np.float32)
-        self._centres = rng.standard_normal((max(count // PER_CENTRE, 1), LATENT), np.float32)
+        self._centres = rng.standard_normal((CENTRES, LATENT), np.float32)
 
     def block(self, number: int, size: int) -> np.ndarray:
         """(size, DIM) unit vectors; block -1 holds the queries."""

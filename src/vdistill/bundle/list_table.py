@@ -26,11 +26,11 @@ class ListTable:
     """
 
     starts: Ints
+    axes: Floats
+    centres: Floats
     keys: Ints
     known: Ints
     rows: Ints
-    axes: Floats
-    centres: Floats
 
     @classmethod
     def of(cls, keys: np.ndarray, sizes: np.ndarray, centres: np.ndarray) -> ListTable:
@@ -38,7 +38,7 @@ class ListTable:
         rows = np.argsort(keys)
         axes = np.linalg.eigh(centres.T @ centres)[1][:, -AXES:]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        return cls(starts, keys, keys[rows], rows, axes.ravel(), (centres @ axes).T.ravel())
+        return cls(starts, axes.ravel(), (centres @ axes).T.ravel(), keys, keys[rows], rows)
 
     @classmethod
     def read(cls, data: mmap.mmap, count: int, dim: int) -> ListTable:
@@ -50,9 +50,14 @@ class ListTable:
             raise ValueError(f"it does not hold the lists of {count} vectors")
         return cls(*(np.frombuffer(data, kind, size, at) for (kind, size), at in zip(kinds, ends, strict=False)))
 
+    @property
+    def bytes_of_centres(self) -> int:
+        """How far into the file reaches what every search reads."""
+        return _HEAD.size + self.starts.nbytes + self.axes.nbytes + self.centres.nbytes
+
     def write(self, path: Path, dim: int) -> None:
         """Write the table of vectors of `dim` numbers. Raises OSError where the disk refuses."""
-        arrays = (self.starts, self.keys, self.known, self.rows, self.axes, self.centres)
+        arrays = (self.starts, self.axes, self.centres, self.keys, self.known, self.rows)
         count, lists = len(self.keys), len(self.starts) - 1
         with replacing(path) as aside, aside.open("wb") as file:
             file.write(_HEAD.pack(_MAGIC, count, lists, dim))
@@ -63,11 +68,5 @@ class ListTable:
 def _kinds(count: int, lists: int, dim: int) -> list[tuple[str, int]]:
     """Type and length of each array in the file."""
     axes = min(dim, AXES)
-    return [
-        ("<i8", lists + 1),
-        ("<u8", count),
-        ("<u8", count),
-        ("<u4", count),
-        ("<f4", dim * axes),
-        ("<f4", axes * lists),
-    ]
+    centres = [("<i8", lists + 1), ("<f4", dim * axes), ("<f4", axes * lists)]
+    return [*centres, ("<u8", count), ("<u8", count), ("<u4", count)]

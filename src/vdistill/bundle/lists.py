@@ -50,7 +50,6 @@ class ListShard:
         self._asked = np.zeros(lists, bool)  # lists that the system was told to read
         self._axes = self.table.axes.reshape(self.rows.shape[1], -1)
         self._centres = self.table.centres.reshape(-1, lists)
-        _advise(self.mapped, "MADV_RANDOM", 0, len(self.mapped))  # what to read ahead is known here
 
     @classmethod
     def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> ListShard:
@@ -61,16 +60,20 @@ class ListShard:
             mapped = map_file(path)
             rows = _matrix(mapped, facts.count, dim, dtype)
             path = facts.lists.check(folder)
-            table = ListTable.read(map_file(path), facts.count, dim)
+            mapped_table = map_file(path)
+            table = ListTable.read(mapped_table, facts.count, dim)
             if facts.precise:
                 path = facts.precise.check(folder)
                 precise = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, RuntimeError) as error:
             raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
+        for file in (mapped, mapped_table):
+            _advise(file, "MADV_RANDOM", 0, len(file))  # what to read ahead is known here
+        _advise(mapped_table, "MADV_WILLNEED", 0, table.bytes_of_centres)
         return cls(facts, dtype, rows, precise, table, mapped)
 
     def search(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Keys and cosines (≤ count,) of the nearest to (dim,), best first."""
+        """Rows and cosines (≤ count,) of the nearest to (dim,), best first."""
         count = min(count, len(self.rows))
         every = exact or _PER_RESULT * count >= len(self.rows)
         spans = self._blocks() if every else self._near(vector, count)
@@ -83,7 +86,11 @@ class ListShard:
         found = starts[place] + best - before[place]
         cosines = unit(self._restored(found)) @ vector
         order = np.argsort(-cosines, kind="stable")
-        return self.table.keys[found[order]], cosines[order]
+        return found[order], cosines[order]
+
+    def keys(self, rows: np.ndarray) -> np.ndarray:
+        """The keys of what `search` found."""
+        return np.asarray(self.table.keys[rows])
 
     def widen(self, width: int) -> None:
         """Set how many lists are read; shards.WIDTH is the default."""
@@ -160,7 +167,8 @@ def _matrix(mapped: mmap.mmap, count: int, dim: int, dtype: str) -> np.ndarray:
     """(count, dim) the vectors in a USearch file, which begins with them. Raises ValueError for another file."""
     size = STORED[dtype].itemsize * dim
     head = np.frombuffer(mapped, "<u4", 2).tolist() if len(mapped) > 8 else []
-    if head != [count, size] or mapped[8 + count * size :][:7] != b"usearch":
+    end = 8 + count * size
+    if head != [count, size] or mapped[end : end + 7] != b"usearch":
         raise ValueError(f"it does not hold {count} vectors of this index")
     return np.frombuffer(mapped, STORED[dtype], count * dim, 8).reshape(count, dim)
 

@@ -67,6 +67,10 @@ class Shard:
         found: Any = self.index.search(vector, count, exact=exact or not self.facts.graph or count > FLAT)
         return found.keys, 1 - found.distances
 
+    def keys(self, found: np.ndarray) -> np.ndarray:
+        """The keys of what `search` found, which are keys already."""
+        return found
+
     def widen(self, width: int) -> None:
         """Set how many candidates are kept while the graph is walked."""
         self.index.expansion_search = width

@@ -51,12 +51,15 @@ class Store:
         """Keys and similarities of the `count` stored vectors nearest to (dim,), best first, deleted ones included."""
         with self._lock:
             found = [shard.search(vector, count, exact) for shard in self.shards]
-        if len(found) == 1:
-            return found[0]
-        keys = np.concatenate([keys for keys, _ in found])
+        places = np.concatenate([places for places, _ in found]).astype(np.uint64)
         scores = np.concatenate([scores for _, scores in found])
         best = np.argsort(-scores, kind="stable")[:count]
-        return keys[best], scores[best]
+        owner = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])[best]
+        keys = places[best]
+        for number, shard in enumerate(self.shards):  # what is not among the best is not looked up
+            here = owner == number
+            keys[here] = shard.keys(keys[here])
+        return keys, scores[best]
 
     def widen(self, width: int) -> None:
         """Set how many candidates are kept while graphs are walked: more are slower and miss less."""
