@@ -16,8 +16,8 @@ STORED: dict[str, np.dtype[Any]] = {
     "i8": np.dtype("i1"),
 }
 _I8 = 127  # what USearch multiplies a unit vector by
-_Name = Literal["bf16", "float16", "float32", "int8"]
-_NAMES: dict[str, _Name] = {"bf16": "bf16", "f16": "float16", "f32": "float32", "i8": "int8"}  # as NumKong has it
+_Name = Literal["bf16", "float16", "int8"]
+_NAMES: dict[str, _Name] = {"bf16": "bf16", "f16": "float16", "i8": "int8"}  # as NumKong has it
 
 
 def stored(vectors: np.ndarray, dtype: str) -> np.ndarray:
@@ -40,6 +40,9 @@ def restored(vectors: np.ndarray, dtype: str) -> np.ndarray:
 
 def similarities(query: np.ndarray, vectors: np.ndarray, dtype: str) -> Floats:
     """(n,) inner products of a stored query (1, dim) with stored vectors (n, dim)."""
+    if dtype == "f32":  # NumKong sums these in float64, at a third of the speed
+        whole: Floats = vectors @ query[0]
+        return whole
     import numkong
 
     found: Floats = np.asarray(numkong.cdist(query, vectors, "dot", dtype=_NAMES[dtype]))[0]
