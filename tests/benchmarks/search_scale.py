@@ -98,7 +98,7 @@ def faiss_hnsw(vectors: np.ndarray, folder: Path) -> tuple[Callable[[], int], Ca
         if path.exists():
             kept["index"] = faiss.read_index(str(path))
         else:
-            index = faiss.IndexHNSWFlat(DIM, 16, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.IndexHNSWFlat(vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = 128
             index.add(vectors)
             faiss.write_index(index, str(path))
