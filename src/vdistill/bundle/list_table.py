@@ -18,27 +18,39 @@ _HEAD = struct.Struct("<8sQQQ")  # the numbers of vectors, lists and dimensions
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some of the vectors (n, dim), and the list that each is in (n,)."""
+
+    vectors: np.ndarray
+    lists: np.ndarray
+
+
+@dataclass(frozen=True)
 class ListTable:
     """starts: (lists + 1,) the first row of each list, and the number of rows.  keys: (n,) by row.
 
     known: (n,) the same keys, ascending.  rows: (n,) the row of each of `known`.
     axes: (dim · a,) the directions in which the centres differ most; centres: (a · lists,) theirs along these axes.
+    fit: (2,) a vector's similarity to any other is about that of its list's centre times the first number, with the
+    second as the standard deviation.
     """
 
     starts: Ints
     axes: Floats
     centres: Floats
+    fit: Floats
     keys: Ints
     known: Ints
     rows: Ints
 
     @classmethod
-    def of(cls, keys: np.ndarray, sizes: np.ndarray, centres: np.ndarray) -> ListTable:
+    def of(cls, keys: np.ndarray, sizes: np.ndarray, centres: np.ndarray, some: Sample) -> ListTable:
         """keys: (n,) by row.  sizes: (lists,) how many rows each list has.  centres: (lists, dim)."""
         rows = np.argsort(keys)
         axes = np.linalg.eigh(centres.T @ centres)[1][:, -AXES:]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        return cls(starts, axes.ravel(), (centres @ axes).T.ravel(), keys, keys[rows], rows)
+        fit = np.array(_fit(some.vectors, (centres @ axes)[some.lists] @ axes.T))
+        return cls(starts, axes.ravel(), (centres @ axes).T.ravel(), fit, keys, keys[rows], rows)
 
     @classmethod
     def read(cls, data: mmap.mmap, count: int, dim: int) -> ListTable:
@@ -53,11 +65,11 @@ class ListTable:
     @property
     def bytes_of_centres(self) -> int:
         """How far into the file reaches what every search reads."""
-        return _HEAD.size + self.starts.nbytes + self.axes.nbytes + self.centres.nbytes
+        return _HEAD.size + self.starts.nbytes + self.axes.nbytes + self.centres.nbytes + self.fit.nbytes
 
     def write(self, path: Path, dim: int) -> None:
         """Write the table of vectors of `dim` numbers. Raises OSError where the disk refuses."""
-        arrays = (self.starts, self.axes, self.centres, self.keys, self.known, self.rows)
+        arrays = (self.starts, self.axes, self.centres, self.fit, self.keys, self.known, self.rows)
         count, lists = len(self.keys), len(self.starts) - 1
         with replacing(path) as aside, aside.open("wb") as file:
             file.write(_HEAD.pack(_MAGIC, count, lists, dim))
@@ -65,8 +77,16 @@ class ListTable:
                 file.write(array.astype(kind).tobytes())
 
 
+def _fit(vectors: np.ndarray, centres: np.ndarray) -> tuple[float, float]:
+    """Slope and standard deviation of the similarities between vectors, over those of one's centre with the other."""
+    slope = float((vectors * centres).sum(axis=1).mean())
+    rest = vectors @ vectors.T - vectors @ centres.T * slope
+    np.fill_diagonal(rest, 0)
+    return slope, float(rest.std())
+
+
 def _kinds(count: int, lists: int, dim: int) -> list[tuple[str, int]]:
     """Type and length of each array in the file."""
     axes = min(dim, AXES)
-    centres = [("<i8", lists + 1), ("<f4", dim * axes), ("<f4", axes * lists)]
+    centres = [("<i8", lists + 1), ("<f4", dim * axes), ("<f4", axes * lists), ("<f4", 2)]
     return [*centres, ("<u8", count), ("<u8", count), ("<u4", count)]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vdistill.arrays import Floats
 from vdistill.bundle.list_table import ListTable
 from vdistill.bundle.manifest import REMEDY, ShardFacts
 from vdistill.bundle.precision import STORED, restored, similarities, stored
@@ -21,10 +23,11 @@ from vdistill.bundle.shards import WIDTH, map_file
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 
-_LEAST = 8  # lists that are read in any case, however far all but the nearest are
-_NEAR = 0.45  # a list is near if it is no farther from the nearest, in similarity, than so much of the mean's distance
+_LEAST, _ENOUGH = 8, 1000  # lists and vectors that are read first
+_DOUBT = 5  # standard deviations by which a list may be better than its centre, before it is left out
 _MOST = 20_000  # vectors that are read for few results
-_ENOUGH, _PER_RESULT = 1000, 16  # vectors that are read at least, and for each result wanted
+_PER_RESULT = 16  # vectors that are read at least for each result wanted
+_GAP = 32  # vectors that are read as fast as a new span is begun
 _BLOCK = 65_536  # vectors that a full scan compares at once
 
 
@@ -75,10 +78,11 @@ class ListShard:
     def search(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Rows and cosines (≤ count,) of the nearest to (dim,), best first."""
         count = min(count, len(self.rows))
-        every = exact or _PER_RESULT * count >= len(self.rows)
-        spans = self._blocks() if every else self._near(vector, count)
-        query = stored(vector[None], self.dtype)
-        scores = np.concatenate([similarities(query, self.rows[start:end], self.dtype) for start, end in spans])
+        if exact or _PER_RESULT * count >= len(self.rows):
+            spans = self._blocks()
+            scores = self._compared(vector, spans)
+        else:
+            spans, scores = self._near(vector, count)
         best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
         starts, ends = np.array(spans).T
         before = np.cumsum(ends - starts) - (ends - starts)
@@ -116,28 +120,48 @@ class ListShard:
             return np.asarray(self.precise["vector"][places], np.float32)
         return restored(self.rows[rows], self.dtype)
 
-    def _near(self, vector: np.ndarray, count: int) -> list[tuple[int, int]]:
-        """The rows of the lists to read, with at least `count` vectors in them."""
-        scores, sizes, wanted = vector @ self._axes @ self._centres, self._sizes, max(_ENOUGH, _PER_RESULT * count)
-        best = scores.max()
-        below = max(float(best - scores.mean()), 0.0)
-        near = int(np.count_nonzero(scores >= best - _NEAR * below))
-        part = 1.3 * _NEAR  # mostly enough for the least
-        while True:
-            lists = np.flatnonzero(scores >= best - part * below)
-            lists = lists[np.argsort(-scores[lists])]
-            least, most = np.searchsorted(np.cumsum(sizes[lists]), (wanted, max(_MOST, wanted))) + 1
-            chosen = max(min(max(near, _LEAST) * self.width // WIDTH, int(most)), int(least))
-            if chosen <= len(lists) or len(lists) == len(scores):
-                return self._spans(np.sort(lists[:chosen]))
+    def _near(self, vector: np.ndarray, count: int) -> tuple[list[tuple[int, int]], Floats]:
+        """The rows of the lists that are read, at least `count` of them, and their similarities."""
+        likely, wanted = vector @ self._axes @ self._centres, _PER_RESULT * count
+        lists = self._first(likely, max(wanted, _ENOUGH * self.width // WIDTH))
+        spans = self._spans(lists)
+        scores = self._compared(vector, spans)
+        reached = np.partition(scores, len(scores) - (count + 1) // 2)[len(scores) - (count + 1) // 2]
+        slope, noise = self.table.fit.tolist()
+        likely[lists] = -np.inf
+        more = np.flatnonzero(likely * slope + (_DOUBT + np.log2(self.width / WIDTH) / 2) * noise >= reached)
+        if len(more):
+            more = more[np.argsort(-likely[more])]
+            read = len(scores) + np.cumsum(self._sizes[more])
+            more = more[: max(1, int(np.searchsorted(read, max(_MOST, wanted))))]
+            spans = self._spans(np.concatenate([lists, more]))
+            scores = self._compared(vector, spans)
+        return spans, scores
+
+    def _first(self, likely: np.ndarray, wanted: int) -> np.ndarray:
+        """The lists that are nearest by their centres, with at least `wanted` vectors."""
+        best = likely.max()
+        limit, part = best - likely.mean(), 0.6
+        while True:  # mostly once: to sort all would take longer than to read what is near
+            lists = np.flatnonzero(likely >= best - part * max(limit, 0))
+            lists = lists[np.argsort(-likely[lists])]
+            chosen = max(int(np.searchsorted(np.cumsum(self._sizes[lists]), wanted)) + 1, _LEAST)
+            if chosen <= len(lists) or len(lists) == len(likely):
+                return lists[:chosen]
             part *= 2
 
+    def _compared(self, vector: np.ndarray, spans: Sequence[tuple[int, int]]) -> Floats:
+        """Similarities of all rows of the spans, one after the other."""
+        query = stored(vector[None], self.dtype)
+        return np.concatenate([similarities(query, self.rows[start:end], self.dtype) for start, end in spans])
+
     def _spans(self, lists: np.ndarray) -> list[tuple[int, int]]:
-        """(first, end) rows of these lists, ascending; neighbours in the file are one."""
+        """(first, end) rows of these lists, ascending; those with few rows between them are one, with these."""
+        lists = np.sort(lists)
         starts, ends = self.table.starts[lists].tolist(), self.table.starts[lists + 1].tolist()
         spans: list[tuple[int, int]] = []
         for start, end in zip(starts, ends, strict=True):
-            if spans and spans[-1][1] == start:
+            if spans and start - spans[-1][1] <= _GAP:
                 spans[-1] = (spans[-1][0], end)
             elif end > start:
                 spans.append((start, end))

@@ -46,4 +46,4 @@ def similarities(query: np.ndarray, vectors: np.ndarray, dtype: str) -> Floats:
     import numkong
 
     found: Floats = np.asarray(numkong.cdist(query, vectors, "dot", dtype=_NAMES[dtype]))[0]
-    return found
+    return found / _I8**2 if dtype == "i8" else found

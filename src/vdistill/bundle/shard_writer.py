@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill.bundle.list_table import ListTable
+from vdistill.bundle.list_table import ListTable, Sample
 from vdistill.bundle.manifest import FileFacts, ShardFacts, shard_facts
 from vdistill.bundle.partition import Partition, sampled
 from vdistill.bundle.shards import usearch_index
@@ -19,7 +19,8 @@ from vdistill.errors import VdistillError
 from vdistill.workspace import read_json, replacing, write_file
 
 LIMIT = 1_000_000  # vectors in a file: what a build holds in memory, and does again when it was killed
-_LISTS = 8  # times the square root of the vectors in a file
+_LISTS = 0.65  # the power of the number of vectors: 8,000 lists of a million, 600 of 20,000
+_SOME = 2000  # vectors whose similarities tell how far a list's vectors are from its centre
 _BLOCK = 16_384  # vectors that are read, compared or added at once
 _NO_GRAPH = {"connectivity": 2, "expansion_add": 1}  # the least that USearch accepts, for files that are only scanned
 
@@ -84,7 +85,7 @@ class ShardWriter:
 
     def _save_lists(self, name: str) -> ShardFacts:
         """Order the vectors by their nearest centre, and write them with their centres and their table."""
-        waiting, count = self._waiting, round(_LISTS * len(self._waiting) ** 0.5)
+        waiting, count = self._waiting, round(len(self._waiting) ** _LISTS)
         partition = Partition.of(waiting.read(sampled(len(waiting), count)), count)
         rows = np.arange(len(waiting))
         nearest = np.concatenate([partition.nearest(waiting.read(part)) for part in _blocks(rows)])
@@ -92,7 +93,9 @@ class ShardWriter:
         sizes = np.bincount(nearest, minlength=len(centres))
         used, order = sizes > 0, np.argsort(nearest, kind="stable")
         centres, sizes = centres[used], sizes[used]
-        ListTable.of(waiting.keys[order], sizes, centres).write(self._folder / f"{name}.lists", self._dim)
+        some = np.linspace(0, len(order) - 1, min(len(order), _SOME)).astype(np.int64)
+        sample = Sample(waiting.read(order[some]), np.searchsorted(np.cumsum(sizes), some, side="right"))
+        ListTable.of(waiting.keys[order], sizes, centres, sample).write(self._folder / f"{name}.lists", self._dim)
         lists = self._measured(f"{name}.lists")
         del centres, partition
         vectors, precise = self._save_vectors(name, order), self._save_precise(name)
