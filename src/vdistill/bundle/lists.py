@@ -140,15 +140,14 @@ class ListShard:
 
     def _first(self, likely: np.ndarray, wanted: int) -> np.ndarray:
         """The lists that are nearest by their centres, with at least `wanted` vectors."""
-        best = likely.max()
-        limit, part = best - likely.mean(), 0.6
-        while True:  # mostly once: to sort all would take longer than to read what is near
-            lists = np.flatnonzero(likely >= best - part * max(limit, 0))
+        best, mean = likely.max(), likely.mean()
+        for limit in (best - 0.6 * (best - mean), mean, -np.inf):  # mostly the first: to sort all takes long
+            lists = np.flatnonzero(likely >= limit)
             lists = lists[np.argsort(-likely[lists])]
             chosen = max(int(np.searchsorted(np.cumsum(self._sizes[lists]), wanted)) + 1, _LEAST)
-            if chosen <= len(lists) or len(lists) == len(likely):
-                return lists[:chosen]
-            part *= 2
+            if chosen <= len(lists):
+                break
+        return lists[:chosen]
 
     def _compared(self, vector: np.ndarray, spans: Sequence[tuple[int, int]]) -> Floats:
         """Similarities of all rows of the spans, one after the other."""
