@@ -106,7 +106,7 @@ class ShardWriter:
 
     def _save_vectors(self, name: str, order: np.ndarray) -> FileFacts:
         index = usearch_index(self._dim, self._dtype, **_NO_GRAPH)
-        for part in _blocks(order):
+        for part in _blocks(order, _BLOCK // 4):  # the index is in memory already
             index.add(self._waiting.keys[part], self._waiting.read(part), threads=1)  # in this order
         with replacing(self._folder / f"{name}.usearch") as path:
             try:
@@ -133,5 +133,5 @@ class ShardWriter:
         return FileFacts.measure(self._folder, name)
 
 
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+def _blocks(rows: np.ndarray, size: int = _BLOCK) -> Iterator[np.ndarray]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
