@@ -6,6 +6,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +18,33 @@ _MAGIC = b"vdlists1"
 _HEAD = struct.Struct("<8sQQQ")  # the numbers of vectors, lists and dimensions
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Some of the vectors (n, dim), and the list that each is in (n,)."""
+class Fit(NamedTuple):
+    """A vector's similarity to another is about `slope` times that of its list's centre, give or take `noise`.
 
-    vectors: np.ndarray
-    lists: np.ndarray
+    doubt: a list is read unless so many times the noise would not make it good enough.
+    """
+
+    slope: float
+    noise: float
+    doubt: float
+
+
+class Centres(NamedTuple):
+    """axes: (dim, a) unit vectors, the directions in which the centres differ most.  along: (lists, a) the centres."""
+
+    axes: np.ndarray
+    along: np.ndarray
+
+    @classmethod
+    def of(cls, centres: np.ndarray) -> Centres:
+        """centres: (lists, dim)."""
+        axes = np.linalg.eigh(centres.T @ centres)[1][:, -AXES:]
+        return cls(axes, centres @ axes)
+
+    @property
+    def compared(self) -> np.ndarray:
+        """(lists, dim) what of the centres lies along the axes."""
+        return np.asarray(self.along @ self.axes.T)
 
 
 @dataclass(frozen=True)
@@ -31,8 +53,7 @@ class ListTable:
 
     known: (n,) the same keys, ascending.  rows: (n,) the row of each of `known`.
     axes: (dim · a,) the directions in which the centres differ most; centres: (a · lists,) theirs along these axes.
-    fit: (2,) a vector's similarity to any other is about that of its list's centre times the first number, with the
-    second as the standard deviation.
+    fit: (3,) the numbers of a Fit.
     """
 
     starts: Ints
@@ -44,13 +65,11 @@ class ListTable:
     rows: Ints
 
     @classmethod
-    def of(cls, keys: np.ndarray, sizes: np.ndarray, centres: np.ndarray, some: Sample) -> ListTable:
-        """keys: (n,) by row.  sizes: (lists,) how many rows each list has.  centres: (lists, dim)."""
+    def of(cls, keys: np.ndarray, sizes: np.ndarray, centres: Centres, fit: Fit) -> ListTable:
+        """keys: (n,) by row.  sizes: (lists,) how many rows each list has."""
         rows = np.argsort(keys)
-        axes = np.linalg.eigh(centres.T @ centres)[1][:, -AXES:]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        fit = np.array(_fit(some.vectors, (centres @ axes)[some.lists] @ axes.T))
-        return cls(starts, axes.ravel(), (centres @ axes).T.ravel(), fit, keys, keys[rows], rows)
+        return cls(starts, centres.axes.ravel(), centres.along.T.ravel(), np.array(fit), keys, keys[rows], rows)
 
     @classmethod
     def read(cls, data: mmap.mmap, count: int, dim: int) -> ListTable:
@@ -77,16 +96,8 @@ class ListTable:
                 file.write(array.astype(kind).tobytes())
 
 
-def _fit(vectors: np.ndarray, centres: np.ndarray) -> tuple[float, float]:
-    """Slope and standard deviation of the similarities between vectors, over those of one's centre with the other."""
-    slope = float((vectors * centres).sum(axis=1).mean())
-    rest = vectors @ vectors.T - vectors @ centres.T * slope
-    np.fill_diagonal(rest, 0)
-    return slope, float(rest.std())
-
-
 def _kinds(count: int, lists: int, dim: int) -> list[tuple[str, int]]:
     """Type and length of each array in the file."""
     axes = min(dim, AXES)
-    centres = [("<i8", lists + 1), ("<f4", dim * axes), ("<f4", axes * lists), ("<f4", 2)]
+    centres = [("<i8", lists + 1), ("<f4", dim * axes), ("<f4", axes * lists), ("<f4", 3)]
     return [*centres, ("<u8", count), ("<u8", count), ("<u4", count)]

@@ -23,8 +23,7 @@ from vdistill.bundle.shards import WIDTH, map_file
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 
-_LEAST, _ENOUGH = 8, 1000  # lists and vectors that are read first
-_DOUBT = 5  # standard deviations by which a list may be better than its centre, before it is left out
+LEAST, ENOUGH = 8, 1000  # lists and vectors that are read first
 _MOST = 20_000  # vectors that are read for few results
 _PER_RESULT = 16  # vectors that are read at least for each result wanted
 _GAP = 32  # vectors that are read as fast as a new span is begun
@@ -123,13 +122,13 @@ class ListShard:
     def _near(self, vector: np.ndarray, count: int) -> tuple[list[tuple[int, int]], Floats]:
         """The rows of the lists that are read, at least `count` of them, and their similarities."""
         likely, wanted = vector @ self._axes @ self._centres, _PER_RESULT * count
-        lists = self._first(likely, max(wanted, _ENOUGH * self.width // WIDTH))
+        lists = self._first(likely, max(wanted, ENOUGH * self.width // WIDTH))
         spans = self._spans(lists)
         scores = self._compared(vector, spans)
         reached = np.partition(scores, len(scores) - (count + 1) // 2)[len(scores) - (count + 1) // 2]
-        slope, noise = self.table.fit.tolist()
+        slope, noise, doubt = self.table.fit.tolist()
         likely[lists] = -np.inf
-        more = np.flatnonzero(likely * slope + (_DOUBT + np.log2(self.width / WIDTH) / 2) * noise >= reached)
+        more = np.flatnonzero(likely * slope + (doubt + np.log2(self.width / WIDTH) / 2) * noise >= reached)
         if len(more):
             more = more[np.argsort(-likely[more])]
             read = len(scores) + np.cumsum(self._sizes[more])
@@ -144,7 +143,7 @@ class ListShard:
         for limit in (best - 0.6 * (best - mean), mean, -np.inf):  # mostly the first: to sort all takes long
             lists = np.flatnonzero(likely >= limit)
             lists = lists[np.argsort(-likely[lists])]
-            chosen = max(int(np.searchsorted(np.cumsum(self._sizes[lists]), wanted)) + 1, _LEAST)
+            chosen = max(int(np.searchsorted(np.cumsum(self._sizes[lists]), wanted)) + 1, LEAST)
             if chosen <= len(lists):
                 break
         return lists[:chosen]

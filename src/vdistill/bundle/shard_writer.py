@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill.bundle.list_table import ListTable, Sample
+from vdistill.bundle.calibration import ASKED, TrueNeighbours, fitted
+from vdistill.bundle.list_table import Centres, ListTable
 from vdistill.bundle.manifest import FileFacts, ShardFacts, shard_facts
 from vdistill.bundle.partition import Partition, sampled
 from vdistill.bundle.shards import usearch_index
@@ -20,7 +21,6 @@ from vdistill.workspace import read_json, replacing, write_file
 
 LIMIT = 1_000_000  # vectors in a file: what a build holds in memory, and does again when it was killed
 _LISTS = 0.65  # the power of the number of vectors: 8,000 lists of a million, 600 of 20,000
-_SOME = 2000  # vectors whose similarities tell how far a list's vectors are from its centre
 _BLOCK = 16_384  # vectors that are read, compared or added at once
 _NO_GRAPH = {"connectivity": 2, "expansion_add": 1}  # the least that USearch accepts, for files that are only scanned
 
@@ -87,19 +87,23 @@ class ShardWriter:
         """Order the vectors by their nearest centre, and write them with their centres and their table."""
         waiting, count = self._waiting, round(len(self._waiting) ** _LISTS)
         partition = Partition.of(waiting.read(sampled(len(waiting), count)), count)
-        rows = np.arange(len(waiting))
-        nearest = np.concatenate([partition.nearest(waiting.read(part)) for part in _blocks(rows)])
-        centres = np.concatenate(partition.centres)
-        sizes = np.bincount(nearest, minlength=len(centres))
-        used, order = sizes > 0, np.argsort(nearest, kind="stable")
-        centres, sizes = centres[used], sizes[used]
-        some = np.linspace(0, len(order) - 1, min(len(order), _SOME)).astype(np.int64)
-        sample = Sample(waiting.read(order[some]), np.searchsorted(np.cumsum(sizes), some, side="right"))
-        ListTable.of(waiting.keys[order], sizes, centres, sample).write(self._folder / f"{name}.lists", self._dim)
+        near = TrueNeighbours(waiting.read(np.linspace(0, len(waiting) - 1, ASKED).astype(np.int64)))
+        nearest = np.empty(len(waiting), np.int64)
+        for part in _blocks(np.arange(len(waiting))):
+            vectors = waiting.read(part)
+            nearest[part] = partition.nearest(vectors)
+            near.add(vectors, nearest[part])
+        every = np.concatenate(partition.centres)
+        sizes = np.bincount(nearest, minlength=len(every))
+        centres, order = Centres.of(every[sizes > 0]), np.argsort(nearest, kind="stable")
+        near.lists = (np.cumsum(sizes > 0) - 1)[near.lists]
+        sizes = sizes[sizes > 0]
+        fit = fitted(near, centres.compared, sizes)
+        ListTable.of(waiting.keys[order], sizes, centres, fit).write(self._folder / f"{name}.lists", self._dim)
         lists = self._measured(f"{name}.lists")
-        del centres, partition
-        vectors, precise = self._save_vectors(name, order), self._save_precise(name)
-        facts = ShardFacts(vectors, len(order), False, precise, lists)
+        del centres, partition, near, every, vectors
+        rows, precise = self._save_vectors(name, order), self._save_precise(name)
+        facts = ShardFacts(rows, len(order), False, precise, lists)
         note = {"vectors": waiting.digest, "shard": asdict(facts)}  # swept away once the index is published
         write_file(self._folder / f"{name}.json", json.dumps(note))
         return facts
