@@ -74,14 +74,17 @@ class ListShard:
         _advise(mapped_table, "MADV_WILLNEED", 0, table.bytes_of_centres)
         return cls(facts, dtype, rows, precise, table, mapped)
 
-    def search(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and cosines (≤ count,) of the nearest to (dim,), best first."""
+    def search(self, vector: np.ndarray, count: int, exact: bool, floor: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and cosines (≤ count,) of the nearest to (dim,), best first.
+
+        floor: the `middle` of what other files hold; what is not so near need not be found.
+        """
         count = min(count, len(self.rows))
         if exact or _PER_RESULT * count >= len(self.rows):
             spans = self._blocks()
             scores = self._compared(vector, spans)
         else:
-            spans, scores = self._near(vector, count)
+            spans, scores = self._near(vector, count, floor)
         best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
         starts, ends = np.array(spans).T
         before = np.cumsum(ends - starts) - (ends - starts)
@@ -119,13 +122,13 @@ class ListShard:
             return np.asarray(self.precise["vector"][places], np.float32)
         return restored(self.rows[rows], self.dtype)
 
-    def _near(self, vector: np.ndarray, count: int) -> tuple[list[tuple[int, int]], Floats]:
+    def _near(self, vector: np.ndarray, count: int, floor: float) -> tuple[list[tuple[int, int]], Floats]:
         """The rows of the lists that are read, at least `count` of them, and their similarities."""
         likely, wanted = vector @ self._axes @ self._centres, _PER_RESULT * count
         lists = self._first(likely, max(wanted, ENOUGH * self.width // WIDTH))
         spans = self._spans(lists)
         scores = self._compared(vector, spans)
-        reached = np.partition(scores, len(scores) - (count + 1) // 2)[len(scores) - (count + 1) // 2]
+        reached = max(middle(scores, count), floor)
         slope, noise, doubt = self.table.fit.tolist()
         likely[lists] = -np.inf
         more = np.flatnonzero(likely * slope + (doubt + np.log2(self.width / WIDTH) / 2) * noise >= reached)
@@ -183,6 +186,12 @@ class ListShard:
         for start, end in spans:
             first = (8 + start * width) // mmap.PAGESIZE * mmap.PAGESIZE
             _advise(self.mapped, "MADV_WILLNEED", first, 8 + end * width - first)
+
+
+def middle(scores: Floats, count: int) -> float:
+    """The similarity that half of the `count` best have; below all where there are fewer."""
+    place = len(scores) - (count + 1) // 2
+    return float(np.partition(scores, place)[place]) if place >= 0 else -np.inf
 
 
 def _matrix(mapped: mmap.mmap, count: int, dim: int, dtype: str) -> np.ndarray:

@@ -58,7 +58,7 @@ class Shard:
         index.view(self.mapped)
         return index
 
-    def search(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, vector: np.ndarray, count: int, exact: bool, _floor: float) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities (≤ count,) of the nearest to (dim,), best first.
 
         A shard without a graph is always searched in full.

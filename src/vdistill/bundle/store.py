@@ -10,7 +10,7 @@ import numpy as np
 
 from vdistill.bundle import manifest
 from vdistill.bundle.items import Items
-from vdistill.bundle.lists import ListShard
+from vdistill.bundle.lists import ListShard, middle
 from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
@@ -50,7 +50,11 @@ class Store:
     def nearest(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities of the `count` stored vectors nearest to (dim,), best first, deleted ones included."""
         with self._lock:
-            found = [shard.search(vector, count, exact) for shard in self.shards]
+            found: list[tuple[np.ndarray, np.ndarray]] = []
+            floor = -np.inf
+            for shard in self.shards:
+                found.append(shard.search(vector, count, exact, floor))
+                floor = middle(np.concatenate([scores for _, scores in found]), count)
         places = np.concatenate([places for places, _ in found]).astype(np.uint64)
         scores = np.concatenate([scores for _, scores in found])
         best = np.argsort(-scores, kind="stable")[:count]
