@@ -54,7 +54,8 @@ class Store:
             floor = -np.inf
             for shard in self.shards:
                 found.append(shard.search(vector, count, exact, floor))
-                floor = middle(np.concatenate([scores for _, scores in found]), count)
+                if len(self.shards) > 1:
+                    floor = middle(np.concatenate([scores for _, scores in found]), count)
         places = np.concatenate([places for places, _ in found]).astype(np.uint64)
         scores = np.concatenate([scores for _, scores in found])
         best = np.argsort(-scores, kind="stable")[:count]

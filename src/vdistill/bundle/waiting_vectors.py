@@ -23,7 +23,7 @@ class WaitingVectors:
         weakref.finalize(self, self._file.close)  # also where a build fails
         self._keys: list[np.ndarray] = []
         self._count = 0
-        self._content = hashlib.blake2b(f"{dtype} {dim}".encode(), digest_size=16)
+        self._content = hashlib.blake2b(f"lists 1 {dtype} {dim}".encode(), digest_size=16)
 
     def __len__(self) -> int:
         return self._count
