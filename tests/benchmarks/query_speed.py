@@ -53,7 +53,7 @@ def workspace(home: Path, encoder: DualEncoder, vectors: np.ndarray) -> Path:
     """A workspace whose index holds these vectors and the encoder's exported text tower."""
     made = create(home / ".vdistill")
     entry = write_index(
-        made.index, vectors, "bf16", graph=len(vectors) > 20_000, metadata=lambda n: {"title": f"thing {n}"}
+        made.index, vectors, "bf16", lists=len(vectors) > 20_000, metadata=lambda n: {"title": f"thing {n}"}
     )
     export_text_encoder(encoder, made.index / "text_encoder" / "x")
     files = tuple(

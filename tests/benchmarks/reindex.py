@@ -2,6 +2,7 @@
 
     python tests/benchmarks/reindex.py                         10,000 photographs, whole processes
     python tests/benchmarks/reindex.py --memory 10000 100000   small pictures: the peak memory of indexing them
+    python tests/benchmarks/reindex.py --quick                 200 small pictures and a tiny model
 
 ViT-B/32 size with random weights. The pictures of `--memory` are noise of 32 × 32 px, a thousand
 different ones over and over.
@@ -21,7 +22,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from side_by_side import header
 from speed_model import backbone, catalog
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 
 def index(home: Path, model: Path) -> tuple[dict[str, object], float]:
@@ -35,9 +39,9 @@ def index(home: Path, model: Path) -> tuple[dict[str, object], float]:
     return json.loads(done.stdout), seconds
 
 
-def changes(home: Path, model: Path, count: int) -> None:
-    """Index everything, then nothing, then 1 % anew."""
-    images = sorted((catalog(home / "catalog", count)).rglob("*.jpg"))
+def changes(home: Path, model: Path, images: list[Path]) -> None:
+    """Index everything, then nothing, then 1 % anew.  images: all that are in `home / "catalog"`."""
+    count = len(images)
     _, full = index(home, model)
     print(f"{count:,} pictures: {full:.1f} s, {count / full:.1f} a second with starting and exporting")
     _, nothing = index(home, model)
@@ -53,17 +57,23 @@ def changes(home: Path, model: Path, count: int) -> None:
 
 def memory(home: Path, model: Path, counts: list[int]) -> None:
     """Peak memory of indexing so many small pictures."""
-    noise = np.random.default_rng(0).integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
     for count in counts:
         place = home / str(count)
-        for number in range(count):
-            path = place / "catalog" / f"{number // 1000:04}" / f"{number:07}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(noise[number % 1000]).save(path, compress_level=0)
+        small_pictures(place / "catalog", count)
         _, seconds = index(place, model)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest child so far
         print(f"{count:,} small pictures: {seconds:.0f} s, peak memory {peak:,.0f} MiB", flush=True)
         shutil.rmtree(place)
+
+
+def small_pictures(folder: Path, count: int) -> list[Path]:
+    """Pictures of noise, a thousand different ones over and over."""
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
+    paths = [folder / f"{number // 1000:04}" / f"{number:07}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise[number % 1000]).save(path, compress_level=0)
+    return paths
 
 
 def main() -> None:
@@ -71,13 +81,21 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--memory", type=int, nargs="*")
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    model = backbone(options.model)
+    header()
     with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        if options.quick:
+            from models import clip
+
+            changes(home, clip(home / "model"), small_pictures(home / "catalog", 200))
+            return
+        model = backbone(options.model)
         if options.memory:
-            memory(Path(name), model, options.memory)
+            memory(home, model, options.memory)
         else:
-            changes(Path(name), model, options.pictures)
+            changes(home, model, sorted(catalog(home / "catalog", options.pictures).rglob("*.jpg")))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indexes import index_of, unit, write_index
-from vdistill.bundle import shards
+from vdistill.bundle import shard_writer, shards
 from vdistill.bundle.manifest import REMEDY, FileFacts, ShardFacts
 from vdistill.bundle.shards import Shard
 from vdistill.errors import VdistillError
@@ -14,48 +14,55 @@ from vdistill.index import compact
 from vdistill.index.compact import arrange
 
 
-def facts(count, graph=False, name="v"):
-    return ShardFacts(FileFacts(f"{name}{count}", 1, "", ""), count, graph, None)
+def facts(count, *, lists=False, graph=False):
+    table = FileFacts("", 1, "", "") if lists else None
+    return ShardFacts(FileFacts(f"v{count}", 1, "", ""), count, graph, None, table)
 
 
 def test_few_new_vectors_get_a_file_of_their_own():
-    old = (facts(50_000, graph=True), facts(100))
+    old = (facts(50_000, lists=True), facts(100))
     plan = arrange(old, staying=50_100, new=10)
-    assert (plan.kept, plan.merged, plan.graph) == (old, (), False)
+    assert (plan.kept, plan.merged, plan.lists) == (old, (), False)
 
 
-def test_files_without_a_graph_become_one_with_a_graph():
-    old = (facts(50_000, graph=True), facts(19_000), facts(900))
+def test_files_that_are_scanned_become_one_with_lists():
+    old = (facts(50_000, lists=True), facts(19_000), facts(900))
     plan = arrange(old, staying=69_900, new=200)
-    assert (plan.kept, plan.merged, plan.graph) == (old[:1], old[1:], True)
+    assert (plan.kept, plan.merged, plan.lists) == (old[:1], old[1:], True)
 
 
 def test_many_small_files_become_one():
     old = tuple(facts(n + 1) for n in range(compact.SMALL))
     plan = arrange(old, staying=36, new=1)
-    assert (plan.kept, plan.merged, plan.graph) == ((), old, False)
+    assert (plan.kept, plan.merged, plan.lists) == ((), old, False)
 
 
 def test_all_is_written_anew_when_a_fifth_is_dead():
-    old = (facts(100_000, graph=True), facts(1000))
+    old = (facts(100_000, lists=True), facts(1000))
     assert arrange(old, staying=81_000, new=5).kept == old
     assert arrange(old, staying=80_000, new=5).merged == old
 
 
-def test_too_many_files_with_graphs_are_written_anew():
-    old = tuple(facts(30_000 + n, graph=True) for n in range(10))
+def test_too_many_files_in_lists_are_written_anew():
+    old = tuple(facts(30_000 + n, lists=True) for n in range(10))
     plan = arrange(old, staying=300_045, new=5)
     assert plan.merged == old
-    assert plan.graph
+    assert plan.lists
+
+
+def test_files_with_a_graph_of_an_older_version_are_written_anew():
+    old = (facts(50_000, graph=True), facts(30_000, lists=True), facts(10))
+    plan = arrange(old, staying=80_010, new=1)
+    assert (plan.kept, plan.merged, plan.lists) == ((), old, True)
 
 
 @pytest.mark.parametrize("dtype", shards.METRIC_OF)
-@pytest.mark.parametrize("graph", [False, True])
-def test_an_index_of_many_files_answers_as_one(tmp_path, monkeypatch, dtype, graph):
+@pytest.mark.parametrize("lists", [False, True])
+def test_an_index_of_many_files_answers_as_one(tmp_path, monkeypatch, dtype, lists):
     vectors = unit(1000, 32)
-    whole = index_of(tmp_path / "whole", vectors, dtype, graph=graph)
-    monkeypatch.setattr(shards, "LIMIT", 128)
-    many = index_of(tmp_path / "many", vectors, dtype, graph=graph)
+    whole = index_of(tmp_path / "whole", vectors, dtype, lists=lists)
+    monkeypatch.setattr(shard_writer, "LIMIT", 128)
+    many = index_of(tmp_path / "many", vectors, dtype, lists=lists)
     assert [shard.count for shard in many.manifest.shards] == [128] * 7 + [104]
     np.testing.assert_array_equal(many.vectors(many.ids), whole.vectors(whole.ids))
     for query in unit(20, 32, 1):
@@ -76,7 +83,7 @@ def test_i8_is_scored_by_the_vectors_beside_it(tmp_path):
 def test_a_thread_disturbs_no_other(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
-    with index_of(tmp_path, unit(3000, 32), graph=True, metadata=lambda n: {"n": n}) as searcher:
+    with index_of(tmp_path, unit(3000, 32), lists=True, metadata=lambda n: {"n": n}) as searcher:
         queries = unit(64, 32, 1)
         alone = [searcher.search(query, 5, where="n < 2500", hybrid=n % 2 == 0) for n, query in enumerate(queries)]
         with ThreadPoolExecutor(8) as executor:
@@ -89,7 +96,7 @@ def test_a_thread_disturbs_no_other(tmp_path):
 def test_an_open_index_answers_after_its_files_are_gone(tmp_path):
     vectors = unit(1000, 32)
     for dtype in shards.METRIC_OF:
-        with index_of(tmp_path / dtype, vectors, dtype, graph=True, metadata=lambda n: {"n": n}) as searcher:
+        with index_of(tmp_path / dtype, vectors, dtype, lists=True, metadata=lambda n: {"n": n}) as searcher:
             for path in (tmp_path / dtype).iterdir():
                 path.unlink()
             assert searcher.search(vectors[3], 1)[0].id == "00003"

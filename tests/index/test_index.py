@@ -20,7 +20,7 @@ from drawings import draw_catalog
 from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
-from vdistill.bundle.shards import ShardWriter
+from vdistill.bundle.shard_writer import ShardWriter
 from vdistill.bundle.store import Store, made_from
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
@@ -231,7 +231,7 @@ def test_a_catalog_of_broken_images_is_an_error_and_the_old_index_stays(indexed,
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_vectors_that_cannot_be_searched_are_never_added(tmp_path, value):
-    writer = ShardWriter(tmp_path, "vectors", 4, "bf16", graph=False)
+    writer = ShardWriter(tmp_path, "vectors", 4, "bf16", lists=False)
     with pytest.raises(ValueError, match="zero or not finite"):
         writer.add([0], np.full((1, 4), value, np.float32))
 

@@ -65,7 +65,7 @@ def test_a_product_of_many_images_starves_no_other(tmp_path, monkeypatch, dtype)
     vectors = unit(1500, 16)
     crowd = query + 0.01 * vectors[:500]  # all of them nearer than anything else
     vectors[:500] = crowd / np.linalg.norm(crowd, axis=1, keepdims=True)
-    with index_of(tmp_path, vectors, dtype, graph=True, metadata=lambda n: {"sku": "crowd" if n < 500 else n}) as found:
+    with index_of(tmp_path, vectors, dtype, lists=True, metadata=lambda n: {"sku": "crowd" if n < 500 else n}) as found:
         for options in ({}, {"exact": True}, {"where": "id >= '00000'"}):
             hits = found.search(query, 10, **options)
             assert len(hits) == 10

@@ -145,10 +145,10 @@ def test_exact_search_equals_sorting_everything(tmp_path_factory, count, k, dist
 
 
 @pytest.mark.parametrize("dtype", METRIC_OF)
-def test_beyond_the_limit_the_graph_is_searched_and_finds_nearly_all(tmp_path, monkeypatch, dtype):
+def test_beyond_the_limit_lists_are_searched_and_nearly_all_is_found(tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(shards, "FLAT", 500)
     vectors = unit(3000, 32)
-    with index_of(tmp_path, vectors, dtype, graph=True) as searcher:
+    with index_of(tmp_path, vectors, dtype, lists=True) as searcher:
         stored = searcher.vectors(searcher.ids)
         nearest = np.argsort(-vectors[:50] @ stored.T, axis=1)[:, :10]
         for exact, least in ((False, 0.95), (True, 1.0 if dtype != "i8" else 0.99)):

@@ -146,7 +146,7 @@ def test_always_k_results_where_k_exist(tmp_path, monkeypatch):
 
     monkeypatch.setattr(shards, "FLAT", 200)
     vectors = unit(3000, 16)
-    with index_of(tmp_path, vectors, graph=True, metadata=lambda n: {"n": n}) as searcher:
+    with index_of(tmp_path, vectors, lists=True, metadata=lambda n: {"n": n}) as searcher:
         query = vectors[0]
         far = np.argsort(vectors @ query)[:400]  # what fits the filter is what fits the query least
         expression = f"n IN ({', '.join(map(str, far))})"

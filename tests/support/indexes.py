@@ -9,7 +9,8 @@ import numpy as np
 
 from vdistill.bundle import items, manifest
 from vdistill.bundle.items import Row
-from vdistill.bundle.shards import METRIC_OF, ShardWriter
+from vdistill.bundle.shard_writer import ShardWriter
+from vdistill.bundle.shards import METRIC_OF
 from vdistill.query.search import Searcher
 
 
@@ -33,12 +34,12 @@ def row(key, id_, metadata=None):
     return Row(key, id_, id_, id_, 1, 1, json.dumps(metadata or {}, ensure_ascii=False, sort_keys=True))
 
 
-def write_index(folder, vectors, dtype="f32", *, graph=False, metadata=lambda n: {}):
+def write_index(folder, vectors, dtype="f32", *, lists=False, metadata=lambda n: {}):
     """An index of (n, dim) vectors, its items named 00000, 00001, … with keys that run backwards; returns its entry."""
     folder.mkdir(parents=True, exist_ok=True)
     count, dim = vectors.shape
     write_items(folder / "items.db", (row(count - n, f"{n:05}", metadata(n)) for n in range(count)))
-    writer = ShardWriter(folder, "vectors", dim, dtype, graph=graph)
+    writer = ShardWriter(folder, "vectors", dim, dtype, lists=lists)
     for start in range(0, count, 4096):
         keys = np.arange(count - start, max(count - start - 4096, 0), -1)
         writer.add(keys, vectors[start : start + 4096])

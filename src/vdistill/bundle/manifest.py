@@ -12,7 +12,8 @@ from vdistill.errors import VdistillError
 from vdistill.images.hashes import edges_sha256, file_sha256
 from vdistill.workspace import read_json, write_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE = (2, 3)  # in version 2 no file has lists
 NAME = "manifest.json"
 REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affected"
 
@@ -53,17 +54,27 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class ShardFacts:
-    """A file of `count` vectors, with or without a graph.  precise: beside i8, the vectors in a higher precision."""
+    """A file of `count` vectors.
+
+    graph: whether it is searched through a graph, as older versions wrote it.  lists: beside vectors in lists, the
+    table of these.  precise: beside i8, the vectors in a higher precision.
+    """
 
     vectors: FileFacts
     count: int
     graph: bool
     precise: FileFacts | None
+    lists: FileFacts | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is always searched in full."""
+        return not self.graph and self.lists is None
 
     @property
     def files(self) -> tuple[FileFacts, ...]:
-        """One file or two."""
-        return (self.vectors, self.precise) if self.precise else (self.vectors,)
+        """All files of it."""
+        return (self.vectors, *(file for file in (self.precise, self.lists) if file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,7 @@ def read(folder: Path) -> dict[str, Entry]:
     try:
         if document["schema_version"] > SCHEMA_VERSION:
             raise VdistillError(f"{path} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill")
-        if document["schema_version"] < SCHEMA_VERSION:
+        if document["schema_version"] not in READABLE:
             return {}
         return {name: _entry(facts) for name, facts in document["models"].items()}
     except (KeyError, TypeError, AttributeError) as error:
@@ -139,10 +150,12 @@ def sweep(folder: Path, entries: Iterable[Entry]) -> None:
 
 def _entry(facts: dict[str, Any]) -> Entry:
     many = {name: tuple(FileFacts(**file) for file in facts[name]) for name in ("text_encoder", "image_encoder")}
-    shards = tuple(_shard(one) for one in facts["shards"])
+    shards = tuple(shard_facts(one) for one in facts["shards"])
     return Entry(**{**facts, **many, "shards": shards, "items": FileFacts(**facts["items"])})
 
 
-def _shard(facts: dict[str, Any]) -> ShardFacts:
+def shard_facts(facts: dict[str, Any]) -> ShardFacts:
+    """From JSON. Raises KeyError and TypeError for another document."""
     precise = FileFacts(**facts["precise"]) if facts["precise"] else None
-    return ShardFacts(FileFacts(**facts["vectors"]), facts["count"], facts["graph"], precise)
+    lists = FileFacts(**facts["lists"]) if facts.get("lists") else None
+    return ShardFacts(FileFacts(**facts["vectors"]), facts["count"], facts["graph"], precise, lists)

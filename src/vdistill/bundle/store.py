@@ -10,7 +10,8 @@ import numpy as np
 
 from vdistill.bundle import manifest
 from vdistill.bundle.items import Items
-from vdistill.bundle.manifest import Entry, FileFacts
+from vdistill.bundle.lists import ListShard, middle
+from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
@@ -20,7 +21,7 @@ from vdistill.images import DECODER_VERSION
 class Store:
     """An open index. May be shared between threads, and stays whole when a newer one is published, until closed."""
 
-    def __init__(self, folder: Path, entry: Entry, shards: tuple[Shard, ...], items: Items) -> None:
+    def __init__(self, folder: Path, entry: Entry, shards: tuple[Shard | ListShard, ...], items: Items) -> None:
         self.folder = folder
         self.entry = entry
         self.shards = shards
@@ -33,7 +34,7 @@ class Store:
         entry = entry_of(folder, model)
         while True:
             try:
-                shards = tuple(Shard.open(folder, facts, entry.dim, entry.dtype) for facts in entry.shards)
+                shards = tuple(open_shard(folder, facts, entry.dim, entry.dtype) for facts in entry.shards)
                 return cls(folder, entry, shards, Items(entry.items.check(folder)))
             except VdistillError:
                 newer = entry_of(folder, model)
@@ -49,26 +50,39 @@ class Store:
     def nearest(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities of the `count` stored vectors nearest to (dim,), best first, deleted ones included."""
         with self._lock:
-            found = [shard.search(vector, count, exact) for shard in self.shards]
-        keys = np.concatenate([keys[0] for keys, _ in found])
-        scores = np.concatenate([scores[0] for _, scores in found])
+            found: list[tuple[np.ndarray, np.ndarray]] = []
+            floor = -np.inf
+            for shard in self.shards:
+                found.append(shard.search(vector, count, exact, floor))
+                if len(self.shards) > 1:
+                    floor = middle(np.concatenate([scores for _, scores in found]), count)
+        places = np.concatenate([places for places, _ in found]).astype(np.uint64)
+        scores = np.concatenate([scores for _, scores in found])
         best = np.argsort(-scores, kind="stable")[:count]
-        return keys[best], scores[best]
+        owner = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])[best]
+        keys = places[best]
+        for number, shard in enumerate(self.shards):  # what is not among the best is not looked up
+            here = owner == number
+            keys[here] = shard.keys(keys[here])
+        return keys, scores[best]
 
     def widen(self, width: int) -> None:
-        """Set how many candidates are kept while graphs are searched: more are slower and miss less."""
+        """Set how many candidates are kept while graphs are walked: more are slower and miss less."""
         with self._lock:
             for shard in self.shards:
-                shard.index.expansion_search = width
+                shard.widen(width)
 
     def scores(self, keys: np.ndarray, found: np.ndarray, vector: np.ndarray) -> np.ndarray:
         """(n,) cosines, float32, of the keys and similarities that `nearest` found.
 
-        Beside a graph of bf16, f16 or f32 they stay as they were found, exact to 1e-3 or better: the vectors themselves
-        would have to be looked up by key, and for that USearch reads the whole file.
+        Those from lists are exact already. Beside a graph of all vectors of bf16, f16 or f32 they stay as they were
+        found, exact to 1e-3 or better: the vectors would have to be looked up by key, and for that USearch reads the
+        whole file.
         """
         scores = np.asarray(found, np.float32).copy()
-        precise = [shard for shard in self.shards if shard.precise is not None or not shard.facts.graph]
+        precise = [s for s in self.shards if s.facts.flat or (s.facts.graph and s.precise is not None)]
+        if not precise:
+            return scores
         for here, vectors in self._parts(keys, precise):
             scores[here] = (unit(vectors) * vector).sum(axis=1)
         return scores
@@ -91,7 +105,7 @@ class Store:
         for shard in self.shards:
             shard.close()
 
-    def _parts(self, keys: np.ndarray, shards: Sequence[Shard]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _parts(self, keys: np.ndarray, shards: Sequence[Shard | ListShard]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Which of the keys each of these shards holds, and their vectors there."""
         for shard in shards if len(keys) else ():
             with self._lock:
@@ -99,6 +113,11 @@ class Store:
                 vectors = shard.vectors(keys[here]) if here.any() else None
             if vectors is not None:
                 yield here, vectors
+
+
+def open_shard(folder: Path, facts: ShardFacts, dim: int, dtype: str) -> Shard | ListShard:
+    """Map a file of vectors. Raises VdistillError where it is damaged."""
+    return (ListShard if facts.lists else Shard).open(folder, facts, dim, dtype)
 
 
 def entry_of(folder: Path, model: str) -> Entry:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
-from vdistill.bundle.shards import ShardWriter
+from vdistill.bundle.shard_writer import ShardWriter
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
@@ -124,7 +124,7 @@ def _write_shards(stem: Path, entry: Entry, plan: Plan, old: Store | None, sourc
     new = plan.count_new()
     files = arrange(old.entry.shards if old else (), staying=entry.count - new, new=new)
     merged = [shard for shard in old.shards if shard.facts in files.merged] if old else []
-    writer = ShardWriter(stem.parent, stem.name, entry.dim, entry.dtype, graph=files.graph)
+    writer = ShardWriter(stem.parent, stem.name, entry.dim, entry.dtype, lists=files.lists)
     for part in plan.vectors_wanted(0 if merged else plan.first_key):
         keys = np.array([one.key for one in part], np.uint64)
         chosen = keys >= plan.first_key

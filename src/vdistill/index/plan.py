@@ -8,7 +8,8 @@ import sqlite3
 import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from vdistill.records import Item
 from vdistill.workspace import writing
 
 _PART = 4096
+_values = attrgetter(*COLUMNS.split(", "))  # of a row, ten times as fast as astuple
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
 _TEMPORARY = """
     CREATE TEMP TABLE fresh (key INTEGER PRIMARY KEY);
@@ -224,7 +226,7 @@ class Plan:
 
     def _insert(self, row: Row, ctime_ns: int) -> None:
         sql = f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        self._db.execute(sql, (*astuple(row), ctime_ns))
+        self._db.execute(sql, (*_values(row), ctime_ns))
 
     def _key(self, known: Row | None, sha256: str, metadata: str, *, reuse: bool, embedded: bool = True) -> int:
         """The old key where the vector is still that of the old item, else a new one."""

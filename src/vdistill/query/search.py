@@ -118,7 +118,7 @@ class Searcher:
         where: an SQLite expression over the metadata that hits must fulfil.
         hybrid: rank by the words of the query in the items' texts too, by reciprocal rank fusion.
         min_score: the lowest cosine similarity.  diverse: 0…1, how much results should differ from one another.
-        exact: compare with every vector, also where there is a graph.
+        exact: compare with every vector, also where there are lists.
         per: "product" gives one result a product (a column `group`, `item_id` or `sku`), with the image that fits best;
         "image" gives every image by itself.
         Raises VdistillError for k < 1, an empty query, an image that cannot be read, a vector that cannot be compared

@@ -57,11 +57,11 @@ def winner_curve(report: BenchReport) -> str:
 
 
 def recall_speed(points: Sequence[Point]) -> str:
-    """Recall@10 and queries per second of a full scan and of the widths of a graph."""
+    """Recall@10 and queries per second of a full scan and of the widths of lists."""
 
     def draw(axes: Axes) -> None:
         for name, colour, some in (
-            ("graph, by width", "backbone", [point for point in points if point.width]),
+            ("lists, by width", "backbone", [point for point in points if point.width]),
             ("every vector", "student", [point for point in points if point.width is None]),
         ):
             axes.plot([], [], "o-" if len(some) > 1 else "o", color=COLOURS[colour], label=name)

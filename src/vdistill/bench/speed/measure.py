@@ -36,7 +36,7 @@ class Speed:
 
     encode_ms, search_ms: medians of a warm query.  cold_query_s, cold_query_bytes: time and peak memory of a whole
     process; None where the system does not tell.  images_per_second: from file to vector; None where no image can be
-    read.  build: of a graph.  recall: ways to search.  index_bytes: on disk, with its encoders; disk_bytes: by part.
+    read.  build: of lists.  recall: ways to search.  index_bytes: on disk, with its encoders; disk_bytes: by part.
     """
 
     model: str
@@ -63,7 +63,7 @@ class Speed:
         embedding = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f} images per second"
         return {
             "embedding": embedding,
-            "building a graph": f"{self.build.adds_per_second:,.0f} vectors per second (of {self.build.vectors:,})",
+            "making lists": f"{self.build.adds_per_second:,.0f} vectors per second (of {self.build.vectors:,})",
             "a query": f"{self.encode_ms + self.search_ms:.1f} ms ({self.encode_ms:.1f} to encode the text, "
             f"{self.search_ms:.1f} to search {self.items:,} images)",
             "a cold query": f"{self.cold_query_s:.2f} s, the whole process{memory}",
@@ -74,7 +74,7 @@ class Speed:
 
 
 def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: Sequence[str]) -> Speed:
-    """Search for `queries` (at least one, up to WARM_QUERIES are used), warm and from cold; embed; build a graph.
+    """Search for `queries` (at least one, up to WARM_QUERIES are used), warm and from cold; embed; make lists.
 
     encoder: the model that embeds the images.  workspace: the folder that a fresh `vdistill query` is to use.
     Raises VdistillError where that fails.
@@ -144,10 +144,10 @@ def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
 
 
 def _recall(points: Sequence[Point]) -> str:
-    """The recall of the search that is used, and of a graph where none is used."""
+    """The recall of the search that is used, and of lists where none are used."""
 
     def one(point: Point) -> str:
-        how = "comparing with every vector" if point.width is None else f"a graph of width {point.width}"
+        how = "comparing with every vector" if point.width is None else f"lists of width {point.width}"
         return f"{point.recall:.3f} at {point.queries_per_second:,.0f} per second, {how}"
 
     used = next(point for point in points if point.used)

@@ -1,4 +1,4 @@
-"""Recall@10 and speed of the ways to search: all vectors, and a graph at several widths."""
+"""Recall@10 and speed of the ways to search: all vectors, and lists at several widths."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from statistics import median
 
 import numpy as np
 
-from vdistill.bundle.shards import FLAT, WIDTH, Shard, ShardWriter
+from vdistill.bundle.lists import ListShard
+from vdistill.bundle.shard_writer import ShardWriter
+from vdistill.bundle.shards import FLAT, WIDTH
 from vdistill.bundle.store import Store
 
 K = 10
-WIDTHS = (16, 32, WIDTH, 128, 256)  # candidates kept while a graph is searched
+WIDTHS = (16, 32, WIDTH, 128, 256)  # centres of lists that are kept while their graph is walked
 MOST_QUERIES = 50
 
 
@@ -31,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How fast vectors are added to a graph, measured with so many."""
+    """How fast vectors are put into lists, measured with so many."""
 
     vectors: int
     adds_per_second: float
@@ -40,43 +42,44 @@ class Build:
 def recall_speed(store: Store, queries: np.ndarray) -> tuple[list[Point], Build]:
     """Search for unit vectors (q, dim), one after the other, in each way there is.
 
-    Up to FLAT vectors an index has no graph: one is built for comparison. Of a larger index a graph of FLAT vectors is
-    built, to time that.
+    Up to FLAT vectors an index has no lists: they are made for comparison. Of a larger index FLAT vectors are put into
+    lists, to time that.
     """
     asked = queries[:MOST_QUERIES]
-    flat = not any(shard.facts.graph for shard in store.shards)
+    flat = all(shard.facts.flat for shard in store.shards)
     keys = np.array([row.key for row in store.items.rows()], np.uint64) if flat else store.items.some_keys(FLAT)
     with tempfile.TemporaryDirectory() as folder:
         shard, build = _built(store, keys, Path(folder))
         try:
-            graph = Store(Path(folder), store.entry, (shard,), store.items) if flat else store
-            return _points(store, graph, asked), build
+            lists = Store(Path(folder), store.entry, (shard,), store.items) if flat else store
+            return _points(store, lists, asked), build
         finally:
             shard.close()
 
 
-def _built(store: Store, keys: np.ndarray, folder: Path) -> tuple[Shard, Build]:
+def _built(store: Store, keys: np.ndarray, folder: Path) -> tuple[ListShard, Build]:
     vectors, entry = store.vectors(keys), store.entry
-    writer = ShardWriter(folder, "trial", entry.dim, entry.dtype, graph=True)
+    writer = ShardWriter(folder, "trial", entry.dim, entry.dtype, lists=True)
     started = time.perf_counter()
     writer.add(keys, vectors)
-    seconds = time.perf_counter() - started
     (facts,) = writer.finish()
-    return Shard.open(folder, facts, entry.dim, entry.dtype), Build(len(keys), round(len(keys) / max(seconds, 1e-9), 1))
+    seconds = time.perf_counter() - started
+    shard = ListShard.open(folder, facts, entry.dim, entry.dtype)
+    return shard, Build(len(keys), round(len(keys) / max(seconds, 1e-9), 1))
 
 
-def _points(store: Store, graph: Store, queries: np.ndarray) -> list[Point]:
-    """The scan of `store`, and the widths of `graph`, which may be the same."""
-    truth = [graph.nearest(vector, K, exact=True)[0] for vector in queries]
+def _points(store: Store, lists: Store, queries: np.ndarray) -> list[Point]:
+    """The scan of `store`, and the widths of `lists`, which may be the same."""
+    truth = [lists.nearest(vector, K, exact=True)[0] for vector in queries]
     _, scan = _timed(lambda vector: store.nearest(vector, K, exact=True)[0], queries)
-    points = [Point(None, 1.0, scan, used=graph is not store)]
+    points = [Point(None, 1.0, scan, used=lists is not store)]
     try:
         for width in WIDTHS:
-            graph.widen(width)
-            found, rate = _timed(lambda vector: graph.nearest(vector, K, exact=False)[0], queries)
-            points.append(Point(width, _recall(found, truth), rate, used=graph is store and width == WIDTH))
+            lists.widen(width)
+            found, rate = _timed(lambda vector: lists.nearest(vector, K, exact=False)[0], queries)
+            points.append(Point(width, _recall(found, truth), rate, used=lists is store and width == WIDTH))
     finally:
-        graph.widen(WIDTH)
+        lists.widen(WIDTH)
     return points
 
 
