@@ -52,7 +52,7 @@ loaded = status("VmRSS")
 def first(self):
     print(f"{time.monotonic() - began:.1f} s ({time.process_time():.1f} s of work) to the first epoch, "
           f"{status('VmHWM') - loaded:.2f} GiB beyond the model, "
-          f"{len(self.lesson.tower):,} images and {len(self.lesson.calls.query):,} calls train", flush=True)
+          f"{len(self.data.tower):,} images and {len(self.data.calls.query):,} calls train", flush=True)
     raise SystemExit
 
 loop.Loop.epoch = first
