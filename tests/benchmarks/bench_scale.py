@@ -70,12 +70,12 @@ def scale(queries: int, items: int) -> None:
 def against(queries: int, items: int, rounds: int) -> None:
     """The same metrics by sorting all candidates of each query, as for the few that a teacher judged."""
     held_out = test_set(queries, items)
-    texts, vectors = unit(queries, 1), unit(items, 3)
+    texts, titles, vectors = unit(queries, 1), unit(len(held_out.titles), 2), unit(items, 3)
     found: dict[str, dict[str, np.ndarray]] = {}
 
     def grade(arm: str, counted: float) -> None:
         grading._COUNTED = counted
-        found[arm] = evaluate(held_out, vectors, texts, texts[:1000])
+        found[arm] = evaluate(held_out, vectors, texts, titles)
 
     arms = {"sorting": lambda: grade("sorting", np.inf), "counting": lambda: grade("counting", 0)}
     show(f"{queries:,} queries × {items:,} items, one model", alternate(arms, rounds))
