@@ -64,8 +64,10 @@ def fit_speed(count: int) -> None:
     started = time.monotonic()
     preferences.fit(said)
     took = time.monotonic() - started
-    print(f"fit of {count:,} queries × {ITEMS} items × {CALLS} calls of {IMAGES}: {took:.1f} s, "
-          f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments)")  # fmt: skip
+    print(
+        f"fit of {count:,} queries × {ITEMS} items × {CALLS} calls of {IMAGES}: {took:.1f} s, "
+        f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments)"
+    )
 
 
 def resume_speed(count: int) -> None:
@@ -83,8 +85,15 @@ def resume_speed(count: int) -> None:
         for group in groups[:-1]:
             question = Question(group.query, tuple(shown[item] for item in group.items))
             p = rng.dirichlet(np.ones(IMAGES))
-            told = Judgment(group.query, group.items, tuple(image.sha256 for image in question.images), "best",
-                            Answer(tuple(p.tolist())), "t", "train")  # fmt: skip
+            told = Judgment(
+                group.query,
+                group.items,
+                tuple(image.sha256 for image in question.images),
+                "best",
+                Answer(tuple(p.tolist())),
+                "t",
+                "train",
+            )
             rows.append((asker.key(question), "1", told))
         for start in range(0, len(rows), 1000):
             database.add_judgments(rows[start : start + 1000])
