@@ -110,9 +110,7 @@ def resume_speed(count: int) -> None:
         narrowing = Narrowing(queries[: count // 10], list(shown), plan)
         narrowing.next_round([])
         narrowing.next_round([one for one in said if one.query in set(queries[: count // 10])])
-        print(
-            f"a round of narrowing for {count // 10} held-out queries, whose calls are stored: {time.monotonic() - started:.2f} s"
-        )
+        print(f"narrowing {count // 10} queries: {time.monotonic() - started:.2f} s")
 
 
 if __name__ == "__main__":
