@@ -14,11 +14,19 @@ Per = Literal["product", "image"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image of the catalog. `id` is its POSIX path relative to the catalog."""
+    """An image of the catalog. `id` is its POSIX path relative to the catalog.
+
+    file: its path, as a text where there are very many: a Path takes a kilobyte.
+    """
 
     id: str
-    path: Path
+    file: Path | str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The image file."""
+        return Path(self.file)
 
     @property
     def title(self) -> str | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from side_by_side import header
 
 from vdistill.database import Database
 from vdistill.images import file_sha256
@@ -52,7 +53,7 @@ loaded = status("VmRSS")
 def first(self):
     print(f"{time.monotonic() - began:.1f} s ({time.process_time():.1f} s of work) to the first epoch, "
           f"{status('VmHWM') - loaded:.2f} GiB beyond the model, "
-          f"{len(self.lesson.tower):,} images and {len(self.lesson.calls.query):,} calls train", flush=True)
+          f"{len(self.data.tower):,} images and {len(self.data.calls.query):,} calls train", flush=True)
     raise SystemExit
 
 loop.Loop.epoch = first
@@ -104,7 +105,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--shown", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.items, arguments.calls, arguments.shown = 1_000, 400, 500
+    header("transformers", "peft")
     sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
     import models
 

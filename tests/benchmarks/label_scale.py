@@ -1,14 +1,16 @@
 """How long the fit takes on 10,000 queries, and a resumed run on 100,000 stored judgments until it plans its next call.
 
-python tests/benchmarks/label_scale.py
+python tests/benchmarks/label_scale.py [--quick]
 """
 
+import argparse
 import resource
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from side_by_side import header
 
 from vdistill import preferences
 from vdistill.database import Database
@@ -56,20 +58,22 @@ class Silent:
     def close(self) -> None: ...
 
 
-def fit_speed() -> None:
-    said = judgments(QUERIES, CALLS)
+def fit_speed(count: int) -> None:
+    said = judgments(count, CALLS)
     before = peak_gb()
     started = time.monotonic()
     preferences.fit(said)
     took = time.monotonic() - started
-    print(f"fit of {QUERIES:,} queries × {ITEMS} items × {CALLS} calls of {IMAGES}: {took:.1f} s, "
-          f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments)")  # fmt: skip
+    print(
+        f"fit of {count:,} queries × {ITEMS} items × {CALLS} calls of {IMAGES}: {took:.1f} s, "
+        f"peak {peak_gb():.2f} GB ({before:.2f} GB of it the judgments)"
+    )
 
 
-def resume_speed() -> None:
-    """2,500 queries with all of their 40 calls answered but the last: everything is read, fitted, and planned on."""
+def resume_speed(count: int) -> None:
+    """So many queries with all of their 40 calls answered but the last: everything is read, fitted, and planned on."""
     with tempfile.TemporaryDirectory() as name, Database.open(Path(name) / "vdistill.db") as database:
-        queries = [f"q{number}" for number in range(2500)]
+        queries = [f"q{number}" for number in range(count)]
         shown = {f"{i:03}.jpg": ShownImage(f"{i:03}.jpg", Path("x"), f"{i:064}") for i in range(ITEMS)}
         asker = Asker(Silent(), database, Purse(), 1, lambda _: None)
         rng = np.random.default_rng(0)
@@ -81,8 +85,15 @@ def resume_speed() -> None:
         for group in groups[:-1]:
             question = Question(group.query, tuple(shown[item] for item in group.items))
             p = rng.dirichlet(np.ones(IMAGES))
-            told = Judgment(group.query, group.items, tuple(image.sha256 for image in question.images), "best",
-                            Answer(tuple(p.tolist())), "t", "train")  # fmt: skip
+            told = Judgment(
+                group.query,
+                group.items,
+                tuple(image.sha256 for image in question.images),
+                "best",
+                Answer(tuple(p.tolist())),
+                "t",
+                "train",
+            )
             rows.append((asker.key(question), "1", told))
         for start in range(0, len(rows), 1000):
             database.add_judgments(rows[start : start + 1000])
@@ -96,12 +107,16 @@ def resume_speed() -> None:
             print(f"resumed: the next call is asked after {time.monotonic() - started:.2f} s")
         said = database.judgments()
         started = time.monotonic()
-        narrowing = Narrowing(queries[:250], list(shown), plan)
+        narrowing = Narrowing(queries[: count // 10], list(shown), plan)
         narrowing.next_round([])
-        narrowing.next_round([one for one in said if one.query in set(queries[:250])])
-        print(f"a round of narrowing for 250 held-out queries on 10,000 judgments: {time.monotonic() - started:.2f} s")
+        narrowing.next_round([one for one in said if one.query in set(queries[: count // 10])])
+        print(f"narrowing {count // 10} queries: {time.monotonic() - started:.2f} s")
 
 
 if __name__ == "__main__":
-    resume_speed()
-    fit_speed()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    header("scipy")
+    resume_speed(20 if quick else 2_500)
+    fit_speed(20 if quick else QUERIES)

@@ -43,8 +43,8 @@ def test_many_queries_use_more_pools_than_one_has_calls():
 
 def test_a_query_makes_no_deck_of_pools_that_it_does_not_use(monkeypatch):
     made = []
-    deck = shared_pools._deck
-    monkeypatch.setattr(shared_pools, "_deck", lambda pool, *more: (made.append(pool), deck(pool, *more))[1])
+    dealt = shared_pools._dealt
+    monkeypatch.setattr(shared_pools, "_dealt", lambda pool, calls: (made.append(pool), dealt(pool, calls))[1])
     groups = training_groups("q", [ITEMS[start : start + 16] for start in range(0, 640, 16)], Plan(3, 8, 16, 0))
     assert len(groups) == len(made) == 3
     for group in groups:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from vdistill.evaluation import metrics
 from vdistill.evaluation.admissible import Admitted, admissible
 from vdistill.evaluation.by_product import NO_PRODUCTS
 from vdistill.evaluation.grading import evaluate, grade, means, teacher_scores
+from vdistill.evaluation.item_vectors import vectors_of
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
@@ -176,9 +179,12 @@ def summarise(
         model: means(values[model]) if model in values else None for model in order
     }
     gains = differences(values)
-    ci95 = {model: _intervals(found, seed) for model, found in [*values.items(), (DIFFERENCE, gains)] if found}
+    of_models = {model: found for model, found in [*values.items(), (DIFFERENCE, gains)] if found}
+    with ThreadPoolExecutor(os.cpu_count()) as executor:  # most of the time numpy draws and sums
+        chances = executor.map(lambda metric: metrics.p_value(gains[metric], seed), gains)
+        between = executor.map(lambda found: _intervals(found, seed), of_models.values())
+        ci95, p_values = dict(zip(of_models, between, strict=True)), dict(zip(gains, chances, strict=True))
     _add_gap(models, ci95, values, seed)
-    p_values = {metric: metrics.p_value(found, seed) for metric, found in gains.items()}
     return BenchReport(
         values=values,
         models=models,
@@ -215,8 +221,9 @@ def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:
 
 
 def _measure(held_out: HeldOutSet, searcher: Embedded) -> Values:
-    vectors, queries, titles = searcher.vectors(held_out.items), searcher.encode(held_out.queries), held_out.titles
-    return evaluate(held_out, vectors, queries, searcher.encode(titles) if titles else queries[:0])
+    queries, titles = searcher.encode(held_out.queries), held_out.titles
+    with vectors_of(held_out.items, searcher.vectors) as vectors:
+        return evaluate(held_out, vectors, queries, searcher.encode(titles) if titles else queries[:0])
 
 
 def _judge(held_out: HeldOutSet, admitted: Admitted) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ import numpy as np
 from vdistill.arrays import Ints
 from vdistill.bench.graded import Embedded, QueryChange
 from vdistill.evaluation import metrics
+from vdistill.evaluation.item_vectors import scores_of, vectors_of
 from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery
 
 IMAGES = 5  # of a model
@@ -60,7 +61,8 @@ def _winners(held_out: HeldOutSet, judged: JudgedQuery) -> Ints:
 def _tops(held_out: HeldOutSet, searcher: Embedded, queries: Sequence[str]) -> list[tuple[str, ...]]:
     """The best products for each query, by the images that they are found by."""
     products, found = held_out.products, []
-    for scores in searcher.encode(queries) @ searcher.vectors(held_out.items).T:
-        images = products.shown(scores)[metrics.top(products.best(scores), IMAGES)]
-        found.append(tuple(held_out.items[row] for row in images))
+    with vectors_of(held_out.items, searcher.vectors) as vectors:
+        for scores in scores_of(searcher.encode(queries), vectors):
+            images = products.shown(scores)[metrics.top(products.best(scores), IMAGES)]
+            found.append(tuple(held_out.items[row] for row in images))
     return found

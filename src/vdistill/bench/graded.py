@@ -11,12 +11,12 @@ import numpy as np
 
 from vdistill.arrays import Floats
 from vdistill.evaluation.by_product import NO_PRODUCTS
+from vdistill.evaluation.item_vectors import score_blocks, vectors_of
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.records import Item, Query
 
 MODELS = ("backbone", "student", "teacher")
 RERANKED = " + rerank@"  # in the name of a model whose head a teacher re-orders
-_BLOCK = 32  # queries scored at once
 
 Values = dict[str, Floats]  # of one model, by metric: (q,), or (t,) for the literal ones
 
@@ -84,9 +84,10 @@ class Scored:
 
     def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats]:
         """The cosine similarities (n,) of each query."""
-        items, queries = self.model.vectors(held_out.items), held_out.queries
-        for start in range(0, len(queries), _BLOCK):
-            yield from self.model.encode(queries[start : start + _BLOCK]) @ items.T
+        queries = self.model.encode(held_out.queries)
+        with vectors_of(held_out.items, self.model.vectors) as items:
+            for scores in score_blocks(queries, items):
+                yield from (one.copy() for one in scores)  # the block is overwritten
 
 
 @dataclass(frozen=True)

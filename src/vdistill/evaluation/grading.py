@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, repeat
 
 import numpy as np
 
 from vdistill.arrays import Floats, Ints
 from vdistill.errors import VdistillError
-from vdistill.evaluation import metrics
+from vdistill.evaluation import among_all, metrics
+from vdistill.evaluation.item_vectors import Vectors, score_blocks, scores_of
 from vdistill.evaluation.metrics import DEPTH, METRICS
-from vdistill.evaluation.test_set import HeldOutSet, utilities_of
+from vdistill.evaluation.test_set import HeldOutSet, JudgedQuery, utilities_of
 from vdistill.records import Judgment
 
-_BLOCK = 32  # queries scored at once: a matrix of 32 × 100,000 float32 is 13 MB
+_AT_ONCE = 8  # rankings held in memory while they are graded
+_COUNTED = 1000  # candidates; of fewer all are sorted
+_THREADED = 1 << 15  # candidates from which on numpy, which threads share well, takes most of the time
 
 
-def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Floats) -> dict[str, Floats]:
+def evaluate(held_out: HeldOutSet, items: Vectors, queries: Floats, titles: Floats) -> dict[str, Floats]:
     """Grade a dual encoder.
 
     items: (n, d), queries: (q, d), titles: (t, d) unit vectors, in the order of `held_out`. A product scores what the
@@ -29,27 +35,36 @@ def evaluate(held_out: HeldOutSet, items: Floats, queries: Floats, titles: Float
             f"the items have {items.shape[1]} dimensions, the queries {queries.shape[1]}",
             hint="index and text encoder are of different models: run `vdistill index`",
         )
-    values = grade(held_out, _scores(queries, items))
+    values = _graded(held_out, score_blocks(queries, items))
     if held_out.titles:
-        for depth in (1, DEPTH):
-            values[f"literal_recall@{depth}"] = literal_recall(held_out, items, titles, depth)
+        depths = (1, DEPTH)
+        for depth, found in zip(depths, _literal_recalls(held_out, items, titles, depths), strict=True):
+            values[f"literal_recall@{depth}"] = found
     return values
 
 
 def ndcg(held_out: HeldOutSet, items: Floats, queries: Floats) -> Floats:
     """nDCG@10 of a dual encoder for each query (q,): as in `evaluate`, without the cost of the rest."""
-    found = zip(held_out.judged, _scores(queries, items), strict=True)
-    graded = [(held_out.products.best(scores), *held_out.dense(judged)) for judged, scores in found]
-    return np.array([metrics.ndcg(scores[candidates], gains) for scores, candidates, gains, _ in graded])
+    found = []
+    for judged, scores in zip(held_out.judged, scores_of(queries, items), strict=True):
+        candidates, gains, _ = held_out.dense(judged)
+        found.append(metrics.ndcg(held_out.products.best(scores)[candidates], gains))
+    return np.array(found)
 
 
 def literal_recall(held_out: HeldOutSet, items: Floats, titles: Floats, depth: int) -> Floats:
     """Whether each title (t,) finds a product that bears it among the first `depth`; shapes as in `evaluate`."""
+    (found,) = _literal_recalls(held_out, items, titles, (depth,))
+    return found
+
+
+def _literal_recalls(held_out: HeldOutSet, items: Vectors, titles: Floats, depths: Sequence[int]) -> list[Floats]:
+    """(t,) as `literal_recall` for each of the depths."""
     products, found = held_out.products, []
-    for scores, images in zip(_scores(titles, items), held_out.with_title, strict=True):
-        rows = np.unique(products.number[images])
-        found.append(metrics.literal_recall(products.best(scores), rows, depth))
-    return np.array(found)
+    for scores, images in zip(scores_of(titles, items), held_out.with_title, strict=True):
+        rows, best = np.unique(products.number[images]), products.best(scores)
+        found.append([metrics.literal_recall(best, rows, depth) for depth in depths])
+    return list(np.array(found).reshape(-1, len(depths)).T)
 
 
 def means(values: Mapping[str, Floats]) -> dict[str, float]:
@@ -63,12 +78,24 @@ def grade(held_out: HeldOutSet, scores: Iterable[Floats | None]) -> dict[str, Fl
 
     Returns for each metric its values for the queries (q,), NaN where there are no scores.
     """
+    rankings = iter(scores)
+    return _graded(held_out, iter(lambda: list(islice(rankings, _AT_ONCE)), []))
+
+
+def _graded(held_out: HeldOutSet, blocks: Iterable[Sequence[Floats | None] | Floats]) -> dict[str, Floats]:
+    """As `grade`, of scores that come in blocks of queries; each is graded before the next one is made."""
     values = {name: np.full(len(held_out.judged), np.nan) for name in metrics.OF_RANKINGS}
-    for row, (judged, found) in enumerate(zip(held_out.judged, scores, strict=True)):
-        if found is not None:
-            candidates, gains, utilities = held_out.dense(judged)
-            for name, value in _grades(held_out.products.best(found)[candidates], gains, utilities).items():
-                values[name][row] = value
+    row = 0
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        each = executor.map if len(held_out.items) >= _THREADED else map
+        for block in blocks:
+            judged = held_out.judged[row : row + len(block)]
+            for found in each(_grades, repeat(held_out, len(block)), judged, block):
+                for name, value in found.items():
+                    values[name][row] = value
+                row += 1
+    if row != len(held_out.judged):
+        raise ValueError(f"{row} rankings of {len(held_out.judged)} queries")
     return values
 
 
@@ -83,8 +110,16 @@ def teacher_scores(held_out: HeldOutSet, judgments: Sequence[Judgment]) -> list[
     return [_spread(*found[query], len(held_out.items)) if query in found else None for query in held_out.queries]
 
 
-def _grades(scores: Floats, gains: Floats, utilities: Floats) -> dict[str, float]:
-    """The value of each of `OF_RANKINGS` for one query."""
+def _grades(held_out: HeldOutSet, judged: JudgedQuery, found: Floats | None) -> dict[str, float]:
+    """The value of each of `OF_RANKINGS` for one query; none where it has no scores."""
+    if found is None:
+        return {}
+    scores = held_out.products.best(found)
+    relevant = np.count_nonzero(judged.gains > 0)
+    if held_out.all_items and len(scores) > _COUNTED and 0 < relevant <= among_all.FEW:
+        return among_all.grades(scores, judged.rows, judged.gains)
+    candidates, gains, utilities = held_out.dense(judged)
+    scores = scores[candidates]
     alike = metrics.agreement(scores, utilities)
     return {
         "ndcg@10": metrics.ndcg(scores, gains),
@@ -95,12 +130,6 @@ def _grades(scores: Floats, gains: Floats, utilities: Floats) -> dict[str, float
         "kendall_tau": alike.tau,
         "pairwise_accuracy": alike.pairwise,
     }
-
-
-def _scores(texts: Floats, items: Floats) -> Iterator[Floats]:
-    """The cosine similarities (n,) of each text."""
-    for start in range(0, len(texts), _BLOCK):
-        yield from texts[start : start + _BLOCK] @ items.T
 
 
 def _spread(rows: Ints, utilities: Floats, count: int) -> Floats:

@@ -18,6 +18,8 @@ from vdistill.arrays import Floats, Ints
 DEPTH = 10  # how far down a shopper looks
 WINNER_DEPTHS = (5, 20, 100)  # how far down the winner is looked for
 _ROUNDING = 1e-12
+_COUNTED = 64  # candidates whose ranks are counted one by one; of more it is faster to sort all
+_RUN = 1024  # scores of which only the highest is looked at first
 
 # All metrics, in the order of tables, each with what it means. Higher is better for all of them.
 METRICS = {
@@ -58,7 +60,7 @@ def top(scores: Floats, k: int) -> Ints:
     if k >= len(scores):
         order = np.argsort(-scores, kind="stable")
         return order[: np.count_nonzero(scores > -np.inf)]
-    border = np.partition(scores, len(scores) - k)[len(scores) - k]
+    border = _border(scores, k)
     above = np.flatnonzero(scores > border)
     level = np.flatnonzero(scores == border)[: k - len(above) if border > -np.inf else 0]
     chosen = np.sort(np.concatenate([above, level]))
@@ -71,8 +73,8 @@ def ndcg(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
     scores: (n,) of the model. gains: (n,). Returns a value in [0, 1]; NaN where nothing is relevant.
     Source: Järvelin & Kekäläinen 2002, as `ndcg_cut` in trec_eval.
     """
-    ideal = _dcg(gains[top(gains, k)])
-    return _dcg(gains[top(scores, k)]) / ideal if ideal > 0 else np.nan
+    ideal = dcg(gains[top(gains, k)])
+    return dcg(gains[top(scores, k)]) / ideal if ideal > 0 else np.nan
 
 
 def recall(scores: Floats, gains: Floats, k: int = DEPTH) -> float:
@@ -135,7 +137,7 @@ def agreement(scores: Floats, utilities: Floats) -> Agreement:
     from scipy.stats import kendalltau
 
     pairs = len(scores) * (len(scores) - 1) // 2
-    by_model, by_teacher = pairs - _tied_pairs(scores), pairs - _tied_pairs(utilities)
+    by_model, by_teacher = pairs - tied_pairs(scores), pairs - tied_pairs(utilities)
     if by_teacher == 0:
         return Agreement(np.nan, np.nan)
     if by_model == 0:
@@ -237,13 +239,23 @@ def _common(*values: Floats) -> tuple[Floats, ...]:
     return tuple(one[kept] for one in values)
 
 
-def _dcg(gains: Floats) -> float:
+def dcg(gains: Floats) -> float:
+    """The discounted sum of gains (k,), best rank first."""
     return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
+
+
+def _border(scores: Floats, k: int) -> float:
+    """The `k`-th highest of `scores` (n,), k ≤ n, looked for among those that reach the k-th highest of all runs."""
+    runs = len(scores) // _RUN
+    if runs > 4 * k:
+        highest = scores[: runs * _RUN].reshape(runs, _RUN).max(axis=1)
+        scores = scores[scores >= np.partition(highest, runs - k)[runs - k]]
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
 def _ranks(scores: Floats, rows: Ints) -> Ints:
     """The ranks, from 1, of the candidates at the indices `rows`."""
-    if len(rows) > 8:
+    if len(rows) > _COUNTED:
         ranks = np.empty(len(scores), np.intp)
         ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
         return ranks[rows]
@@ -251,6 +263,7 @@ def _ranks(scores: Floats, rows: Ints) -> Ints:
     return np.array(above, np.intp) + 1
 
 
-def _tied_pairs(values: Floats) -> int:
+def tied_pairs(values: Floats) -> int:
+    """How many pairs of (n,) values are equal."""
     counts = np.unique(values, return_counts=True)[1]
     return int((counts * (counts - 1) // 2).sum())

@@ -67,25 +67,28 @@ def scan(root: Path) -> Catalog:
     for table in tables:
         metadata.read(table)
     skipped += [Skipped(key, reason) for key, reason in metadata.unused]
-    items = tuple(Item(id=key, path=files[key], metadata=metadata.rows.get(key, {})) for key in sorted(files))
+    items = tuple(Item(key, files[key], metadata.rows.get(key, {})) for key in sorted(files))
     absent = frozenset(key for key, _ in metadata.unused)
-    imageless = tuple(Item(id=key, path=root / key, metadata=row) for key, row in sorted(metadata.imageless.items()))
+    imageless = tuple(Item(key, root / key, row) for key, row in sorted(metadata.imageless.items()))
     return Catalog(root, items, tuple(skipped), tuple(metadata.remarks()), absent - files.keys(), imageless)
 
 
-def _files(root: Path) -> tuple[dict[str, Path], list[Path], list[Skipped]]:
+def _files(root: Path) -> tuple[dict[str, str], list[Path], list[Skipped]]:
     """The images by id, the metadata files, and what cannot be used."""
-    files: dict[str, Path] = {}
+    files: dict[str, str] = {}
     tables: list[Path] = []
     skipped: list[Skipped] = []
     found = listing(root)
-    for path in found.files:
-        if path.name in METADATA_FILES:
-            tables.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            key = path.relative_to(root).as_posix()
+    # Texts, not Paths: to make a million of those takes seconds, and half a gigabyte.
+    start = len(os.path.join(root, ""))  # noqa: PTH118
+    for file in found.files:
+        name = os.path.basename(file)  # noqa: PTH119
+        if name in METADATA_FILES:
+            tables.append(Path(file))
+        elif os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            key = file[start:].replace(os.sep, "/")
             if key == (shown := _shown(key)):
-                files[key] = path
+                files[key] = file
             else:
                 skipped.append(Skipped(shown, "file name is not valid UTF-8"))
     for path, reason in found.refused:

@@ -25,7 +25,7 @@ class CatalogMetadata:
     existing values; empty cells are ignored.
     """
 
-    def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
+    def __init__(self, root: Path, files: Mapping[str, str]) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self.unused: list[tuple[str, str]] = []  # names in rows, and why no image was found for them
         self.imageless: dict[str, dict[str, Any]] = {}  # the rows of images that are absent, by the names given

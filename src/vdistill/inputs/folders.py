@@ -24,9 +24,9 @@ CLUTTER = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """files: in no particular order.  refused: paths that cannot be used or listed, and why."""
+    """files: paths, in no particular order.  refused: paths that cannot be used or listed, and why."""
 
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     refused: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -61,12 +61,12 @@ def _sort(entries: Iterator[os.DirEntry[str]], found: Listing, real: list[Path],
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
             continue
-        path = Path(entry.path)
         if _is(entry.is_dir):
-            (links if entry.is_symlink() else real).append(path)
+            (links if entry.is_symlink() else real).append(Path(entry.path))
         elif _is(entry.is_file):  # reads the disk for links only
-            found.files.append(path)
+            found.files.append(entry.path)
         else:
+            path = Path(entry.path)
             broken = entry.is_symlink() and not path.exists()
             found.refused.append((path, "a link to nothing" if broken else "not a regular file"))
 

@@ -49,7 +49,7 @@ class Hashes:
         found: dict[str, str] = {}
         stale: list[tuple[Item, Status]] = []
         for start in range(0, len(items), _PART):
-            part = [(item, status) for item in items[start : start + _PART] if (status := _status(item.path))]
+            part = [(item, status) for item in items[start : start + _PART] if (status := _status(item.file))]
             known = self._known([status[0] for _, status in part])
             found |= {item.id: known[status] for item, status in part if status in known}
             stale += [(item, status) for item, status in part if status not in known]
@@ -102,9 +102,9 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _status(path: Path) -> Status | None:
+def _status(path: Path | str) -> Status | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return os.fsencode(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -16,7 +16,7 @@ class ImageNames:
     characters), then without its letter case, where that leaves one image only.
     """
 
-    def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
+    def __init__(self, root: Path, files: Mapping[str, str]) -> None:
         self._root, self._files = root.as_posix(), files
 
     def find(self, folder: PurePosixPath, name: str) -> str | tuple[str, ...]:
@@ -42,7 +42,7 @@ class ImageNames:
 
 def relative(folder: PurePosixPath, name: str) -> str:
     """The path of `name`, which is relative to `folder`, from the root of the catalog."""
-    return os.path.normpath(folder / name).replace(os.sep, "/")
+    return os.path.normpath(os.path.join(folder, name)).replace(os.sep, "/")  # noqa: PTH118
 
 
 def _by(form: Callable[[str], str], keys: Iterable[str]) -> dict[str, list[str]]:

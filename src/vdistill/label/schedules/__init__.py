@@ -37,7 +37,7 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
         calls = [banded_groups(query, items, plan, guides[query]) for query in queries]
     else:
         shared, deep = pools(items, plan), replace(plan, calls_per_query=max(plan.calls_per_query, plan.depth))
-        calls = [training_groups(query, shared, deep, guides.get(query))[: plan.calls_per_query] for query in queries]
+        calls = [training_groups(query, shared, deep, guides.get(query), plan.calls_per_query) for query in queries]
     return SingleRound([group for turn in zip_longest(*calls) for group in turn if group is not None])
 
 

@@ -37,7 +37,8 @@ class Narrowing:
         self._sizes = active_sizes(len(items), plan.images_per_call, plan.calls_per_query)
         self._left = len(queries) * plan.calls_per_query
         self._turn = 0
-        self._met = {query: np.zeros((len(items), len(items)), np.uint8) for query in queries}
+        # The groups of each round, (g, size) places of items: much smaller than how often which two have met.
+        self._shown: dict[str, list[NDArray[np.integer]]] = {query: [] for query in queries}
         self._settled: set[str] = set()
 
     @property
@@ -52,7 +53,7 @@ class Narrowing:
         unsure = {query: _unsure(mean, stderr) for query, (mean, stderr) in known.items()} if can_settle else {}
         self._settled |= {query for query, share in unsure.items() if share < SETTLED}
         # After the planned rounds, the calls that settled queries left go to the least sure ones first.
-        order = sorted(self._met, key=lambda query: -unsure.get(query, 0.0))
+        order = sorted(self._shown, key=lambda query: -unsure.get(query, 0.0))
         over = self._turn >= len(self._sizes)
         groups: list[Group] = []
         for query in order:
@@ -70,7 +71,9 @@ class Narrowing:
         rng = generator(self._plan.seed, "narrow", query, str(self._turn))
         noise = rng.permutation(len(self._items))
         order = noise if mean is None else np.lexsort((noise, -mean))
-        groups = _groups(order, size, self._plan.images_per_call, self._met[query])
+        groups = _groups(order, size, self._plan.images_per_call, self._shown[query])
+        if groups:
+            self._shown[query].append(np.array(groups, np.min_scalar_type(len(self._items))))
         return [Group(query, tuple(self._items[i] for i in rng.permutation(chosen))) for chosen in groups]
 
 
@@ -98,14 +101,21 @@ def active_sizes(items: int, images: int, calls: int) -> list[int]:
     return sizes
 
 
-def _groups(order: NDArray[np.intp], active: int, size: int, met: NDArray[np.uint8]) -> list[NDArray[np.intp]]:
+def _groups(
+    order: NDArray[np.intp], active: int, size: int, shown: Sequence[NDArray[np.integer]]
+) -> list[NDArray[np.intp]]:
     """Groups of neighbours among the `active` best of `order` (best first) that met least.
 
-    met: (n, n) how often two items were shown together; updated in place.
+    shown: the groups of earlier rounds.
     """
-    free = list(order[:active])
     size = min(size, len(order))
-    groups = []
+    # As long as no two have met, the nearest are simply those that come next.
+    whole = 0 if shown else active - active % size
+    groups = [order[start : start + size] for start in range(0, whole, size)]
+    free = list(order[whole:active])
+    if not free:
+        return groups
+    met = _met(len(order), [*shown, np.array(groups, np.intp)] if groups else shown)
     while free:
         first = free.pop(0)
         members = _pair(first, free, order, met) if size == 2 else _group(first, free, order, size, met)
@@ -113,6 +123,14 @@ def _groups(order: NDArray[np.intp], active: int, size: int, met: NDArray[np.uin
             met[np.ix_(members, members)] += 1
             groups.append(np.array(members))
     return groups
+
+
+def _met(count: int, shown: Sequence[NDArray[np.integer]]) -> NDArray[np.uint8]:
+    """(count, count) how often two items were shown together."""
+    met = np.zeros((count, count), np.uint8)
+    for groups in shown:
+        np.add.at(met, (groups[:, :, None], groups[:, None, :]), 1)
+    return met
 
 
 def _pair(first: int, free: list[int], order: NDArray[np.intp], met: NDArray[np.uint8]) -> list[int]:

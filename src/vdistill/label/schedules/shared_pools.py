@@ -6,10 +6,12 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, repeat
 
 import numpy as np
 
+from vdistill.arrays import Ints
 from vdistill.label.schedules.plan import Group, Plan, generator
 
 # Each guided call has one image of the share that the guide likes best. More of them teach less: a student learns more
@@ -31,11 +33,16 @@ def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
 
 
 def training_groups(
-    query: str, pools: Sequence[Sequence[str]], plan: Plan, guide: Mapping[str, float] | None = None
+    query: str,
+    pools: Sequence[Sequence[str]],
+    plan: Plan,
+    guide: Mapping[str, float] | None = None,
+    first: int | None = None,
 ) -> list[Group]:
     """The calls of one training query: pools in turn, in each the images not shown yet.
 
     guide: the score of each item; with it each call has one of the images with the highest scores.
+    first: how many calls of the plan are wanted; None for all.
     """
     # Only for the pools that this query uses is a deck of calls made.
     drawn = generator(plan.seed, "which pools", query).permutation(len(pools))[: plan.calls_per_query]
@@ -43,13 +50,36 @@ def training_groups(
     # Another guide gives another draw; the last digits of its scores, which differ between machines, do not.
     favourites = [(some, round(guide[some[0]], 3)) for some in ranked.values()] if guide else []
     rng = generator(plan.seed, "train", query, repr(favourites))
-    decks = {number: _deck(pools[number], plan, rng, some) for number, some in ranked.items()}
-    order = rng.permutation(list(decks))
-    return [
-        Group(query, tuple(decks[number].pop(0)), pool=number)
-        for turn in range(plan.calls_per_query)
-        if decks[number := int(order[turn % len(order)])]
-    ]
+    if guide is None and not plan.products:
+        decks = _plain_decks({number: pools[number] for number in ranked}, plan, rng)
+    else:
+        decks = {number: iter(_deck(pools[number], plan, rng, some)) for number, some in ranked.items()}
+    order = rng.permutation(list(decks)).tolist()
+    turns = range(plan.calls_per_query if first is None else min(first, plan.calls_per_query))
+    return [Group(query, tuple(next(decks[number])), number) for turn in turns for number in [order[turn % len(order)]]]
+
+
+def _plain_decks(
+    pools: Mapping[int, Sequence[str]], plan: Plan, rng: np.random.Generator
+) -> dict[int, Iterator[list[str]]]:
+    """As `_deck` for each of these pools, with the same draws, where nothing but chance decides: many at once."""
+    decks: dict[int, Iterator[list[str]]] = {}
+    for count, run in groupby(pools, key=lambda number: len(pools[number])):
+        numbers, size = list(run), min(plan.images_per_call, count)
+        if size < 1:
+            decks |= {number: repeat([]) for number in numbers}
+            continue
+        dealt = count // size
+        rounds = -(-plan.calls_per_query // dealt)
+        shuffled = rng.permuted(np.tile(np.arange(count), (len(numbers) * rounds, 1)), axis=1)
+        calls = shuffled[:, : dealt * size].reshape(len(numbers), rounds * dealt, size)
+        decks |= {number: _dealt(pools[number], rows) for number, rows in zip(numbers, calls, strict=True)}
+    return decks
+
+
+def _dealt(pool: Sequence[str], calls: Ints) -> Iterator[list[str]]:
+    """The items of calls (m, size), given as places in the pool, as they are asked for."""
+    return ([pool[place] for place in call.tolist()] for call in calls)
 
 
 def _ranked(pool: Sequence[str], guide: Mapping[str, float] | None) -> list[str]:
