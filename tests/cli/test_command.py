@@ -82,7 +82,7 @@ def test_the_list_of_commands_says_what_each_command_says_of_itself(tmp_path):
         assert re.search(rf"^ +{name} +{re.escape(named.help[:40])}", shown, re.MULTILINE)
 
 
-HEAVY = ("numpy", "rich", "pydantic", "sqlite3", "PIL", "torch", "vdistill.records")
+HEAVY = ("numpy", "rich", "pydantic", "PIL", "torch", "vdistill.records")
 
 
 @pytest.mark.parametrize("asked", [["--help"], ["--version"], ["distill", "--help"], ["query", "--help"]], ids=" ".join)

@@ -17,6 +17,8 @@ from vdistill.workspace import read_json
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from vdistill.bundle.early import EarlySessions
+
 SCHEMA_VERSION = 1
 SETTINGS, MODEL, TOKENIZER = "text_encoder.json", "model.onnx", "tokenizer.json"
 BATCH = 32
@@ -49,8 +51,11 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path) -> TextEncoder:
-        """Open an exported encoder. Raises VdistillError where it is damaged."""
+    def open(cls, folder: Path, early: EarlySessions | None = None) -> TextEncoder:
+        """Open an exported encoder. Raises VdistillError where it is damaged.
+
+        early: may have its session already.
+        """
         from tokenizers import Tokenizer
 
         settings = _settings(folder)
@@ -63,7 +68,8 @@ class TextEncoder:
         tokenizer.enable_padding(
             direction=settings.padding_side, pad_id=settings.pad_id, pad_token=settings.pad_token, length=length
         )
-        return cls(settings, tokenizer, open_session(folder / MODEL))
+        session = early.take(folder) if early else None
+        return cls(settings, tokenizer, session or open_session(folder / MODEL))
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The model's inputs for one batch: int64 arrays (n, length)."""
