@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,6 @@ from vdistill.workspace import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from vdistill.bundle.early import EarlySessions
 
 SCHEMA_VERSION = 1
 SETTINGS, MODEL, TOKENIZER = "text_encoder.json", "model.onnx", "tokenizer.json"
@@ -51,10 +49,10 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path, early: EarlySessions | None = None) -> TextEncoder:
+    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None) -> TextEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged.
 
-        early: may have its session already.
+        begun: returns the session for a folder where it has been opened already, else None; asked last.
         """
         from tokenizers import Tokenizer
 
@@ -68,7 +66,7 @@ class TextEncoder:
         tokenizer.enable_padding(
             direction=settings.padding_side, pad_id=settings.pad_id, pad_token=settings.pad_token, length=length
         )
-        session = early.take(folder) if early else None
+        session = begun(folder) if begun else None
         return cls(settings, tokenizer, session or open_session(folder / MODEL))
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:

@@ -206,7 +206,8 @@ class Searcher:
     def _text_encoder(self) -> TextEncoder:
         from vdistill.bundle.text_encoder import TextEncoder
 
-        return TextEncoder.open(self._store.encoder_folder(self.manifest.text_encoder), self._early)
+        folder = self._store.encoder_folder(self.manifest.text_encoder)
+        return TextEncoder.open(folder, self._early.take if self._early else None)
 
     @cached_property
     def _sample(self) -> np.ndarray:
