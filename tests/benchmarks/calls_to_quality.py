@@ -24,6 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import made_shop
 import numpy as np
 from baseline_schedules import BASELINES, with_baseline
 from rich.console import Console
@@ -192,18 +193,29 @@ def main() -> None:
     parser.add_argument("--schedules", nargs="*", default=list(SCHEDULES))
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a few calls, to see that it runs")
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    if options.quick:
+        made_shop.require(options.shop, "shoppers.parquet", "qrels.txt")
+        with tempfile.TemporaryDirectory() as folder:
+            run(options.shop, Path(folder) / "rows.jsonl", [(0, "soft", 60, "adaptive", 1)])
+        return
+    wanted = product(options.seeds, options.answers, options.calls, options.schedules, [options.epochs])
+    run(options.shop, options.out, [] if options.table else list(wanted))
+
+
+def run(shop: Path, out: Path, wanted: Sequence[tuple[int, str, int, str, int]]) -> None:
+    """Make the runs that `out` does not have yet, and show all."""
+    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.is_file() else []
     names = ("seed", "answers", "calls", "schedule", "epochs")
     done = {tuple(row[name] for name in names) for row in rows}
-    wanted = product(options.seeds, options.answers, options.calls, options.schedules, [options.epochs])
-    for one in () if options.table else wanted:
+    for one in wanted:
         if one in done:
             continue
         seed, answers, calls, schedule, epochs = one
-        found = student_of(options.shop, schedule, calls, answers, DistillSettings(lr=LR, seed=seed, epochs=epochs))
+        found = student_of(shop, schedule, calls, answers, DistillSettings(lr=LR, seed=seed, epochs=epochs))
         rows.append({**dict(zip(names, one, strict=True)), **found})
-        with options.out.open("a") as file:
+        with out.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         print(*one, *(f"{metric} {found[metric]:.3f}" for metric in METRICS), flush=True)
     show(rows)

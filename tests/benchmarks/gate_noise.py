@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import made_shop
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -55,10 +56,15 @@ def graded(workspace: Workspace, held_out: HeldOutSet, root: Path, share: float,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("qrels", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?", default=made_shop.SHOP / ".vdistill")
+    parser.add_argument("qrels", type=Path, nargs="?", default=made_shop.SHOP / "qrels.txt")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.25, 0.5, 1.0])
+    parser.add_argument("--quick", action="store_true", help="a few calls, to see that it runs")
     options = parser.parse_args()
+    trials = 20
+    if options.quick:
+        made_shop.require(made_shop.SHOP, "qrels.txt", ".vdistill/student")
+        options.shares, trials = [1.0], 1
     workspace = at(options.workspace)
     if workspace is None:
         raise SystemExit(f"no workspace {options.workspace}")
@@ -74,18 +80,19 @@ def main() -> None:
     kept = runs.keep(workspace, report, "", 0, passed=True)
     same = sum(
         all(one.passed for one in no_worse(summarise(held_out, {"backbone": plain, "student": plain}, seed=seed), kept))
-        for seed in range(20)
+        for seed in range(trials)
     )
-    print(f"the same student: passes {same} of 20")
+    print(f"the same student: passes {same} of {trials}")
     for share in options.shares:
         failed, lost = 0, []
-        for seed in range(20):
+        for seed in range(trials):
             values = graded(workspace, held_out, root, share, seed)
             lost.append(float(np.nanmean(values["ndcg@10"] - plain["ndcg@10"])))
             worse = summarise(held_out, {"backbone": plain, "student": values})
             failed += not all(one.passed for one in no_worse(worse, kept))
         print(
-            f"noise of {share:g}: nDCG@10 {np.mean(lost):+.3f} ± {np.std(lost):.3f}, fails {failed} of 20", flush=True
+            f"noise of {share:g}: nDCG@10 {np.mean(lost):+.3f} ± {np.std(lost):.3f}, fails {failed} of {trials}",
+            flush=True,
         )
 
 

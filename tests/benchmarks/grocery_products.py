@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import made_shop
 from commands import EXAMPLE, run, vdistill
 from speed_model import DATA, photographs
 
@@ -48,12 +49,22 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--lr", type=float, default=0.003)
+    parser.add_argument("--quick", action="store_true", help="few calls, one epoch, to see that it runs")
     options = parser.parse_args()
+    if options.quick:
+        made_shop.require(EXAMPLE)
+        if not (DATA / "grocery").is_dir():
+            print(f"not run: there are no photographs in {DATA / 'grocery'}")
+            return
+        options.budget, options.epochs = 40, 1
     photographs()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_shop(home)
-        run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
+        if options.quick:
+            shutil.copytree(EXAMPLE / "backbone", home / "backbone")
+        else:
+            run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
         for seed in range(options.seeds):
             shutil.rmtree(home / ".vdistill", ignore_errors=True)
             started = time.monotonic()

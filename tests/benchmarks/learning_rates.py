@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import made_shop
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -46,13 +47,17 @@ RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shop", type=Path)
+    parser.add_argument("shop", type=Path, nargs="?", default=made_shop.SHOP)
     parser.add_argument("--towers", nargs="+", default=["minilm", "shop", "vit-b-32"])
     parser.add_argument("--rates", nargs="*", type=float, default=RATES)
     parser.add_argument("--no-auto", action="store_true")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="a few calls, to see that it runs")
     options = parser.parse_args()
+    if options.quick:
+        made_shop.require(options.shop, "qrels.txt", ".vdistill/vdistill.db")
+        options.towers, options.rates, options.no_auto, options.epochs = ["shop"], [0.003], True, 1
     os.chdir(options.shop)
     with Database.open(Path(".vdistill/vdistill.db"), write=False) as database:
         found = sources.read(database, print)

@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import made_shop
 from calls_to_quality import LR, SHOP, student_of
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +37,11 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="*", default=[1000, 3000, 10000])
     parser.add_argument("--paper-lr", type=float, nargs="*", default=[LR, LR / 10, LR / 100])
     parser.add_argument("--paper-alone", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a few calls, to see that it runs")
     options = parser.parse_args()
+    if options.quick:
+        made_shop.require(options.shop, "shoppers.parquet", "qrels.txt")
+        options.calls, options.paper_lr = [60], [LR]
     table = Table(title="held-out queries × held-out items, 95 % intervals over queries", title_justify="left")
     for column in ("calls", "recipe", *METRICS, "seconds"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
@@ -46,6 +51,7 @@ def main() -> None:
             arms.append(("ours", "adaptive", "soft", OURS))
         for name, schedule, answers, settings in arms:
             started = time.monotonic()
+            settings = replace(settings, epochs=1) if options.quick else settings
             found = student_of(options.shop, schedule, calls, answers, settings, evaluate)
             cells = []
             for metric in METRICS:

@@ -47,9 +47,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--gib", type=float, help="as --step-memory; half of what is free without")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--quick", action="store_true", help="a tiny tower, to see that it runs")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.images, vision = 8, VISION | {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+                                                "num_attention_heads": 2, "patch_size": 56}  # fmt: skip
+    else:
+        vision = VISION
     torch.manual_seed(0)
-    model = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=768)).eval()
+    model = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=768)).eval()
     model.requires_grad_(False)
     encoder = DualEncoder("vit-l-14", model, None, None, torch.device("cpu"), arguments.precision)  # type: ignore[arg-type]
     attach(encoder, DistillSettings(rank=32))

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import made_shop
 import numpy as np
 from commands import EXAMPLE, run, vdistill
 
@@ -24,23 +25,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shops", nargs="+", default=["gifts", "hobbies"])
+    parser.add_argument("--quick", action="store_true", help="few calls, one epoch, to see that it runs")
     parser.add_argument("distill", nargs="*", help="further options of distill")
     options = parser.parse_args()
+    if options.quick:
+        made_shop.require(EXAMPLE)
+        options.seeds, options.shops = 1, ["gifts"]
+        options.distill = ["--epochs", "1", "--lr", "0.003", "--fields", "image", "--keep-anyway"]
+    further = ["--budget", "40"] if options.quick else []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
+        if options.quick:
+            shutil.copytree(EXAMPLE / "backbone", home / "backbone")
+        else:
+            run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
         for shop in options.shops:
             place = home / shop
             run([sys.executable, "make_shop.py", "--shop", shop, "--out", place], EXAMPLE)
             (place / "backbone").symlink_to(home / "backbone")
             shutil.copy(EXAMPLE / "vdistill.toml", place)
-            show(shop, [student(place, seed, options.distill) for seed in range(options.seeds)])
+            show(shop, [student(place, seed, options.distill, further) for seed in range(options.seeds)])
 
 
-def student(place: Path, seed: int, further: list[str]) -> dict:
+def student(place: Path, seed: int, further: list[str], labelling: list[str]) -> dict:
     """What `bench --json` says after labelling and training with this seed."""
     shutil.rmtree(place / ".vdistill", ignore_errors=True)
-    vdistill(place, "label", "--seed", seed)
+    vdistill(place, "label", "--seed", seed, *labelling)
     started = time.monotonic()
     done = json.loads(vdistill(place, "distill", "--json", "--seed", seed, *further))
     done["fields"] = {name: done["fields"][name] for name in ("fields", "how", "strength")}

@@ -1,8 +1,14 @@
 """Where the value of an option comes from: typed, exported, written in `vdistill.toml`, or built in."""
 
+import inspect
+import re
+import subprocess
+import sys
+
 import pytest
 
 from command_line import errors, vdistill, write_scores
+from vdistill.cli.program import COMMANDS
 
 
 def asked_in(tmp_path, *arguments, env=None):
@@ -67,3 +73,47 @@ def test_a_value_of_the_file_that_cannot_be_is_an_error_of_the_file(tmp_path):
     assert "vdistill.toml: k:" in error
     assert "--k" in hint
     assert vdistill("query", "x", "-k", 0, cwd=tmp_path).code == 2
+
+
+def test_the_list_of_commands_says_what_each_command_says_of_itself(tmp_path):
+    shown = vdistill("--help", cwd=tmp_path, env={"COLUMNS": "200"}).out
+    for name, named in COMMANDS.items():
+        assert inspect.getdoc(named.load()) == named.help
+        assert re.search(rf"^ +{name} +{re.escape(named.help[:40])}", shown, re.MULTILINE)
+
+
+HEAVY = ("numpy", "rich", "pydantic", "PIL", "torch", "vdistill.records")
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["--version"], ["distill", "--help"], ["query", "--help"]], ids=" ".join)
+def test_help_imports_only_what_it_needs(asked):
+    heavy = [name for name in HEAVY if not (name == "vdistill.records" and asked[0] == "query")]
+    program = f"import sys; from vdistill.cli import main; code = main({asked!r}); "
+    program += f"sys.exit(code or ' '.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_groups_the_options_and_shows_their_defaults(tmp_path):
+    shown = vdistill("query", "--help", cwd=tmp_path).out
+    sections = dict(re.findall(r"^(\w+):\n((?:  .*\n)+)", shown + "\n", re.MULTILINE))
+    assert list(sections) == ["Arguments", "Options", "Ranking", "Output"]
+    assert "[default: 10; x>=1]" in sections["Options"]
+    assert "--hybrid" in sections["Ranking"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-k", "ten"], "valid integer"),
+        (["-k", "0"], "greater than or equal to 1"),
+        (["--diverse", "2"], "less than or equal to 1"),
+        (["--model", "teacher"], "'teacher' is not one of"),
+        (["--min-score", "0.5.1"], "valid number"),
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_cannot_be_is_explained(tmp_path, arguments, said):
+    done = vdistill("query", "x", *arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert said in done.err

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from command_line import errors, vdistill, write_scores
-from vdistill.bundle.store import made_from
+from vdistill.bundle.manifest import made_from
 from vdistill.database import Database
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError

@@ -20,8 +20,9 @@ from drawings import draw_catalog
 from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
+from vdistill.bundle.manifest import made_from
 from vdistill.bundle.shard_writer import ShardWriter
-from vdistill.bundle.store import Store, made_from
+from vdistill.bundle.store import Store
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError

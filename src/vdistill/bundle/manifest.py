@@ -10,6 +10,7 @@ from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.images.hashes import edges_sha256, file_sha256
+from vdistill.images.version import DECODER_VERSION
 from vdistill.workspace import read_json, write_file
 
 SCHEMA_VERSION = 3
@@ -129,6 +130,24 @@ def read(folder: Path) -> dict[str, Entry]:
         return {name: _entry(facts) for name, facts in document["models"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise VdistillError(f"the index is damaged: {path} lacks {error}", hint=REMEDY) from error
+
+
+def made_before(folder: Path, model: str) -> bool:
+    """Whether an older version decoded the images of this index differently; a damaged index counts as none."""
+    try:
+        entry = read(folder).get(model)
+    except VdistillError:
+        return False
+    return entry is not None and entry.decoder != DECODER_VERSION
+
+
+def made_from(folder: Path, model: str) -> str | None:
+    """What the index of `model` was made from, or None where there is none.
+
+    Raises VdistillError where the manifest is damaged.
+    """
+    entry = read(folder).get(model)
+    return entry.made_from if entry else None
 
 
 def write(folder: Path, entries: Mapping[str, Entry]) -> None:

@@ -15,7 +15,6 @@ from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
-from vdistill.images import DECODER_VERSION
 
 
 class Store:
@@ -127,21 +126,3 @@ def entry_of(folder: Path, model: str) -> Entry:
         other = f"; there is one of the {next(iter(entries))}" if entries else ""
         raise VdistillError(f"there is no index of the {model}{other}", hint=f"run `vdistill index --model {model}`")
     return entries[model]
-
-
-def made_before(folder: Path, model: str) -> bool:
-    """Whether an older version decoded the images of this index differently; a damaged index counts as none."""
-    try:
-        entry = manifest.read(folder).get(model)
-    except VdistillError:
-        return False
-    return entry is not None and entry.decoder != DECODER_VERSION
-
-
-def made_from(folder: Path, model: str) -> str | None:
-    """What the index of `model` was made from, or None where there is none.
-
-    Raises VdistillError where the manifest is damaged.
-    """
-    entry = manifest.read(folder).get(model)
-    return entry.made_from if entry else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,11 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path) -> TextEncoder:
-        """Open an exported encoder. Raises VdistillError where it is damaged."""
+    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None) -> TextEncoder:
+        """Open an exported encoder. Raises VdistillError where it is damaged.
+
+        begun: returns the session for a folder where it has been opened already, else None; asked last.
+        """
         from tokenizers import Tokenizer
 
         settings = _settings(folder)
@@ -63,7 +66,8 @@ class TextEncoder:
         tokenizer.enable_padding(
             direction=settings.padding_side, pad_id=settings.pad_id, pad_token=settings.pad_token, length=length
         )
-        return cls(settings, tokenizer, open_session(folder / MODEL))
+        session = begun(folder) if begun else None
+        return cls(settings, tokenizer, session or open_session(folder / MODEL))
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The model's inputs for one batch: int64 arrays (n, length)."""

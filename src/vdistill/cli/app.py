@@ -7,32 +7,22 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from vdistill import __version__
 from vdistill.cli import config, console
-from vdistill.cli.bench import BenchCommand
-from vdistill.cli.command import Interrupted, SessionCommand, complete, flag_name
-from vdistill.cli.distill import DistillCommand
-from vdistill.cli.index import IndexCommand
-from vdistill.cli.label import LabelCommand
-from vdistill.cli.query import QueryCommand
+from vdistill.cli.command import Interrupted, flag_name
+from vdistill.cli.program import COMMANDS, Program
 from vdistill.errors import GateError, VdistillError
 
 DONE, FAILED, GATE, INTERRUPTED = 0, 1, 3, 130
-COMMANDS: dict[str, type] = {
-    "label": LabelCommand,
-    "distill": DistillCommand,
-    "index": IndexCommand,
-    "query": QueryCommand,
-    "bench": BenchCommand,
-}
 
 app = typer.Typer(
     name="vdistill",
+    cls=Program,
     help="Teach a CLIP-like model what a vision-language model thinks of your catalog, and search with it.",
     no_args_is_help=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -56,10 +46,6 @@ def _common(
     ] = False,
 ) -> None:
     """Declare the options that every command has; `SessionCommand` reads them."""
-
-
-for _name, _command in COMMANDS.items():
-    app.command(_name, cls=SessionCommand)(_command)
 
 
 def exit_code(arguments: list[str]) -> int:
@@ -119,11 +105,11 @@ def _usage(error: TyperException) -> int:
 
 
 @functools.cache
-def program() -> TyperGroup:
+def program() -> Program:
     """All commands as click sees them."""
     group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    return complete(group)
+    assert isinstance(group, Program)
+    return group
 
 
 def defaults(folder: Path) -> dict[str, dict[str, Any]]:
@@ -143,7 +129,7 @@ def flags() -> dict[str, dict[str, config.Meaning | None]]:
     common = get_type_hints(_common, include_extras=True)
     found = {}
     for name, command in COMMANDS.items():
-        hints = common | get_type_hints(command, include_extras=True)
+        hints = common | get_type_hints(command.load(), include_extras=True)
         parameters = program().commands[name].params
         found[name] = {flag_name(parameter): config.meaning(hints[parameter.name]) for parameter in parameters}
     return found

@@ -7,7 +7,9 @@ from typing import Any, Protocol, cast
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from vdistill.cli.help import help_of, write_options
 from vdistill.cli.session import Session, is_typed
+from vdistill.cli.values import with_short_cut
 
 COMMON = ("workspace", "quiet", "debug")  # options of the program that may stand after a command's name too
 
@@ -32,6 +34,18 @@ class SessionCommand(TyperCommand):
         own = {name: value for name, value in context.params.items() if name not in COMMON}
         return cast("Executable", self.callback(**own))
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The arguments and options."""
+        return [with_short_cut(parameter) for parameter in super().get_params(ctx)]
+
+    def get_help(self, ctx: Any) -> str:
+        """What `--help` prints."""
+        return help_of(self, ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The arguments and options."""
+        write_options(self, ctx, formatter)
+
     def invoke(self, context: Any) -> None:
         """Execute the command."""
         session = Session(context, _nearest(context, "workspace"), _nearest(context, "quiet"))
@@ -41,20 +55,18 @@ class SessionCommand(TyperCommand):
             raise Interrupted from None
 
 
-def complete(program: TyperGroup) -> TyperGroup:
-    """Give every command the common options, and every option its environment variable.
+def complete(command: TyperCommand, program: TyperGroup) -> TyperCommand:
+    """Give a command the common options, and every option its environment variable.
 
     click's own `auto_envvar_prefix` names variables after fields (`as_json`) instead of flags, and typer would show
     them in every line of the help.
     """
-    common = [option for option in program.params if option.name in COMMON]
-    for command in program.commands.values():
-        command.params += common
-        for option in command.params:
-            if isinstance(option, TyperOption):
-                option.envvar = f"VDISTILL_{flag_name(option).upper().replace('-', '_')}"
-                option.show_envvar = False
-    return program
+    command.params += [option for option in program.params if option.name in COMMON]
+    for option in command.params:
+        if isinstance(option, TyperOption):
+            option.envvar = f"VDISTILL_{flag_name(option).upper().replace('-', '_')}"
+            option.show_envvar = False
+    return command
 
 
 def flag_name(parameter: Any) -> str:

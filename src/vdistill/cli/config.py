@@ -7,15 +7,12 @@ they are. `[prices]` is a table of what models cost.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.toml_file import read_toml
-from vdistill.label.settings import PATH_KINDS
 
 FILE = "vdistill.toml"
 PRICES = "prices"
@@ -50,6 +47,8 @@ def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> d
 
     Raises VdistillError for a file that is not TOML, and for names that no command has.
     """
+    from vdistill.inputs.toml_file import read_toml
+
     content = read_toml(path, hint=HINT)
     content.pop(PRICES, None)
     shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
@@ -67,6 +66,8 @@ def defaults(path: Path, flags: Mapping[str, Mapping[str, Meaning | None]]) -> d
 
 def prices(path: Path) -> dict[str, Any]:
     """What `[prices]` says, by model. Raises VdistillError for a file that is not TOML."""
+    from vdistill.inputs.toml_file import read_toml
+
     table = read_toml(path, hint=HINT).get(PRICES, {})
     if not isinstance(table, dict):
         raise VdistillError(
@@ -78,6 +79,8 @@ def prices(path: Path) -> dict[str, Any]:
 def _check(path: Path, names: Collection[str], known: Collection[str], what: str) -> None:
     for name in names:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, n=2)
             asked = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(known))}"
             raise VdistillError(f"{path}: unknown {what} {name!r}", hint=asked)
@@ -90,6 +93,8 @@ def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
     if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):
         return value
     if meant is Meaning.TEACHER:
+        from vdistill.label.settings import PATH_KINDS
+
         kind, colon, rest = value.partition(":")
         if colon and kind in PATH_KINDS:
             return f"{kind}:{_path(folder, rest, always=PATH_KINDS[kind])}" if rest and "://" not in rest else value

@@ -7,10 +7,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vdistill.errors import VdistillError
-from vdistill.records import Hit
+
+if TYPE_CHECKING:
+    from vdistill.records import Hit
 
 SECONDS_A_LINE = 60.0
 
@@ -84,7 +86,7 @@ def _formatted(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
+def hits_document(model: str, asked: str, hits: "Sequence[Hit]", took_ms: float) -> dict[str, Any]:
     """What `query --json` prints for one query."""
     results = [
         {"rank": hit.rank, "id": hit.id, "path": str(hit.path), "score": round(hit.score, 6),

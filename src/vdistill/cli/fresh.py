@@ -1,23 +1,36 @@
 """An index that is missing or stale is built before it is searched, with a notice on stderr."""
 
+from __future__ import annotations
+
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vdistill.bundle.early import EarlySessions
 from vdistill.cli.session import Session, pick_backbone, remembered
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
-from vdistill.query.search import Searcher
 from vdistill.workspace import Workspace
+
+if TYPE_CHECKING:
+    from vdistill.query.search import Searcher
 
 
 def open_searchers(
-    session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None = None
+    session: Session,
+    workspace: Workspace,
+    models: Sequence[str],
+    backbone: str | None = None,
+    *,
+    by_text: bool = True,
 ) -> dict[str, Searcher]:
-    """The searchers of up-to-date indexes, by model. Raises VdistillError where one cannot be built."""
+    """The searchers of up-to-date indexes, by model. Raises VdistillError where one cannot be built.
+
+    by_text: texts are searched for, so their encoder is opened at once.
+    """
     reasons = {model: reason for model in models if (reason := stale(workspace, model, backbone))}
     for reason in reasons.values():
         if remembered(workspace, "catalog") is None:
@@ -25,11 +38,14 @@ def open_searchers(
         session.say(f"{reason}: indexing first")
     if reasons:
         _index(session, workspace, list(reasons), backbone)
-    return {model: _opened(session, workspace, model) for model in models}
+    early = EarlySessions(workspace.index, models) if by_text else None
+    return {model: _opened(session, workspace, model, early) for model in models}
 
 
-def _opened(session: Session, workspace: Workspace, model: str) -> Searcher:
-    searcher = Searcher.at(workspace.index, model)
+def _opened(session: Session, workspace: Workspace, model: str, early: EarlySessions | None) -> Searcher:
+    from vdistill.query.search import Searcher
+
+    searcher = Searcher.at(workspace.index, model, early)
     if searcher.manifest.decoder != DECODER_VERSION:
         session.say("an older version read some images differently: `vdistill index` embeds them all again")
     return searcher
@@ -37,7 +53,7 @@ def _opened(session: Session, workspace: Workspace, model: str) -> Searcher:
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:
     """Why the index of this model must be built before it can be searched; None where it is up to date."""
-    from vdistill.bundle.store import made_from
+    from vdistill.bundle.manifest import made_from
 
     found = made_from(workspace.index, model)
     if found is None:
@@ -57,6 +73,8 @@ sys.exit(next((code for code in map(main, json.loads(sys.argv[1])) if code), 0))
 
 def _index(session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None) -> None:
     """Index in a process of its own: this one stays without torch."""
+    import subprocess
+
     common = ["--workspace", str(workspace.root)]
     common += ["--backbone", backbone] if backbone else []
     common += ["--quiet"] if session.quiet else []

@@ -64,7 +64,7 @@ class IndexCommand:
     def _build(
         self, session: Session, workspace: Workspace, catalog: "Catalog", model: str, backbone: str
     ) -> "IndexReport":
-        from vdistill.bundle.store import made_before
+        from vdistill.bundle.manifest import made_before
         from vdistill.encoders.student import open_item_head, open_model, provenance
         from vdistill.index.build import build, refresh
 

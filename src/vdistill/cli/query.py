@@ -64,11 +64,13 @@ class QueryCommand:
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers
+
+        model = pick_model(workspace, self.model)
+        models = [model, "backbone"] if self.compare else [model]
+        searchers = open_searchers(session, workspace, models, by_text=self.image is None)
         from vdistill.query.search import SearchOptions
 
         options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
-        model = pick_model(workspace, self.model)
-        searchers = open_searchers(session, workspace, [model, "backbone"] if self.compare else [model])
         if self.batch is not None:
             self._answer_batch(session, searchers[model], self.batch, options)
             return

@@ -1,15 +1,18 @@
 """One call of one command: its workspace, and what that remembers of earlier ones."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vdistill.cli import config, console
-from vdistill.encoders.hub import DEFAULT_BACKBONE
 from vdistill.errors import VdistillError
-from vdistill.workspace import FOLDER, Workspace, at, create, find
+
+if TYPE_CHECKING:
+    from vdistill.workspace import Workspace
 
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
@@ -43,6 +46,8 @@ class Session:
 
     def find(self) -> Workspace | None:
         """The workspace, where there is one."""
+        from vdistill.workspace import at, find
+
         return at(self.folder) if self.folder else find(Path.cwd())
 
     def require(self) -> Workspace:
@@ -55,6 +60,8 @@ class Session:
 
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
+        from vdistill.workspace import FOLDER, Workspace, create
+
         settings_file = config.find(Path.cwd())
         home = settings_file.parent if settings_file else Path.cwd()
         return create((self.find() or Workspace(self.folder or home / FOLDER)).root)
@@ -85,6 +92,8 @@ def remember(workspace: Workspace, name: str, value: Any) -> None:
 
 def pick_backbone(workspace: Workspace | None, given: str | None) -> str:
     """The backbone that was given, else the last one that was, else the default; a folder by its full path."""
+    from vdistill.encoders.hub import DEFAULT_BACKBONE
+
     if given:
         return str(Path(given).resolve()) if Path(given).is_dir() else given
     return remembered(workspace, "backbone") or DEFAULT_BACKBONE

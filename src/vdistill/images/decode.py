@@ -18,9 +18,6 @@ from vdistill.images.icc import to_srgb
 from vdistill.images.layers import layers, stored
 from vdistill.images.repair import repaired
 
-# To be raised whenever some files are decoded differently than before: vectors of an older decoder are recomputed.
-DECODER_VERSION = 2
-
 # A larger declared size counts as a decompression bomb: twice the size at which Pillow starts to warn.
 MAX_PIXELS = 178_000_000
 

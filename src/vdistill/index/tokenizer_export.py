@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from pathlib import Path
@@ -17,7 +18,15 @@ def export_tokenizer(tokenizer: Any, path: Path) -> None:
     state = type(backend).from_str(backend.to_str())  # a copy: the caller's keeps its own truncation and padding
     state.no_truncation()
     state.no_padding()
-    state.save(str(path))
+    path.write_text(_short(json.loads(state.to_str())), encoding="utf-8")
+
+
+def _short(tokenizer: dict[str, Any]) -> str:
+    """The file without spaces, and with the merges of a BPE model as "a b" where that is clear: quicker to read."""
+    merges = tokenizer["model"].get("merges")
+    if merges and not any(" " in part for pair in merges for part in pair):
+        tokenizer["model"]["merges"] = [" ".join(pair) for pair in merges]
+    return json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
 
 
 def check_same(ours: list[list[int]], theirs: list[list[int]], kind: str) -> None:

@@ -10,11 +10,9 @@ from pathlib import Path
 from vdistill.errors import VdistillError
 from vdistill.inputs.catalog_metadata import CatalogMetadata
 from vdistill.inputs.folders import listing
+from vdistill.inputs.image_names import IMAGE_SUFFIXES
 from vdistill.records import Item
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-)
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 

@@ -22,6 +22,7 @@ from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
+    from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
     from vdistill.bundle.text_encoder import TextEncoder
 
@@ -39,9 +40,10 @@ class Searcher:
     Encoders are opened when first used: query once before a re-index with another student, or open anew after it.
     """
 
-    def __init__(self, store: Store, model: str) -> None:
+    def __init__(self, store: Store, model: str, early: EarlySessions | None = None) -> None:
         self.model = model
         self._store = store
+        self._early = early
         self._retriever = Retriever(store)
 
     @classmethod
@@ -63,9 +65,12 @@ class Searcher:
         return searcher
 
     @classmethod
-    def at(cls, index: Path, model: str) -> Searcher:
-        """Open the index of `model` in the folder `index`. Raises VdistillError where it is missing or damaged."""
-        return cls(Store.open(index, model), model)
+    def at(cls, index: Path, model: str, early: EarlySessions | None = None) -> Searcher:
+        """Open the index of `model` in the folder `index`. Raises VdistillError where it is missing or damaged.
+
+        early: sessions of text encoders that are being opened already.
+        """
+        return cls(Store.open(index, model), model, early)
 
     def __enter__(self) -> Searcher:
         return self
@@ -201,7 +206,8 @@ class Searcher:
     def _text_encoder(self) -> TextEncoder:
         from vdistill.bundle.text_encoder import TextEncoder
 
-        return TextEncoder.open(self._store.encoder_folder(self.manifest.text_encoder))
+        folder = self._store.encoder_folder(self.manifest.text_encoder)
+        return TextEncoder.open(folder, self._early.take if self._early else None)
 
     @cached_property
     def _sample(self) -> np.ndarray:

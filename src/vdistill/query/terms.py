@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.catalog import IMAGE_SUFFIXES
+from vdistill.inputs.image_names import IMAGE_SUFFIXES
 from vdistill.inputs.lines import well_formed
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}

@@ -1,0 +1,37 @@
+"""What `--help` prints: plain text, because importing rich takes as long as all the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+WIDTH = 100  # columns at most
+
+
+def help_of(command: Any, context: Any) -> str:
+    """The help of a command or of the program."""
+    context.max_content_width = WIDTH
+    formatter = context.make_formatter()
+    command.format_help(context, formatter)
+    return str(formatter.getvalue()).rstrip("\n")
+
+
+def write_options(command: Any, context: Any, formatter: Any) -> None:
+    """Arguments, then options, in sections that are named by their panels."""
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is None:  # hidden
+            continue
+        usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+        sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+    for name, records in sections.items():
+        if records:
+            write_section(formatter, name, records)
+
+
+def write_section(formatter: Any, name: str, rows: list[tuple[str, str]]) -> None:
+    """A table below its heading, which is bold; click takes that out where no terminal shows it."""
+    with formatter.section(typer.style(name, bold=True)):
+        formatter.write_dl(rows)

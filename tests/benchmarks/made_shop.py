@@ -1,0 +1,14 @@
+"""`--quick` of the benchmarks that need a shop: a small number of calls where it has been made, else one line."""
+
+import sys
+from pathlib import Path
+
+SHOP = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
+
+
+def require(shop: Path = SHOP, *files: str) -> None:
+    """End with one line and exit code 0 where the shop has not been made here."""
+    missing = [name for name in ("backbone", "catalog", "queries.jsonl", *files) if not (shop / name).exists()]
+    if missing:
+        print(f"not run: {shop} has no {missing[0]}; `sh examples/gift_shop/demo.sh` makes it")
+        sys.exit(0)
