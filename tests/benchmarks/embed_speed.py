@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from side_by_side import CONSOLE, alternate, header, show
-from speed_model import backbone, photographs
+from speed_model import backbone, drawn, photographs, tiny
 from torch import Tensor
 
 from vdistill.bundle.items import Row
@@ -45,22 +44,6 @@ def enlarged(paths: list[Path], folder: Path) -> list[Path]:
             )
         made.append(folder / f"{number:04}.jpg")
     return made
-
-
-def drawn(folder: Path, count: int) -> list[Path]:
-    """Small pictures of noise."""
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / f"{number:04}.jpg")
-    return sorted(folder.glob("*.jpg"))
-
-
-def tiny(folder: Path) -> Path:
-    """The tests' CLIP."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-    from models import clip
-
-    return clip(folder)
 
 
 def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
@@ -104,7 +87,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.quick:
-            (folder / "pictures").mkdir()
             measure(DualEncoder.load(str(tiny(folder / "model"))), drawn(folder / "pictures", 24), 2)
             return
         every = photographs()
@@ -130,11 +112,10 @@ def measure(encoder: DualEncoder, paths: list[Path], rounds: int) -> None:
     for run in arms.values():
         run()  # the first round of anything is slower
     show(f"{len(paths)} JPEGs, {torch.get_num_threads()} threads", alternate(arms, rounds), len(paths), "pictures")
-    with tempfile.TemporaryDirectory():
-        wanted = vectors(exact, paths)
-        for name, model in copies.items():
-            compare(name, vectors(model, paths), wanted)
-        compare("vdistill", ours(encoder, paths), wanted)
+    wanted = vectors(exact, paths)
+    for name, model in copies.items():
+        compare(name, vectors(model, paths), wanted)
+    compare("vdistill", ours(encoder, paths), wanted)
 
 
 def paths_of(encoder: DualEncoder) -> dict[str, NumericPath]:

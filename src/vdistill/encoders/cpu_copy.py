@@ -55,7 +55,7 @@ class CpuCopy(DualEncoder):
         model = copy.copy(encoder.model)
         modules = dict(model.named_children())
         parts = (encoder.vision_name, *(VISION_HEADS if path.heads else ()))
-        lowered = {name: _lowered(modules[name], path) for name in parts if name in modules}
+        lowered = {name: on_path(modules[name], path) for name in parts if name in modules}
         model._modules = modules | lowered
         found = cls(encoder.source, model, encoder.tokenizer, encoder.preprocessing, encoder.device, encoder.precision)
         found.path = path
@@ -64,12 +64,6 @@ class CpuCopy(DualEncoder):
         if isinstance(block, LeanBlock):
             block.first_only = _reads_first_only(encoder, encoder.model.get_submodule(last))
         return found
-
-    def agrees(self, inputs: Mapping[str, Tensor], exact: Tensor) -> bool:
-        """Whether the vectors of these images are near enough to the `exact` ones (n, dim)."""
-        found = self.image_features(**inputs)
-        cosine, error = (found * exact).sum(1).min(), (found - exact).norm(dim=1).median()
-        return bool(cosine >= self.path.cosine) and bool(error <= self.path.error * pdist(exact).median())
 
     def image_features(self, **inputs: Tensor) -> Tensor:
         """Unit vectors (n, dim) of pixel tensors."""
@@ -103,7 +97,7 @@ class FastOnCpu(DualEncoder):
         for path in (INT8, BF16) if self.precision == "bf16" else (INT8,):
             try:
                 fast = CpuCopy.of(itself, path)
-                if fast.agrees(inputs, exact):
+                if near(fast.image_features(**inputs), exact, path):
                     return fast
             except Exception:  # whatever a tower, a processor or a build of torch raises here, the encoder itself works
                 continue
@@ -113,6 +107,12 @@ class FastOnCpu(DualEncoder):
 def fields_of(encoder: DualEncoder) -> dict[str, Any]:
     """The fields of an encoder."""
     return {name: getattr(encoder, name) for name in DualEncoder.__dataclass_fields__}
+
+
+def near(found: Tensor, exact: Tensor, path: NumericPath) -> bool:
+    """Whether vectors (n, dim) of images on this path are near enough to the `exact` ones."""
+    cosine, error = (found * exact).sum(1).min(), (found - exact).norm(dim=1).median()
+    return bool(cosine >= path.cosine) and bool(error <= path.error * pdist(exact).median())
 
 
 def _reads_first_only(encoder: DualEncoder, last: nn.Module) -> bool:
@@ -132,8 +132,11 @@ def _reads_first_only(encoder: DualEncoder, last: nn.Module) -> bool:
     return torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def _lowered(module: nn.Module, path: NumericPath) -> nn.Module:
-    """A copy on this path, without a copy of the weights that it does not need."""
+def on_path(module: nn.Module, path: NumericPath) -> nn.Module:
+    """A copy of `module` on this path, without a copy of the weights that it does not need.
+
+    Raises what torch raises where this processor or this build of torch does not have the path.
+    """
     if type(module) is nn.Linear:
         return path.products(module)
     if type(module) is nn.Conv2d:
@@ -141,5 +144,5 @@ def _lowered(module: nn.Module, path: NumericPath) -> nn.Module:
     if block := lean_block(module, path.products):
         return block
     found = copy.copy(module)
-    found._modules = {name: child and _lowered(child, path) for name, child in module._modules.items()}
+    found._modules = {name: child and on_path(child, path) for name, child in module._modules.items()}
     return found
