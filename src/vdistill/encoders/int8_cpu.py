@@ -68,7 +68,7 @@ class Int8Patches(nn.Module):
 
     def __init__(self, of: nn.Conv2d) -> None:
         super().__init__()
-        linear = nn.Linear(of.weight[0].numel(), len(of.weight), bias=False)
+        linear = nn.Linear(of.weight[0].numel(), len(of.weight), bias=False, device="meta")
         linear.weight = nn.Parameter(of.weight.flatten(1), requires_grad=False)
         if of.bias is not None:
             linear.bias = nn.Parameter(of.bias, requires_grad=False)

@@ -116,14 +116,14 @@ def _activation(of: nn.Module) -> tuple[Activation, float]:
 
 def _joined(*parts: nn.Linear) -> nn.Linear:
     """One layer whose outputs are those of all parts, one after another."""
-    found = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
+    found = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts), device="meta")
     found.weight = nn.Parameter(torch.cat([part.weight for part in parts]), requires_grad=False)
     found.bias = nn.Parameter(torch.cat([part.bias for part in parts]), requires_grad=False)
     return found
 
 
 def _scaled(linear: nn.Linear, weight: float, bias: float) -> nn.Linear:
-    found = nn.Linear(linear.in_features, linear.out_features)
+    found = nn.Linear(linear.in_features, linear.out_features, device="meta")
     found.weight = nn.Parameter(linear.weight * weight, requires_grad=False)
     found.bias = nn.Parameter(linear.bias * bias, requires_grad=False)
     return found
