@@ -1,9 +1,10 @@
 """What an epoch costs: a plain loop beside ours, and how the cost grows.
 
     python tests/benchmarks/distill_speed.py loops --pictures FOLDER --tokenizer FOLDER
+    python tests/benchmarks/distill_speed.py loops --quick       a tiny model and few drawn pictures: that it runs
     python tests/benchmarks/distill_speed.py curves --tokenizer FOLDER --plot curves.png
 
-The folders hold at least 500 JPEG files, and the tokenizer of a CLIP.
+The folders hold at least `--images` JPEG files (500), and the tokenizer of a CLIP.
 
 `loops`: a CLIP of ViT-B/32 size with random weights, 500 JPEG files, 100 queries with 5 calls of 8 pictures each, all
 in one run. The plain loop is peft and transformers as published code uses them: for each batch of 8 calls the pictures
@@ -31,6 +32,8 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from side_by_side import header
+from speed_model import drawn, tiny
 
 from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks
@@ -181,8 +184,8 @@ def ours(
 
 def one(arguments: argparse.Namespace) -> None:
     """One arm, in a process of its own: prints a line of JSON."""
-    paths = sorted(Path(arguments.pictures).rglob("*.jpg"))[:500]
-    calls = calls_of(len(paths), 100, 5)
+    paths = sorted(Path(arguments.pictures).rglob("*.jpg"))[: arguments.images]
+    calls = calls_of(len(paths), len(paths) // 5, 5)
     if arguments.arm == "plain":
         found = plain(arguments.model, paths, calls, arguments.plain)
     else:
@@ -193,16 +196,22 @@ def one(arguments: argparse.Namespace) -> None:
 
 
 def loops(arguments: argparse.Namespace) -> None:
-    table = Table(title="500 pictures, 100 queries × 5 calls of 8", title_justify="left")
+    header("transformers", "peft")
+    images = arguments.images
+    table = Table(title=f"{images} pictures, {images // 5} queries × 5 calls of 8", title_justify="left")
     for column in ("loop", "pictures in comparisons a second", "times plain", "epochs", "seconds", "loss", "peak GiB"):
         table.add_column(column, justify="left" if column == "loop" else "right")
     with tempfile.TemporaryDirectory() as name:
-        model = make_clip(Path(name) / "clip", arguments.tokenizer)
+        if arguments.quick:
+            model, arguments.pictures = str(tiny(Path(name) / "clip")), drawn(Path(name) / "pictures", images)[0].parent
+        else:
+            model = make_clip(Path(name) / "clip", arguments.tokenizer)
         first = 0.0
         for arm in ("plain", "all blocks", "last two blocks, warm cache"):
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
-                       "--pictures", str(arguments.pictures), "--plain", str(arguments.plain)]  # fmt: skip
-            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                       "--pictures", str(arguments.pictures), "--plain", str(arguments.plain),
+                       "--images", str(images)]  # fmt: skip
+            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found = json.loads(said.splitlines()[-1])
             first = first or found["rate"]
             cells = (f"{found['rate']:.0f}", f"{found['rate'] / first:.1f}", f"{found['epochs']:.1f}",
@@ -275,11 +284,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--plain", type=float, default=240.0)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     parser.add_argument("--cache", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.images, arguments.plain = 80, 2.0
     {"loops": loops, "curves": curves, "one": one}[arguments.part](arguments)
 
 

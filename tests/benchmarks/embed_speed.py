@@ -2,32 +2,31 @@
 
     python tests/benchmarks/embed_speed.py                 photographs of about 348 px
     python tests/benchmarks/embed_speed.py --large         the same, enlarged to 4,000 × 3,000 px
+    python tests/benchmarks/embed_speed.py --quick         a tiny model and few drawn pictures: that it runs
 
-ViT-B/32 size with random weights, the same in all. Rounds alternate in one run; medians, with the lowest and highest.
-Cosines and top 10 (each picture's nearest among the others) are against float32 of the same pixels.
+ViT-B/32 size with random weights, the same in all. Ours includes making the fast copy of the model and trying it on the
+first pictures, as `vdistill index` does. Cosines and top 10 (each picture's nearest among the others) are against
+float32 of the same pixels. With ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 all arms
+run as on a processor with AVX2 alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
+import importlib.util
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
-from speed_model import backbone, photographs
-from torch.nn.functional import normalize
+from side_by_side import CONSOLE, alternate, header, show
+from speed_model import backbone, drawn, photographs, tiny
+from torch import Tensor
 
 from vdistill.bundle.items import Row
-from vdistill.encoders.bf16_cpu import BATCH as LEAN
+from vdistill.encoders.cpu_copy import BF16, INT8, CpuCopy, NumericPath, fields_of
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
 from vdistill.images import load
@@ -60,14 +59,20 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     return np.stack([vector for vector in found if vector is not None])
 
 
-def int8(encoder: DualEncoder) -> DualEncoder:
-    """Its image tower's linear layers with int8 weights, and inputs quantized as they come."""
-    from torch.ao.quantization import quantize_dynamic
+def theirs(source: str) -> Callable[[list[Path]], object]:
+    """sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import CLIPModel
 
-    model = copy.copy(encoder.model)
-    tower = quantize_dynamic(copy.deepcopy(model.vision_model), {torch.nn.Linear}, dtype=torch.qint8)
-    model._modules = dict(model.named_children()) | {"vision_model": tower}
-    return replace(encoder, model=model, precision="fp32")
+    model = SentenceTransformer(modules=[CLIPModel(source)], device="cpu")
+    return lambda paths: model.encode([Image.open(path) for path in paths], batch_size=32)
+
+
+def forward(model: DualEncoder, pixels: Tensor, count: int) -> None:
+    """The model alone, on batches of as many images as an index embeds at once."""
+    with torch.inference_mode():
+        for start in range(0, count, BATCH):
+            model.image_features(pixel_values=pixels[: min(BATCH, count - start)])
 
 
 def main() -> None:
@@ -76,78 +81,67 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import CLIPModel
-
-    source = str(backbone(options.model))
+    header("sentence-transformers")
     with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.quick:
+            measure(DualEncoder.load(str(tiny(folder / "model"))), drawn(folder / "pictures", 24), 2)
+            return
         every = photographs()
         paths = every[:: max(1, len(every) // options.pictures)][: options.pictures]
-        if options.large:
-            paths = enlarged(paths, Path(name))
-        encoder = DualEncoder.load(source)
-        theirs = SentenceTransformer(modules=[CLIPModel(source)], device="cpu")
-        prepared = encoder.preprocessing.stack([encoder.preprocessing(load(path, 224)) for path in paths[:BATCH]])
-        lean, small = replicas(encoder)[0], int8(encoder)
-        pixels = torch.from_numpy(prepared["pixel_values"])
-
-        def bare(model: DualEncoder) -> None:
-            with torch.inference_mode():
-                for start in range(0, len(paths), LEAN):
-                    model.image_features(pixel_values=pixels[: min(LEAN, len(paths) - start)])
-
-        arms: dict[str, Callable[[], object]] = {
-            "sentence-transformers": lambda: theirs.encode([Image.open(path) for path in paths], batch_size=32),
-            "vdistill": lambda: ours(encoder, paths),
-            f"bare forward, {encoder.precision}": lambda: bare(lean),
-            "bare forward, int8": lambda: bare(small),
-        }
-        times: dict[str, list[float]] = {arm: [] for arm in arms}
-        for _ in range(options.rounds):
-            for arm, run in arms.items():
-                started = time.perf_counter()
-                run()
-                times[arm].append(time.perf_counter() - started)
-        show(times, len(paths), "4,000 × 3,000 px" if options.large else "348 px")
-        exact = replace(encoder, precision="fp32")
-        wanted = ours(exact, paths)
-        compare("vdistill", ours(encoder, paths), wanted)
-        compare("int8", ours(small, paths), wanted)
+        paths = enlarged(paths, folder) if options.large else paths
+        measure(DualEncoder.load(str(backbone(options.model))), paths, options.rounds)
 
 
-def show(times: dict[str, list[float]], count: int, what: str) -> None:
-    """Pictures a second, and how many times the first arm's."""
-    table = Table(title=f"{count} JPEGs of {what}, {torch.get_num_threads()} threads", title_justify="left")
-    for column in ("", "pictures/s", "× sentence-transformers"):
-        table.add_column(column, justify="left" if not column else "right")
-    base = times["sentence-transformers"]
-    for arm, seconds in times.items():
-        rates = [count / one for one in seconds]
-        ratios = [a / b for a, b in zip(base, seconds, strict=True)]
-        table.add_row(arm, _spread(rates, ".1f"), _spread(ratios, ".2f"))
-    Console(width=100).print(table)
+def measure(encoder: DualEncoder, paths: list[Path], rounds: int) -> None:
+    """All arms, and how near they are to float32."""
+    prepare = encoder.preprocessing
+    prepared = prepare.stack([prepare(load(path, prepare.target)) for path in paths[:BATCH]])
+    pixels = torch.from_numpy(prepared["pixel_values"])
+    exact = DualEncoder(**{**fields_of(encoder), "precision": "fp32"})
+    with torch.inference_mode():
+        copies = {name: CpuCopy.of(encoder, path) for name, path in paths_of(encoder).items()}
+    arms: dict[str, Callable[[], object]] = {"vdistill": lambda: ours(encoder, paths)}
+    if importlib.util.find_spec("sentence_transformers"):
+        peer = theirs(encoder.source)
+        arms = {"sentence-transformers": lambda: peer(paths), **arms}
+    for name, model in {**copies, "float32": exact}.items():
+        arms[f"bare forward, {name}"] = lambda model=model: forward(model, pixels, len(paths))  # type: ignore[misc]
+    for run in arms.values():
+        run()  # the first round of anything is slower
+    show(f"{len(paths)} JPEGs, {torch.get_num_threads()} threads", alternate(arms, rounds), len(paths), "pictures")
+    wanted = vectors(exact, paths)
+    for name, model in copies.items():
+        compare(name, vectors(model, paths), wanted)
+    compare("vdistill", ours(encoder, paths), wanted)
+
+
+def paths_of(encoder: DualEncoder) -> dict[str, NumericPath]:
+    """The fast numeric paths of this processor."""
+    return {"int8": INT8, "bf16": BF16} if encoder.precision == "bf16" else {"int8": INT8}
+
+
+def vectors(model: DualEncoder, paths: list[Path]) -> np.ndarray:
+    """By the model itself, without choosing a path."""
+    prepare = model.preprocessing
+    parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+    return np.concatenate([model.encode_images(prepare.stack([prepare.compact(load(path, prepare.target))
+                                                              for path in part])) for part in parts])  # fmt: skip
 
 
 def compare(arm: str, found: np.ndarray, exact: np.ndarray) -> None:
     """Against float32."""
-    cosines = (found * exact).sum(axis=1)
-    tops = [_top(found), _top(exact)]
-    overlap = np.mean([len({*a} & {*b}) / 10 for a, b in zip(*tops, strict=True)])
-    # The tower of random weights gives all pictures nearly one vector; what is left is what tells them apart.
-    centred = [normalize(torch.from_numpy(part - exact.mean(axis=0)), dim=1).numpy() for part in (found, exact)]
-    print(f"{arm}: least cosine {cosines.min():.5f}, top 10 overlap {overlap:.4f}, without what all pictures share: "
-          f"median cosine {np.median((centred[0] * centred[1]).sum(axis=1)):.4f}")  # fmt: skip
+    overlap = np.mean([len({*a} & {*b}) / 10 for a, b in zip(top(found), top(exact), strict=True)])
+    CONSOLE.print(f"{arm}: least cosine {(found * exact).sum(axis=1).min():.5f}, top 10 alike {overlap:.4f}")
 
 
-def _top(vectors: np.ndarray) -> np.ndarray:
-    scores = vectors @ vectors.T
+def top(of: np.ndarray) -> np.ndarray:
+    """(n, 10) the nearest others of each."""
+    scores = of @ of.T
     np.fill_diagonal(scores, -2)
     return np.argsort(-scores, axis=1)[:, :10]
-
-
-def _spread(values: list[float], form: str) -> str:
-    return f"{median(values):{form}} [{min(values):{form}}, {max(values):{form}}]"
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from vdistill.workspace import write_file
@@ -25,6 +28,23 @@ def backbone(folder: Path) -> Path:
         tokenizer.save_pretrained(folder)
         write_file(folder / "preprocessor_config.json", '{"image_processor_type": "CLIPImageProcessor"}')
     return folder
+
+
+def tiny(folder: Path) -> Path:
+    """The checkpoint folder of the tests' CLIP, for --quick."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+    from models import clip
+
+    return clip(folder)
+
+
+def drawn(folder: Path, count: int) -> list[Path]:
+    """Small pictures of noise, for --quick."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / f"{number:04}.jpg")
+    return sorted(folder.glob("*.jpg"))
 
 
 def photographs() -> list[Path]:

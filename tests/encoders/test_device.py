@@ -49,7 +49,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
 encoder = DualEncoder.load(sys.argv[1], precision="bf16")
 with Refuse():
-    replicas(encoder)[0].image_features(**encoder.blank(2))
+    replicas(encoder)[0].image_features(**encoder.blank(4))
 """
 
 

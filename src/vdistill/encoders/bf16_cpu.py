@@ -1,4 +1,7 @@
-"""A copy of a dual encoder that embeds images fast on a CPU: bf16 products of weights laid out for them."""
+"""Layers in bf16 on a CPU, their weights laid out once as oneDNN multiplies them.
+
+Autocast multiplies in bf16, too, but converts the weights and lays them out anew for each batch.
+"""
 
 from __future__ import annotations
 
@@ -6,97 +9,65 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, normalize
+from torch.nn import functional
 
-from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder, pooled
+from vdistill.encoders.lean_blocks import Activation
 
-_LEAST = 0.99  # cosine of a white image's vectors: bf16 has three digits
-BATCH = 16  # images; larger batches are slower
+_ROWS = 800  # of inputs at once, which the layout is made for
 
-
-class Bf16Copy(DualEncoder):
-    """A dual encoder whose image tower multiplies in bf16 and adds in float32.
-
-    Autocast does so too, but converts the weights and lays them out anew for each batch.
-    """
-
-    @classmethod
-    def of(cls, encoder: DualEncoder) -> Bf16Copy:
-        """With a copy of the image tower of `encoder`, and of its heads; the text tower is shared."""
-        model = copy.copy(encoder.model)
-        modules, parts = dict(model.named_children()), (encoder.vision_name, *VISION_HEADS)
-        lowered = {name: _lowered(copy.deepcopy(modules[name])) for name in parts if name in modules}
-        model._modules = modules | lowered
-        return cls(encoder.source, model, encoder.tokenizer, encoder.preprocessing, encoder.device, encoder.precision)
-
-    def agrees_with(self, encoder: DualEncoder) -> bool:
-        """Whether the tower runs in bf16 and gives what `encoder` gives: some mix layers with other products."""
-        with torch.inference_mode():
-            try:
-                found, wanted = (one.image_features(**encoder.blank()) for one in (self, encoder))
-            except Exception:  # whatever a tower raises here, the encoder itself works
-                return False
-        return float((found * wanted).sum()) > _LEAST
-
-    def image_features(self, **inputs: Tensor) -> Tensor:
-        """Unit vectors (n, dim) of pixel tensors."""
-        parts = zip(*(torch.split(tensor, BATCH) for tensor in inputs.values()), strict=True)
-        found = [self.model.get_image_features(**dict(zip(inputs, part, strict=True))) for part in parts]
-        return normalize(torch.cat([pooled(one) for one in found]).float(), dim=-1)
+_Packed = tuple[Tensor, Tensor | None, str, str]
 
 
-class _Linear(nn.Module):
-    """A linear layer in bf16, its weight laid out once as oneDNN multiplies it."""
+class Bf16Linear(nn.Module):
+    """A linear layer in bf16, with the activation after it; sums are in float32."""
 
-    def __init__(self, of: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, activation: Activation | None = None, lowest: float | None = None) -> None:
         super().__init__()
-        self.weight = of.weight.detach().bfloat16()  # for code that asks a layer for its type
-        self.bias = None if of.bias is None else of.bias.detach().bfloat16()
-        self._packed = _packed(self.weight, self.bias)
+        self.weight = linear.weight.detach().bfloat16()  # for code that asks a layer for its type
+        self.bias = None if linear.bias is None else linear.bias.detach().bfloat16()
+        self._activation = activation
+        self._packed = self._pack()
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """The outputs (…, n) of inputs (…, k), in bf16."""
         inputs = inputs.bfloat16()
-        return linear(inputs, self.weight, self.bias) if self._packed is None else _product(inputs, *self._packed)
+        return self._plain(inputs) if self._packed is None else _product(inputs, *self._packed)
+
+    def _plain(self, inputs: Tensor) -> Tensor:
+        found = functional.linear(inputs, self.weight, self.bias)
+        return found if self._activation is None else self._activation.apply(found)
+
+    def _pack(self) -> _Packed | None:
+        """What the product takes beside its inputs; None where that does not work.
+
+        The operators are not public: they may vanish, change their arguments, refuse this processor, or err.
+        """
+        probe = torch.linspace(-1, 1, self.weight.shape[1], dtype=torch.bfloat16)[None]
+        name, algorithm = (self._activation.name, self._activation.algorithm) if self._activation else ("none", "")
+        try:
+            found = torch.ops.mkldnn._reorder_linear_weight(self.weight, _ROWS), self.bias, name, algorithm
+            right = torch.allclose(_product(probe, *found), self._plain(probe), rtol=0.05, atol=0.05)
+        except Exception:  # whatever a build of torch raises here, the plain product works
+            return None
+        return found if right else None
 
 
-def _packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None] | None:
-    """The weight laid out for oneDNN, with its bias; None where that does not work.
-
-    The operators are not public: they may vanish, change their arguments, refuse this processor, or err.
-    """
-    probe = torch.linspace(-1, 1, weight.shape[1], dtype=torch.bfloat16)[None]
-    try:
-        found = torch.ops.mkldnn._reorder_linear_weight(weight, BATCH * 50), bias
-        right = torch.allclose(_product(probe, *found), linear(probe, weight, bias), rtol=0.05, atol=0.05)
-    except Exception:  # whatever a build of torch raises here, the plain product works
-        return None
-    return found if right else None
+def _product(inputs: Tensor, packed: Tensor, bias: Tensor | None, name: str, algorithm: str) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, name, [], algorithm)  # type: ignore[no-any-return]
 
 
-def _product(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")  # type: ignore[no-any-return]
-
-
-class _Patches(nn.Module):
+class Bf16Patches(nn.Module):
     """The first layer, which cuts the image into patches, in bf16."""
 
     def __init__(self, of: nn.Conv2d) -> None:
         super().__init__()
-        self._of = of.bfloat16()
+        self._of = copy.deepcopy(of).bfloat16()
 
     @property
     def weight(self) -> Tensor:
+        """For code that asks a layer for its type."""
         return self._of.weight
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """The patches (images, width, rows, columns) of images (images, channels, height, width), in float32."""
         return self._of(pixels.bfloat16()).float()  # type: ignore[no-any-return]
-
-
-def _lowered(module: nn.Module) -> nn.Module:
-    if type(module) is nn.Linear:
-        return _Linear(module)
-    if type(module) is nn.Conv2d:
-        return _Patches(module)
-    for name, child in list(module.named_children()):
-        setattr(module, name, _lowered(child))
-    return module

@@ -7,16 +7,15 @@ from dataclasses import replace
 
 import torch
 
-from vdistill.encoders.bf16_cpu import Bf16Copy
+from vdistill.encoders.cpu_copy import FastOnCpu
 from vdistill.encoders.dual_encoder import DualEncoder
 
 
 def replicas(encoder: DualEncoder) -> list[DualEncoder]:
     """Encoders for images alone: one on each CUDA device if the encoder is on one, else the fastest on its device."""
     device = encoder.device
-    if encoder.on_cpu and encoder.precision == "bf16":
-        fast = Bf16Copy.of(encoder)
-        return [fast if fast.agrees_with(encoder) else encoder]
+    if encoder.on_cpu:
+        return [FastOnCpu.of(encoder)]
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     others = [torch.device("cuda", number) for number in range(count) if number != (device.index or 0)]
     return [encoder, *(replace(encoder, model=copy.deepcopy(encoder.model).to(one), device=one) for one in others)]
