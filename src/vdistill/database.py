@@ -8,7 +8,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ class Database:
 
     def queries(self, split: Split | None = None) -> list[Query]:
         """The registered queries, in the order they came."""
-        sql = "SELECT id, text, split, persona FROM queries WHERE split = ?1 OR ?1 IS NULL ORDER BY rowid"
-        return [Query(**row) for row in self._all(sql, (split,))]
+        sql = "SELECT id, text, split, persona FROM queries WHERE split = :split OR :split IS NULL ORDER BY rowid"
+        return [Query(**row) for row in self._all(sql, {"split": split})]
 
     def add_item_sides(self, rows: Iterable[tuple[str, str, Split]]) -> None:
         """Register sides: (kind, key, split) each, as of `inputs.sides.ItemSides.rows`.
@@ -156,9 +156,10 @@ class Database:
     def keyed_judgments(self, split: Split | None = None, teacher: str | None = None) -> list[tuple[str, Judgment]]:
         """The stored judgments with the keys of their questions, oldest first."""
         sql = """SELECT * FROM judgments
-            WHERE (split = ?1 OR ?1 IS NULL) AND (teacher = ?2 OR ?2 IS NULL) ORDER BY rowid"""
+            WHERE (split = :split OR :split IS NULL) AND (teacher = :teacher OR :teacher IS NULL) ORDER BY rowid"""
+        values = {"split": split, "teacher": teacher}
         with _translated(self.path):  # row by row: the table may be too large to hold twice
-            return [(row["key"], _judgment(row)) for row in self._connection.execute(sql, (split, teacher))]
+            return [(row["key"], _judgment(row)) for row in self._connection.execute(sql, values)]
 
     def pace(self, teacher: str) -> float | None:
         """Seconds between recent answers of this teacher, without pauses; None before there are any."""
@@ -178,7 +179,7 @@ class Database:
         """How many judgments are stored."""
         return int(self._all("SELECT count(*) FROM judgments", ())[0][0])
 
-    def _all(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+    def _all(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[sqlite3.Row]:
         with _translated(self.path):
             return self._connection.execute(sql, values).fetchall()
 

@@ -71,7 +71,7 @@ class Kept:
         tensors = {f"weights/{name}": value.detach().cpu().contiguous() for name, value in outcome.weights.items()}
         for side in ("backbone", "student") if outcome.metrics else ():
             values: dict[str, Any] = getattr(outcome.metrics, side)
-            tensors |= {f"{side}/{name}": torch.from_numpy(np.asarray(of)) for name, of in values.items()}
+            tensors |= {f"{side}/{name}": torch.from_numpy(np.asarray(of)).contiguous() for name, of in values.items()}
         facts = {"key": self.key, "outcome": json.dumps({"seed": outcome.seed, "trained": asdict(outcome.trained)})}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with writing(self.path), replacing(self.path) as aside:
