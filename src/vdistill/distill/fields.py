@@ -18,6 +18,7 @@ from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.item_head import ItemHead, text_vectors
+from vdistill.encoders.text_copy import training_vectors
 from vdistill.inputs import item_texts
 from vdistill.records import Item, Judgment, title_column
 
@@ -200,7 +201,7 @@ class _Texts:
         self._texts = {key: item_texts.texts_of(material.items[key].metadata, fields) for key in (*keys, *tested)}
         distinct = list(dict.fromkeys(text for row in self._texts.values() for text in row if text))
         self._dim = material.data.before.shape[1]
-        self._vectors = dict(zip(distinct, material.encoder.encode_texts(distinct), strict=True))
+        self._vectors = dict(zip(distinct, training_vectors(material.encoder, distinct), strict=True))
 
     def of(self, items: Sequence[str], fields: tuple[str, ...]) -> Floats:
         """(n, f, dim) of these fields of the items."""

@@ -22,6 +22,7 @@ from vdistill.distill.towers import PartTower, Tower, TowerMaker, embed
 from vdistill.distill.validation import Validation
 from vdistill.distill.wordings import Wordings, texts_of, wordings_of
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.text_copy import training_vectors
 from vdistill.evaluation.test_set import HeldOutSet
 
 
@@ -125,4 +126,4 @@ def _places(of: Sequence[str], wanted: Sequence[str]) -> Ints:
 
 
 def _vectors(encoder: DualEncoder, texts: Sequence[str]) -> Tensor:
-    return torch.from_numpy(encoder.encode_texts(texts)).to(encoder.device)
+    return torch.from_numpy(training_vectors(encoder, texts)).to(encoder.device)

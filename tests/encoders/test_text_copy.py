@@ -1,0 +1,23 @@
+"""Texts for training: in bf16 where the processor multiplies it, and never far from float32."""
+
+import pytest
+
+from vdistill.encoders import text_copy
+from vdistill.encoders.device import cpu_multiplies_bf16
+
+
+def test_many_texts_are_near_what_each_is_alone(clip_encoder, monkeypatch):
+    monkeypatch.setattr(text_copy, "_MANY", 64)
+    texts = [f"a gift for number {number}" for number in range(80)]
+    found = text_copy.training_vectors(clip_encoder, texts)
+    assert found.dtype == "float32"
+    assert (found * clip_encoder.encode_texts(texts)).sum(axis=1) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this processor does not multiply bf16")
+def test_a_tower_that_bf16_would_change_keeps_float32(clip_encoder, monkeypatch):
+    monkeypatch.setattr(text_copy, "_MANY", 64)
+    texts = [f"a gift for number {number}" for number in range(80)]
+    exact = clip_encoder.encode_texts(texts)
+    monkeypatch.setattr(text_copy, "_COSINE", 1.1)
+    assert (text_copy.training_vectors(clip_encoder, texts) == exact).all()
