@@ -313,6 +313,10 @@ def test_speed_is_measured_with_the_parts_of_a_search(home):
     assert done.code == 0, done.err
     speed = done.json["speed"]
     assert speed["images_per_second"] > 0
+    middle, lowest, highest = speed["times_float32"]
+    assert 0 < lowest <= middle <= highest
+    assert 0 < speed["help_s"] < speed["cold_query_s"] + 5
+    assert speed["versions"]["usearch"]
     assert 10**7 < speed["cold_query_bytes"] < 5 * 10**8, "of the query alone, not of this process"
     assert sum(speed["disk_bytes"].values()) == speed["index_bytes"]
     assert speed["recall"][0]["width"] is None

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vdistill.bench.speed import child_process
+from vdistill.bench.speed.embedding_speed import embedding_speed
 from vdistill.bench.speed.machine import Machine
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
-from vdistill.bundle.items import Row
 from vdistill.errors import VdistillError
-from vdistill.index.embedding import BATCH, Embedder
-from vdistill.index.vector_cache import VectorCache
 from vdistill.query.search import Searcher
 
 if TYPE_CHECKING:  # needs torch
@@ -27,7 +25,7 @@ if TYPE_CHECKING:  # needs torch
 
 WARM_QUERIES = 100
 COLD_STARTS = 3
-EMBEDDED = 3 * BATCH  # images
+PACKAGES = ("vdistill", "torch", "onnxruntime", "usearch", "numkong")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Speed:
     encode_ms, search_ms: medians of a warm query.  cold_query_s, cold_query_bytes: time and peak memory of a whole
     process; None where the system does not tell.  images_per_second: from file to vector; None where no image can be
     read.  build: of lists.  recall: ways to search.  index_bytes: on disk, with its encoders; disk_bytes: by part.
+    times_float32: as of `EmbeddingSpeed`.  help_s: of `vdistill --help`, the whole process.  versions: by package.
     """
 
     model: str
@@ -51,6 +50,9 @@ class Speed:
     index_bytes: int
     disk_bytes: dict[str, int]
     machine: Machine
+    times_float32: tuple[float, float, float] | None = None
+    help_s: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The `speed` key of `bench --json`."""
@@ -61,15 +63,19 @@ class Speed:
         memory = f", {self.cold_query_bytes / 2**20:,.0f} MiB of memory" if self.cold_query_bytes else ""
         parts = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.disk_bytes.items())
         embedding = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f} images per second"
+        if self.times_float32:
+            embedding += ", {:.1f} times [{:.1f}, {:.1f}] plain float32".format(*self.times_float32)
         return {
             "embedding": embedding,
             "making lists": f"{self.build.adds_per_second:,.0f} vectors per second (of {self.build.vectors:,})",
             "a query": f"{self.encode_ms + self.search_ms:.1f} ms ({self.encode_ms:.1f} to encode the text, "
             f"{self.search_ms:.1f} to search {self.items:,} images)",
             "a cold query": f"{self.cold_query_s:.2f} s, the whole process{memory}",
+            "--help": "–" if self.help_s is None else f"{self.help_s:.2f} s",
             "recall@10": _recall(self.recall),
             "index": f"{self.index_bytes / 1e6:,.1f} MB on disk ({parts})",
             "machine": self.machine.describe(),
+            "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()) or "–",
         }
 
 
@@ -84,6 +90,7 @@ def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: 
     warm = [_warm(searcher, text) for text in texts]
     cold = [_cold(workspace, searcher.model, texts[0]) for _ in range(COLD_STARTS)]
     points, build = recall_speed(searcher.store, searcher.encode(texts))
+    embedding = embedding_speed(searcher, encoder)
     entry = searcher.manifest
     parts = {
         "vectors": [file for shard in entry.shards for file in shard.files],
@@ -97,7 +104,10 @@ def measure(searcher: Searcher, encoder: DualEncoder, workspace: Path, queries: 
         search_ms=round(1e3 * median(search for _, search in warm), 3),
         cold_query_s=round(median(seconds for seconds, _ in cold), 3),
         cold_query_bytes=max((peak for _, peak in cold if peak is not None), default=None),
-        images_per_second=_embedding(searcher, encoder),
+        images_per_second=embedding.images_per_second if embedding else None,
+        times_float32=embedding.times_float32 if embedding else None,
+        help_s=round(median(_process(["--help"])[0] for _ in range(COLD_STARTS)), 3),
+        versions={name: version(name) for name in PACKAGES},
         build=build,
         recall=tuple(points),
         index_bytes=sum(file.bytes for file in entry.files),
@@ -117,30 +127,20 @@ def _warm(searcher: Searcher, text: str) -> tuple[float, float]:
 
 def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
     """Seconds of a whole `vdistill query`, and its peak memory in bytes."""
-    query = [sys.executable, "-m", "vdistill", "query", "--model", model, "--workspace", str(workspace)]
-    command = [sys.executable, child_process.__file__, *query, "--json", "--quiet", "--", text]
+    return _process(["query", "--model", model, "--workspace", str(workspace), "--json", "--quiet", "--", text])
+
+
+def _process(arguments: Sequence[str]) -> tuple[float, int | None]:
+    """Seconds of a whole `vdistill`, and its peak memory in bytes."""
+    command = [sys.executable, child_process.__file__, sys.executable, "-m", "vdistill", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[0]
-        raise VdistillError(f"a cold query failed: {reason}", hint="run `vdistill query` by hand to see why")
+        raise VdistillError(
+            f"a cold vdistill {arguments[0]} failed: {reason}", hint=f"run `vdistill {arguments[0]}` by hand to see why"
+        )
     found = json.loads(done.stdout)
     return found["seconds"], found["peak"]
-
-
-def _embedding(searcher: Searcher, encoder: DualEncoder) -> float | None:
-    """Images per second from file to vector, after a first batch that warms up; None where none can be read."""
-    from vdistill.encoders.replicas import replicas
-
-    wanted = EMBEDDED + BATCH
-    names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
-    rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
-    with tempfile.TemporaryDirectory() as folder, VectorCache(Path(folder), "", "", encoder.dim) as vector_cache:
-        batches = Embedder(searcher.catalog_root, replicas(encoder), vector_cache).embedded(rows)
-        next(batches)
-        started = time.perf_counter()
-        done = sum(len(found) for found, _, _ in batches)
-        seconds = time.perf_counter() - started
-    return round(done / seconds, 1) if done else None
 
 
 def _recall(points: Sequence[Point]) -> str:
