@@ -280,7 +280,7 @@ def curves(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["loops", "curves", "one"])
+    parser.add_argument("part", nargs="?", default="loops", choices=["loops", "curves", "one"])
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--plain", type=float, default=240.0)

@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+from math import nan
 from pathlib import Path
 
 import made_shop
@@ -120,7 +121,7 @@ def show(per: str, document: dict) -> None:
     for name in METRICS:
         cells = []
         for model in ("backbone", "student"):
-            low, high = document["ci95"][model][name]
+            low, high = document["ci95"][model].get(name, (nan, nan))  # of too few queries there is none
             cells.append(f"{model} {document['models'][model][name]:.3f} ({low:.2f} to {high:.2f})")
         print(f"  {name:18} " + "   ".join(cells), flush=True)
 
