@@ -115,7 +115,9 @@ def rename(world, number, other):
 
 
 def copy(world, number, other):
-    shutil.copy(world.path(number), world.home / "catalog" / f"{other % 40}.png")
+    source, target = world.path(number), world.home / "catalog" / f"{other % 40}.png"
+    if source != target:  # a file cannot be copied onto itself
+        shutil.copy(source, target)
 
 
 def swap(world, number, other):
