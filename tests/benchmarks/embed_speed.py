@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from side_by_side import CONSOLE, alternate, header, show
+from side_by_side import CONSOLE, alike, alternate, header, show
 from speed_model import backbone, drawn, photographs, tiny
 from torch import Tensor
 
@@ -133,15 +133,8 @@ def vectors(model: DualEncoder, paths: list[Path]) -> np.ndarray:
 
 def compare(arm: str, found: np.ndarray, exact: np.ndarray) -> None:
     """Against float32."""
-    overlap = np.mean([len({*a} & {*b}) / 10 for a, b in zip(top(found), top(exact), strict=True)])
-    CONSOLE.print(f"{arm}: least cosine {(found * exact).sum(axis=1).min():.5f}, top 10 alike {overlap:.4f}")
-
-
-def top(of: np.ndarray) -> np.ndarray:
-    """(n, 10) the nearest others of each."""
-    scores = of @ of.T
-    np.fill_diagonal(scores, -2)
-    return np.argsort(-scores, axis=1)[:, :10]
+    least = (found * exact).sum(axis=1).min()
+    CONSOLE.print(f"{arm}: least cosine {least:.5f}, top 10 alike {alike(found, exact):.4f}")
 
 
 if __name__ == "__main__":

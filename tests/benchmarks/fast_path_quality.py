@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.table import Table
-from side_by_side import CONSOLE, header
+from side_by_side import CONSOLE, alike, header
 from speed_model import drawn, tiny
 from torch.nn.functional import normalize
 
@@ -116,17 +116,14 @@ def add(table: Table, model: str, embed: Embed, grade: Grade | None) -> None:
     for name, path in paths.items():
         found = embed(path)
         score = grade(found) if grade else float("nan")
-        alike = np.mean([len({*a} & {*b}) / 10 for a, b in zip(top(found), top(exact), strict=True)])
         chosen = near(*(torch.from_numpy(some[:PROBES]) for some in (found, exact)), path)
-        cells = f"{(found * exact).sum(1).min():.5f}", f"{alike:.4f}", f"{score:.4f}", f"{score - base:+.4f}"
+        cells = (
+            f"{(found * exact).sum(1).min():.5f}",
+            f"{alike(found, exact):.4f}",
+            f"{score:.4f}",
+            f"{score - base:+.4f}",
+        )
         table.add_row(model, name, *cells, "yes" if chosen else "no")
-
-
-def top(of: np.ndarray) -> np.ndarray:
-    """(n, 10) the nearest others of each."""
-    scores = of @ of.T
-    np.fill_diagonal(scores, -2)
-    return np.argsort(-scores, axis=1)[:, :10]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks share: the machine and versions they ran on, rounds that alternate, and ratios with their spread."""
+"""What benchmarks share: machine and versions, rounds that alternate, ratios with their spread, neighbours alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +43,18 @@ def alternate(arms: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 def ratios(base: list[float], seconds: list[float]) -> list[float]:
     """How many times as fast as `base`, round by round."""
     return [a / b for a, b in zip(base, seconds, strict=True)]
+
+
+def alike(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the ten nearest others of each unit vector (n, dim) that are the ten nearest by `exact`."""
+    pairs = zip(_nearest(found), _nearest(exact), strict=True)
+    return float(np.mean([len({*ours} & {*theirs}) / 10 for ours, theirs in pairs]))
+
+
+def _nearest(vectors: np.ndarray) -> np.ndarray:
+    scores = vectors @ vectors.T
+    np.fill_diagonal(scores, -2)
+    return np.argsort(-scores, axis=1)[:, :10]
 
 
 def spread(values: list[float], form: str = ".2f") -> str:

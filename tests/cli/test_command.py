@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from command_line import errors, vdistill, write_scores
+from vdistill.cli import values
 from vdistill.cli.program import COMMANDS
 
 
@@ -117,3 +118,13 @@ def test_a_value_that_cannot_be_is_explained(tmp_path, arguments, said):
     done = vdistill("query", "x", *arguments, cwd=tmp_path)
     assert done.code == 2
     assert said in done.err
+
+
+def test_values_are_checked_by_typer_where_its_inside_has_changed(tmp_path, monkeypatch):
+    def renamed(parameter, value):
+        raise AttributeError("type_descriptor")
+
+    monkeypatch.setattr(values, "_value", renamed)
+    (tmp_path / "vdistill.toml").write_text('workspace = "written"')
+    assert asked_in(tmp_path, "query", "x", "-k", "3") == str(tmp_path / "written")
+    assert vdistill("query", "x", "-k", "many", cwd=tmp_path).code == 2

@@ -66,7 +66,7 @@ class Store:
         return keys, scores[best]
 
     def widen(self, width: int) -> None:
-        """Set how many candidates are kept while graphs are walked: more are slower and miss less."""
+        """Set how many lists are read, or candidates kept in an older index: more are slower and miss less."""
         with self._lock:
             for shard in self.shards:
                 shard.widen(width)

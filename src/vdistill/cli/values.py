@@ -27,7 +27,10 @@ def with_short_cut(parameter: Any) -> Any:
 
 
 def _processed(parameter: Any, usual: Any, context: Any, value: Any) -> Any:
-    found = _value(parameter, value)
+    try:
+        found = _value(parameter, value)
+    except AttributeError:  # a later typer may keep what is looked at here under other names
+        found = _UNKNOWN
     if found is _UNKNOWN:
         return usual(context, value)
     return found if parameter.callback is None else parameter.callback(context, parameter, found)

@@ -25,7 +25,7 @@ BATCHES = 3  # that are timed
 class EmbeddingSpeed:
     """images_per_second: from file to vector.  times_float32: that by plain float32, median, lowest and highest.
 
-    times_float32 is None where the model runs in float32 anyway, or on no CPU.
+    times_float32 is None where the model is on another device than the CPU.
     """
 
     images_per_second: float

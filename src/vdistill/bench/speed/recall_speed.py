@@ -17,7 +17,7 @@ from vdistill.bundle.shards import FLAT, WIDTH
 from vdistill.bundle.store import Store
 
 K = 10
-WIDTHS = (16, 32, WIDTH, 128, 256)  # centres of lists that are kept while their graph is walked
+WIDTHS = (16, 32, WIDTH, 128, 256)  # of lists: how many are read, as a multiple of the default's
 MOST_QUERIES = 50
 
 
