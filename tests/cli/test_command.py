@@ -100,6 +100,7 @@ def test_help_groups_the_options_and_shows_their_defaults(tmp_path):
     sections = dict(re.findall(r"^(\w+):\n((?:  .*\n)+)", shown + "\n", re.MULTILINE))
     assert list(sections) == ["Arguments", "Options", "Ranking", "Output"]
     assert "[default: 10; x>=1]" in sections["Options"]
+    assert "list[str]" not in shown, "names of Python's types"
     assert "--hybrid" in sections["Ranking"]
 
 

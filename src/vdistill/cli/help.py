@@ -24,7 +24,9 @@ def write_options(command: Any, context: Any, formatter: Any) -> None:
         record = parameter.get_help_record(context)
         if record is None:  # hidden
             continue
-        usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+        usual = "Options"
+        if parameter.param_type_name == "argument":
+            usual, record = "Arguments", (record[0].partition(" <")[0], record[1])  # its type would be Python's name
         sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
     for name, records in sections.items():
         if records:
