@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vdistill.sources import Source, Stamp, source_at
+
 Split = Literal["train", "heldout"]
 Ask = Literal["best", "rank"]
 Per = Literal["product", "image"]
@@ -16,17 +18,19 @@ Per = Literal["product", "image"]
 class Item:
     """An image of the catalog. `id` is its POSIX path relative to the catalog.
 
-    file: its path, as a text where there are very many: a Path takes a kilobyte.
+    file: its locator (see `vdistill.sources`), such as a path.  stamp: as the catalog's listing gave it; None where the
+    image itself is to be asked.
     """
 
     id: str
     file: Path | str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Stamp | None = field(default=None, compare=False)
 
     @property
-    def path(self) -> Path:
-        """The image file."""
-        return Path(self.file)
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return source_at(self.file)
 
     @property
     def title(self) -> str | None:
@@ -66,11 +70,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ShownImage:
-    """An image as a teacher sees it; `sha256` is the hash of the file's bytes."""
+    """An image as a teacher sees it.  file: its locator.  sha256: the hash of its bytes."""
 
     item_id: str
-    path: Path
+    file: Path | str
     sha256: str
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return source_at(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +160,25 @@ class Judgment:
 class Hit:
     """One search result: an image, the best of its product.
 
+    file: its locator (see `vdistill.sources`): the path of a file on this machine.
     score: the cosine similarity, in [-1, 1].  product: the name of the product, None for an image without a group.
     images: how many images the index has of the product.
     """
 
     rank: int
     id: str
-    path: Path
+    file: str
     score: float
     metadata: Mapping[str, Any]
     product: str | None = None
     images: int = 1
+
+    @property
+    def path(self) -> Path:
+        """The path of a file on this machine."""
+        return Path(self.file)
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return source_at(self.file)

@@ -93,7 +93,7 @@ class TextModel:
 class Files:
     """`Listed`: the images of a folder, which is no index."""
 
-    def __init__(self, items: Sequence[Item], hashes: Mapping[str, str], catalog_root: Path) -> None:
+    def __init__(self, items: Sequence[Item], hashes: Mapping[str, str], catalog_root: str) -> None:
         self.catalog_root = catalog_root
         self._items, self._hashes = {item.id: item for item in items if item.id in hashes}, hashes
 
@@ -106,6 +106,10 @@ class Files:
         """The metadata of the items."""
         return [dict(self._items[key].metadata) for key in ids]
 
+    def files(self, ids: Sequence[str]) -> list[str]:
+        """The locators of the images."""
+        return [str(self._items[key].file) for key in ids]
+
     def hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """The hashes of the files."""
         return {key: self._hashes[key] for key in ids}
@@ -116,7 +120,8 @@ class Against:
 
     def __init__(self, encoder: DualEncoder, over: Listed, cache: Path) -> None:
         self.ids, self.catalog_root = over.ids, over.catalog_root
-        self.metadata, self.hashes, self.encode = over.metadata, over.hashes, encoder.encode_texts
+        self.metadata, self.hashes, self.files = over.metadata, over.hashes, over.files
+        self.encode = encoder.encode_texts
         self._encoder, self._cache = encoder, cache
 
     @classmethod
@@ -147,8 +152,8 @@ def image_vectors(
     from vdistill.index.embedding import Embedder
 
     hashes = items.hashes(ids)
-    embedder = Embedder(items.catalog_root, models, vector_cache)
-    for done, vectors, skipped in embedder.embedded(Row(n, key, key, "", 0, 0, "{}") for n, key in enumerate(ids)):
+    rows = (Row(n, key, file, "", 0, 0, "{}") for n, (key, file) in enumerate(zip(ids, items.files(ids), strict=True)))
+    for done, vectors, skipped in Embedder(items.catalog_root, models, vector_cache).embedded(rows):
         changed = [(row.id, "it changed since it was indexed") for row in done if row.sha256 != hashes[row.id]]
         for name, reason in (*((one.id, one.reason) for one in skipped), *changed):
             raise VdistillError(f"{name}: {reason}", hint="run `vdistill index` again")

@@ -143,7 +143,7 @@ def _measured(
         reranked=next((one.spent for one in ranking.values() if isinstance(one, Rerank)), None),
         rankings={**{model: Scored(one) for model, one in models.items()}, **ranking},
         known=asked,
-        catalog_root=models["backbone"].catalog_root,
+        file_of=lambda key: models["backbone"].files([key])[0],
     )
 
 
@@ -216,8 +216,8 @@ def _common_items(searchers: Mapping[str, Embedded]) -> list[Item]:
     """The items that every model has a vector for, with their metadata."""
     first, *others = searchers.values()
     keys = sorted(set(first.ids).intersection(*(other.ids for other in others)))
-    rows = zip(keys, first.metadata(keys), strict=True)
-    return [Item(key, first.catalog_root / key, metadata) for key, metadata in rows]
+    rows = zip(keys, first.files(keys), first.metadata(keys), strict=True)
+    return [Item(key, file, metadata) for key, file, metadata in rows]
 
 
 def _measure(held_out: HeldOutSet, searcher: Embedded) -> Values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,11 +28,14 @@ class Listed(Protocol):
         """The ids of all items."""
 
     @property
-    def catalog_root(self) -> Path:
-        """The folder that the ids are relative to."""
+    def catalog_root(self) -> str:
+        """The catalog: a folder that the ids are relative to, or the address of what was indexed."""
 
     def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The metadata of the items."""
+
+    def files(self, ids: Sequence[str]) -> list[str]:
+        """The locators of the images."""
 
     def hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """The content hashes of the images as they are known."""

@@ -26,9 +26,8 @@ class Part:
 
     def __init__(self, searcher: Searcher, vectors: Callable[[Sequence[str]], np.ndarray]) -> None:
         self.ids, self.catalog_root = searcher.ids, searcher.catalog_root
-        self.metadata, self.hashes, self.encode, self.vectors = (
-            searcher.metadata, searcher.hashes, searcher.encode, vectors,
-        )  # fmt: skip
+        self.metadata, self.hashes, self.files = searcher.metadata, searcher.hashes, searcher.files
+        self.encode, self.vectors = searcher.encode, vectors
 
 
 def parts(searcher: Searcher, head: ItemHead, cache: Path) -> dict[str, Embedded]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from vdistill.bench.examples import Example
@@ -63,7 +62,7 @@ class BenchReport(Graded):
     robustness: tuple[Perturbed, ...] = ()
     reranked: Spent | None = None
     public_set: Mapping[str, Any] = field(default_factory=dict)
-    catalog_root: Path = Path()
+    file_of: Callable[[str], str] = str
     rankings: Mapping[str, Ranker] = field(default_factory=dict)
     known: Known = field(default_factory=lambda: Known((), ()))
 

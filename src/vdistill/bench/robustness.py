@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -24,6 +23,7 @@ from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.images import load, quiet
 from vdistill.inputs.words import STOP_WORDS
 from vdistill.query.search import Searcher
+from vdistill.sources import source_at
 
 METRIC = "ndcg@10"
 MOST_IMAGES = 2000  # more held-out images would take minutes to embed again
@@ -139,13 +139,13 @@ def _graded(held_out: HeldOutSet, images: np.ndarray, texts: np.ndarray) -> Floa
 def _embedded(searcher: Searcher, ids: Sequence[str], corrupt: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     prepare = searcher.image_encoder.preprocessing
 
-    def one(path: Path) -> dict[str, np.ndarray]:
-        return prepare(corrupt(load(path)))
+    def one(file: str) -> dict[str, np.ndarray]:
+        return prepare(corrupt(load(source_at(file))))
 
     def batches() -> Iterator[np.ndarray]:
         with quiet(), ThreadPoolExecutor() as executor:
             for start in range(0, len(ids), _BATCH):
-                paths = [searcher.catalog_root / key for key in ids[start : start + _BATCH]]
-                yield searcher.image_encoder.encode_images(prepare.stack(list(executor.map(one, paths))))
+                files = searcher.files(ids[start : start + _BATCH])
+                yield searcher.image_encoder.encode_images(prepare.stack(list(executor.map(one, files))))
 
     return np.concatenate(list(batches()))

@@ -88,8 +88,8 @@ class Reranking:
         over, name = models[model], f"{model}{RERANKED}{self.depth}"
         command = self._label(session, over.catalog_root)
         with command.task(session) as task, console.progress(session.quiet) as update:
-            rows = zip(over.ids, over.metadata(over.ids), strict=True)
-            items = [Item(key, over.catalog_root / key, metadata) for key, metadata in rows]
+            rows = zip(over.ids, over.files(over.ids), over.metadata(over.ids), strict=True)
+            items = [Item(key, file, metadata) for key, file, metadata in rows]
             teacher = task.opened(items, self.max_cost)
             task.set_size(command.images_per_call if command.images_per_call.isdigit() else "8")
             asking = Asking(
@@ -105,10 +105,10 @@ class Reranking:
             )
             yield {name: Rerank(name, over, self.depth, asking)}
 
-    def _label(self, session: Session, catalog: Path) -> LabelCommand:
+    def _label(self, session: Session, catalog: str) -> LabelCommand:
         given = ["--teacher", self.teacher] if self.teacher else []
         given += ["--endpoint", self.endpoint] if self.endpoint else []
-        command: LabelCommand = configured(session, "label", str(catalog), *given)
+        command: LabelCommand = configured(session, "label", catalog, *given)
         return command
 
 
@@ -118,7 +118,7 @@ def _shown(workspace: Workspace, over: Embedded, items: Sequence[Item]) -> dict[
         now = cache.of(items)
     known = over.hashes([item.id for item in items])
     same = [item for item in items if now.get(item.id) == known[item.id]]
-    return {item.id: ShownImage(item.id, item.path, known[item.id]) for item in same}
+    return {item.id: ShownImage(item.id, item.file, known[item.id]) for item in same}
 
 
 def _ask(workspace: Workspace, teacher: Teacher) -> Ask:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vdistill.errors import VdistillError
+from vdistill.sources import shown
 
 if TYPE_CHECKING:
     from vdistill.records import Hit
@@ -89,7 +90,7 @@ def _formatted(value: Any) -> str:
 def hits_document(model: str, asked: str, hits: "Sequence[Hit]", took_ms: float) -> dict[str, Any]:
     """What `query --json` prints for one query."""
     results = [
-        {"rank": hit.rank, "id": hit.id, "path": str(hit.path), "score": round(hit.score, 6),
+        {"rank": hit.rank, "id": hit.id, "path": shown(hit.file), "score": round(hit.score, 6),
          "metadata": dict(hit.metadata), "product": hit.product, "images": hit.images}
         for hit in hits
     ]  # fmt: skip

@@ -163,7 +163,7 @@ class LabelTask:
 
     def _check_price(self, teacher: Teacher, items: Sequence[Item]) -> None:
         """Raise VdistillError where the price is unknown, so that a cap in dollars could not stop anything."""
-        some = Question("", tuple(ShownImage(item.id, item.path, "") for item in items[:2]))
+        some = Question("", tuple(ShownImage(item.id, item.file, "") for item in items[:2]))
         usd = teacher.price(some).usd
         if usd is None:
             model = self.spec.removeprefix("openai:")

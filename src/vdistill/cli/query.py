@@ -125,7 +125,7 @@ class QueryCommand:
 
     def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float) -> None:
         if self.paths0:
-            console.raw(b"".join(bytes(hit.path) + b"\0" for hit in hits))
+            console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in hits))
         elif self.as_json:
             console.document(console.hits_document(model, asked, hits, took))
         else:
@@ -163,7 +163,7 @@ def _show(hits: Sequence[Hit]) -> None:
             f"{hit.rank}. {console.printable(str(hit.metadata.get('title') or hit.id))}", overflow="ellipsis"
         )
         try:
-            cells.append(Group(Image(load(hit.path, 240), width=24, height=12), caption))
+            cells.append(Group(Image(load(hit.source, 240), width=24, height=12), caption))
         except ImageError as error:
             cells.append(Group(Text(f"[{error.message}]"), caption))
     console.result(Columns(cells, width=26))

@@ -60,7 +60,7 @@ def held_out_metrics(
         return None
     encoder = towers.encoder
     tower = towers.tower(
-        [sources.items[key].path for key in held_out.items], [sources.hashes[key] for key in held_out.items]
+        [sources.items[key].file for key in held_out.items], [sources.hashes[key] for key in held_out.items]
     )
     queries, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
 

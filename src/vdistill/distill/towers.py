@@ -18,6 +18,7 @@ from vdistill.distill.distributed import ALONE, Processes
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import GIB, FeatureCache
 from vdistill.images import Preprocessing, load
+from vdistill.sources import source_at
 
 BATCH = 64  # images encoded at once without gradients
 _FILE = 512  # images in one file of the cache
@@ -27,14 +28,14 @@ _KEEP_BYTES = 2 * GIB  # of preprocessed images in memory
 class TrainingImages:
     """Preprocessed images by number, decoded on threads; those that fit into 2 GiB are decoded only once."""
 
-    def __init__(self, paths: Sequence[Path], prepare: Preprocessing) -> None:
-        self._paths = paths
+    def __init__(self, files: Sequence[Path | str], prepare: Preprocessing) -> None:
+        self._files = files
         self._prepare = prepare
         self._left = _KEEP_BYTES
         self._kept: dict[int, dict[str, np.ndarray]] = {}
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._files)
 
     def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """The model inputs of these images. Raises ImageError for one that cannot be read."""
@@ -44,7 +45,7 @@ class TrainingImages:
     def _one(self, number: int) -> dict[str, np.ndarray]:
         if number in self._kept:
             return self._kept[number]
-        arrays = self._prepare.compact(load(self._paths[number], self._prepare.target))
+        arrays = self._prepare.compact(load(source_at(self._files[number]), self._prepare.target))
         size = sum(array.nbytes for array in arrays.values())
         if size <= self._left:
             self._left -= size
@@ -130,13 +131,13 @@ class TowerMaker:
     cache: FeatureCache | None
     limit: float
 
-    def tower(self, paths: Sequence[Path], sha256: Sequence[str], processes: Processes = ALONE) -> Tower:
+    def tower(self, files: Sequence[Path | str], sha256: Sequence[str], processes: Processes = ALONE) -> Tower:
         """The tower over these image files, given with their hashes; all `processes` must ask for it.
 
         The first process fills the cache and decides for all: two that fill it would see each other's files and might
         disagree on the room that is left.
         """
-        images = TrainingImages(paths, self.encoder.preprocessing)
+        images = TrainingImages(files, self.encoder.preprocessing)
         if self.cache is None:
             return WholeTower(self.encoder, images)
         fits = processes.leads and self._fill(self.cache, images, sha256)

@@ -64,7 +64,7 @@ def training_data_of(
     """All judgments as training data, with validation as far as the settings ask for it and the judgments allow it."""
     calls, encoder = choices.read(sources.judgments, settings.head), towers.encoder
     items = [sources.items[key] for key in calls.items]
-    tower = towers.tower([item.path for item in items], [sources.hashes[item.id] for item in items], processes)
+    tower = towers.tower([item.file for item in items], [sources.hashes[item.id] for item in items], processes)
     before = embed(tower)
     names = [item.title or "" for item in items]
     titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)

@@ -17,6 +17,8 @@ from vdistill.images import heif
 from vdistill.images.icc import to_srgb
 from vdistill.images.layers import layers, stored
 from vdistill.images.repair import repaired
+from vdistill.sources import Source
+from vdistill.sources.local import LocalFile
 
 # A larger declared size counts as a decompression bomb: twice the size at which Pillow starts to warn.
 MAX_PIXELS = 178_000_000
@@ -48,7 +50,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def load(path: Path, target: int | None = None) -> Image.Image:
+def load(image: Source | Path, target: int | None = None) -> Image.Image:
     """Decode an image to upright 8-bit RGB in sRGB, an animation to its first frame, transparency to white.
 
     `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
@@ -56,17 +58,15 @@ def load(path: Path, target: int | None = None) -> Image.Image:
     Raises ImageError, whose message is the reason alone, and nothing else.
     """
     try:
-        return _load(path, target)
+        return _load(LocalFile(image) if isinstance(image, Path) else image, target)
     except ImageError:
         raise
     except Exception as error:  # Pillow's readers raise exceptions of any kind on damaged files
         raise ImageError(_reason(error)) from error
 
 
-def _load(path: Path, target: int | None) -> Image.Image:
-    if path.exists() and not path.is_file():
-        raise ImageError("not a regular file")
-    with path.open("rb") as file:
+def _load(image: Source, target: int | None) -> Image.Image:
+    with image.open("rb") as file:
         if not file.read(1):
             raise ImageError("the file is empty")
         try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from vdistill.sources import Source
+
 _EDGE = 64 * 1024
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(image: Source | Path) -> str:
     """Hash of a file's bytes, in hex. Raises OSError as reading does."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with image.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

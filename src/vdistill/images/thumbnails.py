@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 from vdistill.errors import ImageError
 from vdistill.images.decode import load
+from vdistill.sources import Source
 
 SIDE = 240  # px
 
 
-def thumbnail_or_reason(path: Path, side: int = SIDE) -> tuple[str | None, str]:
+def thumbnail_or_reason(image: Source, side: int = SIDE) -> tuple[str | None, str]:
     """A JPEG of at most `side` × `side` pixels as a data: URI; or None, and why the image cannot be read."""
     try:
-        image = load(path, side)
+        small = load(image, side)
     except ImageError as error:
         return None, error.message
-    image.thumbnail((side, side))
+    small.thumbnail((side, side))
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=82)
+    small.save(file, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", ""

@@ -24,7 +24,8 @@ from vdistill.index.encoder_files import Files, encoder_files
 from vdistill.index.generation import Generation, Source, write_generation
 from vdistill.index.item_fields import ItemFields
 from vdistill.index.vector_cache import VectorCache
-from vdistill.inputs.catalog import Catalog, Skipped
+from vdistill.inputs.catalog import Catalog
+from vdistill.inputs.listings import Skipped
 from vdistill.workspace import Workspace, writing
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def build(
             dim=encoder.dim,
             dtype=dtype,
             metric=METRIC_OF[dtype],
-            catalog=str(catalog.root),
+            catalog=catalog.root,
             created=time.time(),
             count=0,
             next_key=0,
@@ -127,7 +128,7 @@ def refresh(
         if encoder is None:
             return None
         entry = replace(
-            old, generation=run.generation, catalog=str(catalog.root), created=time.time(), decoder=DECODER_VERSION
+            old, generation=run.generation, catalog=catalog.root, created=time.time(), decoder=DECODER_VERSION
         )
         with VectorCache(workspace.cache, old.model_fingerprint, "exported", old.dim) as cache:
             fields = ItemFields(head, _text_encoder(run.folder, old).encode, cache) if head else None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,7 +20,8 @@ from vdistill.bundle.vectors import usable
 from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
 from vdistill.index.vector_cache import VectorCache
-from vdistill.inputs.catalog import Skipped
+from vdistill.inputs.listings import Skipped
+from vdistill.sources import joined, source_at
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
@@ -55,9 +55,9 @@ class Embedded(NamedTuple):
 
 @dataclass(frozen=True)
 class Embedder:
-    """Embeds the images below `root` with copies of one model, side by side."""
+    """Embeds images of the catalog `root` with copies of one model, side by side."""
 
-    root: Path
+    root: str
     models: Sequence[ImageModel]
     vector_cache: VectorCache
 
@@ -85,12 +85,12 @@ class Embedder:
         return free
 
     def _decoded(self, row: Row) -> Decoded | Skipped:
-        path, prepare = self.root / row.path, self.models[0].preprocessing
+        source, prepare = source_at(joined(self.root, row.path)), self.models[0].preprocessing
         try:
-            row = replace(row, sha256=row.sha256 or file_sha256(path))
+            row = replace(row, sha256=row.sha256 or file_sha256(source))
             if self.vector_cache.has(row.sha256):
                 return Decoded(row, None)
-            return Decoded(row, prepare.compact(load(path, prepare.target)))
+            return Decoded(row, prepare.compact(load(source, prepare.target)))
         except ImageError as error:
             cause = error.__cause__  # of Pillow's own errors about damaged files none has a number
             return Skipped(row.id, error.message, passing=isinstance(cause, OSError) and cause.errno is not None)

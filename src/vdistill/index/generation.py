@@ -17,7 +17,9 @@ from vdistill.index.embedding import Embedder, ImageModel, Progress
 from vdistill.index.item_fields import ItemFields
 from vdistill.index.plan import Counts, Plan, WantedVector, of_image
 from vdistill.index.vector_cache import VectorCache
-from vdistill.inputs.catalog import Catalog, Skipped
+from vdistill.inputs.catalog import Catalog
+from vdistill.inputs.listings import Skipped
+from vdistill.sources import shown
 from vdistill.workspace import writing
 
 
@@ -158,6 +160,6 @@ def _image_vectors(sha256: Sequence[str], vector_cache: VectorCache) -> np.ndarr
     return vectors
 
 
-def _nothing_usable(root: Path, skipped: Sequence[Skipped]) -> VdistillError:
+def _nothing_usable(root: str, skipped: Sequence[Skipped]) -> VdistillError:
     first = f"; the first: {skipped[0].id}: {skipped[0].reason}" if skipped else ""
-    return VdistillError(f"none of the images in {root} can be read{first}", hint="check the files")
+    return VdistillError(f"none of the images in {shown(root)} can be read{first}", hint="check the files")

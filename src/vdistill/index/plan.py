@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
-import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +14,13 @@ from typing import NamedTuple
 from vdistill.bundle import items
 from vdistill.bundle.items import COLUMNS, Row
 from vdistill.images import file_sha256
-from vdistill.inputs.catalog import Catalog, Skipped
+from vdistill.inputs.catalog import Catalog
+from vdistill.inputs.item_table import PART, parts
+from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
+from vdistill.sources import relative
 from vdistill.workspace import writing
 
-_PART = 4096
 _values = attrgetter(*COLUMNS.split(", "))  # of a row, ten times as fast as astuple
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
 _TEMPORARY = """
@@ -103,8 +103,7 @@ class Plan:
             )
             self._db.execute("CREATE INDEX temp.contents_content ON contents (content)")
         skipped: list[Skipped] = []
-        for start in range(0, len(catalog.items), _PART):
-            part = catalog.items[start : start + _PART]
+        for part in parts(catalog.items):
             known = self._known([item.id for item in part])
             for item in part:
                 try:
@@ -118,8 +117,7 @@ class Plan:
 
         They have no image, or one that cannot be read now.
         """
-        for start in range(0, len(items), _PART):
-            part = items[start : start + _PART]
+        for part in parts(items):
             known = self._known([item.id for item in part])
             for item in part:
                 old, _ = known.get(item.id, (None, None))
@@ -144,7 +142,7 @@ class Plan:
     def fresh(self) -> Iterator[Row]:
         """The items to embed, by key; the hash is empty where the file was not read yet."""
         last = -1  # read in pages: items are changed meanwhile
-        sql = f"SELECT {COLUMNS} FROM fresh JOIN items USING (key) WHERE key > ? ORDER BY key LIMIT {_PART}"
+        sql = f"SELECT {COLUMNS} FROM fresh JOIN items USING (key) WHERE key > ? ORDER BY key LIMIT {PART}"
         while page := self._db.execute(sql, (last,)).fetchall():
             yield from (Row(*values) for values in page)
             last = page[-1][0]
@@ -170,7 +168,7 @@ class Plan:
         sql = """SELECT i.key, CASE WHEN i.key < ? THEN i.key ELSE m.source END, i.sha256, i.metadata
                  FROM items AS i LEFT JOIN moved AS m USING (key) WHERE i.key >= ? ORDER BY i.key"""
         found = self._db.execute(sql, (self.first_key, first))
-        while part := found.fetchmany(_PART):
+        while part := found.fetchmany(PART):
             yield [WantedVector(*values) for values in part]
 
     def unchanged(self) -> bool:
@@ -208,21 +206,15 @@ class Plan:
         sql = f"SELECT {COLUMNS}, ctime_ns FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
         return {values[1]: (Row(*values[:-1]), values[-1]) for values in self._db.execute(sql, (json.dumps(ids),))}
 
-    def _enter(self, item: Item, root: Path, old: tuple[Row, int | None] | None, reuse: bool) -> None:
-        status = item.path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a named pipe may wait for ever
-            raise OSError(errno.EINVAL, "not a regular file")
-        # The change time too: programs can restore size and modification time (`exiftool -P`). On Windows it is the
-        # time of creation.
-        state = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    def _enter(self, item: Item, root: str, old: tuple[Row, int | None] | None, reuse: bool) -> None:
+        state = item.stamp or item.source.stamp()
         known, ctime_ns = old or (None, None)
         same = known is not None and (known.size, known.mtime_ns, ctime_ns) == state
-        sha256 = known.sha256 if same and known else file_sha256(item.path) if reuse else ""
-        path = item.path.relative_to(root).as_posix()
+        sha256 = known.sha256 if same and known else file_sha256(item.source) if reuse else ""
+        path = relative(root, str(item.file))
         metadata = _json(item)
         key = self._key(known, sha256, metadata, reuse=reuse)
-        row = Row(key, item.id, path, sha256, status.st_size, status.st_mtime_ns, metadata)
-        self._insert(row, status.st_ctime_ns)
+        self._insert(Row(key, item.id, path, sha256, *state[:2], metadata), state[2])
 
     def _insert(self, row: Row, ctime_ns: int) -> None:
         sql = f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

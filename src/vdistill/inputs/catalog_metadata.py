@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from vdistill.inputs.image_names import ImageNames, relative
+from vdistill.inputs.item_table import PART, ItemTable
 from vdistill.inputs.tables import Line, read_rows
+from vdistill.sources import joined
 
 NAME = "file_name"
 _BYTES = (bytes, bytearray, memoryview)
@@ -25,17 +26,21 @@ class CatalogMetadata:
     existing values; empty cells are ignored.
     """
 
-    def __init__(self, root: Path, files: Mapping[str, str]) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
+    def __init__(self, root: str, items: ItemTable) -> None:
         self.unused: list[tuple[str, str]] = []  # names in rows, and why no image was found for them
         self.imageless: dict[str, dict[str, Any]] = {}  # the rows of images that are absent, by the names given
-        self._root = root
-        self._names = ImageNames(root, files)
+        self._root, self._items = root, items
+        self._names = ImageNames(root, items)
+        self._changed: dict[str, dict[str, Any]] = {}  # not written yet
+        self._columns: set[str] = set()
         self._counts: dict[str, _Count] = {}
 
-    def read(self, table: Path) -> None:
-        """Read one file. Raises VdistillError for one that cannot be read or has a broken line."""
-        folder = PurePosixPath(table.parent.relative_to(self._root).as_posix())
+    def read(self, table: Path, name: str) -> None:
+        """Read one file, which the catalog has as `name`.
+
+        Raises VdistillError for one that cannot be read or has a broken line.
+        """
+        folder = PurePosixPath(name).parent
         for line in read_rows(table, required=NAME):
             where = f"{table.name}, line {line.number}"
             if line.repaired:
@@ -56,11 +61,12 @@ class CatalogMetadata:
                     f"{name!r} is {key}, {where}",
                 )  # fmt: skip
             self._add(key, line, table, where)
+        self._write()
 
     def remarks(self) -> list[str]:
         """What the user should know, one line each."""
         columns: dict[str, list[str]] = {}
-        for name in sorted({name for row in self.rows.values() for name in row}):
+        for name in sorted(self._columns):
             columns.setdefault(name.lower(), []).append(name)
         said = [str(count) for count in self._counts.values()]
         said += [
@@ -81,12 +87,10 @@ class CatalogMetadata:
         """
         path = PureWindowsPath(name)  # which knows slashes, backslashes and drives
         outside = bool(path.anchor) or ".." in path.parts or "\0" in name
-        return not outside and not os.path.lexists(self._root / name)
+        return not outside and ("://" in self._root or not os.path.lexists(joined(self._root, name)))
 
     def _add(self, key: str, line: Line, table: Path, where: str) -> None:
-        if key in self.rows:
-            self._count("{n} for an image that has one already, merged column by column", "row", f"{key}, {where}")
-        known = self.rows.setdefault(key, {})
+        known = self._known(key, where)
         for name, value in line.row.items():
             if name == NAME:
                 continue
@@ -98,6 +102,22 @@ class CatalogMetadata:
                 self._count("{n} of metadata overridden by a later row", "value", f"{name} of {key}, {where}")
             if plain is not None or name not in known:
                 known[name] = plain
+                self._columns.add(name)
+
+    def _known(self, key: str, where: str) -> dict[str, Any]:
+        """What is known of an item, to be changed."""
+        if len(self._changed) >= PART:
+            self._write()
+        found = self._changed.get(key)
+        if found is None:
+            found = self._items.metadata_of(key)
+        if found is not None:
+            self._count("{n} for an image that has one already, merged column by column", "row", f"{key}, {where}")
+        return self._changed.setdefault(key, found or {})
+
+    def _write(self) -> None:
+        self._items.set_metadata(self._changed.items())
+        self._changed.clear()
 
     def _unused(self, key: str, several: tuple[str, ...], where: str) -> None:
         if several:

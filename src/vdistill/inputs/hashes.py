@@ -6,17 +6,18 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vdistill.images import file_sha256
+from vdistill.inputs.item_table import parts
 from vdistill.records import Item
+from vdistill.sources import Source
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
 
-_PART = 4096
 _SETTLED = 2 * 10**9  # ns; a file changed later than this before it was read may change again at the same time
 _SCHEMA = """
     PRAGMA journal_mode = WAL;
@@ -28,7 +29,7 @@ _SCHEMA = """
     SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files LIMIT 1
 """
 
-Status = tuple[bytes, int, int, int]  # path, size, time of the last change of the content, of anything
+Status = tuple[bytes, int, int, int]  # locator, and stamp
 
 
 class Hashes:
@@ -44,25 +45,25 @@ class Hashes:
         with contextlib.closing(_connect(cache)) as connection:
             yield cls(connection)
 
-    def of(self, items: Sequence[Item], say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
+    def of(self, items: Iterable[Item], say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
         """The hash of each item's file by id; a file that cannot be read is absent."""
         found: dict[str, str] = {}
-        stale: list[tuple[Item, Status]] = []
-        for start in range(0, len(items), _PART):
-            part = [(item, status) for item in items[start : start + _PART] if (status := _status(item.file))]
-            known = self._known([status[0] for _, status in part])
-            found |= {item.id: known[status] for item, status in part if status in known}
-            stale += [(item, status) for item, status in part if status not in known]
-        if len(stale) >= MANY:
-            say(f"reading {len(stale):,} image files once, to know which are equal")
-        for start in range(0, len(stale), _PART):
-            found |= self._read(stale[start : start + _PART])
+        read = 0
+        for part in parts(items):
+            stated = [(item, status) for item in part if (status := _status(item))]
+            known = self._known([status[0] for _, status in stated])
+            found |= {item.id: known[status] for item, status in stated if status in known}
+            stale = [(item, status) for item, status in stated if status not in known]
+            if read < MANY <= read + len(stale):
+                say("reading the image files once, to know which are equal")
+            read += len(stale)
+            found |= self._read(stale)
         return found
 
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
         with ThreadPoolExecutor() as executor:
-            hashes = executor.map(_hash, [item.path for item, _ in part])
+            hashes = executor.map(_hash, [item.source for item, _ in part])
             found = [(item.id, status, sha256) for (item, status), sha256 in zip(part, hashes, strict=True) if sha256]
         rows = [(*status, sha256) for _, status, sha256 in found if max(status[2:]) < now - _SETTLED]
         # A cache that cannot be written (a full disk, another process) costs time and nothing else.
@@ -102,16 +103,15 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _status(path: Path | str) -> Status | None:
+def _status(item: Item) -> Status | None:
     try:
-        status = os.stat(path)  # noqa: PTH116
+        return os.fsencode(item.file), *(item.stamp or item.source.stamp())
     except OSError:
         return None
-    return os.fsencode(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _hash(path: Path) -> str | None:
+def _hash(source: Source) -> str | None:
     try:
-        return file_sha256(path)
+        return file_sha256(source)
     except OSError:
         return None

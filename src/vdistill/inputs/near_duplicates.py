@@ -35,7 +35,7 @@ def sketches(items: Sequence[Item]) -> dict[str, Sketch]:
 
     def of(item: Item) -> Sketch | None:
         try:
-            return sketch(load(item.path, 64))
+            return sketch(load(item.source, 64))
         except ImageError:
             return None
 

@@ -37,7 +37,7 @@ def scores(
 
 def _loaded(item: Item, target: int) -> Image.Image:
     try:
-        return load(item.path, target)
+        return load(item.source, target)
     except ImageError as error:
         raise VdistillError(
             f"{item.id} cannot be read: {error.message}", hint="fix or remove the file, and run the same command again"

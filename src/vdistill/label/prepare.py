@@ -80,7 +80,7 @@ class Inputs:
         if settings.max_cost is None:
             return settings.budget
         some = list(self.items.values())[: settings.images_per_call]
-        usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.path, "") for item in some), settings.ask)
+        usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.file, "") for item in some), settings.ask)
         usd = self.teacher.price(usual).usd or 0.0
         most = usual_calls(self.queries) if settings.budget is None else settings.budget
         calls = Purse(max_cost=settings.max_cost).reach(usd, most)
@@ -111,11 +111,11 @@ class Inputs:
 
         try:
             if item.id not in self.hashes:  # it could not be read when the sides were settled
-                file_sha256(item.path)
+                file_sha256(item.source)
                 return "it changed while it was being read"
             if looks:
-                self._sketched[item.id] = near_duplicates.sketch(load(item.path, 64))
-            return ShownImage(item.id, item.path, self.hashes[item.id])
+                self._sketched[item.id] = near_duplicates.sketch(load(item.source, 64))
+            return ShownImage(item.id, item.file, self.hashes[item.id])
         except ImageError as error:
             return error.message
         except OSError as error:

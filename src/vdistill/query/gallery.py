@@ -38,7 +38,7 @@ def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = N
 
 
 def _card(hit: Hit) -> Card:
-    image, missing = thumbnail_or_reason(hit.path)
+    image, missing = thumbnail_or_reason(hit.source)
     title = str(hit.metadata.get("title") or hit.metadata.get("name") or hit.id)
     details = tuple(
         f"{name}: {value}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ from vdistill.inputs.lines import well_formed
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.results import Results
 from vdistill.records import Hit, Per
+from vdistill.sources import joined
 
 _SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where i8 finds them, then scored by the more precise vectors beside it
@@ -127,7 +127,7 @@ class Retriever:
         if request.min_score is not None:
             keys, scores = keys[scores >= request.min_score], scores[scores >= request.min_score]
         numbers, keys, scores = request.results.leading(keys, scores, k)  # the metadata of the others is not read
-        rows, root = self._store.items.rows_of(keys), Path(self._store.entry.catalog)
+        rows, root = self._store.items.rows_of(keys), self._store.entry.catalog
         found = zip(scores.tolist(), keys.tolist(), numbers.tolist(), strict=True)
         best: dict[int, tuple[float, Row]] = {}
         for score, key, number in sorted(found, key=lambda one: (-one[0], rows[one[1]].id)):
@@ -159,6 +159,6 @@ class Retriever:
             limit *= 4
 
 
-def _hit(root: Path, row: Row, score: float, product: Product | None) -> Hit:
+def _hit(root: str, row: Row, score: float, product: Product | None) -> Hit:
     name, images = (product.name, product.images) if product else (None, 1)
-    return Hit(0, row.id, root / row.path, round(score, 6), json.loads(row.metadata), name, images)
+    return Hit(0, row.id, joined(root, row.path), round(score, 6), json.loads(row.metadata), name, images)

@@ -20,6 +20,7 @@ from vdistill.inputs.lines import well_formed
 from vdistill.query.retrieval import Retriever, SearchOptions
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit, Per
+from vdistill.sources import joined
 
 if TYPE_CHECKING:
     from vdistill.bundle.early import EarlySessions
@@ -96,9 +97,9 @@ class Searcher:
         return self._store.entry
 
     @property
-    def catalog_root(self) -> Path:
-        """The folder that item ids are relative to."""
-        return Path(self.manifest.catalog)
+    def catalog_root(self) -> str:
+        """The catalog: a folder that item ids are relative to, or the address of what was indexed."""
+        return self.manifest.catalog
 
     @cached_property
     def ids(self) -> list[str]:
@@ -197,6 +198,10 @@ class Searcher:
     def metadata(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The metadata of items, in the order of `ids`. Raises VdistillError for an unknown id."""
         return [json.loads(row.metadata) for row in self._rows(ids)]
+
+    def files(self, ids: Sequence[str]) -> list[str]:
+        """The locator of each item's image, such as its path. Raises VdistillError for an unknown id."""
+        return [joined(self.catalog_root, row.path) for row in self._rows(ids)]
 
     def hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """The SHA-256 of each item's file as it was embedded. Raises VdistillError for an unknown id."""

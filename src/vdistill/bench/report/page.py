@@ -22,6 +22,7 @@ from vdistill.encoders.student import last_validated
 from vdistill.evaluation.metrics import METRICS, Interval
 from vdistill.images import quiet
 from vdistill.images.thumbnails import thumbnail_or_reason
+from vdistill.sources import source_at
 from vdistill.workspace import write_file
 
 _CHANGED = 5  # queries that gained most, and lost most
@@ -132,7 +133,7 @@ def _examples(report: BenchReport) -> list[dict[str, Any]]:
 
 
 def _card(report: BenchReport, key: str, chosen: bool) -> dict[str, Any]:
-    image, missing = thumbnail_or_reason(report.catalog_root / key, _THUMBNAIL)
+    image, missing = thumbnail_or_reason(source_at(report.file_of(key)), _THUMBNAIL)
     title = str(report.metadata.get(key, {}).get("title") or key)
     return {"title": title, "image": image, "chosen": chosen, "missing": missing}
 

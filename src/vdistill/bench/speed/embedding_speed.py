@@ -60,7 +60,8 @@ def _batches(searcher: Searcher, models: list[DualEncoder], folder: Path) -> Gen
     """Embed the catalog's images batch by batch; the number of vectors of each batch."""
     wanted = (BATCHES + 1) * BATCH
     names = (searcher.ids * (1 + wanted // len(searcher)))[:wanted]  # a small catalog is embedded several times
-    rows = [Row(n, name, name, f"{n:064}", 0, 0, "{}") for n, name in enumerate(names)]
+    files = searcher.files(names)
+    rows = [Row(n, name, file, f"{n:064}", 0, 0, "{}") for n, (name, file) in enumerate(zip(names, files, strict=True))]
     folder.mkdir()
     with VectorCache(folder, "", "", models[0].dim) as vector_cache:
         for found, _, _ in Embedder(searcher.catalog_root, models, vector_cache).embedded(rows):

@@ -192,7 +192,7 @@ class LocalVLM:
             return Failure(error.message)
 
     def _scaled(self, image: ShownImage) -> Image.Image:
-        return load_scaled(image.path, most_side=MOST_SIDE, most_pixels=self._most_pixels)
+        return load_scaled(image.source, most_side=MOST_SIDE, most_pixels=self._most_pixels)
 
     def _answers(self, ready: Sequence[Ready]) -> list[Answer | Failure]:
         """One forward pass; where memory or the processor does not take them together, two of half the questions."""

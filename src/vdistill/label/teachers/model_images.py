@@ -7,7 +7,6 @@ import io
 import math
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from vdistill.errors import ImageError
 from vdistill.images import load
 from vdistill.records import Failure, ShownImage
+from vdistill.sources import Source
 
 LEAST_SIDE = 28  # below it servers fail: one merged patch of Qwen2-VL
 MOST_BYTES = 256 * 2**20  # of encoded images: some thousand, which is many pools
@@ -23,12 +23,12 @@ JPEG_QUALITY = 90
 T = TypeVar("T")
 
 
-def load_scaled(path: Path, *, most_side: int, most_pixels: int | None = None) -> Image.Image:
+def load_scaled(source: Source, *, most_side: int, most_pixels: int | None = None) -> Image.Image:
     """The RGB image, its sides from LEAST_SIDE to `most_side` pixels, and within `most_pixels` if given.
 
     The aspect ratio is kept, unless the shorter side would fall under LEAST_SIDE. Raises ImageError as `load` does.
     """
-    image = load(path, most_side)
+    image = load(source, most_side)
     scale = min(1.0, most_side / max(image.size))
     if most_pixels is not None:
         scale = min(scale, math.sqrt(most_pixels / (image.width * image.height)))
@@ -79,6 +79,6 @@ class ImageCache:
 
     def _encoded(self, image: ShownImage) -> bytes:
         data = io.BytesIO()
-        scaled = load_scaled(image.path, most_side=self._most_side, most_pixels=self._most_pixels)
+        scaled = load_scaled(image.source, most_side=self._most_side, most_pixels=self._most_pixels)
         scaled.save(data, "JPEG", quality=JPEG_QUALITY)
         return data.getvalue()

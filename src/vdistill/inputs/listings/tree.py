@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from vdistill.errors import VdistillError
@@ -23,19 +23,18 @@ CLUTTER = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """files: paths, in no particular order.  refused: paths that cannot be used or listed, and why."""
+class Refused:
+    """A path that cannot be used or listed, and why."""
 
-    files: list[str] = field(default_factory=list)
-    refused: list[tuple[Path, str]] = field(default_factory=list)
+    path: Path
+    reason: str
 
 
-def listing(root: Path) -> Listing:
+def files(root: Path) -> Iterator[str | Refused]:
     """Every regular file below `root`, through links too, but no folder twice: under its real path where it has one.
 
-    Nothing is opened. Raises VdistillError where `root` itself cannot be listed.
+    They come in no particular order, and none is opened. Raises VdistillError where `root` itself cannot be listed.
     """
-    found = Listing()
     seen: set[tuple[int, int]] = set()
     real, links = [root], list[Path]()
     while real or links:
@@ -48,27 +47,27 @@ def listing(root: Path) -> Listing:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
-                _sort(entries, found, real, links)
+                yield from _sorted(entries, real, links)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if folder == root:
                 raise VdistillError(f"cannot list {root}: {reason}", hint="check its permissions") from error
-            found.refused.append((folder, f"a folder that cannot be listed: {reason}"))
-    return found
+            yield Refused(folder, f"a folder that cannot be listed: {reason}")
 
 
-def _sort(entries: Iterator[os.DirEntry[str]], found: Listing, real: list[Path], links: list[Path]) -> None:
+def _sorted(entries: Iterator[os.DirEntry[str]], real: list[Path], links: list[Path]) -> Iterator[str | Refused]:
+    """The files of one folder; its folders go to the lists."""
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
             continue
         if _is(entry.is_dir):
             (links if entry.is_symlink() else real).append(Path(entry.path))
         elif _is(entry.is_file):  # reads the disk for links only
-            found.files.append(entry.path)
+            yield entry.path
         else:
             path = Path(entry.path)
             broken = entry.is_symlink() and not path.exists()
-            found.refused.append((path, "a link to nothing" if broken else "not a regular file"))
+            yield Refused(path, "a link to nothing" if broken else "not a regular file")
 
 
 def _is(ask: Callable[[], bool]) -> bool:

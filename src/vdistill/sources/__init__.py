@@ -1,0 +1,12 @@
+"""Where the bytes of an image are: a file, an object in a bucket, a member of a tar, a cell of a Parquet file.
+
+An image is named by a *locator*, a text, which takes less memory than an object and is kept in the index:
+
+    /shop/a.jpg, s3://bucket/shop/a.jpg, https://shop.example/a.jpg     a file, here or elsewhere
+    tar:512+20333:/shop/000.tar                                         bytes of a tar: offset and size
+    parquet:3+17+image:/shop/000.parquet                                a cell: row group, row, column
+"""
+
+from vdistill.sources.locators import Source, Stamp, joined, relative, shown, source_at
+
+__all__ = ["Source", "Stamp", "joined", "relative", "shown", "source_at"]
