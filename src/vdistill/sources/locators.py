@@ -29,6 +29,11 @@ def source_at(locator: str | Path) -> Source:
     return LocalFile(locator)
 
 
+def absolute(root: str) -> str:
+    """A catalog as every working directory finds it."""
+    return root if "://" in root else str(Path(root).resolve())
+
+
 def joined(root: str, path: str) -> str:
     """The locator of `path`, which is relative to the catalog `root`, or is a locator itself."""
     if inside := _INSIDE.fullmatch(path):
