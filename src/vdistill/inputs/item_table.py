@@ -36,6 +36,7 @@ class ItemTable(Sequence[Item]):
 
     def __init__(self, root: str) -> None:
         self._root, self._lock = root, threading.Lock()
+        self._last: tuple[str, str | None] = "", None  # what was asked for last, which is often asked for again
         self._forms: set[Callable[[str], str]] = set()
         # An empty name: a file that SQLite removes itself, also when the process dies; small ones stay in memory.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -85,12 +86,14 @@ class ItemTable(Sequence[Item]):
 
     def has(self, key: str) -> bool:
         """Whether there is an item of this id."""
-        return bool(self._all("SELECT 1 FROM items WHERE id = ?", key))
+        self._last = next(iter(self._all("SELECT id, metadata FROM items WHERE id = ?", key)), ("", None))
+        return self._last[0] == key
 
     def metadata_of(self, key: str) -> dict[str, Any] | None:
         """What is known of an item; None where nothing is."""
-        ((text,),) = self._all("SELECT metadata FROM items WHERE id = ?", key)
-        return json.loads(text) if text else None
+        if self._last[0] != key:
+            self.has(key)
+        return json.loads(self._last[1]) if self._last[1] else None
 
     def written_as(self, form: Callable[[str], str], name: str) -> list[str]:
         """The ids whose `form` is that of `name`, in order."""
@@ -103,6 +106,7 @@ class ItemTable(Sequence[Item]):
 
     def set_metadata(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """What is known of items from now on, by id."""
+        self._last = "", None
         with self._lock:
             self._db.execute("BEGIN")
             self._db.executemany(
@@ -131,5 +135,4 @@ def parts(given: Iterable[T], size: int = PART) -> Iterator[list[T]]:
         yield part
 
 
-def _json(metadata: Mapping[str, Any]) -> str:
-    return json.dumps(metadata, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False).encode

@@ -36,8 +36,8 @@ def absolute(root: str) -> str:
 
 def joined(root: str, path: str) -> str:
     """The locator of `path`, which is relative to the catalog `root`, or is a locator itself."""
-    if inside := _INSIDE.fullmatch(path):
-        kind, part, container = inside.groups()
+    if inside := _inside(path):
+        kind, part, container = inside
         return f"{kind}:{part}:{joined(root, container)}"
     if "://" in path or os.path.isabs(path):  # noqa: PTH117
         return path
@@ -46,14 +46,22 @@ def joined(root: str, path: str) -> str:
 
 def relative(root: str, locator: str) -> str:
     """`locator` as `joined` takes it: relative to `root` where it lies below, with slashes on every system."""
-    if inside := _INSIDE.fullmatch(locator):
-        kind, part, container = inside.groups()
+    if inside := _inside(locator):
+        kind, part, container = inside
         return f"{kind}:{part}:{relative(root, container)}"
     start = f"{root.rstrip('/')}/" if "://" in root else os.path.join(root, "")  # noqa: PTH118
     if not locator.startswith(start):
         return locator
     path = locator[len(start) :].replace(os.sep, "/")
-    return f"./{path}" if _INSIDE.fullmatch(path) else path  # a file may be called like a part of another
+    return f"./{path}" if _inside(path) else path  # a file may be called like a part of another
+
+
+def _inside(locator: str) -> tuple[str, ...] | None:
+    """Kind, part and container of a part of another file; None for a file."""
+    if not locator.startswith(("tar:", "parquet:")):  # much faster than the expression, which few locators need
+        return None
+    found = _INSIDE.fullmatch(locator)
+    return found.groups() if found else None
 
 
 def shown(locator: str) -> str:

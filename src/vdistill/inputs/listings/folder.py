@@ -50,8 +50,7 @@ def _entry(file: str, key: str) -> Found | None:
         return None
     if key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
-    path = relative("", key)
-    return Entry(key, None if path == key else path)
+    return Entry(key, None if (path := relative("", key)) == key else path)
 
 
 def _shown(name: str) -> str:
