@@ -36,6 +36,7 @@ class ItemTable(Sequence[Item]):
 
     def __init__(self, root: str) -> None:
         self._root, self._lock = root, threading.Lock()
+        self._start = joined(root, "")
         self._last: tuple[str, str | None] = "", None  # what was asked for last, which is often asked for again
         self._forms: set[Callable[[str], str]] = set()
         # An empty name: a file that SQLite removes itself, also when the process dies; small ones stay in memory.
@@ -93,7 +94,7 @@ class ItemTable(Sequence[Item]):
         """What is known of an item; None where nothing is."""
         if self._last[0] != key:
             self.has(key)
-        return json.loads(self._last[1]) if self._last[1] else None
+        return _read(self._last[1]) if self._last[1] else None
 
     def written_as(self, form: Callable[[str], str], name: str) -> list[str]:
         """The ids whose `form` is that of `name`, in order."""
@@ -121,7 +122,8 @@ class ItemTable(Sequence[Item]):
     def _item(self, row: tuple[Any, ...]) -> Item:
         key, file, size, mtime_ns, ctime_ns, metadata = row
         stamp = None if ctime_ns is None else (size, mtime_ns, ctime_ns)
-        return Item(key, joined(self._root, file or key), json.loads(metadata) if metadata else {}, stamp)
+        where = joined(self._root, file) if file else self._start + key
+        return Item(key, where, _read(metadata) if metadata else {}, stamp)
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -135,4 +137,6 @@ def parts(given: Iterable[T], size: int = PART) -> Iterator[list[T]]:
         yield part
 
 
+# Both are made once: the functions of `json` make one for each item.
+_read = json.JSONDecoder().decode
 _json = json.JSONEncoder(ensure_ascii=False).encode
