@@ -53,7 +53,12 @@ def relative(root: str, locator: str) -> str:
     if not locator.startswith(start):
         return locator
     path = locator[len(start) :].replace(os.sep, "/")
-    return f"./{path}" if _inside(path) else path  # a file may be called like a part of another
+    return escaped(path)
+
+
+def escaped(path: str) -> str:
+    """A relative path as `joined` takes it: a file may be called like a part of another."""
+    return f"./{path}" if _inside(path) else path
 
 
 def _inside(locator: str) -> tuple[str, ...] | None:

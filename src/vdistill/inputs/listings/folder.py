@@ -10,7 +10,7 @@ from pathlib import Path
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
 from vdistill.inputs.listings.listed import Entry, Found, Listing, MetadataFile, Skipped
-from vdistill.sources import relative
+from vdistill.sources import escaped
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -48,9 +48,9 @@ def _entry(file: str, key: str) -> Found | None:
         return MetadataFile(key, file)
     if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
         return None
-    if key != (shown := _shown(key)):
+    if not key.isascii() and key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
-    return Entry(key, None if (path := relative("", key)) == key else path)
+    return Entry(key, None if (path := escaped(key)) == key else path)
 
 
 def _shown(name: str) -> str:
