@@ -1,19 +1,25 @@
 """What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
 
+import contextlib
 import dataclasses
+import hashlib
+import io
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the hub client is first imported
 
 import models
 from drawings import draw_catalog
+from vdistill.cli import fresh, main
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index import onnx_export
 from vdistill.records import Question, ShownImage
@@ -50,29 +56,63 @@ def clip_encoder(clip_folder):
     return encoder
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder of this session that pytest-xdist's workers share."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
 @pytest.fixture(scope="session", autouse=True)
-def graphs_traced_once(tmp_path_factory):
-    """Export each tower once a session, and copy the file afterwards: two seconds each, in every test that indexes.
+def graphs_traced_once(shared_folder):
+    """Export each tower once a session, and copy the file afterwards: seconds each, in every test that indexes.
 
     What is copied is still compared with the model, as after every export.
     """
-    traced, export = {}, onnx_export._export
+    export = onnx_export._export
 
     def export_or_copy(encoder, tower, inputs, axes, path):
         weights = encoder.text_fingerprint if tower == "text_features" else encoder.fingerprint
         shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-        made = traced.get(key := (tower, weights, encoder.precision, path.name, str(axes), str(shapes)))
-        if made is None:
-            export(encoder, tower, inputs, axes, path)
-            made = traced[key] = tmp_path_factory.mktemp("graph")
-            for file in path.parent.glob(f"{path.name}*"):
-                shutil.copy(file, made)
-        else:
-            shutil.copytree(made, path.parent, dirs_exist_ok=True)
+        key = repr((tower, weights, encoder.precision, path.name, axes, shapes))
+        traced = shared_folder / f"graph-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        with FileLock(f"{traced}.lock"):
+            if not traced.is_dir():
+                export(encoder, tower, inputs, axes, path)
+                aside = Path(tempfile.mkdtemp(dir=shared_folder))
+                for file in path.parent.glob(f"{path.name}*"):
+                    shutil.copy(file, aside)
+                aside.rename(traced)
+                return
+        shutil.copytree(traced, path.parent, dirs_exist_ok=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnx_export, "_export", export_or_copy)
         yield
+
+
+_in_another_process = fresh._in_another_process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def indexed_in_this_process():
+    """A command that finds no index, or a stale one, builds it here: another process would load torch for it."""
+
+    def run(commands):
+        with contextlib.redirect_stdout(io.StringIO()):
+            return next((code for code in map(main, commands) if code), 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fresh, "_in_another_process", run)
+        yield
+
+
+@pytest.fixture
+def indexed_in_another_process(monkeypatch):
+    """As outside the tests."""
+    monkeypatch.setattr(fresh, "_in_another_process", _in_another_process)
 
 
 class Counting(DualEncoder):
