@@ -2,17 +2,14 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import os
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 import hypothesis
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the hub client is first imported
@@ -21,7 +18,6 @@ import models
 from drawings import draw_catalog
 from vdistill.cli import fresh, main
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index import onnx_export
 from vdistill.records import Question, ShownImage
 from vdistill.workspace import create
 
@@ -54,43 +50,6 @@ def clip_encoder(clip_folder):
     encoder = DualEncoder.load(str(clip_folder), device="cpu", precision="fp32")
     assert encoder.fingerprint
     return encoder
-
-
-@pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory):
-    """A folder of this session that pytest-xdist's workers share."""
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
-    shared.mkdir(exist_ok=True)
-    return shared
-
-
-@pytest.fixture(scope="session", autouse=True)
-def graphs_traced_once(shared_folder):
-    """Export each tower once a session, and copy the file afterwards: seconds each, in every test that indexes.
-
-    What is copied is still compared with the model, as after every export.
-    """
-    export = onnx_export._export
-
-    def export_or_copy(encoder, tower, inputs, axes, path):
-        weights = encoder.text_fingerprint if tower == "text_features" else encoder.fingerprint
-        shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-        key = repr((tower, weights, encoder.precision, path.name, axes, shapes))
-        traced = shared_folder / f"graph-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-        with FileLock(f"{traced}.lock"):
-            if not traced.is_dir():
-                export(encoder, tower, inputs, axes, path)
-                aside = Path(tempfile.mkdtemp(dir=shared_folder))
-                for file in path.parent.glob(f"{path.name}*"):
-                    shutil.copy(file, aside)
-                aside.rename(traced)
-                return
-        shutil.copytree(traced, path.parent, dirs_exist_ok=True)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_export, "_export", export_or_copy)
-        yield
 
 
 _in_another_process = fresh._in_another_process
