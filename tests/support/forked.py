@@ -6,6 +6,7 @@ For tests that kill many processes, or limit one: of a process that starts from 
 import multiprocessing
 import os
 import resource
+import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -23,24 +24,37 @@ _CONTEXT.set_forkserver_preload(
 
 def start(*arguments, cwd, most=None, streams=os.devnull):
     """Start `vdistill`, its output in the file `streams`.  most: bytes that it may write to a file."""
-    process = _CONTEXT.Process(
-        target=_run, args=([str(one) for one in arguments], str(cwd), dict(os.environ), most, str(streams)), daemon=True
-    )
-    process.start()
-    return process
+    return _start(_command, arguments, cwd, most, streams)
 
 
 def vdistill_forked(*arguments, cwd, most=None, timeout=300) -> Done:
     """Run it to its end; `err` has what it wrote to either stream."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
-        process = start(*arguments, cwd=cwd, most=most, streams=said)
-        process.join(timeout)
-        assert process.exitcode is not None, "it hangs"
-        return Done(process.exitcode, "", said.read_text(encoding="utf-8"))
+        return _done(start(*arguments, cwd=cwd, most=most, streams=said), said, timeout)
 
 
-def _run(arguments, cwd, environment, most, streams):
+def script_forked(path, *arguments, cwd, timeout=300) -> Done:
+    """Run a Python script to its end; `err` has what it wrote to either stream."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        return _done(_start(_script, (path, *arguments), cwd, None, said), said, timeout)
+
+
+def _start(run, arguments, cwd, most, streams):
+    words = [str(one) for one in arguments]
+    process = _CONTEXT.Process(target=_run, args=(run, words, str(cwd), dict(os.environ), most, str(streams)))
+    process.start()
+    return process
+
+
+def _done(process, said, timeout):
+    process.join(timeout)
+    assert process.exitcode is not None, "it hangs"
+    return Done(process.exitcode, "", said.read_text(encoding="utf-8"))
+
+
+def _run(run, arguments, cwd, environment, most, streams):
     os.chdir(cwd)
     os.environ.update(environment)
     file = os.open(streams, os.O_WRONLY | os.O_CREAT)
@@ -48,6 +62,16 @@ def _run(arguments, cwd, environment, most, streams):
         os.dup2(file, stream)
     if most:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    sys.exit(run(arguments))
+
+
+def _command(arguments):
     from vdistill.cli import main
 
-    sys.exit(main(arguments))
+    return main(arguments)
+
+
+def _script(arguments):
+    sys.argv[:] = arguments
+    sys.path.insert(0, str(Path(arguments[0]).parent))
+    runpy.run_path(arguments[0], run_name="__main__")
