@@ -27,14 +27,14 @@ def start(*arguments, cwd, most=None, streams=os.devnull):
     return _start(_command, arguments, cwd, most, streams)
 
 
-def vdistill_forked(*arguments, cwd, most=None, timeout=300) -> Done:
+def vdistill_forked(*arguments, cwd, most=None, timeout=500) -> Done:
     """Run it to its end; `err` has what it wrote to either stream."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
         return _done(start(*arguments, cwd=cwd, most=most, streams=said), said, timeout)
 
 
-def script_forked(path, *arguments, cwd, timeout=300) -> Done:
+def script_forked(path, *arguments, cwd, timeout=500) -> Done:
     """Run a Python script to its end; `err` has what it wrote to either stream."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
@@ -44,18 +44,22 @@ def script_forked(path, *arguments, cwd, timeout=300) -> Done:
 def _start(run, arguments, cwd, most, streams):
     words = [str(one) for one in arguments]
     process = _CONTEXT.Process(target=_run, args=(run, words, str(cwd), dict(os.environ), most, str(streams)))
+    process.daemon = run is _command  # it dies with a test that failed; a script may start processes, so it may not
     process.start()
     return process
 
 
 def _done(process, said, timeout):
     process.join(timeout)
-    assert process.exitcode is not None, "it hangs"
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"it hangs: {said.read_text(encoding='utf-8')}")
     return Done(process.exitcode, "", said.read_text(encoding="utf-8"))
 
 
 def _run(run, arguments, cwd, environment, most, streams):
     os.chdir(cwd)
+    os.environ.clear()
     os.environ.update(environment)
     file = os.open(streams, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
