@@ -1,4 +1,4 @@
-"""Writes a tower's ONNX graph: by tracing, in a tenth of the time, or by torch's own default exporter.
+"""Writes a tower's ONNX graph: by tracing, in a seventh of the time, or by torch's own default exporter.
 
 Tracing records one run of the model, so a graph may be right for that run's shapes alone: the caller compares it with
 the model at others. It is the older of torch's two exporters, and newer versions of torch may lack it.
