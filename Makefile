@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-PIP := $(BIN)/python -m pip
 SHOP := examples/gift_shop
+# What is imported is compiled then; compiling all that is installed takes longer than unpacking it.
+INSTALL := -m pip install --quiet --no-compile --constraint constraints.txt
 # Two at once, of one thread each: most tests are too small to share among threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
@@ -15,8 +16,8 @@ help:  ## Show what can be made.
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python $(INSTALL) torch
+	$(BIN)/python $(INSTALL) --editable '.[demo,dev]'
 	touch $@
 
 install: $(VENV)/installed  ## Make .venv and install vdistill into it.
@@ -48,11 +49,11 @@ docs: install  ## Write docs/cli.md and docs/api.md anew, and build the site int
 wheel:  ## Build and check what is released, and try it in an environment that has nothing else.
 	rm -rf build/tools build/empty dist
 	$(PYTHON) -m venv build/tools
-	build/tools/bin/python -m pip install --quiet --constraint constraints.txt build twine
-	build/tools/bin/python -m build --outdir dist
+	build/tools/bin/python $(INSTALL) build hatchling twine
+	build/tools/bin/python -m build --no-isolation --outdir dist
 	build/tools/bin/twine check --strict dist/*
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	build/empty/bin/python $(INSTALL) dist/*.whl
 	build/empty/bin/python tests/try_wheel.py
 
 clean:  ## Remove what was made.

@@ -1,6 +1,8 @@
 """What many tests start from: tiny models (made once a session) and a small catalog (a fresh copy each)."""
 
+import contextlib
 import dataclasses
+import io
 import os
 import shutil
 import signal
@@ -14,8 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads anything; read when the 
 
 import models
 from drawings import draw_catalog
+from vdistill.cli import fresh, main
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index import onnx_export
 from vdistill.records import Question, ShownImage
 from vdistill.workspace import create
 
@@ -50,29 +52,26 @@ def clip_encoder(clip_folder):
     return encoder
 
 
+_in_another_process = fresh._in_another_process
+
+
 @pytest.fixture(scope="session", autouse=True)
-def graphs_traced_once(tmp_path_factory):
-    """Export each tower once a session, and copy the file afterwards: two seconds each, in every test that indexes.
+def indexed_in_this_process():
+    """A command that finds no index, or a stale one, builds it here: another process would load torch for it."""
 
-    What is copied is still compared with the model, as after every export.
-    """
-    traced, export = {}, onnx_export._export
-
-    def export_or_copy(encoder, tower, inputs, axes, path):
-        weights = encoder.text_fingerprint if tower == "text_features" else encoder.fingerprint
-        shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-        made = traced.get(key := (tower, weights, encoder.precision, path.name, str(axes), str(shapes)))
-        if made is None:
-            export(encoder, tower, inputs, axes, path)
-            made = traced[key] = tmp_path_factory.mktemp("graph")
-            for file in path.parent.glob(f"{path.name}*"):
-                shutil.copy(file, made)
-        else:
-            shutil.copytree(made, path.parent, dirs_exist_ok=True)
+    def run(commands):
+        with contextlib.redirect_stdout(io.StringIO()):
+            return next((code for code in map(main, commands) if code), 0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_export, "_export", export_or_copy)
+        patch.setattr(fresh, "_in_another_process", run)
         yield
+
+
+@pytest.fixture
+def indexed_in_another_process(monkeypatch):
+    """As outside the tests."""
+    monkeypatch.setattr(fresh, "_in_another_process", _in_another_process)
 
 
 class Counting(DualEncoder):

@@ -45,18 +45,20 @@ def test_set(queries: int, items: int) -> HeldOutSet:
     return HeldOutSet("qrels", "random", ids, ByProduct.of(ids, {}), tuple(judged), titles, titled)
 
 
-def unit(count: int, seed: int) -> np.ndarray:
-    vectors = np.random.default_rng(seed).standard_normal((count, DIM), np.float32)
+def unit(count: int, seed: int, dim: int = DIM) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, dim), np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def scale(queries: int, items: int) -> None:
+def scale(queries: int, items: int, dim: int) -> None:
     """Grade two models, with intervals, p-values and the gain; prints seconds and the peak of memory."""
     held_out = test_set(queries, items)
-    texts, named = unit(queries, 1), unit(len(held_out.titles), 2)
+    texts, named = unit(queries, 1, dim), unit(len(held_out.titles), 2, dim)
     started, values = time.perf_counter(), {}
     for model, seed in (("backbone", 3), ("student", 4)):
-        with vectors_of(held_out.items, lambda ids, seed=seed: unit(len(ids), seed + 100 * int(ids[0]))) as vectors:
+        with vectors_of(
+            held_out.items, lambda ids, seed=seed: unit(len(ids), seed + 100 * int(ids[0]), dim)
+        ) as vectors:
             values[model] = evaluate(held_out, vectors, texts, named)
     graded = time.perf_counter()
     summarise(held_out, values)
@@ -99,12 +101,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int)
     parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=DIM)
     parser.add_argument("--against", action="store_true")
     parser.add_argument("--coverage", type=int)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.queries and not options.against:
-        scale(options.queries, options.items)
+        scale(options.queries, options.items, options.dim)
     elif options.coverage:
         coverage(options.coverage)
     else:
@@ -112,7 +115,14 @@ def main() -> None:
         if options.quick or options.against:
             against(options.queries or 20, 2_000 if options.quick else options.items, 1 if options.quick else 3)
         for queries, items in QUICK if options.quick else () if options.against else SIZES:
-            size = ["--queries", str(queries), "--items", str(items)]
+            size = [
+                "--queries",
+                str(queries),
+                "--items",
+                str(items),
+                "--dim",
+                str(32 if options.quick else options.dim),
+            ]
             subprocess.run([sys.executable, __file__, *size], check=True)
 
 

@@ -292,7 +292,7 @@ def main() -> None:
     parser.add_argument("--cache", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.images, arguments.plain = 80, 2.0
+        arguments.images, arguments.plain = 40, 0.5
     {"loops": loops, "curves": curves, "one": one}[arguments.part](arguments)
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/reindex.py                         10,000 photographs, whole processes
     python tests/benchmarks/reindex.py --memory 10000 100000   small pictures: the peak memory of indexing them
-    python tests/benchmarks/reindex.py --quick                 200 small pictures and a tiny model
+    python tests/benchmarks/reindex.py --quick                 100 small pictures and a tiny model
 
 ViT-B/32 size with random weights. The pictures of `--memory` are noise of 32 × 32 px, a thousand
 different ones over and over.
@@ -89,7 +89,7 @@ def main() -> None:
         if options.quick:
             from models import clip
 
-            changes(home, clip(home / "model"), small_pictures(home / "catalog", 200))
+            changes(home, clip(home / "model"), small_pictures(home / "catalog", 100))
             return
         model = backbone(options.model)
         if options.memory:

@@ -226,7 +226,7 @@ def main() -> None:
         serve(options.serve, options.folder)
         return
     if options.quick:
-        options.count, options.rounds = 25_000, 2
+        options.count, options.rounds = 21_000, 2
     header("faiss-cpu", "numkong")
     CONSOLE.print(f"{options.count:,} × {DIM}, {options.data}, {os.cpu_count()} cores build, one thread searches")
     with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as name:

@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.count = 30_000
+        options.count = 21_000
     sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
     if options.stage in STAGES:
         started = time.perf_counter()

@@ -188,7 +188,7 @@ def test_the_gallery_is_one_page_that_asks_nobody_else(finished, tmp_path):
     assert "<b>red</b>" not in page
 
 
-def test_a_new_student_makes_the_index_stale_and_query_rebuilds_it(finished, tmp_path):
+def test_a_new_student_makes_the_index_stale_and_query_rebuilds_it(finished, tmp_path, indexed_in_another_process):
     home, _ = finished
     shutil.copytree(home, tmp_path / "copy")
     copy = tmp_path / "copy"

@@ -4,7 +4,6 @@ import contextlib
 import json
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,8 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
+import forked
 import trainings
-from command_line import QUERIES, errors, vdistill, vdistill_process
+from command_line import QUERIES, errors, vdistill
+from forked import vdistill_forked
 from trainings import TRAIN, facts, interrupt_at, trained, weights
 from vdistill.database import Database
 from vdistill.distill import callbacks, loop, losses, validation
@@ -214,11 +215,10 @@ def test_only_the_layers_asked_for_are_trained(home, clip_folder, layers):
     assert all(name.startswith(allowed) for name in changed)
 
 
-@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit")
 def test_a_disk_that_refuses_the_weights_is_one_line_and_the_student_stays(home):
     trained(home)
     before = weights(home)
-    done = vdistill_process(*TRAIN, "--rank", 64, cwd=home, prefix=["prlimit", "--fsize=60000"])
+    done = vdistill_forked(*TRAIN, "--rank", 64, cwd=home, most=60_000)
     message, hint = errors(done)
     assert message.startswith("error: cannot write")
     assert "free space" in hint
@@ -297,24 +297,21 @@ def test_unknown_trackers_are_named(home):
 @pytest.mark.slow
 def test_killed_at_ten_moments_it_ends_in_the_same_weights(home, labelled):
     plain = shutil.copytree(labelled / ".vdistill", home / "plain" / ".vdistill").parent
-    long = ["--epochs", 40, "--patience", 0]
-    alone = vdistill_process(*TRAIN, *long, cwd=plain)
-    assert alone.code == 0, alone.err
+    long = ["--epochs", 24, "--patience", 0]
+    trained(plain, *long)
     rng = random.Random(1)
-    command = [sys.executable, "-m", "vdistill", *map(str, [*TRAIN, *long])]
     checkpoint = home / ".vdistill" / "cache" / "checkpoint.safetensors"
     for _ in range(10):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+        process = forked.start(*TRAIN, *long, cwd=home)
+        while process.is_alive() and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
             time.sleep(0.005)
         time.sleep(rng.random() * 0.3)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.join()
         student = home / ".vdistill" / "student"
         assert not student.exists() or open_student(at(home / ".vdistill"))
-    done = vdistill_process(*TRAIN, *long, cwd=home)
-    assert done.code == 0, done.err
+    trained(home, *long)
     assert weights(home) == weights(plain)
 
 

@@ -19,8 +19,8 @@ from vdistill.index.onnx_export import export_image_encoder
 @pytest.fixture
 def traced(monkeypatch):
     """The towers that were traced, not lent a graph."""
-    found, export = [], onnx_export._export
-    monkeypatch.setattr(onnx_export, "_export", lambda *arguments: (found.append(arguments[0]), export(*arguments)))
+    found, write = [], onnx_export._write
+    monkeypatch.setattr(onnx_export, "_write", lambda *arguments: (found.append(arguments[0]), write(*arguments)))
     return found
 
 

@@ -5,18 +5,14 @@ import itertools
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import errors, vdistill_process
+from command_line import errors
 from drawings import draw_catalog
+from forked import vdistill_forked
 from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
@@ -26,11 +22,14 @@ from vdistill.bundle.store import Store
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import VdistillError
+from vdistill.index import graph_trace
 from vdistill.index.build import build
 from vdistill.index.onnx_export import export_image_encoder, export_text_encoder
 from vdistill.index.tokenizer_export import PROBES
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher
+
+_trace = graph_trace.trace
 
 
 @pytest.fixture(scope="session")
@@ -365,39 +364,6 @@ def test_interrupted_in_the_middle_the_old_index_stays(indexed, catalog, encoder
         np.testing.assert_array_equal(after[name], vector)
 
 
-KILLED = """
-import itertools, sys
-from pathlib import Path
-from vdistill.inputs.catalog import scan
-from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.index.build import build
-from vdistill.workspace import at
-encoder = DualEncoder.load(sys.argv[1], device="cpu", precision="fp32")
-print("ready", flush=True)
-for dtype in itertools.cycle(["f32", "f16", "bf16"]):
-    build(at(Path(sys.argv[2])), scan(Path(sys.argv[3])), encoder, "backbone", dtype=dtype)
-"""
-
-
-def test_killed_at_any_moment_the_index_is_whole(indexed, catalog, encoder, clip_folder):
-    for wait in (0.002, 0.011, 0.033):
-        arguments = [sys.executable, "-c", KILLED, str(clip_folder), str(indexed.root), str(catalog)]
-        with subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
-        ) as process:
-            assert process.stdout.readline() == b"ready\n"
-            time.sleep(wait)
-            process.send_signal(signal.SIGKILL)
-        assert len(vectors_by_id(indexed)) == 24
-        verify(indexed.index)
-    assert again(indexed, catalog, encoder, dtype="i8").items == 24
-    assert len(list(indexed.index.glob("vectors-*.usearch"))) == 1
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-
-
 def test_one_writer_at_a_time(indexed, catalog, encoder):
     with indexed.lock("index"), pytest.raises(VdistillError, match="already running"):
         again(indexed, catalog, encoder)
@@ -435,6 +401,23 @@ def test_exported_encoders_equal_the_model(name, request, tmp_path, capfd):
     assert ImageEncoder.open(tmp_path / "image").encode(image) @ direct(encoder, image) > 0.9999
 
 
+def refuses(wanted, path):
+    raise TypeError("unexpected keyword 'dynamo'")
+
+
+def fits_its_own_run_alone(wanted, path):
+    _trace(dataclasses.replace(wanted, free=()), path)
+
+
+@pytest.mark.parametrize("trace", [refuses, fits_its_own_run_alone])
+def test_a_tower_that_cannot_be_traced_is_exported(clip_encoder, tmp_path, capfd, monkeypatch, trace):
+    monkeypatch.setattr(graph_trace, "trace", trace)
+    export_text_encoder(clip_encoder, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    found = TextEncoder.open(tmp_path).encode(PROBES)
+    assert (found * clip_encoder.encode_texts(PROBES)).sum(axis=1).min() > 0.99999
+
+
 def test_the_text_encoder_says_how_much_it_cuts(indexed):
     with Searcher.at(indexed.index, "backbone") as searcher:
         assert searcher.truncated(["red mug", "a garden"]) == 0
@@ -453,11 +436,10 @@ def test_a_tokenizer_that_cannot_be_exported_is_named(clip_encoder, tmp_path):
         export_text_encoder(odd, tmp_path / "text")
 
 
-@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit")
 @pytest.mark.parametrize("most", [1_000, 10_000])
 def test_a_disk_that_refuses_is_one_line_and_the_old_index_answers(indexed, tmp_path, catalog, clip_folder, most):
     index = ("index", catalog, "--backbone", clip_folder, "--model", "backbone", "--workspace", indexed.root)
-    refused = vdistill_process(*index, "--dtype", "f32", cwd=tmp_path, prefix=["prlimit", f"--fsize={most}"])
+    refused = vdistill_forked(*index, "--dtype", "f32", cwd=tmp_path, most=most)
     message, hint = errors(refused)
     assert message.startswith("error: cannot write")
     assert "free space" in hint

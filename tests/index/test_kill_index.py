@@ -1,11 +1,7 @@
 """`vdistill index` killed at any moment: readers get whole answers all along, and the next run finishes the work."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -13,7 +9,8 @@ import traceback
 import pytest
 from PIL import Image, ImageDraw
 
-from command_line import vdistill_process
+import forked
+from forked import vdistill_forked
 from indexes import verify
 from vdistill.bundle import manifest
 from vdistill.query.search import Searcher
@@ -88,13 +85,13 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
 
     next_version(0)
     dtypes = ["bf16", "f32"]
-    assert vdistill_process(*command(dtypes[0]), cwd=tmp_path).code == 0
+    assert vdistill_forked(*command(dtypes[0]), cwd=tmp_path).code == 0
     next_version(1)
     started = time.monotonic()
-    assert vdistill_process(*command(dtypes[0]), cwd=tmp_path).code == 0
+    assert vdistill_forked(*command(dtypes[0]), cwd=tmp_path).code == 0
     quick = time.monotonic() - started
     started = time.monotonic()
-    assert vdistill_process(*command(dtypes[1]), cwd=tmp_path).code == 0  # another precision: everything is made anew
+    assert vdistill_forked(*command(dtypes[1]), cwd=tmp_path).code == 0  # another precision: everything is made anew
     slow = time.monotonic() - started
     index = at(tmp_path / ".vdistill").index
     reader = Reader(index, wanted)
@@ -104,17 +101,14 @@ def test_killed_at_fifty_moments_every_query_is_answered_from_one_whole_index(tm
         next_version(2 + kill)
         whole = kill % 5 == 4
         turn ^= whole
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vdistill", *command(dtypes[turn])], cwd=tmp_path, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
+        process = forked.start(*command(dtypes[turn]), cwd=tmp_path)
         time.sleep(rng.uniform(0.3, 1.1) * (slow if whole else quick))
-        finished += process.poll() is not None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        finished += not process.is_alive()
+        process.kill()
+        process.join()
         verify(index)
     next_version(2 + KILLS)
-    done = vdistill_process(*command(dtypes[turn]), cwd=tmp_path)
+    done = vdistill_forked(*command(dtypes[turn]), cwd=tmp_path)
     reader.over = True
     reader.join()
     assert done.code == 0, done.err

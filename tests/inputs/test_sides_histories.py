@@ -199,14 +199,14 @@ def live(history):
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=2, deadline=None, suppress_health_check=QUIET)
 @given(histories)
 def test_no_history_lets_what_is_held_out_teach(history):
     live(history)
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=15, deadline=None, suppress_health_check=QUIET)
 @given(histories)
 def test_none_of_many_histories_does(history):
     live(history)

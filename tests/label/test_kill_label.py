@@ -1,15 +1,12 @@
 """kill -9 at any moment: what was answered is stored, sound, and never asked for again."""
 
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 
 import pytest
 
+import forked
 from chat_server import ChatServer, completion
 from command_line import QUERIES
 from vdistill.label.teachers.model_images import ImageCache
@@ -23,10 +20,9 @@ ANSWER = completion(logprobs={"A": -0.7, "B": -1.1, "C": -1.6, "D": -2.2})
 
 
 def start(home, url):
-    command = [sys.executable, "-m", "vdistill", "label", "catalog", "--teacher", "vlm", "--endpoint", url,
-               "--queries", "queries.txt", "--budget", CALLS, "--images-per-call", 4, "--concurrency", AT_ONCE,
-               "--pool", 8, "--quiet"]  # fmt: skip
-    return subprocess.Popen([str(part) for part in command], cwd=home, stderr=subprocess.PIPE, text=True)
+    command = ["label", "catalog", "--teacher", "vlm", "--endpoint", url, "--queries", "queries.txt", "--budget", CALLS,
+               "--images-per-call", 4, "--concurrency", AT_ONCE, "--pool", 8, "--quiet"]  # fmt: skip
+    return forked.start(*command, cwd=home, streams=home / "said")
 
 
 def stored(home):
@@ -69,12 +65,12 @@ def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_pat
             before, known = server.calls, stored(tmp_path)
             process = start(tmp_path, server.url)
             wanted = rng.randrange(0, CALLS // KILLS * 3 // 2)
-            while server.calls < before + wanted and process.poll() is None:
+            while server.calls < before + wanted and process.is_alive():
                 time.sleep(0.001)
             time.sleep(rng.random() * 0.02)
-            assert process.poll() is None, process.communicate()
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
+            assert process.is_alive(), (tmp_path / "said").read_text()
+            process.kill()
+            process.join()
             now = stored(tmp_path)
             assert known <= now, "judgments were lost"
             fresh = asked(server, item_of, before)
@@ -83,8 +79,8 @@ def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_pat
             lost += len(set(fresh) - now)
             assert len(set(fresh) - now) <= AT_ONCE, "more was lost than what was under way"
         process = start(tmp_path, server.url)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+        process.join(timeout=120)
+        assert process.exitcode == 0, (tmp_path / "said").read_text()
         everything = stored(tmp_path)
         assert set(asked(server, item_of, 0)) == everything
         assert len(everything) >= 500

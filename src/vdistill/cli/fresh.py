@@ -73,17 +73,21 @@ sys.exit(next((code for code in map(main, json.loads(sys.argv[1])) if code), 0))
 
 def _index(session: Session, workspace: Workspace, models: Sequence[str], backbone: str | None) -> None:
     """Index in a process of its own: this one stays without torch."""
-    import subprocess
-
     common = ["--workspace", str(workspace.root)]
     common += ["--backbone", backbone] if backbone else []
     common += ["--quiet"] if session.quiet else []
-    commands = [["index", "--model", model, *common] for model in models]
-    command = [sys.executable, "-c", _PROGRAM, json.dumps(commands)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=Path.cwd(), check=False)
-    if done.returncode == 130:
+    code = _in_another_process([["index", "--model", model, *common] for model in models])
+    if code == 130:
         raise KeyboardInterrupt
-    if done.returncode:
+    if code:
         raise VdistillError(
             "the index could not be built", hint="the reason is printed above; `vdistill index` tries again"
         )
+
+
+def _in_another_process(commands: Sequence[Sequence[str]]) -> int:
+    """Run commands up to the first that fails, whose exit code is returned; only their stderr is seen."""
+    import subprocess
+
+    command = [sys.executable, "-c", _PROGRAM, json.dumps(commands)]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, cwd=Path.cwd(), check=False).returncode

@@ -212,7 +212,9 @@ class _Texts:
     def known(self, part: TrainingData, images: Tensor, fields: tuple[str, ...]) -> Known:
         """What a head of these fields learns from a part of the judgments."""
         texts = torch.from_numpy(self.of(part.calls.items, fields)).to(images.device)
-        return Known(part.calls, images, texts, part.wordings, part.titles, self._material.retention)
+        encoder = self._material.encoder
+        bf16 = encoder.on_cpu and encoder.precision == "bf16"
+        return Known(part.calls, images, texts, part.wordings, part.titles, self._material.retention, bf16)
 
 
 def _cut(material: Material, fields: Sequence[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Known:
     """What a head learns from.
 
     images: (n, dim) unit vectors of the calls' items.  texts: (n, f, dim) of their fields, zero where one is empty.
-    wordings: of the queries.  titles: what is retained, at the weight `retention`.
+    wordings: of the queries.  titles: what is retained, at the weight `retention`.  bf16: multiply in it, on a CPU.
     """
 
     calls: Calls
@@ -39,6 +40,12 @@ class Known:
     wordings: Wordings
     titles: Titles
     retention: float
+    bf16: bool = False
+
+    @cached_property
+    def textless(self) -> Tensor:
+        """(n, 1) bool: the items without text, of which the image is all there is."""
+        return ~self.texts.any(dim=2).any(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,8 @@ def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) 
     torch.manual_seed(settings.seed)
     rng = torch.Generator().manual_seed(settings.seed)
     order = np.random.default_rng([settings.seed, 1])
-    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden, settings.seed).to(known.images.device)
+    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden, settings.seed, known.bf16)
+    head = head.to(known.images.device)
     optimizer = torch.optim.AdamW(head.groups())
     rows, asked = np.array([], np.int64), known.wordings.drawn(known.calls.query, settings.seed, 0)
     for step in range(STEPS):
@@ -79,7 +87,7 @@ def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) 
 class _Head(nn.Module):
     """`ItemHead` as it is trained; the last layer starts at zero."""
 
-    def __init__(self, fields: int, dim: int, hidden: int, seed: int) -> None:
+    def __init__(self, fields: int, dim: int, hidden: int, seed: int, bf16: bool) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.full((fields,), START))
         self.layers = nn.ModuleDict()
@@ -87,6 +95,7 @@ class _Head(nn.Module):
             self.layers["inner"], self.layers["outer"] = nn.Linear((1 + fields) * dim, hidden), nn.Linear(hidden, dim)
             nn.init.zeros_(self.layers["outer"].weight)  # type: ignore[arg-type]
             nn.init.zeros_(self.layers["outer"].bias)  # type: ignore[arg-type]
+        self._bf16 = bf16
         self._rng = np.random.default_rng([seed, 2])
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
@@ -94,13 +103,15 @@ class _Head(nn.Module):
         mixed = images + (self.weights[None, :, None] * texts).sum(dim=1)
         if self.layers:
             parts = self._dropout(torch.cat([images[:, None], texts], dim=1).flatten(1))
-            mixed = mixed + self.layers["outer"](self._dropout(relu(self.layers["inner"](parts))))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+                hidden = relu(self.layers["inner"](parts))
+                mixed = mixed + self.layers["outer"](self._dropout(hidden)).float()
         return normalize(mixed, dim=-1)
 
     def _dropout(self, values: Tensor) -> Tensor:
         """Dropout by random bytes: on a CPU torch's own takes as long as the product that follows."""
-        kept = torch.from_numpy(self._rng.integers(0, 256, values.shape, np.uint8)).to(values.device) >= DROPOUT
-        return values * kept * (256 / (256 - DROPOUT))
+        drawn = torch.frombuffer(bytearray(self._rng.bytes(values.numel())), dtype=torch.uint8).view(values.shape)
+        return values * (drawn.to(values.device) >= DROPOUT) * (256 / (256 - DROPOUT))
 
     def groups(self) -> list[dict[str, object]]:
         """The parameters for the optimizer, each group with the peak of its learning rate."""
@@ -129,7 +140,7 @@ def _loss(
     places = torch.from_numpy(used).to(known.images.device)
     seen = torch.rand(len(used), 1, generator=rng).to(places.device) >= blind
     texts = known.texts[places]
-    seen |= ~texts.any(dim=2).any(dim=1, keepdim=True)  # of an item without text the image is all there is
+    seen |= known.textless[places]
     vectors = head(known.images[places] * seen, texts)
     memory = known.images  # of the items of other steps nothing is needed: all that these calls show are `used`
     preference = preference_loss(known.calls, asked, Step(used, rows, 1.0), vectors, memory, settings)

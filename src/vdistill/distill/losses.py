@@ -9,6 +9,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from vdistill.distill.batches import Step
 from vdistill.distill.choices import Calls
+from vdistill.distill.pairs import pair_scores
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.wordings import Asked
 
@@ -71,9 +72,9 @@ def preference_loss(
     places = on_device(np.searchsorted(images, step.images))
     vectors = memory[on_device(images)].index_copy(0, places, student)
     wordings, row = np.unique(asked.rows[step.rows], return_inverse=True)
-    similarity = asked.vectors[on_device(wordings)] @ vectors.T
+    place = on_device(local.reshape(of_call.shape))
     return LOSSES[settings.loss](
-        similarity[on_device(row)[:, None], on_device(local.reshape(of_call.shape))],
+        pair_scores(asked.vectors[on_device(wordings)], on_device(row), vectors, place),
         on_device(calls.target[step.rows]),
         on_device(calls.shown[step.rows]),
         on_device(calls.weight[calls.image[step.rows]]),

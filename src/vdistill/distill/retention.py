@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn.functional import kl_div, log_softmax, one_hot, softmax
 # loses fine distinctions, and so does the truth alone, which also learns the training images by heart.
 TRUTH = 0.5
 MOST = 4096  # titles, and images, that one step compares with: two logits for each pair
+_KEPT = 1 << 22  # logits of the backbone that are kept, 16 MiB; of more those of a step are computed
 
 # After each epoch the weight is adjusted so that about TOLERANCE is lost of the probability that the backbone gives a
 # validation title's own image among the validation images. It moves slowly: at high learning rates more is lost, and
@@ -29,12 +31,14 @@ class Titles:
 
     texts: (t, dim) unit vectors of the distinct titles.  row: (n,) the title of each image, −1 for none.
     before: (n, dim) the backbone's vectors of the images.  scale: of the backbone's logits.
+    believed: (n, t) these logits, where they are known.
     """
 
     texts: Tensor
     row: Tensor
     before: Tensor
     scale: float
+    believed: Tensor | None = None
 
     def loss(self, student: Tensor, images: Tensor, memory: Tensor, rng: torch.Generator) -> Tensor:
         """The mean over images, in nats: the divergence of those with titles, the drift of those without.
@@ -64,18 +68,34 @@ class Titles:
         texts, vectors = self.texts[titles], memory[others]
         vectors = vectors.index_copy(0, torch.searchsorted(others, images), student)
         truth = one_hot(title_at, len(titles)).float()
-        by_image = _kl(self.scale * self.before[images] @ texts.T, self.scale * student @ texts.T, truth)
+        by_image = _kl(self._logits(images, titles), self.scale * student @ texts.T, truth)
         own = texts[title_at]
         same = (self.row[images][:, None] == self.row[others][None, :]).float()
-        before = self.scale * own @ self.before[others].T
-        by_title = _kl(before, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True))
+        by_title = _kl(
+            self._logits(others, self.row[images]).T, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True)
+        )
         return 0.5 * (by_image + by_title)
 
     def part(self, images: Tensor) -> Titles:
         """The titles of some of the images (k,) alone."""
         used, row = torch.unique(self.row[images], return_inverse=True)
         untitled = int((used < 0).sum())
-        return Titles(self.texts[used[untitled:]], row - untitled, self.before[images], self.scale)
+        titles = used[untitled:]
+        believed = None if self._known is None else self._known[images].index_select(1, titles)
+        return Titles(self.texts[titles], row - untitled, self.before[images], self.scale, believed)
+
+    def _logits(self, images: Tensor, titles: Tensor) -> Tensor:
+        """(k, l) the backbone's logits of some images and titles."""
+        if self._known is not None:
+            return self._known[images].index_select(1, titles)
+        return self.scale * self.before[images] @ self.texts[titles].T
+
+    @cached_property
+    def _known(self) -> Tensor | None:
+        """All of these logits, computed once; None where they are too many."""
+        if self.believed is None and len(self.before) * len(self.texts) <= _KEPT:
+            return self.scale * self.before @ self.texts.T
+        return self.believed
 
 
 def titles_of(names: Sequence[str], before: Tensor, encode: Callable[[Sequence[str]], Tensor], scale: float) -> Titles:

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from vdistill.bundle import image_encoder, text_encoder
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.tokenizer import PROBES
 from vdistill.errors import VdistillError
-from vdistill.index import graph_reuse
+from vdistill.index import graph_reuse, graph_trace
+from vdistill.index.graph_trace import Wanted
 from vdistill.index.tokenizer_export import check_same, export_tokenizer
 
 MIN_COSINE = 0.9999
-
-
-class _Tower(nn.Module):
-    """One tower as a module with positional inputs, in full precision."""
-
-    def __init__(self, encoder: DualEncoder, tower: str, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = encoder.model
-        self._features = getattr(encoder, tower)
-        self._names = names
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self._features(**dict(zip(self._names, inputs, strict=True)))  # type: ignore[no-any-return]
 
 
 def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
@@ -59,15 +42,18 @@ def export_text_encoder(encoder: DualEncoder, folder: Path) -> None:
     )
     (folder / text_encoder.SETTINGS).write_text(json.dumps(asdict(settings)), encoding="utf-8")
     export_tokenizer(tokenizer, folder / text_encoder.TOKENIZER)
-    axes = {0: torch.export.Dim.DYNAMIC}
-    if settings.padding == "longest":
-        axes[1] = torch.export.Dim.DYNAMIC
-    _export(_on_cpu(encoder), "text_features", encoder.tokenize(PROBES[:3]), axes, folder / text_encoder.MODEL)
-    exported = text_encoder.TextEncoder.open(folder)
-    names = {name: values.tolist() for name, values in encoder.tokenize(PROBES).items()}
-    check_same(exported.tokenize(PROBES)["input_ids"].tolist(), names["input_ids"], type(tokenizer).__name__)
-    alone = np.concatenate([exported.encode([probe]) for probe in PROBES])  # as queries are
-    _check(alone, encoder.encode_texts(PROBES), "text")
+    ids = encoder.tokenize(PROBES)["input_ids"].tolist()
+    vectors = encoder.encode_texts(PROBES)
+
+    def found() -> np.ndarray:
+        exported = text_encoder.TextEncoder.open(folder)
+        check_same(exported.tokenize(PROBES)["input_ids"].tolist(), ids, type(tokenizer).__name__)
+        alone = np.concatenate([exported.encode([probe]) for probe in PROBES])  # as queries are
+        return np.concatenate([alone, exported.encode(PROBES[1:3])])
+
+    free = (0, 1) if settings.padding == "longest" else (0,)
+    graph = Wanted(_on_cpu(encoder), "text_features", encoder.tokenize(PROBES[:3]), free)
+    _write(graph, folder / text_encoder.MODEL, found, np.concatenate([vectors, vectors[1:3]]))
 
 
 def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Path] = ()) -> None:
@@ -98,34 +84,32 @@ def export_image_encoder(encoder: DualEncoder, folder: Path, known: Iterable[Pat
         with contextlib.suppress(VdistillError, OSError, ValueError, KeyError, TypeError):  # damaged: trace anew
             if graph_reuse.reuse(exact, other, graph) and _worst(found(), wanted) >= MIN_COSINE:
                 return
-    _export(_on_cpu(exact), "image_features", exact.to_tensors(inputs), {0: torch.export.Dim.DYNAMIC}, graph)
-    _check(found(), wanted, "image")
+    _write(Wanted(_on_cpu(exact), "image_features", exact.to_tensors(inputs), (0,)), graph, found, wanted)
     graph_reuse.note_weights(exact, graph)
 
 
-def _export(encoder: DualEncoder, tower: str, inputs: Mapping[str, Tensor], axes: dict[int, Any], path: Path) -> None:
-    arguments = tuple(value.cpu() for value in inputs.values())
-    module = _Tower(encoder, tower, tuple(inputs)).eval()
+def _write(graph: Wanted, path: Path, found: Callable[[], np.ndarray], wanted: np.ndarray) -> None:
+    """Write the graph, traced if what is then `found` with it is what is `wanted`, else exported."""
+    with contextlib.suppress(Exception):  # of many kinds, deep within torch; then the other exporter has its turn
+        graph_trace.trace(graph, path)
+        if _worst(found(), wanted) >= MIN_COSINE:
+            return
+    tower = graph.tower.split("_")[0]
     try:
-        with _silence(), torch.inference_mode(False), torch.no_grad():
-            torch.onnx.export(
-                module,
-                arguments,
-                str(path),
-                input_names=list(inputs),
-                output_names=["features"],
-                dynamic_shapes={"inputs": tuple(axes for _ in arguments)},
-                dynamo=True,
-                external_data=True,  # weights in a file of their own are mapped, not copied: a query starts sooner
-                verbose=False,
-            )
+        graph_trace.export(graph, path)
     except OSError:
         raise
     except Exception as error:  # the exporter raises its own kinds, deep and many
         raise VdistillError(
-            f"cannot export the {tower.split('_')[0]} tower of {encoder.source}: {type(error).__name__}",
+            f"cannot export the {tower} tower of {graph.encoder.source}: {type(error).__name__}",
             hint="run again with --debug for the exporter's own message",
         ) from error
+    worst = _worst(found(), wanted)
+    if not worst >= MIN_COSINE:
+        raise VdistillError(
+            f"the exported {tower} encoder differs from the model: cosine {worst:.6f}",
+            hint="please report this backbone, with the versions of torch and onnxruntime",
+        )
 
 
 def _on_cpu(encoder: DualEncoder) -> DualEncoder:
@@ -137,29 +121,3 @@ def _on_cpu(encoder: DualEncoder) -> DualEncoder:
 
 def _worst(found: np.ndarray, wanted: np.ndarray) -> float:
     return float((found * wanted).sum(axis=1).min())
-
-
-def _check(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
-    worst = _worst(found, wanted)
-    if not worst >= MIN_COSINE:
-        raise VdistillError(
-            f"the exported {what} encoder differs from the model: cosine {worst:.6f}",
-            hint="please report this backbone, with the versions of torch and onnxruntime",
-        )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep the exporter's progress and warnings off both streams."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
