@@ -16,7 +16,7 @@ from vdistill.sources.stamps import Stamp, stamp_of, version_of
 
 T = TypeVar("T")
 
-READERS = 64  # at once, in one process
+READERS = 32  # at once, in one process
 _ATTEMPTS = 5
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 _CREDENTIALS = {
@@ -98,6 +98,7 @@ def _made(scheme: str, url: str) -> Any:
     if _EXTRAS.get(scheme) == "s3":
         from fsspec.config import conf
 
+        options["max_concurrency"] = 1  # else the size of each object is asked first
         options["config_kwargs"] = {"max_pool_connections": READERS, **conf.get(scheme, {}).get("config_kwargs", {})}
     return fsspec.filesystem(scheme, **options)
 
