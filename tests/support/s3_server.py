@@ -26,7 +26,7 @@ class S3Server:
         bucket = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", 1 << 16, True
 
             def do_GET(self):
                 bucket.answer(self)
