@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.session import (
     BackboneOption,
+    CatalogArgument,
     JsonOption,
     ModelOption,
     Session,
@@ -32,7 +32,7 @@ INDEXED = "indexed"  # the setting for the folder that was indexed last, where j
 class IndexCommand:
     """Embed the catalog, and publish the bundle that `query` reads."""
 
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
+    catalog: CatalogArgument = None
     model: ModelOption = None
     dtype: Annotated[Literal["bf16", "f16", "i8", "f32"], typer.Option(help="Precision of the stored vectors.")] = (
         "bf16"
@@ -49,7 +49,7 @@ class IndexCommand:
         workspace = session.create()
         model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
         report = self._build(session, workspace, catalog, model, backbone)
-        _remember_catalog(workspace, str(folder.resolve()))
+        _remember_catalog(workspace, catalog.root)
         if self.backbone:
             remember(workspace, "backbone", backbone)
         for line in catalog.told(report.skipped):

@@ -13,6 +13,7 @@ from vdistill.cli import config, console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
+    CatalogArgument,
     JsonOption,
     Session,
     pick_backbone,
@@ -26,7 +27,7 @@ from vdistill.workspace import Workspace
 if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
-DEFAULTS = LabelSettings(catalog=Path())
+DEFAULTS = LabelSettings(catalog="")
 INSTEAD = ("dry_run", "audit", "export", "import_file", "as_json")
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
@@ -37,7 +38,7 @@ _instead = partial(typer.Option, rich_help_panel="Instead of asking")
 class LabelCommand:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
 
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
+    catalog: CatalogArgument = None
     teacher: Annotated[
         str,
         Meaning.TEACHER,

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
+CatalogArgument = Annotated[
+    str | None,
+    typer.Argument(help="Where the images are: a folder, or one of the other catalogs of docs/catalogs.md. Remembered.",
+                   show_default=False),
+]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelOption = Annotated[
     Literal["student", "backbone"] | None, typer.Option(help="Which model's index; the student's where there is one.")
@@ -99,7 +104,7 @@ def pick_backbone(workspace: Workspace | None, given: str | None) -> str:
     return remembered(workspace, "backbone") or DEFAULT_BACKBONE
 
 
-def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "catalog") -> Path:
+def pick_catalog(workspace: Workspace | None, given: str | None, name: str = "catalog") -> str:
     """The catalog that was given, else the one remembered as `name`, else that of the judgments.
 
     Raises VdistillError where there is none.
@@ -109,7 +114,7 @@ def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "c
     known = remembered(workspace, name) or remembered(workspace, "catalog")
     if known is None:
         raise VdistillError("no catalog given", hint="name the folder of your images, e.g. `vdistill label catalog/`")
-    return Path(known)
+    return str(known)
 
 
 def pick_model(workspace: Workspace, given: str | None) -> str:

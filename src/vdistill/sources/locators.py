@@ -56,6 +56,11 @@ def order(locator: str) -> str:
     return "\0".join([inside[3], *(number.zfill(15) for number in inside[2].split("+"))])
 
 
+def absolute(root: str) -> str:
+    """A catalog as every working directory finds it."""
+    return root if "://" in root else str(Path(root).resolve())
+
+
 def joined(root: str, path: str) -> str:
     """The locator of `path`, which is relative to the catalog `root`, or is a locator itself."""
     if inside := _INSIDE.fullmatch(path):
