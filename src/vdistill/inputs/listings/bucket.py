@@ -27,7 +27,10 @@ class _Object(NamedTuple):
 def listing(root: str) -> Listing:
     """The images below a URL. Raises VdistillError where it cannot be listed completely."""
     check(root)
-    root = root.rstrip("/") if root.rstrip("/").partition("://")[2] else root
+    scheme, _, place = root.partition("://")
+    if not place.strip("/"):
+        raise VdistillError(f"{root} names no place", hint=f"give {scheme}://BUCKET/PREFIX")
+    root = root.rstrip("/")
     empty = VdistillError(
         f"no images in {shown(root)}",
         hint=f"check the address; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for below it, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def _shown(name: str) -> str:
 
 
 def _close_folder(root: Path) -> str:
+    if address := re.fullmatch(r"([a-z0-9]{2,}):/(.+)", root.as_posix()):
+        return f"did you mean {address[1]}://{address[2]}?"
     neighbours = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     close = difflib.get_close_matches(root.name, neighbours, n=1)
     return f"did you mean {root.parent / close[0]}?" if close else "give the folder that holds the images"

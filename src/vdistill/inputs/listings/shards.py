@@ -115,7 +115,8 @@ def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]
         try:
             rest = iter(shards)
             while some := list(islice(rest, _AT_ONCE)):
-                yield from zip(some, executor.map(_remembered, some), strict=True)
+                for shard, packed in zip(some, executor.map(_remembered, some), strict=True):
+                    yield shard, map(_unpacked, packed.splitlines())
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -130,28 +131,29 @@ def _members(shard: Shard) -> Iterator[ShardFound]:
     return parquet.members(shard)
 
 
-def _remembered(shard: Shard) -> list[ShardFound]:
-    """What a shard elsewhere holds, from the cache where that has it for this stamp."""
-    if cache_in_use() is None or shard.stamp is None:
-        return list(_members(shard))
+def _remembered(shard: Shard) -> bytes:
+    """What a shard elsewhere holds, packed, which takes little memory; from the cache where that has it."""
 
     def fetch() -> bytes:
-        return json.dumps([_packed(one) for one in _members(shard)]).encode()
+        return b"\n".join(map(_packed, _members(shard)))
 
+    if cache_in_use() is None or shard.stamp is None:
+        return fetch()
     with through_cache(f"listing 1 of {shard.name} at {shard.file}", version_of(shard.stamp), fetch) as file:
-        return [_unpacked(one) for one in json.load(file)]
+        return file.read()
 
 
 _KINDS = {"image": Member, "skipped": Skipped, "metadata": MetadataFile}
 
 
-def _packed(one: ShardFound) -> list[Any]:
+def _packed(one: ShardFound) -> bytes:
     kind = next(name for name, kind in _KINDS.items() if isinstance(one, kind))
-    return [kind, *(getattr(one, name) for name in one.__dataclass_fields__)]
+    return json.dumps([kind, *(getattr(one, name) for name in one.__dataclass_fields__)]).encode()
 
 
-def _unpacked(values: list[Any]) -> ShardFound:
-    found: ShardFound = _KINDS[values[0]](*values[1:])
+def _unpacked(line: bytes) -> ShardFound:
+    kind, *values = json.loads(line)
+    found: ShardFound = _KINDS[kind](*values)
     return found
 
 
