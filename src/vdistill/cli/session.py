@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
+CACHE_GIB = 10.0
 CatalogArgument = Annotated[
     str | None,
     typer.Argument(help="Where the images are: a folder, or one of the other catalogs of docs/catalogs.md. Remembered.",
                    show_default=False),
+]  # fmt: skip
+CacheOption = Annotated[
+    float | None,
+    typer.Option("--cache-gib", min=0, help="Disk for images of a catalog that is elsewhere. Remembered.",
+                 show_default=f"{CACHE_GIB:g}"),
 ]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelOption = Annotated[
@@ -65,11 +71,27 @@ class Session:
 
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
-        from vdistill.workspace import FOLDER, Workspace, create
+        from vdistill.workspace import create
+
+        return create(self._place().root)
+
+    def cache_images(self, gib: float | None = None) -> None:
+        """Let this process keep images of catalogs that are elsewhere, at most `gib` GiB or what is remembered."""
+        from vdistill.sources.cache import use_cache
+
+        place = self._place()
+        if gib is not None and place.database.is_file():
+            remember(place, "cache_gib", gib)
+        known = gib if gib is not None else remembered(place, "cache_gib")
+        use_cache(place.cache / "images", CACHE_GIB if known is None else float(known))
+
+    def _place(self) -> Workspace:
+        """The workspace, or where it would be made."""
+        from vdistill.workspace import FOLDER, Workspace
 
         settings_file = config.find(Path.cwd())
         home = settings_file.parent if settings_file else Path.cwd()
-        return create((self.find() or Workspace(self.folder or home / FOLDER)).root)
+        return self.find() or Workspace(self.folder or home / FOLDER)
 
 
 def is_typed(context: Any, name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -110,7 +109,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _status(item: Item) -> Status | None:
     try:
-        return os.fsencode(item.file), *(item.stamp or item.source.stamp())
+        return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
     except OSError:
         return None
 

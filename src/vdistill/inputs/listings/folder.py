@@ -12,7 +12,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
 from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
 from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
-from vdistill.sources import relative
+from vdistill.sources import escaped
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 
@@ -49,10 +49,9 @@ def _entry(file: str, key: str) -> Found | Shard | None:
         return MetadataFile(key, file)
     if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
         return Shard(_shown(key), file) if is_shard(name) else None
-    if key != (shown := _shown(key)):
+    if not key.isascii() and key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
-    path = relative("", key)
-    return Entry(key, None if path == key else path)
+    return Entry(key, None if (path := escaped(key)) == key else path)
 
 
 def _shown(name: str) -> str:

@@ -158,7 +158,7 @@ def _plain_name(name: str) -> str:
 
 
 def _is_clutter(name: str) -> bool:
-    return any(part.startswith(".") or part.lower() in CLUTTER for part in name.split("/"))
+    return any((part.startswith(".") and part != "..") or part.lower() in CLUTTER for part in name.split("/"))
 
 
 def _number_or_text(text: str) -> int | str:
