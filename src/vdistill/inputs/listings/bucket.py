@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
+from vdistill.inputs.listings.shard import Shard, is_shard
+from vdistill.inputs.listings.shards import images_or_shards
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.sources import Stamp, shown
 from vdistill.sources.remote import as_oserror, no_credentials, system_of

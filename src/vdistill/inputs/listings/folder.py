@@ -11,7 +11,8 @@ from pathlib import Path
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
 from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
+from vdistill.inputs.listings.shard import Shard, is_shard
+from vdistill.inputs.listings.shards import images_or_shards
 from vdistill.sources import escaped
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeAlias
 
-from vdistill.errors import VdistillError
+from vdistill.inputs.listings import parquet, tars
 from vdistill.inputs.listings.listed import Entry, Found, MetadataFile, Skipped
-from vdistill.sources import Stamp, is_remote, relative, shown, source_at
+from vdistill.inputs.listings.shard import COMPRESSED, Member, Shard, ShardFound, compressed
+from vdistill.sources import is_remote, relative, source_at
 from vdistill.sources.cache import cache_in_use, through_cache
 from vdistill.sources.stamps import version_of
-
-SUFFIXES = (".tar", ".parquet")
-COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
 
 _AT_ONCE = 8  # shards that are listed side by side, where they are elsewhere
 _SCHEMA = """
@@ -28,42 +24,6 @@ _SCHEMA = """
         place TEXT PRIMARY KEY, name TEXT, file TEXT NOT NULL, shard INTEGER NOT NULL, metadata TEXT
     ) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A file that holds images.  name: its path below the catalog's root.  file: its locator."""
-
-    name: str
-    file: str
-    stamp: Stamp | None = None
-
-    @property
-    def shown(self) -> str:
-        """The file, for messages."""
-        return shown(self.file)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An image in a shard.
-
-    name: what the shard calls it; None where it has no name there.  place: another name, which nothing else has.
-    file: its locator, relative to the shard's folder.
-    """
-
-    name: str | None
-    place: str
-    file: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-ShardFound: TypeAlias = "Member | Skipped | MetadataFile"
-
-
-def is_shard(name: str) -> bool:
-    """Whether a file of this name may hold images."""
-    return name.lower().endswith((*SUFFIXES, *COMPRESSED))
 
 
 def images_or_shards(root: str, found: Iterable[Found | Shard]) -> Iterator[Found]:
@@ -98,14 +58,6 @@ def held(root: str, shards: list[Shard]) -> Iterator[Found]:
     yield from members.entries()
 
 
-def compressed(shard: Shard) -> VdistillError:
-    """The error of a compressed tar."""
-    return VdistillError(
-        f"{shard.shown} is compressed, so its images cannot be read one by one",
-        hint="decompress it once (`gunzip`, `zstd -d`); images are compressed already",
-    )
-
-
 def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]:
     """What each shard holds; those elsewhere a few at once."""
     if not shards or not is_remote(shards[0].file):
@@ -122,13 +74,7 @@ def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]
 
 
 def _members(shard: Shard) -> Iterator[ShardFound]:
-    if shard.name.lower().endswith(".tar"):
-        from vdistill.inputs.listings import tars
-
-        return tars.members(shard)
-    from vdistill.inputs.listings import parquet
-
-    return parquet.members(shard)
+    return tars.members(shard) if shard.name.lower().endswith(".tar") else parquet.members(shard)
 
 
 def _remembered(shard: Shard) -> bytes:

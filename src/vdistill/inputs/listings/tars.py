@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed, whole
 from vdistill.inputs.listings.listed import METADATA_FILES, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Member, Shard, ShardFound, compressed
+from vdistill.inputs.listings.shard import Member, Shard, ShardFound, compressed
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.inputs.plain_values import plain
 from vdistill.sources import is_remote
