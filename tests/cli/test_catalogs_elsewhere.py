@@ -10,7 +10,6 @@ from command_line import vdistill, write_scores
 from elsewhere import s3  # noqa: F401
 from s3_server import KEY, SECRET
 from vdistill.query.search import Searcher
-from vdistill.sources.cache import use_cache
 
 
 def fill(bucket, files, prefix):
@@ -68,12 +67,15 @@ def test_an_object_that_goes_or_changes_under_the_run_is_told_or_read_as_it_is(t
 
 def test_a_cache_is_read_where_the_bucket_was(tmp_path, s3, clip_folder):  # noqa: F811
     fill(s3, pictures(20), "shop/")
-    use_cache(tmp_path / "cache", 1)
-    index(tmp_path / "a", "s3://shop", clip_folder)
-    del s3.asked[:]
-    index(tmp_path / "b", "s3://shop", clip_folder)
-    assert s3.reads() == []
-    assert same(vectors(tmp_path / "a"), vectors(tmp_path / "b"))
+    found = []
+    for more, reads in ((), 20), ((), 0), (("--cache-gib", 0), 20):
+        del s3.asked[:]
+        done = vdistill("index", "s3://shop", "--backbone", clip_folder, *more, cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert len(s3.reads()) == reads
+        found.append(vectors(tmp_path))
+        shutil.rmtree(tmp_path / ".vdistill" / "index")
+    assert same(found[0], found[1])
 
 
 def test_no_secret_reaches_output_or_index(tmp_path, s3, clip_folder):  # noqa: F811
