@@ -19,8 +19,8 @@ from vdistill.inputs.catalog import Catalog
 from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import Stamp, order, relative
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources import Stamp, is_remote, order, relative
+from vdistill.sources.remote import READERS
 from vdistill.workspace import writing
 
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
@@ -221,18 +221,24 @@ class Plan:
     ) -> list[Callable[[], tuple[Stamp, str]]]:
         """For each item how to get its stamp and hash, which may raise OSError; what is elsewhere is asked at once."""
 
+        def same(item: Item, state: Stamp) -> str | None:
+            old, ctime_ns = known.get(item.id, (None, None))
+            return old.sha256 if old is not None and (old.size, old.mtime_ns, ctime_ns) == state else None
+
         def facts(item: Item) -> tuple[Stamp, str]:
             state = item.stamp or item.source.stamp()
-            old, ctime_ns = known.get(item.id, (None, None))
-            if old is not None and (old.size, old.mtime_ns, ctime_ns) == state:
-                return state, old.sha256
-            return state, file_sha256(item.source) if reuse else ""
+            sha256 = same(item, state)
+            return state, sha256 if sha256 is not None else file_sha256(item.source) if reuse else ""
 
-        threads = threads_for(item.file for item in part)
-        if threads is None:
-            return [partial(facts, item) for item in part]
-        with ThreadPoolExecutor(threads) as executor:
-            return [executor.submit(facts, item).result for item in part]
+        def waits(item: Item) -> bool:
+            return is_remote(item.file) and (item.stamp is None or (reuse and same(item, item.stamp) is None))
+
+        given = [partial(facts, item) for item in part]
+        if not any(waiting := [waits(item) for item in part]):
+            return list(given)
+        with ThreadPoolExecutor(READERS) as executor:
+            asked = [executor.submit(one).result if long else one for one, long in zip(given, waiting, strict=True)]
+        return list(asked)
 
     def _enter(
         self, item: Item, root: str, old: tuple[Row, int | None] | None, facts: tuple[Stamp, str], reuse: bool
