@@ -173,6 +173,17 @@ def test_an_image_may_be_named_where_it_lies(tmp_path):
     assert list(contents(table(tmp_path / "shop", image=rows))) == ["images/a.bin"]
 
 
+def test_a_table_cannot_name_files_outside_of_its_folder(tmp_path):
+    as_folder(tmp_path, {"outside.bin": A})
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    paths = ["../outside.bin", str(tmp_path / "outside.bin"), "a.bin", f"file://{tmp_path}/outside.bin"]
+    rows = pa.array([{"bytes": None, "path": path} for path in paths], kind)
+    assert [item.id for item in scan(table(tmp_path / "shop", image=rows)).items] == ["a.bin"]
+    assert set(problems(tmp_path / "shop").values()) == {"its image is named outside of the catalog"}
+    named = table(tmp_path / "named", image=[{"bytes": A, "path": "../../x.png"}])
+    assert list(contents(named)) == ["a.parquet/0000000"]
+
+
 def test_a_row_without_an_image_and_a_signed_address_are_skipped(tmp_path):
     signed = "https://shop.example/a.jpg?X-Amz-Signature=SECRET"
     table(tmp_path / "shop", image_url=["memory://x/a.jpg", None, signed], id=["a", "b", "c"])
@@ -186,6 +197,7 @@ def test_a_row_without_an_image_and_a_signed_address_are_skipped(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [({"title": ["x"]}, "has no column of images; its columns: title"),
+     ({"image": [["x"]]}, "has no column of images; its columns: image"),
      ({"left": [b"x"], "right": [b"y"]}, "has several columns of images: left, right")],
 )  # fmt: skip
 def test_parquet_without_a_clear_column_of_images_is_an_error(columns, said, tmp_path):

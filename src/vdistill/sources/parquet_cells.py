@@ -128,7 +128,8 @@ class _Group:
         try:
             file = pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False)
             field = file.schema_arrow.field(self._column)
-            leaf = f"{self._column}.bytes" if pa.types.is_struct(field.type) else self._column
+            nested = bool(pa.types.is_struct(field.type))
+            leaf = f"{self._column}.bytes" if nested else self._column
             size = sum(
                 chunk.total_compressed_size
                 for chunk in map(file.metadata.row_group(self._group).column, range(file.metadata.num_columns))
@@ -139,17 +140,17 @@ class _Group:
         except BaseException:
             source.close()
             raise
-        return _batches(source, file, self._group, leaf)
+        return _batches(source, file, self._group, leaf, nested=nested)
 
 
-def _batches(source: BinaryIO, file: Any, group: int, leaf: str) -> Iterator[Any]:
+def _batches(source: BinaryIO, file: Any, group: int, leaf: str, *, nested: bool) -> Iterator[Any]:
     """The images of a row group, _ROWS at a time but for the last."""
     import pyarrow.compute as pc
 
     with source:
         for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[leaf], use_threads=False):
             column = batch.column(0)
-            yield pc.struct_field(column, "bytes") if "." in leaf else column
+            yield pc.struct_field(column, "bytes") if nested else column
 
 
 def _changed() -> OSError:

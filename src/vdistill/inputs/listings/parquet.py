@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from vdistill.sources.secrets import holds_secret
 URLS = ("image_url", "image_link", "url", "URL")
 NAMES = ("file_name", "id")
 _LIKELY = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
+_NETWORK = ("http", "https", "s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "memory")
 _ROWS = 4096
 
 
@@ -75,6 +76,8 @@ def _layout(shard: Shard, file: Any) -> _Layout:
 
 def _image_column(shard: Shard, schema: Any) -> str:
     """The column of images. Raises VdistillError where there is none, or it may be any of several."""
+    if twice := [name for name in set(schema.names) if schema.names.count(name) > 1]:
+        raise VdistillError(f"{shard.shown}: two columns are called {min(twice)!r}", hint="rename one of them")
     kinds = {name: schema.field(name).type for name in schema.names}
     structs = [name for name, kind in kinds.items() if _is_struct(kind)]
     found = structs or [name for name, kind in kinds.items() if _is_bytes(kind)]
@@ -156,20 +159,33 @@ def _member(shard: Shard, layout: _Layout, cells: dict[str, Any], at: tuple[int,
         return Skipped(place, "no image in this row")
     elif holds_secret(path):
         return Skipped(place, "its URL holds a signature or a password, which an index would keep")
-    else:
-        file = _beside(shard.file, path.strip())
+    elif not (file := _beside(shard.file, path.strip())):
+        return Skipped(place, "its image is named outside of the catalog")
     metadata = {column: _value(value, layout.labels.get(column)) for column, value in cells.items()}
     return Member(_as_id(name), place, file, metadata)
 
 
 def _beside(shard: str, path: str) -> str:
-    """The locator of a file that is named relative to the shard's folder."""
-    return path if "://" in path else joined(shard.rpartition("/")[0], path)
+    """The locator of a file that is named relative to the shard's folder; empty where a row must not lead there.
+
+    A table may come from anybody: it names files of its own folder, and what the network gives, but none of this disk.
+    """
+    scheme, there, _ = path.partition("://")
+    if there:
+        return path if scheme in _NETWORK else ""
+    if not _inside(path):
+        return ""
+    return joined(shard.rpartition("/")[0] if is_remote(shard) else str(Path(shard).parent), path)
+
+
+def _inside(path: str) -> bool:
+    windows = PureWindowsPath(path)  # which knows slashes, backslashes and drives
+    return not windows.anchor and ".." not in windows.parts
 
 
 def _as_id(name: Any) -> str | None:
     text = str(whole(name)).strip().replace("\\", "/").removeprefix("./") if isinstance(name, str | int) else ""
-    return text or None
+    return text if text and _inside(text) else None
 
 
 def _value(value: Any, names: Sequence[str] | None) -> Any:

@@ -75,9 +75,7 @@ class _Reading:
             cut = cut or ("cut short" if member else self._unfinished(tar))
         yield from self._finished()
         if self._alone:
-            yield Skipped(
-                self._shard.name, f"{self._alone:,} of its samples have no image, e.g. that of {self._first_alone}"
-            )
+            yield Skipped(self._shard.name, f"samples without an image: {self._alone:,}, e.g. {self._first_alone}")
         if cut:
             yield Skipped(self._shard.name, f"{cut}: what comes before is used")
 
