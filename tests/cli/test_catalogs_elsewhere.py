@@ -104,7 +104,7 @@ def commands(home, catalog, backbone):
     bench = vdistill("bench", "--json", cwd=home)
     assert (found.code, bench.code) == (0, 0), found.err + bench.err
     assert "data:image/" in (home / "page.html").read_text()
-    return [(hit["id"], hit["score"]) for hit in found.json], bench.json["models"]
+    return [(hit["id"], hit["score"]) for hit in found.json["results"]], bench.json["models"]
 
 
 @pytest.mark.slow
