@@ -233,12 +233,11 @@ class Plan:
         def waits(item: Item) -> bool:
             return is_remote(item.file) and (item.stamp is None or (reuse and same(item, item.stamp) is None))
 
-        given = [partial(facts, item) for item in part]
-        if not any(waiting := [waits(item) for item in part]):
+        given, waiting = [partial(facts, item) for item in part], [waits(item) for item in part]
+        if not any(waiting):
             return list(given)
         with ThreadPoolExecutor(READERS) as executor:
-            asked = [executor.submit(one).result if long else one for one, long in zip(given, waiting, strict=True)]
-        return list(asked)
+            return [executor.submit(one).result if long else one for one, long in zip(given, waiting, strict=True)]
 
     def _enter(
         self, item: Item, root: str, old: tuple[Row, int | None] | None, facts: tuple[Stamp, str], reuse: bool
