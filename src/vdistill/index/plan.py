@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,8 @@ from vdistill.inputs.catalog import Catalog
 from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import relative
+from vdistill.sources import Stamp, is_remote, order, relative
+from vdistill.sources.remote import READERS
 from vdistill.workspace import writing
 
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
@@ -77,6 +80,7 @@ class Plan:
         self._db = sqlite3.connect(path, isolation_level=None, uri=True)
         weakref.finalize(self, self._db.close)  # also where the old index turns out to be damaged
         self._db.create_function("content", 2, content, deterministic=True)
+        self._db.create_function("order_", 1, order, deterministic=True)
         self._db.execute("PRAGMA journal_mode = OFF")  # the manifest names no unfinished file
         if old is not None:
             self._db.execute("ATTACH ? AS old", (f"{old.resolve().as_uri()}?mode=ro&immutable=1",))
@@ -105,9 +109,9 @@ class Plan:
         skipped: list[Skipped] = []
         for part in parts(catalog.items):
             known = self._known([item.id for item in part])
-            for item in part:
+            for item, facts in zip(part, self._facts(part, known, reuse), strict=True):
                 try:
-                    self._enter(item, catalog.root, known.get(item.id), reuse)
+                    self._enter(item, catalog.root, known.get(item.id), facts(), reuse)
                 except OSError as error:
                     skipped.append(Skipped(item.id, (error.strerror or str(error)).lower(), passing=True))
             self._write()
@@ -142,11 +146,15 @@ class Plan:
         return dict(self._db.execute(sql, (json.dumps(list(ids)),)))
 
     def fresh(self) -> Iterator[Row]:
-        """The items to embed, by key; the hash is empty where the file was not read yet."""
-        last = -1  # read in pages: items are changed meanwhile
-        sql = f"SELECT {COLUMNS} FROM fresh JOIN items USING (key) WHERE key > ? ORDER BY key LIMIT {PART}"
+        """The items to embed, as they are best read; the hash is empty where the file was not read yet."""
+        self._db.execute(
+            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key"
+        )
+        last = 0  # read in pages: items are changed meanwhile
+        sql = f"""SELECT reading.rowid, {COLUMNS}, ctime_ns FROM reading JOIN items USING (key)
+                  WHERE reading.rowid > ? ORDER BY reading.rowid LIMIT {PART}"""
         while page := self._db.execute(sql, (last,)).fetchall():
-            yield from (Row(*values) for values in page)
+            yield from (Row(*values[1:]) for values in page)
             last = page[-1][0]
 
     def count_fresh(self) -> int:
@@ -208,11 +216,33 @@ class Plan:
         sql = f"SELECT {COLUMNS}, ctime_ns FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
         return {values[1]: (Row(*values[:-1]), values[-1]) for values in self._db.execute(sql, (json.dumps(ids),))}
 
-    def _enter(self, item: Item, root: str, old: tuple[Row, int | None] | None, reuse: bool) -> None:
-        state = item.stamp or item.source.stamp()
-        known, ctime_ns = old or (None, None)
-        same = known is not None and (known.size, known.mtime_ns, ctime_ns) == state
-        sha256 = known.sha256 if same and known else file_sha256(item.source) if reuse else ""
+    def _facts(
+        self, part: Sequence[Item], known: Mapping[str, tuple[Row, int | None]], reuse: bool
+    ) -> list[Callable[[], tuple[Stamp, str]]]:
+        """For each item how to get its stamp and hash, which may raise OSError; what is elsewhere is asked at once."""
+
+        def same(item: Item, state: Stamp) -> str | None:
+            old, ctime_ns = known.get(item.id, (None, None))
+            return old.sha256 if old is not None and (old.size, old.mtime_ns, ctime_ns) == state else None
+
+        def facts(item: Item) -> tuple[Stamp, str]:
+            state = item.stamp or item.source.stamp()
+            sha256 = same(item, state)
+            return state, sha256 if sha256 is not None else file_sha256(item.source) if reuse else ""
+
+        def waits(item: Item) -> bool:
+            return is_remote(item.file) and (item.stamp is None or (reuse and same(item, item.stamp) is None))
+
+        given, waiting = [partial(facts, item) for item in part], [waits(item) for item in part]
+        if not any(waiting):
+            return list(given)
+        with ThreadPoolExecutor(READERS) as executor:
+            return [executor.submit(one).result if long else one for one, long in zip(given, waiting, strict=True)]
+
+    def _enter(
+        self, item: Item, root: str, old: tuple[Row, int | None] | None, facts: tuple[Stamp, str], reuse: bool
+    ) -> None:
+        known, (state, sha256) = old and old[0], facts
         path = relative(root, str(item.file))
         metadata = _json(item.metadata)
         key = self._key(known, sha256, metadata, reuse=reuse)

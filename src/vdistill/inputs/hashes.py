@@ -12,7 +12,8 @@ from pathlib import Path
 from vdistill.images import file_sha256
 from vdistill.inputs.item_table import parts
 from vdistill.records import Item
-from vdistill.sources import Source
+from vdistill.sources import Source, is_remote, order
+from vdistill.sources.read_ahead import threads_for
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
@@ -49,7 +50,11 @@ class Hashes:
         found: dict[str, str] = {}
         read = 0
         for part in parts(items):
-            stated = [(item, status) for item in part if (status := _status(item))]
+            part.sort(key=lambda item: order(str(item.file)))
+            with ThreadPoolExecutor(threads_for(item.file for item in part)) as executor:
+                given = [item for item in part if item.stamp is None and is_remote(item.file)]
+                asked = dict(zip((item.id for item in given), executor.map(_status, given), strict=True))
+            stated = [(item, status) for item in part if (status := asked.get(item.id) or _status(item))]
             known = self._known([status[0] for _, status in stated])
             found |= {item.id: known[status] for item, status in stated if status in known}
             stale = [(item, status) for item, status in stated if status not in known]
@@ -61,7 +66,7 @@ class Hashes:
 
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
-        with ThreadPoolExecutor() as executor:
+        with ThreadPoolExecutor(threads_for(item.file for item, _ in part)) as executor:
             hashes = executor.map(_hash, [item.source for item, _ in part])
             found = [(item.id, status, sha256) for (item, status), sha256 in zip(part, hashes, strict=True) if sha256]
         rows = [(*status, sha256) for _, status, sha256 in found if max(status[2:]) < now - _SETTLED]

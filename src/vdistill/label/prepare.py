@@ -24,6 +24,7 @@ from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
+from vdistill.sources.read_ahead import threads_for
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
@@ -98,7 +99,7 @@ class Inputs:
         """The images of these items as they are shown; broken ones are left out, and named."""
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
-        with ThreadPoolExecutor() as executor:
+        with ThreadPoolExecutor(threads_for(item.file for item in new)) as executor:
             for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
                 self._shown[item.id] = found
                 if isinstance(found, str):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeAlias
+from typing import BinaryIO, Literal, Protocol
+from urllib.parse import unquote
 
 from vdistill.sources.local import LocalFile
+from vdistill.sources.parquet_cells import ParquetCell
+from vdistill.sources.remote import RemoteFile
+from vdistill.sources.stamps import Stamp
+from vdistill.sources.tar_part import TarPart
 
-Stamp: TypeAlias = "tuple[int, int, int]"  # size, time of the last change, and whatever else changes with the content
-
+_TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
+_PARQUET = re.compile(r"parquet:(\d+)\+(\d+)\+([^:]+):(.+)", re.DOTALL)
 _INSIDE = re.compile(r"(tar|parquet):([^:]*):(.+)", re.DOTALL)
 
 
@@ -24,9 +29,30 @@ class Source(Protocol):
         """What changes when the bytes do, without reading them. Raises OSError where it cannot be had."""
 
 
-def source_at(locator: str | Path) -> Source:
-    """The image that a locator names; nothing is opened yet."""
-    return LocalFile(locator)
+def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
+    """The image that a locator names; nothing is opened yet.
+
+    stamp: as a listing gave it: what is elsewhere then need not be asked again whether the cache still holds for it.
+    """
+    if not isinstance(locator, str):
+        return LocalFile(locator)
+    if locator.startswith("tar:") and (found := _TAR.fullmatch(locator)):
+        return TarPart(found[3], int(found[1]), int(found[2]), stamp)
+    if locator.startswith("parquet:") and (found := _PARQUET.fullmatch(locator)):
+        return ParquetCell(found[4], int(found[1]), int(found[2]), unquote(found[3]), stamp)
+    return RemoteFile(locator, stamp) if is_remote(locator) else LocalFile(locator)
+
+
+def is_remote(locator: str | Path) -> bool:
+    """Whether its bytes come from elsewhere."""
+    return isinstance(locator, str) and "://" in locator
+
+
+def order(locator: str) -> str:
+    """Sorts locators as they are best read: the parts of a container one after the other."""
+    if not (inside := _inside(locator)):
+        return locator
+    return "\0".join([inside[2], *(number.zfill(15) for number in inside[1].split("+"))])
 
 
 def absolute(root: str) -> str:
@@ -67,8 +93,3 @@ def _inside(locator: str) -> tuple[str, ...] | None:
         return None
     found = _INSIDE.fullmatch(locator)
     return found.groups() if found else None
-
-
-def shown(locator: str) -> str:
-    """The locator without the query of a URL, which may hold a signature, and without who asks."""
-    return re.sub(r"(?<=://)[^/@]*@", "", locator.partition("?")[0]) if "://" in locator else locator

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
-from vdistill.inputs.listings.listed import Entry, Found, Listing, MetadataFile, Skipped
+from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
+from vdistill.inputs.listings.shard import Shard, is_shard
+from vdistill.inputs.listings.shards import images_or_shards
 from vdistill.sources import escaped
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
-
-METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
 def listing(root: str) -> Listing:
@@ -24,12 +25,13 @@ def listing(root: str) -> Listing:
     folder = folder.resolve()
     empty = VdistillError(
         f"no images in {folder}",
-        hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively",
+        hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively, "
+        "else .tar or .parquet files",
     )
-    return Listing(str(folder), _found(folder), empty)
+    return Listing(str(folder), images_or_shards(str(folder), _found(folder)), empty)
 
 
-def _found(root: Path) -> Iterator[Found]:
+def _found(root: Path) -> Iterator[Found | Shard]:
     # Texts, not Paths: to make a million of those takes seconds, and half a gigabyte.
     start = len(os.path.join(root, ""))  # noqa: PTH118
     for one in tree.files(root):
@@ -42,12 +44,12 @@ def _found(root: Path) -> Iterator[Found]:
             yield Skipped(_shown(one.path.relative_to(root).as_posix()), one.reason)
 
 
-def _entry(file: str, key: str) -> Found | None:
+def _entry(file: str, key: str) -> Found | Shard | None:
     name = os.path.basename(file)  # noqa: PTH119
     if name in METADATA_FILES:
         return MetadataFile(key, file)
     if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
-        return None
+        return Shard(_shown(key), file) if is_shard(name) else None
     if not key.isascii() and key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
     return Entry(key, None if (path := escaped(key)) == key else path)
@@ -59,6 +61,8 @@ def _shown(name: str) -> str:
 
 
 def _close_folder(root: Path) -> str:
+    if address := re.fullmatch(r"([a-z0-9]{2,}):/(.+)", root.as_posix()):
+        return f"did you mean {address[1]}://{address[2]}?"
     neighbours = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     close = difflib.get_close_matches(root.name, neighbours, n=1)
     return f"did you mean {root.parent / close[0]}?" if close else "give the folder that holds the images"

@@ -12,6 +12,8 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.urls import local
 from vdistill.sources import Stamp
 
+METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -44,7 +46,7 @@ class MetadataFile:
 
     def local(self) -> AbstractContextManager[Path]:
         """Its path on this machine, while it is read."""
-        return local(self.file)
+        return local(self.file, self.name)
 
 
 Found: TypeAlias = "Entry | Skipped | MetadataFile"
