@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -328,7 +329,7 @@ def test_a_file_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
     seen.clear()
     status = paths[1].stat()
     paths[1].write_bytes(b"1.gnp")  # as long, and with the old time put back: only the change time tells
-    module.os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
     paths[2].unlink()
     with Hashes.open(tmp_path / "cache") as hashes:
         second = hashes.of(items)

@@ -19,6 +19,7 @@ HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give 
 CACHE_GIB = 10.0
 CatalogArgument = Annotated[
     str | None,
+    config.Meaning.PATH,
     typer.Argument(help="Where the images are: a folder, or one of the other catalogs of docs/catalogs.md. Remembered.",
                    show_default=False),
 ]  # fmt: skip
