@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from vdistill.bundle.columns import Kind, known_kind
-from vdistill.databases.address import Address
 from vdistill.databases.conditions import Condition
 from vdistill.errors import VdistillError
 
@@ -165,20 +164,3 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Release the connection."""
-
-
-def open_database(address: Address, *, reading: bool) -> Database:
-    """The database at an address. Raises VdistillError where its package is missing, or it cannot be opened.
-
-    reading: nothing is made that is not there.
-    """
-    if address.engine == "postgresql":
-        from vdistill.databases.postgresql import PostgreSQL
-
-        return PostgreSQL.open(address)
-    from vdistill.databases.qdrant import Qdrant
-    from vdistill.databases.qdrant_connection import exists
-
-    if reading and not exists(address):
-        raise VdistillError(f"there are no vectors in {address.shown}", hint="run `vdistill index --to` first")
-    return Qdrant.open(address)

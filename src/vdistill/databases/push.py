@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 
 from vdistill.bundle.store import Store
 from vdistill.databases.address import Address
-from vdistill.databases.engine import ConnectionLostError, Database, Version, open_database
+from vdistill.databases.engine import ConnectionLostError, Database, Version
 from vdistill.databases.local_items import BATCH, LocalItem, as_stored, columns_of, local_items, same_kinds
+from vdistill.databases.opening import open_database
 from vdistill.errors import VdistillError
 
 Progress: TypeAlias = Callable[[int, int], object]  # called with (done, total)

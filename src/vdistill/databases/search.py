@@ -13,7 +13,8 @@ from vdistill.bundle import manifest
 from vdistill.bundle.manifest import Entry
 from vdistill.databases.address import Address
 from vdistill.databases.conditions import Condition
-from vdistill.databases.engine import Database, Found, Nearest, Version, VersionGoneError, open_database
+from vdistill.databases.engine import Database, Found, Nearest, Version, VersionGoneError
+from vdistill.databases.opening import open_database
 from vdistill.databases.where import condition_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.words import Tokens, terms
