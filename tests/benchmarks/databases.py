@@ -39,6 +39,7 @@ from vdistill.databases.push import push
 from vdistill.databases.where import condition_of
 from vdistill.query.retrieval import SPARE, Retriever, SearchOptions
 
+MOST_IN_PROCESS = 20_000  # what the client itself says; storing takes longer with each point
 SHARES = (1.0, 0.1, 0.01, 0.001)
 Search = Callable[[np.ndarray, str | None], list[str]]
 
@@ -134,6 +135,8 @@ def main() -> None:
                 arms["PostgreSQL"] = filled(store, parse(cluster.primary().url()), "PostgreSQL")
             if find_spec("qdrant_client") is None:
                 CONSOLE.print("Qdrant not run: qdrant-client is not installed")
+            elif options.count > MOST_IN_PROCESS:
+                CONSOLE.print(f"Qdrant not run: its client's own engine is for {MOST_IN_PROCESS:,} points")
             else:
                 arms["Qdrant, in process"] = filled(store, parse(f"qdrant+path:{name}/qdrant"), "Qdrant, in process")
             measure(arms, vectors, queries, draws, options.rounds)

@@ -70,12 +70,22 @@ class QueryCommand:
     def execute(self, session: Session) -> None:
         """Answer the query, or a batch of them."""
         self._check_usage()
-        from vdistill.query.terms import Term, parse, spoken
+        from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
         workspace = session.require()
         model, searchers = self._searchers(session, workspace)
+        try:
+            self._answer(session, searchers, model, terms)
+        finally:
+            for searcher in searchers.values():
+                searcher.close()
+
+    def _answer(
+        self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]"
+    ) -> None:
         from vdistill.query.search import SearchOptions
+        from vdistill.query.terms import spoken
 
         options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
         if self.batch is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from vdistill.errors import VdistillError
 
@@ -55,8 +55,14 @@ def parse(text: str) -> Address:
     if "@" in user or "@" in rest or not all(_HOST.fullmatch(one) for one in hosts.split(",")):
         # Nothing of it is shown: what follows an unescaped @, / or ? may be the rest of a password.
         raise _unreadable()
-    parts = _Parts(scheme.lower(), user, hosts, path, parse_qsl(query, keep_blank_values=True))
+    parts = _Parts(scheme.lower(), user, hosts, path, _options(query))
     return _postgresql(parts) if engine == "postgresql" else _qdrant(parts)
+
+
+def _options(query: str) -> list[tuple[str, str]]:
+    """Names and values, where a plus is a plus, as for libpq."""
+    pairs = [one.partition("=") for one in query.split("&") if one]
+    return [(unquote(name), unquote(value)) for name, _, value in pairs]
 
 
 @dataclass(frozen=True)

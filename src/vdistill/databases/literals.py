@@ -48,7 +48,7 @@ def _with_number(field: Field, sign: str, value: Value) -> Condition:
     if isinstance(value, bool):
         value = int(value)
     if isinstance(value, str):
-        if not _NUMBER.fullmatch(value):
+        if field.as_number or not _NUMBER.fullmatch(value):
             raise VdistillError(f"--where: a number is compared with {value!r}", hint="compare it with a number")
         value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
     return Compare(field, sign, value)

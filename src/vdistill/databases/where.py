@@ -136,7 +136,11 @@ class _Reader:
         field = self._field()
         if self._now.text in _SIGNS:
             return compared(field, _SIGNS[self._next().text], self._value())
-        return self._special(field) or _truth(field, token)
+        if special := self._special(field):
+            return special
+        if self._now.kind != "end" and not self._is("and", "or", ")"):
+            raise _untranslated(self._now)
+        return _truth(field, token)
 
     def _special(self, field: Field) -> Condition | None:
         """IS NULL, IN, BETWEEN and LIKE, and each of them with NOT."""
