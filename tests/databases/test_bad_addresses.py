@@ -1,7 +1,6 @@
 """What goes wrong with databases: one clear line, one hint, and never a password."""
 
 import contextlib
-import os
 import shutil
 import sys
 import uuid
@@ -178,6 +177,6 @@ def test_a_missing_package_is_named_with_its_extra(home, monkeypatch, address, p
 
 
 def test_every_refusal_of_an_address_leaves_the_index_as_it_was(home):
-    before = os.stat(home / ".vdistill" / "index" / "manifest.json").st_mtime_ns
+    before = (home / ".vdistill" / "index" / "manifest.json").stat().st_mtime_ns
     failed(home, "index", "catalog", "--model", "backbone", "--to", "mysql://h/db")
-    assert os.stat(home / ".vdistill" / "index" / "manifest.json").st_mtime_ns == before
+    assert (home / ".vdistill" / "index" / "manifest.json").stat().st_mtime_ns == before

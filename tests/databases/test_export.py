@@ -24,7 +24,7 @@ def export(home, name):
 
 
 def test_a_parquet_file_has_it_all(home):
-    assert export(home, "vectors.parquet") == {"files": ["vectors.parquet"], "items": 24, "dim": 32}
+    assert export(home, "vectors.parquet") == {"files": ["vectors.parquet"], "items": 24, "dim": 16}
     table = parquet.read_table(home / "vectors.parquet")
     with Searcher.at(home / ".vdistill" / "index", "backbone") as searcher:
         assert table["id"].to_pylist() == searcher.ids
@@ -39,7 +39,7 @@ def test_a_parquet_file_has_it_all(home):
 def test_a_npy_file_has_the_items_beside_it(home):
     assert export(home, "out.npy")["files"] == ["out.npy", "out.jsonl", "out.json"]
     vectors, lines = np.load(home / "out.npy"), (home / "out.jsonl").read_text().splitlines()
-    assert vectors.shape == (24, 32)
+    assert vectors.shape == (24, 16)
     with Searcher.at(home / ".vdistill" / "index", "backbone") as searcher:
         assert [json.loads(line)["id"] for line in lines] == searcher.ids
         assert np.allclose(vectors, searcher.vectors(searcher.ids), atol=1e-6)

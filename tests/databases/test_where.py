@@ -108,7 +108,7 @@ LEAVES = st.one_of(
             "TRUE",
             "0",
         ]
-    ),  # fmt: skip
+    ),
 )
 POSTGRES_ALONE = st.one_of(
     joined("title", st.sampled_from(["LIKE", "NOT LIKE"]), st.sampled_from(["'%RED%'", "'b_ue%'", "'%\\%'"])),

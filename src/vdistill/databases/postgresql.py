@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 _PATIENCE = 60.0  # seconds in which a replica may be promoted while we write
 _WIDTH = 200  # candidates that a search keeps
 _PAGE = 5000  # stamps fetched at once
-_MOST_MEMORY = 2**20  # kB for building an index
+_DEEPER = 4  # times as many as wanted: what passes a filter comes in rough order, and later ones may be nearer
+_VISIT = 80  # rows that a full scan reads while one is visited through the index
+_SIZE = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass(%s)"
 _OWN = ("id", "path", "sha256", "product", "images", "metadata", "lists", "words", "stamp", "vector")
 _FOUND = "id, path, 1 - (vector <=> %s::halfvec), metadata, product, images"
 # A search that a filter left short goes on until it has enough rows. Their order is made exact afterwards.
@@ -46,7 +49,7 @@ class PostgreSQL:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
-        self._rare: set[Condition] = set()  # fulfilled by too few for the index to find them
+        self._scanned: dict[tuple[int, Condition], bool] = {}  # whether a full scan is the faster way
 
     @classmethod
     def open(cls, address: Address) -> PostgreSQL:
@@ -130,7 +133,7 @@ class PostgreSQL:
 
     def publish(self, version: Version) -> None:
         """Build the indexes, swap in one transaction, and drop the other versions."""
-        self._connection.run(lambda db: self._build_indexes(db, version))
+        self._connection.run(lambda db: tables.build_indexes(db, self._name, version))
         self._connection.run(lambda db: db.execute(self._sql("ANALYZE {}", version)))
 
         def swap(db: Postgres) -> list[Version]:
@@ -147,15 +150,29 @@ class PostgreSQL:
     # Searching
 
     def nearest(self, version: Version, search: Nearest) -> list[Found]:
-        """Through the index; by a full scan where that finds too few, or is asked for."""
-        exact = search.exact or (search.condition is not None and search.condition in self._rare)
-        if not exact:
-            found = self._nearest(version, search, "vector <=> %s::halfvec")
+        """Through the index; by a full scan where that is faster, finds too few, or is asked for."""
+        if not (search.exact or self._scan_is_faster(version, search)):
+            deep = search if search.condition is None else replace(search, count=_DEEPER * search.count)
+            found = self._nearest(version, deep, "vector <=> %s::halfvec")
             if len(found) >= search.count:
-                return found
+                return sorted(found, key=lambda one: -one.score)[: search.count]
             if search.condition is not None:
-                self._rare.add(search.condition)
+                self._scanned[version.number, search.condition] = True
         return self._nearest(version, search, "(vector <=> %s::halfvec) + 0")  # which no index answers
+
+    def _scan_is_faster(self, version: Version, search: Nearest) -> bool:
+        """By PostgreSQL's own estimate of how many items fulfil the condition, asked for once."""
+        if search.condition is None:
+            return False
+        key = (version.number, search.condition)
+        if key not in self._scanned:
+            where, values = condition_sql(search.condition)
+            sql = self._sql("EXPLAIN (FORMAT JSON) SELECT 1 FROM {} WHERE {}", version, where)
+            matches = float(self._all(sql, values)[0][0][0]["Plan"]["Plan Rows"])
+            rows = self._size(version)
+            visited = _DEEPER * search.count * rows / max(matches, 1.0)
+            self._scanned[key] = visited * _VISIT > rows
+        return self._scanned[key]
 
     def _nearest(self, version: Version, search: Nearest, order: str) -> list[Found]:
         where, values = _where(search.condition)
@@ -185,15 +202,13 @@ class PostgreSQL:
     def sample(self, version: Version, count: int) -> np.ndarray:
         """Vectors of the rows of some pages, always the same ones."""
         part = self._sql("SELECT vector::real[] FROM {} TABLESAMPLE SYSTEM (%s) REPEATABLE (0) LIMIT %s", version)
-        size = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = %s::regclass"
-
-        def read(db: Postgres) -> list[Any]:
-            name = self._table(version).as_string(db)
-            total = float((db.execute(size, (name,)).fetchone() or (1,))[0])
-            return list(db.execute(part, (min(100.0, 200.0 * count / total), count)).fetchall())
-
-        rows = self._connection.run(read)
+        rows = self._all(part, [min(100.0, 200.0 * count / self._size(version)), count])
         return unit(np.array([row[0] for row in rows], np.float32).reshape(len(rows), version.dim))
+
+    def _size(self, version: Version) -> float:
+        """How many rows its table has, about."""
+        found = self._all(_SIZE, [f'"{self._name}_v{version.number}"'])
+        return float(found[0][0]) if found else 1.0
 
     def _found(self, sql: Composable, values: Sequence[Any]) -> list[Found]:
         return [
@@ -201,7 +216,7 @@ class PostgreSQL:
             for id_, path, score, metadata, product, images in self._all(sql, values)
         ]
 
-    def _all(self, sql: Composable, values: Sequence[Any]) -> list[Any]:
+    def _all(self, sql: Composable | str, values: Sequence[Any]) -> list[Any]:
         return list(self._connection.run(lambda db: db.execute(sql, values).fetchall()))
 
     def _table(self, version: Version) -> Any:
@@ -224,26 +239,6 @@ class PostgreSQL:
             "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}", version,
             SQL(", ").join(map(Identifier, names)), SQL(", ").join(places), SQL(", ").join(changes),
         )  # fmt: skip
-
-    def _build_indexes(self, db: Postgres, version: Version) -> None:
-        from psycopg.sql import SQL, Identifier
-
-        table = f"{self._name}_v{version.number}"
-        made = {row[0] for row in db.execute("SELECT indexname FROM pg_indexes WHERE tablename = %s", (table,))}
-        if f"{table}_vector" not in made:
-            needed = _kilobytes(self._rows(db, version), version.dim)
-            db.execute("SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes("
-                       "current_setting('maintenance_work_mem')) / 1024, %s)::text || 'kB', true)",
-                       (min(needed, _MOST_MEMORY),))  # fmt: skip
-            sql = "CREATE INDEX {} ON {} USING hnsw (vector halfvec_cosine_ops)"
-            db.execute(SQL(sql).format(Identifier(f"{table}_vector"), Identifier(table)))
-        if f"{table}_words" not in made:
-            db.execute(SQL("CREATE INDEX {} ON {} USING gin (words)").format(
-                Identifier(f"{table}_words"), Identifier(table)))  # fmt: skip
-
-    def _rows(self, db: Postgres, version: Version) -> int:
-        found = db.execute(self._sql("SELECT count(*) FROM {}", version)).fetchone()
-        return int(found[0]) if found else 0
 
 
 def _prepare_search(db: Postgres) -> None:
@@ -272,8 +267,3 @@ def _row(item: StoredItem, columns: Sequence[Column]) -> list[Any]:
     own = [item.id, item.path, item.sha256, item.product, item.images, item.metadata, json.dumps(item.lists),
            tsvector(item.words), item.stamp, halfvec(item.vector)]  # fmt: skip
     return own + values
-
-
-def _kilobytes(rows: int, dim: int) -> int:
-    """About what building an HNSW index takes: the vectors, and 16 links a point with their overhead."""
-    return rows * (2 * dim + 600) // 1024 + 65_536

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CATALOG = "vdistill_versions"
 LEAST_PGVECTOR = (0, 8)  # its first with iterative scans, without which filtered searches come back short
 MOST_DIMENSIONS = 4000  # of a halfvec that an HNSW index takes
+_MOST_MEMORY = 2**20  # kB for building an index
 _IN_PLACE = 1024  # dimensions; vectors of more do not fit into a page beside the rest of their rows
 
 
@@ -76,13 +77,23 @@ def _require_pgvector(connection: Postgres) -> None:
                             hint="install it there, in version 0.8 or later: github.com/pgvector/pgvector")  # fmt: skip
     installed, available = found
     if installed is None:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        _install(connection)
     current = installed or available
     if tuple(int(part) for part in current.split(".")[:2]) < LEAST_PGVECTOR:
         raise VdistillError(
             f"the database has pgvector {current}, whose filtered searches find too few",
             hint="install 0.8 or later on the server, then ALTER EXTENSION vector UPDATE",
         )
+
+
+def _install(connection: Postgres) -> None:
+    from psycopg import errors
+
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except errors.InsufficientPrivilege:
+        raise VdistillError("the database lacks the extension pgvector, and this user may not add it",
+                            hint="let a superuser run there: CREATE EXTENSION vector") from None  # fmt: skip
 
 
 def create(connection: Postgres, name: str, version: Version) -> None:
@@ -139,6 +150,32 @@ def make_live(connection: Postgres, name: str, version: Version) -> None:
     connection.execute(f"UPDATE {CATALOG} SET live = (number = %s) WHERE name = %s", (version.number, name))
     connection.execute(SQL("DROP VIEW IF EXISTS {}").format(Identifier(name)))
     _make_view(connection, name, version)
+
+
+def build_indexes(connection: Postgres, name: str, version: Version) -> None:
+    """Build what searches go through, where it is not there yet: of vectors, and of words."""
+    from psycopg.sql import SQL, Identifier
+
+    table = f"{name}_v{version.number}"
+    known = connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = %s", (table,)).fetchall()
+    if (f"{table}_vector",) not in known:
+        counted = connection.execute(SQL("SELECT count(*) FROM {}").format(Identifier(table))).fetchone()
+        needed = min(_kilobytes(counted[0] if counted else 0, version.dim), _MOST_MEMORY)
+        connection.execute(
+            "SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes("
+            "current_setting('maintenance_work_mem')) / 1024, %s)::text || 'kB', true)",
+            (needed,),
+        )
+        sql = "CREATE INDEX {} ON {} USING hnsw (vector halfvec_cosine_ops)"
+        connection.execute(SQL(sql).format(Identifier(f"{table}_vector"), Identifier(table)))
+    if (f"{table}_words",) not in known:
+        sql = "CREATE INDEX {} ON {} USING gin (words)"
+        connection.execute(SQL(sql).format(Identifier(f"{table}_words"), Identifier(table)))
+
+
+def _kilobytes(rows: int, dim: int) -> int:
+    """About what building an HNSW index takes: the vectors, and 16 links a point with their overhead."""
+    return rows * (2 * dim + 600) // 1024 + 65_536
 
 
 def drop(connection: Postgres, name: str, version: Version) -> None:
