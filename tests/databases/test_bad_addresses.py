@@ -149,6 +149,17 @@ def test_a_collection_of_someone_else_is_left_alone(store, tmp_path):
         push(store, "student", parse(f"qdrant+path:{folder}"))
 
 
+def test_what_was_dropped_by_hand_is_made_again(store, postgres):
+    name = f"t{uuid.uuid4().hex[:12]}"
+    address = parse(postgres.url(name))
+    push(store, "student", address)
+    postgres.sql(f"DROP VIEW {name}")
+    assert push(store, "student", address).unchanged == 50
+    postgres.sql(f"DROP TABLE {name}_v1 CASCADE")
+    assert push(store, "student", address).added == 50
+    assert postgres.sql(f"SELECT count(*) FROM {name}") == [(50,)]
+
+
 def test_two_writers_at_once(store, address):
     with contextlib.closing(open_database(parse(address), reading=False)) as first, first.writing():
         with pytest.raises(VdistillError) as caught:

@@ -32,7 +32,12 @@ class Outputs:
 
         if file is not None:
             check_name(file)
-        return cls(None if to is None else parse(to), file)
+        address = None if to is None else parse(to)
+        if address is not None:
+            from vdistill.databases.push import check
+
+            check(address)
+        return cls(address, file)
 
     def write(self, session: Session, workspace: Workspace, model: str) -> dict[str, dict[str, Any]]:
         """Write from the index of `model`; what was done, by the name of the option."""

@@ -138,10 +138,9 @@ class PostgreSQL:
 
         def swap(db: Postgres) -> list[Version]:
             tables.note(db, self._name, version)
-            known = tables.versions_of(db, self._name)
-            if not any(one.live and one.number == version.number for one in known):
+            if not tables.is_live(db, self._name, version):
                 tables.make_live(db, self._name, version)
-            return [one for one in known if one.number != version.number]
+            return [one for one in tables.versions_of(db, self._name) if one.number != version.number]
 
         for other in self._connection.run(swap):
             with contextlib.suppress(VdistillError):  # still being read: the next push drops it

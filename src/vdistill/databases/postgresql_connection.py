@@ -121,6 +121,8 @@ class Connection:
         if broken or isinstance(error, away):
             return ConnectionLostError(f"the connection to {where} was lost: {reason}", hint="try again")
         known = next((hint for kind, hint in _hints().items() if isinstance(error, kind)), None)
+        if "shared memory" in reason:  # a container has 64 MB of it
+            known = "give the server more of it (docker run --shm-size=1g), or set max_parallel_maintenance_workers = 0"
         return VdistillError(f"{where}: {reason}", hint=known or "--debug shows the statement's error in full")
 
 

@@ -35,7 +35,9 @@ def versions_of(connection: Postgres, name: str) -> list[Version]:
     if connection.execute("SELECT to_regclass(%s)", (CATALOG,)).fetchone() == (None,):
         return []
     rows = connection.execute(
-        f"SELECT number, live, facts FROM {CATALOG} WHERE name = %s ORDER BY number", (name,)
+        f"SELECT number, live, facts FROM {CATALOG} WHERE name = %s "
+        "AND to_regclass(quote_ident(name || '_v' || number)) IS NOT NULL ORDER BY number",  # one may have been dropped
+        (name,),
     ).fetchall()
     return [Version.read(number, live, facts) for number, live, facts in rows]
 
@@ -114,7 +116,9 @@ def create(connection: Postgres, name: str, version: Version) -> None:
     if version.dim <= _IN_PLACE:  # beside the rest of the row, so that exact searches read one file
         connection.execute(SQL("ALTER TABLE {} ALTER vector SET STORAGE PLAIN").format(table))
     connection.execute(
-        f"INSERT INTO {CATALOG} (name, number, facts) VALUES (%s, %s, %s)", (name, version.number, version.facts())
+        f"INSERT INTO {CATALOG} (name, number, facts) VALUES (%s, %s, %s) "
+        "ON CONFLICT (name, number) DO UPDATE SET facts = excluded.facts, live = false",
+        (name, version.number, version.facts()),
     )
 
 
@@ -143,6 +147,13 @@ def note(connection: Postgres, name: str, version: Version) -> None:
     connection.execute(sql, (version.facts(), name, version.number, version.facts()))
 
 
+def is_live(connection: Postgres, name: str, version: Version) -> bool:
+    """Whether it is what is searched, and what the view shows."""
+    live = [one.number for one in versions_of(connection, name) if one.live]
+    view = connection.execute("SELECT to_regclass(quote_ident(%s)) IS NOT NULL", (name,)).fetchone()
+    return live == [version.number] and view == (True,)
+
+
 def make_live(connection: Postgres, name: str, version: Version) -> None:
     """Make it the version that is searched, and that the view shows."""
     from psycopg.sql import SQL, Identifier
@@ -156,6 +167,7 @@ def build_indexes(connection: Postgres, name: str, version: Version) -> None:
     """Build what searches go through, where it is not there yet: of vectors, and of words."""
     from psycopg.sql import SQL, Identifier
 
+    connection.execute("SET LOCAL statement_timeout = 0")  # it may take hours
     table = f"{name}_v{version.number}"
     known = connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = %s", (table,)).fetchall()
     if (f"{table}_vector",) not in known:

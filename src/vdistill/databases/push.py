@@ -42,6 +42,16 @@ class PushReport:
         return asdict(self)
 
 
+def check(address: Address) -> None:
+    """Raise VdistillError where a push would be refused: before anything is embedded for it."""
+    database = open_database(address, reading=False)
+    try:
+        with database.writing():
+            database.versions()
+    finally:
+        database.close()
+
+
 def push(store: Store, model: str, address: Address, progress: Progress | None = None) -> PushReport:
     """Make the database hold the items and vectors of an open index, and search them.
 
