@@ -32,7 +32,9 @@ _IMAGES = 4  # of a product, when nothing is known yet
 
 
 class DatabaseSearcher:
-    """Searches the live version of a database as `Searcher` searches an index. Close it, or use it in a `with`.
+    """Searches the live version of a database as `Searcher` searches an index, in one thread at a time.
+
+    Close it, or use it in a `with`.
 
     When another version becomes live, it is searched from then on, as long as its text encoder is the same.
     """
