@@ -19,6 +19,7 @@ from vdistill.databases.address import parse
 from vdistill.databases.opening import open_database
 from vdistill.databases.push import push
 from vdistill.databases.search import DatabaseSearcher
+from vdistill.errors import VdistillError
 from vdistill.query.retrieval import SearchOptions
 
 DIM = 32
@@ -171,4 +172,28 @@ def test_a_primary_killed_in_the_middle_loses_no_row_and_no_query(tmp_path):
     finally:
         if reader and not reader.over:
             reader.stop()
+        cluster.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_is_an_error_that_says_what_is_stored(tmp_path, monkeypatch):
+    if why := missing():
+        pytest.skip(why)
+    monkeypatch.setattr("vdistill.databases.postgresql._PATIENCE", 2.0)
+    cluster = Cluster.make()
+    try:
+        server = cluster.primary()
+
+        def kill(done, total):
+            if done == 1000:
+                server.kill()
+
+        with contextlib.closing(Store.open(index(tmp_path / "a", 2500, "a"), "student")) as store:
+            with pytest.raises(VdistillError, match="cannot be reached") as caught:
+                push(store, "student", parse(server.url()), kill)
+            assert "1,000 items are stored" in caught.value.hint
+            server.start()
+            report = push(store, "student", parse(server.url()))
+        assert (report.unchanged, report.added, report.resumed) == (1000, 1500, True)
+    finally:
         cluster.close()
