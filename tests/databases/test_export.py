@@ -32,7 +32,7 @@ def test_a_parquet_file_has_it_all(home):
         assert [json.loads(one) for one in table["metadata"].to_pylist()] == searcher.metadata(searcher.ids)
         known = json.loads(table.schema.metadata[b"vdistill"])
         assert known["model_fingerprint"] == searcher.manifest.model_fingerprint
-    assert table["price"].to_pylist()[0] == 15.0
+    assert table["price"].to_pylist()[0] == 17.0
     assert str(table.schema.field("price").type) == "double"
 
 

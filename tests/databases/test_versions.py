@@ -106,7 +106,7 @@ def test_a_new_model_is_swapped_in_whole_while_searches_go_on(postgres, tmp_path
 
 
 def test_a_filter_that_few_items_pass_gives_all_of_them(address, tmp_path):
-    index(tmp_path / "a", 3000, "a")
+    index(tmp_path / "a", 600, "a")
     with contextlib.closing(Store.open(tmp_path / "a", "student")) as store:
         push(store, "student", parse(address))
     with contextlib.closing(opened(address, tmp_path / "a")) as searcher:
