@@ -1,9 +1,9 @@
 """Real PostgreSQL servers with pgvector, on loopback; the binaries are those of a package for tests."""
 
+import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+
+import psutil
 
 USER, PASSWORD, DATABASE = "shop", "p@ss/w?rd", "shop"
 QUOTED = "p%40ss%2Fw%3Frd"
@@ -143,13 +145,10 @@ class Server:
     def kill(self):
         """Kill all its processes, as a power cut would."""
         if self.process is not None and self.process.poll() is None:
-            children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True,
-                                      text=True, check=False).stdout.split()  # fmt: skip
-            for pid in (self.process.pid, *map(int, children)):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+            parent = psutil.Process(self.process.pid)
+            for one in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
             self.process.wait()
 
 
