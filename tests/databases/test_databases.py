@@ -178,3 +178,16 @@ def test_vectors_of_another_encoder_are_refused(home, address, siglip_folder):
     assert "another text encoder" in error
     assert push(home, address)["version"] == 2
     assert len(ask(home, "red mug", "--from", address)) == 10
+
+
+def test_a_newer_model_here_is_said_and_its_image_encoder_not_used(home, address):
+    push(home, address)
+    path = home / ".vdistill" / "index" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["models"]["backbone"]["model_fingerprint"] = "another"
+    path.write_text(json.dumps(manifest))
+    done = vdistill("query", "red mug", "--from", address, cwd=home)
+    assert done.code == 0
+    assert "another backbone than the index here" in done.err
+    refused = vdistill("query", "--image", "catalog/red_mug.png", "--from", address, "--quiet", cwd=home)
+    assert "another model than the image encoder" in errors(refused)[0]
