@@ -74,6 +74,14 @@ def known_kind(kind: object) -> Kind:
     return kind if kind in get_args(Kind) else "mixed"  # type: ignore[return-value]
 
 
+def raw_sql(name: str, bound: str) -> tuple[str, str]:
+    """The SQL expression of what the metadata of an item has under a name, and the value to bind as `:bound` in it."""
+    if name and name.isprintable() and '"' not in name and "\\" not in name:
+        return f"json_extract(metadata, :{bound})", f'$."{name}"'
+    # Such a name cannot be part of a JSON path, in which SQLite has no escapes.
+    return f"(SELECT value FROM json_each(items.metadata) WHERE json_each.key = :{bound})", name
+
+
 def value_sql(kind: Kind, raw: str) -> str:
     """The SQL expression of a column's value, with the affinity that comparisons need; `raw` is what the JSON holds.
 

@@ -25,6 +25,7 @@ class Meaning(Enum):
     PATH = "a path, or a URL, or - for standard input"
     PATH_OR_NAME = "a path if it exists, else a name"
     TEACHER = "`table:PATH`, `metadata:PATH`, a path or a name"
+    DATABASE = "`qdrant+path:PATH`, or a URL"
 
 
 def meaning(annotation: Any) -> Meaning | None:
@@ -92,6 +93,9 @@ def _resolved(folder: Path, meant: Meaning | None, value: Any) -> Any:
         return [_resolved(folder, meant, one) for one in value]
     if meant is None or not isinstance(value, str) or "://" in value or value in ("", "-"):
         return value
+    if meant is Meaning.DATABASE:
+        kind, colon, rest = value.partition(":")
+        return f"{kind}:{_path(folder, rest, always=True)}" if colon and rest else value
     if meant is Meaning.TEACHER:
         from vdistill.label.settings import PATH_KINDS
 

@@ -2,12 +2,16 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.config import Meaning
+from vdistill.cli.index_outputs import Outputs
 from vdistill.cli.session import (
+    DATABASES,
     BackboneOption,
     CacheOption,
     CatalogArgument,
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from vdistill.index.build import IndexReport
     from vdistill.inputs.catalog import Catalog
 
+_TITLES = {"to": "brought to the database", "export": "exported"}
 INDEXED = "indexed"  # the setting for the folder that was indexed last, where judgments are about another one
 
 
@@ -40,10 +45,20 @@ class IndexCommand:
     )
     backbone: BackboneOption = None
     cache_gib: CacheOption = None
+    to: Annotated[
+        str | None,
+        Meaning.DATABASE,
+        typer.Option(help=f"Bring a database to what is indexed: {DATABASES}.", show_default=False),
+    ] = None
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write vectors, ids and metadata to a .parquet or .npy file.", show_default=False),
+    ] = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
         """Index the catalog."""
+        outputs = Outputs.checked(self.to, self.export)
         folder = pick_catalog(session.find(), self.catalog, INDEXED)
         from vdistill.inputs.catalog import scan
 
@@ -61,10 +76,14 @@ class IndexCommand:
             session.say(line)
         if report.by_text:
             session.say(f"{report.by_text:,} items without an image are indexed by their texts")
-        if self.as_json:
-            console.document(report.to_json())
-        else:
+        if not self.as_json:
             console.facts("indexed", {**report.to_json(), "skipped": len(report.skipped)}, as_json=False)
+        written = outputs.write(session, workspace, model) if outputs else {}
+        if self.as_json:
+            console.document({**report.to_json(), **written})
+        else:
+            for title, facts in written.items():
+                console.facts(_TITLES[title], facts, as_json=False)
 
     def _build(
         self, session: Session, workspace: Workspace, catalog: "Catalog", model: str, backbone: str

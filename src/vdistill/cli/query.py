@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,19 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.config import Meaning
-from vdistill.cli.session import JsonOption, ModelOption, Session, pick_model
+from vdistill.cli.session import DATABASES, JsonOption, ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from vdistill.databases.search import DatabaseSearcher
     from vdistill.query.search import Searcher, SearchOptions
     from vdistill.query.terms import Term
+    from vdistill.workspace import Workspace
+
+    AnySearcher: TypeAlias = Searcher | DatabaseSearcher
 
 _ranking = partial(typer.Option, rich_help_panel="Ranking")
 _output = partial(typer.Option, rich_help_panel="Output")
@@ -49,6 +55,11 @@ class QueryCommand:
     batch: Annotated[
         str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
     ] = None
+    source: Annotated[
+        str | None,
+        Meaning.DATABASE,
+        typer.Option("--from", help=f"Search a database: {DATABASES}.", show_default=False),
+    ] = None
     model: ModelOption = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
@@ -59,16 +70,22 @@ class QueryCommand:
     def execute(self, session: Session) -> None:
         """Answer the query, or a batch of them."""
         self._check_usage()
-        from vdistill.query.terms import Term, parse, spoken
+        from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
         workspace = session.require()
-        from vdistill.cli.fresh import open_searchers
+        model, searchers = self._searchers(session, workspace)
+        try:
+            self._answer(session, searchers, model, terms)
+        finally:
+            for searcher in searchers.values():
+                searcher.close()
 
-        model = pick_model(workspace, self.model)
-        models = [model, "backbone"] if self.compare else [model]
-        searchers = open_searchers(session, workspace, models, by_text=self.image is None)
+    def _answer(
+        self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]"
+    ) -> None:
         from vdistill.query.search import SearchOptions
+        from vdistill.query.terms import spoken
 
         options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
         if self.batch is not None:
@@ -85,6 +102,19 @@ class QueryCommand:
             _gallery(session, self.gallery, spoken(terms), hits, model, compared)
         self._print(model, spoken(terms), hits, took)
 
+    def _searchers(self, session: Session, workspace: "Workspace") -> "tuple[str, Mapping[str, AnySearcher]]":
+        """The model to search with, and the open searchers by model."""
+        if self.source is not None:
+            from vdistill.cli.database_search import open_database_searcher
+
+            found = open_database_searcher(session, workspace, self.source, self.model)
+            return found.model, {found.model: found}
+        from vdistill.cli.fresh import open_searchers
+
+        model = pick_model(workspace, self.model)
+        models = [model, "backbone"] if self.compare else [model]
+        return model, open_searchers(session, workspace, models, by_text=self.image is None)
+
     def _check_usage(self) -> None:
         if sum(value not in (None, []) for value in (self.text, self.image, self.batch)) != 1:
             raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
@@ -92,12 +122,14 @@ class QueryCommand:
             raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
         if self.compare and not self.gallery:
             raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
+        if self.compare and self.source:
+            raise typer.BadParameter("a database has the vectors of one model", param_hint="--compare, --from")
         if self.paths0 and self.as_json:
             raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
             raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
-    def _answer_batch(self, session: Session, searcher: "Searcher", source: str, options: "SearchOptions") -> None:
+    def _answer_batch(self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions") -> None:
         """Print one document per query of `source` as it comes, the same as the query alone would get."""
         from vdistill.inputs.queries import texts
 
@@ -111,12 +143,12 @@ class QueryCommand:
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
-    def _hits(self, searcher: "Searcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
+    def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
         from vdistill.query.terms import wanted_text
 
         return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms))
 
-    def _warn(self, session: Session, searcher: "Searcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
+    def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
         if len(hits) < self.k:
             why = "match" if self.where or self.min_score is not None else "are indexed"
             what = "products" if any(hit.images > 1 for hit in hits) and self.per == "product" else "items"

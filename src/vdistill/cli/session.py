@@ -38,6 +38,8 @@ BackboneOption = Annotated[
     typer.Option(help="Hugging Face dual encoder: a hub id or a folder. Remembered.", show_default=False),
 ]
 
+DATABASES = "postgresql://USER@HOST/DATABASE, qdrant://HOST:PORT or qdrant+path:DIR"
+
 
 @dataclass(frozen=True)
 class Session:

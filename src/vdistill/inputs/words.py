@@ -58,11 +58,37 @@ def indexable(text: str) -> str:
 
 def match(query: str) -> str:
     """The FTS5 expression that finds texts with any of the query's words; empty where it has none."""
+    return " OR ".join(f'"{word}"' for word in terms(query))
+
+
+def terms(query: str) -> list[str]:
+    """The words of a query, each once: what `indexable` makes of them in a text."""
     query = unicodedata.normalize("NFKC", query)
     found = re.findall(r"\w+", _UNSPACED.sub(" ", query))
     for run in _UNSPACED.findall(query):
         found += _grams(run, single=len(run) == 1)
-    return " OR ".join(f'"{word}"' for word in dict.fromkeys(found))
+    return list(dict.fromkeys(found))
+
+
+class Tokens:
+    """The tokens of texts, as the text index of `query --hybrid` has them: stemmed, without accents."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._db.close)
+
+    def of(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The tokens of each text, in order, repeated as they are."""
+        self._db.executescript(f"""
+            DROP TABLE IF EXISTS vocabulary; DROP TABLE IF EXISTS words;
+            CREATE VIRTUAL TABLE words {TABLE};
+            CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
+        """)
+        self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(map(indexable, texts)))
+        found: list[list[str]] = [[] for _ in texts]
+        for place, term in self._db.execute("SELECT doc, term FROM vocabulary ORDER BY doc, offset"):
+            found[place].append(term)
+        return [tuple(tokens) for tokens in found]
 
 
 def _grams(run: str, *, single: bool) -> Iterator[str]:

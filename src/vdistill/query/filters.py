@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vdistill.bundle.columns import Kind, value_sql
+from vdistill.bundle.columns import Kind, raw_sql, value_sql
 from vdistill.bundle.items import kinds_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
@@ -76,21 +76,10 @@ def _sources(used: dict[str, Named], kinds: dict[str, Kind], own: list[str]) -> 
         if named.column in own:
             source = "id"
         else:
-            values[f"p{number}"] = named.column if _odd(named.column) else f'$."{named.column}"'
-            source = value_sql(kinds[named.column], _raw(named.column, f":p{number}"))
+            raw, values[f"p{number}"] = raw_sql(named.column, f"p{number}")
+            source = value_sql(kinds[named.column], raw)
         sql += f", {source} AS " + '"' + alias.replace('"', '""') + '"'
     return sql, values
-
-
-def _odd(name: str) -> bool:
-    """Whether a name cannot be part of a JSON path, in which SQLite has no escapes."""
-    return not name or not name.isprintable() or '"' in name or "\\" in name
-
-
-def _raw(name: str, bound: str) -> str:
-    if _odd(name):
-        return f"(SELECT value FROM json_each(items.metadata) WHERE json_each.key = {bound})"
-    return f"json_extract(metadata, {bound})"
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from vdistill.query.results import Results
 from vdistill.records import Hit, Per
 from vdistill.sources import joined
 
-_SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
+SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where i8 finds them, then scored by the more precise vectors beside it
-_POOL, _LEAST = 5, 100  # candidates where a later step decides the order: so many times k, and at least so many
+POOL, LEAST = 5, 100  # candidates where a later step decides the order: so many times k, and at least so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,23 @@ class _Request:
     results: Results
 
 
+def checked(vector: np.ndarray, k: int, options: SearchOptions, dim: int) -> np.ndarray:
+    """The vector as it is searched with. Raises VdistillError where there is nothing to be found with it."""
+    diverse = options.diverse
+    if options.per not in get_args(Per):
+        raise VdistillError(f"per={options.per!r} is neither 'product' nor 'image'", hint="leave it out")
+    if k < 1:
+        raise VdistillError(f"cannot find {k} items", hint="ask for at least one: -k 10")
+    if not 0 <= diverse <= 1:
+        raise VdistillError(f"diverse={diverse:g} is not between 0 and 1", hint="try 0.3")
+    if vector.shape != (dim,):
+        raise VdistillError(f"a vector of shape {vector.shape} in an index of dimension {dim}",
+                            hint="encode queries with this index's own encoder")  # fmt: skip
+    if not np.isfinite(vector).all():
+        raise VdistillError("the query's vector is not finite", hint="the model may be damaged: distill it again")
+    return np.ascontiguousarray(vector, np.float32)
+
+
 class Retriever:
     """Finds items in an open index. May be shared between threads."""
 
@@ -56,12 +73,12 @@ class Retriever:
 
     def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str) -> list[Hit]:
         """The `k` best results for a unit vector (dim,), best first; `words` are what a hybrid search looks for."""
-        vector = self._checked(vector, k, options)
+        vector = checked(vector, k, options, self._store.entry.dim)
         allowed = None if options.where is None else self._allowed(options.where)
         products = self._store.items.products
         results = Results(products if options.per == "product" and products.several else None)
         request = _Request(vector, allowed, options.exact, options.min_score, results)
-        pool = max(_POOL * k, _LEAST) if options.hybrid or options.diverse else k
+        pool = max(POOL * k, LEAST) if options.hybrid or options.diverse else k
         near = self._ranked(request, *self._nearest(request, pool), pool)
         hits = self._with_words(near, request, words, pool) if options.hybrid else [*near.values()]
         if options.diverse:
@@ -69,21 +86,6 @@ class Retriever:
             vectors = self._store.vectors(self._store.items.keys_of([hit.id for hit in hits]))
             hits = [hits[place] for place in diversified(scores, vectors, k, options.diverse)]
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
-
-    def _checked(self, vector: np.ndarray, k: int, options: SearchOptions) -> np.ndarray:
-        dim, diverse = self._store.entry.dim, options.diverse
-        if options.per not in get_args(Per):
-            raise VdistillError(f"per={options.per!r} is neither 'product' nor 'image'", hint="leave it out")
-        if k < 1:
-            raise VdistillError(f"cannot find {k} items", hint="ask for at least one: -k 10")
-        if not 0 <= diverse <= 1:
-            raise VdistillError(f"diverse={diverse:g} is not between 0 and 1", hint="try 0.3")
-        if vector.shape != (dim,):
-            raise VdistillError(f"a vector of shape {vector.shape} in an index of dimension {dim}",
-                                hint="encode queries with this index's own encoder")  # fmt: skip
-        if not np.isfinite(vector).all():
-            raise VdistillError("the query's vector is not finite", hint="the model may be damaged: distill it again")
-        return np.ascontiguousarray(vector, np.float32)
 
     def _allowed(self, where: str) -> np.ndarray:
         """Keys of the items that fulfil the expression, ascending; found once for a batch of queries."""
@@ -100,7 +102,7 @@ class Retriever:
         if allowed is not None and len(allowed) <= max(shards.FLAT, k):
             return allowed, self._cosines(allowed, request.vector)
         rough = _ROUGH if store.entry.dtype == "i8" else 1
-        wanted = rough * (request.results.images(k) + _SPARE)
+        wanted = rough * (request.results.images(k) + SPARE)
         while True:
             keys, scores = store.nearest(request.vector, wanted, request.exact)
             passed = np.ones(len(keys), bool) if store.stored == store.entry.count else store.items.live(keys)

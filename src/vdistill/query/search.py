@@ -16,7 +16,7 @@ from vdistill.bundle.manifest import Entry
 from vdistill.bundle.store import Store
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
-from vdistill.inputs.lines import well_formed
+from vdistill.query.encoding import QueryEncoder
 from vdistill.query.retrieval import Retriever, SearchOptions
 from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit, Per
@@ -25,11 +25,10 @@ from vdistill.sources import joined
 if TYPE_CHECKING:
     from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
-    from vdistill.bundle.text_encoder import TextEncoder
 
 __all__ = ["SearchOptions", "Searcher"]
 
-_SAMPLE = 1000  # items whose scores tell how widely those of a term spread
+SAMPLE = 1000  # items whose scores tell how widely those of a term spread
 
 Query = str | Path | Term | Sequence[Term] | np.ndarray
 
@@ -44,8 +43,8 @@ class Searcher:
     def __init__(self, store: Store, model: str, early: EarlySessions | None = None) -> None:
         self.model = model
         self._store = store
-        self._early = early
         self._retriever = Retriever(store)
+        self._encoder = QueryEncoder(store.folder, store.entry, self._sample, early)
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -144,48 +143,24 @@ class Searcher:
         In a mixture the scores of each term are scaled to the same spread over the catalog before they are weighted:
         images are much closer to an image than to any text, so it would outweigh the text.
         """
-        if not terms or not all(str(term.what).strip() for term in terms):
-            raise VdistillError("the query is empty", hint="say what you look for")
-        parts = np.stack([
-            self.encode_image(term.what) if isinstance(term.what, Path) else self.encode([term.what])[0]
-            for term in terms
-        ])  # fmt: skip
-        weights = np.array([term.weight for term in terms])
-        if len(terms) > 1:
-            weights = weights / np.maximum((self._sample @ parts.T).std(axis=0), 1e-6)
-        elif weights[0] > 0:
-            return np.asarray(parts[0])
-        mixed = weights @ parts
-        length = float(np.linalg.norm(mixed))
-        if length <= 1e-6 * float(np.abs(weights).sum()):
-            raise VdistillError("the parts of the query cancel out", hint="leave one of them out")
-        return np.asarray(mixed / length, np.float32)
+        return self._encoder.vector(terms)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of texts, each encoded by itself: its vector depends on no other text."""
-        if not texts:
-            return np.zeros((0, self.manifest.dim), np.float32)
-        return np.concatenate([self._text_encoder.encode([well_formed(text)]) for text in texts])
+        return self._encoder.encode(texts)
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many tokens of these texts are cut, because the model reads no more."""
-        return self._text_encoder.truncated([well_formed(text) for text in texts])
+        return self._encoder.truncated(texts)
 
     def encode_image(self, path: Path) -> np.ndarray:
         """The unit vector (dim,), float32, of an image file. Raises VdistillError where it cannot be read."""
-        return self.image_encoder.encode(path)
+        return self._encoder.encode_image(path)
 
     @cached_property
     def image_encoder(self) -> ImageEncoder:
         """The exported image encoder. Raises VdistillError for a backbone that has none."""
-        from vdistill.bundle.image_encoder import ImageEncoder
-
-        if not self.manifest.image_encoder:
-            raise VdistillError(
-                "this backbone cannot be queried with an image: its image tower takes images of any shape",
-                hint="search by text, or index with a backbone of a fixed image size",
-            )
-        return ImageEncoder.open(self._store.encoder_folder(self.manifest.image_encoder))
+        return self._encoder.image_encoder
 
     def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "") -> list[Hit]:
         """The `k` best results for a unit vector (dim,); `words` are what a hybrid search looks for in the texts."""
@@ -207,17 +182,9 @@ class Searcher:
         """The SHA-256 of each item's file as it was embedded. Raises VdistillError for an unknown id."""
         return {row.id: row.sha256 for row in self._rows(ids)}
 
-    @cached_property
-    def _text_encoder(self) -> TextEncoder:
-        from vdistill.bundle.text_encoder import TextEncoder
-
-        folder = self._store.encoder_folder(self.manifest.text_encoder)
-        return TextEncoder.open(folder, self._early.take if self._early else None)
-
-    @cached_property
     def _sample(self) -> np.ndarray:
         """Vectors (n, dim) of items spread over the whole catalog."""
-        return self._store.vectors(self._store.items.some_keys(_SAMPLE))
+        return self._store.vectors(self._store.items.some_keys(SAMPLE))
 
     def _rows(self, ids: Sequence[str]) -> list[Row]:
         keys = self._store.items.keys_of(ids)

@@ -1,0 +1,40 @@
+"""A PostgreSQL server of the session, and an address of its own in each engine for each test."""
+
+import uuid
+
+import pytest
+
+from command_line import vdistill
+from drawings import draw_catalog
+from postgres_servers import Cluster, missing
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    if why := missing():
+        pytest.skip(why)
+    cluster = Cluster.make()
+    try:
+        yield cluster.primary()
+    finally:
+        cluster.close()
+
+
+@pytest.fixture(params=["postgresql", "qdrant"])
+def address(request, tmp_path):
+    """Where nothing is yet."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").url(f"t{uuid.uuid4().hex[:12]}")
+    pytest.importorskip("qdrant_client")
+    return f"qdrant+path:{tmp_path / 'qdrant'}"
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory, clip_folder):
+    """A catalog with the backbone's index."""
+    home = tmp_path_factory.mktemp("indexed")
+    (home / "catalog").mkdir()
+    draw_catalog(home / "catalog")
+    done = vdistill("index", "catalog", "--model", "backbone", "--backbone", clip_folder, cwd=home)
+    assert done.code == 0, done.err
+    return home
