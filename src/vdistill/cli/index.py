@@ -1,6 +1,8 @@
 """`vdistill index`."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +12,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.session import (
     BackboneOption,
+    EngineOption,
     JsonOption,
     ModelOption,
     Session,
@@ -23,6 +26,7 @@ from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.index.build import IndexReport
+    from vdistill.index.embedding import MakesEmbedder
     from vdistill.inputs.catalog import Catalog
 
 INDEXED = "indexed"  # the setting for the folder that was indexed last, where judgments are about another one
@@ -38,10 +42,15 @@ class IndexCommand:
         "bf16"
     )
     backbone: BackboneOption = None
+    engine: EngineOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
         """Index the catalog."""
+        if self.engine is not None:
+            from vdistill.cluster.engine import Engine
+
+            Engine.parse(self.engine).check()  # before a large catalog is read
         folder = pick_catalog(session.find(), self.catalog, INDEXED)
         from vdistill.inputs.catalog import scan
 
@@ -71,20 +80,40 @@ class IndexCommand:
         if made_before(workspace.index, model):
             session.say("an older version read some images differently: all are embedded again")
         made_from, head = provenance(workspace, model, backbone), open_item_head(workspace, model)
-        started = time.monotonic()
+        started, where = time.monotonic(), ""
         with console.progress(session.quiet) as update:
 
             def progress(done: int, total: int) -> None:
-                update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} images/s")
+                update(done, total, f"embedding{where}, {done / (time.monotonic() - started):.0f} images/s")
+
+            def manned(workers: str) -> None:
+                nonlocal where
+                where = f" by {workers}"
 
             report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, head=head,
                              progress=progress)  # fmt: skip
             if report is None:
-                encoder = open_model(workspace, model, backbone)
-                started = time.monotonic()
-                report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from, head=head,
-                               progress=progress)  # fmt: skip
+                with self._embedder(session, manned) as embedder:
+                    encoder = open_model(workspace, model, backbone)
+                    started = time.monotonic()
+                    report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from, head=head,
+                                   progress=progress, embedder=embedder)  # fmt: skip
         return report
+
+    @contextmanager
+    def _embedder(self, session: Session, manned: Callable[[str], None]) -> "Iterator[MakesEmbedder]":
+        """This process, or a cluster while it is in use.  manned: gets its workers in words."""
+        from vdistill.index.embedding import Embedder
+
+        if self.engine is None:
+            yield Embedder
+            return
+        from vdistill.cluster.connection import connected
+        from vdistill.cluster.embedding import OnCluster
+        from vdistill.cluster.engine import Engine
+
+        with connected(Engine.parse(self.engine)) as cluster:
+            yield OnCluster(cluster, session.say, manned)
 
 
 def _remember_catalog(workspace: Workspace, folder: str) -> None:

@@ -1,0 +1,132 @@
+"""The connection to a cluster: made once a command, told apart by what can go wrong, and closed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vdistill.cluster.engine import CLIENT, Engine
+from vdistill.cluster.nodes import Node, alive
+from vdistill.errors import VdistillError, first_line
+
+# Read by Ray when it is imported, and by the processes that it starts: no reports about usage, no dashboard, no
+# metrics, and nothing of its own on our stderr. What the user has set stays.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_include_dashboard": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+# Of a cluster that is started here: it listens on the loopback address alone, where Ray would take any.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster while it is in use.  ray: the package."""
+
+    engine: Engine
+    ray: Any
+
+    @property
+    def name(self) -> str:
+        """In messages."""
+        return self.engine.name
+
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive. Raises VdistillError where the cluster does not answer any more."""
+        try:
+            return alive(self.ray.nodes())
+        except Exception as error:  # Ray's client and its core each raise their own kinds
+            raise VdistillError(
+                f"{self.name} does not answer any more: {first_line(error)}",
+                hint="start it again and run the same command; what was done is kept",
+            ) from error
+
+    def free(self) -> dict[str, float]:
+        """What is free in the whole cluster, by resource."""
+        return dict(self.ray.available_resources())
+
+
+@contextlib.contextmanager
+def connected(engine: Engine) -> Iterator[Cluster]:
+    """The cluster of an engine, started where it is this machine's, and left (or ended) afterwards.
+
+    Raises VdistillError where it cannot be used.
+    """
+    engine.check()
+    with contextlib.ExitStack() as after:
+        _set({**QUIET, **({} if engine.address else _own())})
+        import ray
+
+        if ray.is_initialized():  # by a program that calls vdistill; its cluster is not ours to end
+            raise VdistillError("this process uses a Ray cluster already", hint="call ray.shutdown() first")
+        options: dict[str, Any] = {"logging_level": "critical", "log_to_driver": False, "configure_logging": False}
+        if engine.address:
+            options = {"address": engine.address, **({} if engine.address.startswith(CLIENT) else options)}
+        else:
+            folder = tempfile.mkdtemp(prefix="vdistill-ray-")
+            after.callback(shutil.rmtree, folder, ignore_errors=True)
+            options |= {"address": "local", "num_cpus": cores(), "include_dashboard": False, "_temp_dir": folder}
+        after.callback(ray.shutdown)
+        _start(ray, engine, options)
+        yield Cluster(engine, ray)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _own() -> dict[str, str]:
+    """A cluster of our own listens to this process and its children alone, which know a token that is never written."""
+    token = {} if "RAY_AUTH_MODE" in os.environ else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return LOOPBACK | token
+
+
+def _set(settings: dict[str, str]) -> None:
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _start(ray: Any, engine: Engine, options: dict[str, Any]) -> None:
+    """Start or join the cluster. Raises VdistillError where that fails."""
+    import logging
+
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        ray.init(**options)
+    except Exception as error:  # whatever Ray raises: it has no class of its own for most of it
+        raise _refused(engine, error) from error
+
+
+def _refused(engine: Engine, error: Exception) -> VdistillError:
+    """The error of a cluster that could not be joined."""
+    words = " ".join(str(error).split())
+    lower = words.lower()
+    if "version mismatch" in lower or "python version" in lower or "ray version" in lower:
+        return VdistillError(
+            f"{engine.name} has another version of Ray or Python: {_shortened(words)}",
+            hint="install the same versions here and on all nodes",
+        )
+    if "token" in lower or "unauthenticated" in lower:
+        return VdistillError(
+            f"{engine.name} asks for another token than this machine has",
+            hint="copy ~/.ray/auth_token from its first node, or set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
+        )
+    if not engine.address:
+        return VdistillError(
+            f"Ray could not be started on this machine: {_shortened(words)}", hint="--debug shows more"
+        )
+    return VdistillError(f"{engine.name} cannot be joined: {_shortened(words)}", hint=engine.remedy)
+
+
+def _shortened(words: str, most: int = 300) -> str:
+    return words if len(words) <= most else f"{words[:most]}…"
