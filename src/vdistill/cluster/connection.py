@@ -68,8 +68,10 @@ def connected(engine: Engine) -> Iterator[Cluster]:
         if ray.is_initialized():  # by a program that calls vdistill; its cluster is not ours to end
             raise VdistillError("this process uses a Ray cluster already", hint="call ray.shutdown() first")
         options: dict[str, Any] = {"logging_level": "critical", "log_to_driver": False, "configure_logging": False}
-        if engine.address:
-            options = {"address": engine.address, **({} if engine.address.startswith(CLIENT) else options)}
+        if engine.address.startswith(CLIENT):
+            options = {"address": engine.address, "log_to_driver": False}
+        elif engine.address:
+            options |= {"address": engine.address}
         else:
             folder = tempfile.mkdtemp(prefix="vdistill-ray-")
             after.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -99,10 +101,15 @@ def _set(settings: dict[str, str]) -> None:
 def _start(ray: Any, engine: Engine, options: dict[str, Any]) -> None:
     """Start or join the cluster. Raises VdistillError where that fails."""
     import logging
+    import warnings
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    for name in ("ray.client_builder", "ray.util.client", "ray.util.client.dataclient"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        ray.init(**options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Ray's, about time-outs
+            ray.init(**options)
     except Exception as error:  # whatever Ray raises: it has no class of its own for most of it
         raise _refused(engine, error) from error
 

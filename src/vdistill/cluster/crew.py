@@ -18,8 +18,8 @@ from vdistill.cluster.nodes import PACKAGES, Node, Post, Posts, differences, ver
 from vdistill.errors import VdistillError, first_line
 
 LOOK = 3.0  # seconds between two looks at the nodes
-BUSY = 30.0  # seconds without any worker after which it is said that there is no room
-PATIENCE = 150.0  # seconds after which it is given up; Ray frees what a killed command had after 30
+BUSY = 60.0  # seconds without any worker after which it is said that there is no room
+PATIENCE = 180.0  # seconds after which it is given up; Ray frees what a killed command had after 30
 STRIKES = 3  # deaths of workers that did nothing, on a node that lives on, until it gets no more
 
 JobT = TypeVar("JobT")
@@ -90,7 +90,7 @@ class Crew(Generic[JobT]):
 
     def __len__(self) -> int:
         """How many workers are ready."""
-        return sum(worker.state == "ready" for worker in self._workers)
+        return len(self._ready())
 
     @property
     def free(self) -> int:
@@ -144,9 +144,7 @@ class Crew(Generic[JobT]):
         return f"{len(self)} workers on {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
 
     def _ready(self) -> list[_Worker[JobT]]:
-        return [one for one in self._workers if one.state == "ready" and len(one.jobs) < self._role.depth] or [
-            one for one in self._workers if one.state == "ready"
-        ]
+        return [worker for worker in self._workers if worker.state == "ready"]
 
     def _await(self, seconds: float) -> None:
         """Wait for the first references, and do what is to be done about each that is there."""

@@ -47,7 +47,7 @@ class OnCluster:
         """As `Embedder` is made."""
         encoder = models[0]
         assert isinstance(encoder, DualEncoder)
-        return ClusterEmbedder(self, root, encoder, vector_cache)
+        return ClusterEmbedder(self, root.absolute(), encoder, vector_cache)  # workers have folders of their own
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from vdistill.errors import VdistillError
 CLIENT = "ray://"
 KINDS = "ray (all cores of this machine), HOST:PORT of a Ray cluster that this machine is a node of, or ray://HOST:PORT"
 SECONDS = 10.0  # until an address has to answer
+
+# How a client of HTTP/2, and so of gRPC, begins; the server answers with its settings. Ray would try for minutes.
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = 4  # in the fourth byte of an answer
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
 
@@ -47,10 +52,14 @@ class Engine:
             raise VdistillError("--engine ray://… needs the package grpcio", hint="pip install 'vdistill[ray]'")
         host, _, port = self.address.removeprefix(CLIENT).rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS) as connection:
+                right = _speaks_grpc(connection)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise VdistillError(f"{self.name} does not answer: {reason.lower()}", hint=self.remedy) from error
+        if not right:
+            where = self.address.removeprefix(CLIENT)
+            raise VdistillError(f"what answers at {where} is no Ray cluster", hint=self.remedy)
 
     @property
     def remedy(self) -> str:
@@ -58,3 +67,13 @@ class Engine:
         if self.address.startswith(CLIENT):
             return "ray:// takes the port of Ray's client server: 10001, or what --ray-client-server-port said"
         return "on the cluster's first node `ray start --head` prints the address; its port is 6379 or what --port said"
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    if os.environ.get("RAY_USE_TLS", "0") == "1":  # it would have to be greeted with a certificate
+        return True
+    connection.sendall(_GREETING)
+    answer = b""
+    while len(answer) < 4 and (more := connection.recv(9)):
+        answer += more
+    return len(answer) >= 4 and answer[3] == _SETTINGS
