@@ -1,18 +1,17 @@
 """A node, or the command itself, killed at random moments of `vdistill index --engine`: nothing is lost or repeated.
 
-    python tests/benchmarks/cluster_kills.py               10 kills of a node and 10 of the command
+    python tests/benchmarks/cluster_kills.py               10 kills of a node and 10 of the command, in four runs
     python tests/benchmarks/cluster_kills.py --quick       one of each
 
-Three nodes are processes of this machine. Each trial indexes the same drawn pictures with a tiny model in float32, in a
-workspace of its own; the vectors are compared bit by bit with those of one process without a cluster. A killed node is
-started again afterwards; a killed command is called again. Needs the extra `ray`.
+Three nodes are processes of this machine. Each run indexes the same drawn pictures with a tiny model in float32, in a
+workspace of its own, and suffers several kills; its vectors are compared bit by bit with those of one process without a
+cluster. A killed node is started again at once, a killed command is called again. Needs the extra `ray`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import random
 import signal
@@ -21,9 +20,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+Suffered = tuple[list[int], int]  # how many vectors were kept at each kill, and the exit code at the end
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 sys.path.insert(0, str(SUPPORT))
 
@@ -78,8 +79,9 @@ def indexed(home: Path, workspace: str) -> tuple[list[str], np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--pictures", type=int, default=1500)
+    parser.add_argument("--runs", type=int, default=2, help="of each kind")
+    parser.add_argument("--kills", type=int, default=5, help="in each run")
+    parser.add_argument("--pictures", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -87,56 +89,75 @@ def main() -> None:
         print("not run: it needs the extra `ray`")
         return
     header("ray")
-    kills, pictures = (1, 400) if options.quick else (options.kills, options.pictures)
+    if options.quick:
+        options.runs, options.kills, options.pictures = 1, 1, 400
     with tempfile.TemporaryDirectory() as name:
-        trials(Path(name), kills, pictures, random.Random(options.seed))
+        trials(Path(name), options)
 
 
-def trials(home: Path, kills: int, pictures: int, rng: random.Random) -> None:
-    """All trials, and the table of what became of them."""
+def trials(home: Path, options: argparse.Namespace) -> None:
+    """All runs, and the table of what became of them."""
     from ray_nodes import nodes
 
+    rng = random.Random(options.seed)
     tiny(home / "model")
-    drawn(home / "pictures", pictures)
+    drawn(home / "pictures", options.pictures)
     alone = started(home, "alone", None)
     assert alone.wait() == 0, alone.communicate()
     names, wanted = indexed(home, "alone")
-    table = Table(title=f"{pictures} pictures, three nodes of one worker each", title_justify="left")
-    for column in ("killed", "with vectors kept", "exit code", "items", "each once", "vectors that differ", "seconds"):
+    table = Table(title=f"{options.pictures} pictures, three nodes of one worker each", title_justify="left")
+    for column in ("killed", "with vectors kept", "items", "each once", "vectors that differ", "seconds"):
         table.add_column(column, justify="right")
     with nodes(head=1, one=1, two=1) as cluster:
-        for kind in ("node", "command"):
-            for number in range(kills):
-                workspace, moment = f"{kind}-{number}", rng.randrange(pictures)
+        for kind, suffer in (("node", node_killed), ("command", command_killed)):
+            for run in range(options.runs):
+                moments = sorted(rng.randrange(options.pictures - 64) for _ in range(options.kills))
                 begun = time.monotonic()
-                kept, code = trial(home, workspace, cluster, kind, moment, rng)
-                ids, vectors = indexed(home, workspace)
+                kept, code = suffer(home, f"{kind}-{run}", cluster, moments, rng)
+                ids, vectors = indexed(home, f"{kind}-{run}")
                 differ = int((vectors != wanted).any(axis=1).sum())
-                once = ids == names
-                table.add_row(kind, str(kept), str(code), str(len(ids)), "yes" if once else "NO", str(differ),
-                              f"{time.monotonic() - begun:.0f}")  # fmt: skip
-                print(json.dumps([kind, kept, code, len(ids), once, differ]), file=sys.stderr, flush=True)
-                assert (code, once, differ) == (0, True, 0), "something was lost, repeated or changed"
+                facts = [len(ids), ids == names, differ, round(time.monotonic() - begun)]
+                table.add_row(f"{kind}, {len(kept)} times", ", ".join(map(str, kept)), *map(str, facts))
+                print(kind, kept, code, *facts, file=sys.stderr, flush=True)
+                assert (code, ids == names, differ) == (0, True, 0), "something was lost, repeated or changed"
     CONSOLE.print(table)
 
 
-def trial(home: Path, workspace: str, cluster, kind: str, moment: int, rng: random.Random) -> tuple[int, int]:  # type: ignore[no-untyped-def]
-    """One kill; how many vectors were kept at that moment, and how the command ended."""
-    process = started(home, workspace, cluster.address)
-    kept = wait_for(home, workspace, moment, process)
-    time.sleep(rng.random() * 0.3)
-    if kind == "node":
+def node_killed(home: Path, workspace: str, cluster: Any, moments: list[int], rng: random.Random) -> Suffered:
+    """A node dies again and again while a command runs."""
+    kept, process = [], started(home, workspace, cluster.address)
+    for moment in moments:
+        found = wait_for(home, workspace, moment, process)
+        time.sleep(rng.random() * 0.3)
+        if process.poll() is not None:
+            break
         cluster.kill("two")
-        out, err = process.communicate()
+        kept.append(found)
         cluster.start("two", 1)
-    else:
+    return kept, ended(process)
+
+
+def command_killed(home: Path, workspace: str, cluster: Any, moments: list[int], rng: random.Random) -> Suffered:
+    """A command dies again and again, and is called again."""
+    kept = []
+    for moment in moments:
+        process = started(home, workspace, cluster.address)
+        found = wait_for(home, workspace, moment, process)
+        time.sleep(rng.random() * 0.3)
+        if process.poll() is not None:
+            return kept, ended(process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        process = started(home, workspace, cluster.address)
-        out, err = process.communicate()
+        kept.append(found)
+    return kept, ended(started(home, workspace, cluster.address))
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """The exit code of a command, once it has ended."""
+    out, err = process.communicate()
     if process.returncode:
         print(out, err, file=sys.stderr)
-    return kept, process.returncode
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_a_server_that_is_no_ray_cluster(tmp_path, catalog):
 def test_a_teacher_without_a_model_here_has_no_use_for_an_engine(tmp_path, catalog):
     done = vdistill("label", "catalog", "--teacher", "metadata", "--engine", "127.0.0.1:9", cwd=tmp_path)
     error, hint = errors(done)
-    assert error == "error: --engine is for models that run in processes of ours, and metadata:all does not"
+    assert error.startswith("error: --engine is for models that run in processes of ours, and metadata/")
     assert "leave --engine out" in hint
 
 
