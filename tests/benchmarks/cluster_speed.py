@@ -3,9 +3,8 @@
     python tests/benchmarks/cluster_speed.py               2,000 photographs, a model of ViT-B/32 size
     python tests/benchmarks/cluster_speed.py --quick       a tiny model and few drawn pictures: that it runs
 
-Both embed the same pictures into a store of vectors of their own, in turns. The first row of each begins where the model
-is loaded and the cluster is up, as an index of many images does; what starting costs is printed beside it. Needs the
-extra `ray`.
+Both embed the same pictures into a store of vectors of their own, in turns. The model is loaded and the cluster is up;
+starting the workers counts, and what that and the cluster took is printed beside it. Needs the extra `ray`.
 """
 
 from __future__ import annotations
@@ -80,10 +79,8 @@ def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
     started = time.perf_counter()
     with connected(Engine.parse("ray")) as cluster:
         up = time.perf_counter() - started
-        embedders: dict[str, MakesEmbedder] = {
-            "one process": Embedder,
-            "--engine ray": OnCluster(cluster, CONSOLE.print),
-        }
+        there = OnCluster(cluster, CONSOLE.print)
+        embedders: dict[str, MakesEmbedder] = {"one process": Embedder, "--engine ray": there}
         found: dict[str, np.ndarray] = {}
 
         def run(arm: str) -> None:
@@ -91,14 +88,14 @@ def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
 
         seconds = alternate({arm: lambda arm=arm: run(arm) for arm in embedders}, rounds)  # type: ignore[misc]
         show(f"{count} JPEGs, workers started anew each time", seconds, count, "pictures")
-        first = first_vectors(encoder, folder, OnCluster(cluster, CONSOLE.print))
+        first = first_vectors(encoder, folder, there)
         CONSOLE.print(f"starting: the cluster {up:.1f} s, its workers until the first vectors {first:.1f} s")
     one, many = found["one process"], found["--engine ray"]
     differ = int((one != many).any(axis=1).sum())
     CONSOLE.print(f"vectors that differ in any bit: {differ}; least cosine {(one * many).sum(1).min():.6f}")
 
 
-def first_vectors(encoder: DualEncoder, folder: Path, embedder: OnCluster) -> float:
+def first_vectors(encoder: DualEncoder, folder: Path, embedder: MakesEmbedder) -> float:
     """Seconds until the first batch is there."""
     started = time.perf_counter()
     with (
