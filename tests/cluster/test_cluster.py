@@ -68,6 +68,7 @@ def test_a_server_that_is_no_ray_cluster(tmp_path, catalog):
     done = vdistill("index", "catalog", "--engine", f"127.0.0.1:{server.server_port}", cwd=tmp_path)
     error, _ = errors(done)
     server.shutdown()
+    server.server_close()
     assert error == f"error: what answers at 127.0.0.1:{server.server_port} is no Ray cluster"
 
 

@@ -58,19 +58,22 @@ class Nodes:
 def nodes(**cpus):
     """A cluster of nodes with so many CPUs each, by name; the first is the head."""
     folder = tempfile.mkdtemp(prefix="rn-", dir="/tmp")  # a short name: those of sockets have 107 bytes at most
-    process = subprocess.Popen(
-        [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        stderr=Path(folder, "log").open("w"), env={**os.environ, **SETTINGS}, start_new_session=True,  # noqa: SIM115
-    )  # fmt: skip
-    try:
-        cluster = Nodes(process)
-        for name, count in cpus.items():
-            cluster.start(name, count)
-        yield cluster
-    finally:
-        process.stdin.close()
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        Path(folder, "log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=log,
+            env={**os.environ, **SETTINGS}, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            cluster = Nodes(process)
+            for name, count in cpus.items():
+                cluster.start(name, count)
+            yield cluster
+        finally:
+            process.stdin.close()
+            process.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(folder):

@@ -113,7 +113,9 @@ class IndexCommand:
         from vdistill.cluster.engine import Engine
 
         with connected(Engine.parse(self.engine)) as cluster:
-            yield OnCluster(cluster, session.say, manned)
+            there = OnCluster(cluster, session.say, manned)
+            there.warm_up()
+            yield there
 
 
 def _remember_catalog(workspace: Workspace, folder: str) -> None:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,17 @@ class Cluster:
                 hint="start it again and run the same command; what was done is kept",
             ) from error
 
+    def run_on(self, node: Node, function: Callable[..., Any], *arguments: Any) -> Any:
+        """A reference to what a function returns on this node alone, where it occupies nothing."""
+        task = self.ray.remote(num_cpus=0, max_retries=3)(function)
+        return task.options(scheduling_strategy=self.only_on(node)).remote(*arguments)
+
+    def only_on(self, node: Node) -> Any:
+        """The strategy that puts something on this node, or fails."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node.id, soft=False)
+
     def free(self) -> dict[str, float]:
         """What is free in the whole cluster, by resource."""
         return dict(self.ray.available_resources())
@@ -62,7 +73,7 @@ def connected(engine: Engine) -> Iterator[Cluster]:
     """
     engine.check()
     with contextlib.ExitStack() as after:
-        _set({**QUIET, **({} if engine.address else _own())})
+        after.enter_context(_settings({**QUIET, **({} if engine.address else _own())}))
         import ray
 
         if ray.is_initialized():  # by a program that calls vdistill; its cluster is not ours to end
@@ -93,9 +104,16 @@ def _own() -> dict[str, str]:
     return LOOPBACK | token
 
 
-def _set(settings: dict[str, str]) -> None:
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
+@contextlib.contextmanager
+def _settings(wanted: dict[str, str]) -> Iterator[None]:
+    """Settings of this process and its children for a while, where the user has none."""
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _start(ray: Any, engine: Engine, options: dict[str, Any]) -> None:

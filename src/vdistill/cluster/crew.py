@@ -178,8 +178,7 @@ class Crew(Generic[JobT]):
         if not self._cluster.engine.address or not self._role.room([node]):
             self._trusted.add(node.id)
             return
-        ask = self._ray.remote(num_cpus=0, max_retries=3)(versions_there())
-        reference = ask.options(scheduling_strategy=self._only_on(node)).remote(list(PACKAGES))
+        reference = self._cluster.run_on(node, versions_there(), list(PACKAGES))
         self._events[reference] = lambda ready: self._met(node, ready)
 
     def _met(self, node: Node, reference: Any) -> None:
@@ -209,7 +208,7 @@ class Crew(Generic[JobT]):
             options["max_concurrency"] = role.side_by_side
         if post.memory and post.node.memory:
             options["memory"] = post.memory
-        kind = self._ray.remote(role.kind).options(**options, scheduling_strategy=self._only_on(post.node))
+        kind = self._ray.remote(role.kind).options(**options, scheduling_strategy=self._cluster.only_on(post.node))
         worker: _Worker[JobT] = _Worker(post, kind.remote(*role.arguments, post.cpus, post.gpus > 0), time.monotonic())
         self._workers.append(worker)
         self._events[worker.actor.hello.remote()] = lambda ready: self._arrived(worker, ready)
@@ -314,11 +313,6 @@ class Crew(Generic[JobT]):
                 hint="wait until others are done, or add nodes; the same command goes on from here",
             )
         self.relay([f"waiting for room on {self._cluster.name}"])
-
-    def _only_on(self, node: Node) -> Any:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return NodeAffinitySchedulingStrategy(node.id, soft=False)
 
 
 def no_room(cluster: Cluster, nodes: Sequence[Node]) -> VdistillError:

@@ -43,11 +43,28 @@ class OnCluster:
     say: Callable[[str], None]
     manned: Callable[[str], None] = lambda _: None
 
+    def warm_up(self) -> None:
+        """Let processes of the nodes import what workers need, while this one loads the model: Ray uses them again."""
+        for post in Room(CORES)(self.cluster.nodes()):
+            self.cluster.run_on(post.node, imported())
+
     def __call__(self, root: Path, models: Sequence[ImageModel], vector_cache: VectorCache) -> ClusterEmbedder:
         """As `Embedder` is made."""
         encoder = models[0]
         assert isinstance(encoder, DualEncoder)
         return ClusterEmbedder(self, root.absolute(), encoder, vector_cache)  # workers have folders of their own
+
+
+def imported() -> Callable[[], None]:
+    """A function that Ray carries whole to a process that may lack vdistill."""
+
+    def imports() -> None:
+        import contextlib
+
+        with contextlib.suppress(Exception):
+            import vdistill.cluster.embedding_worker  # noqa: F401
+
+    return imports
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,8 @@ class ClusterEmbedder:
         put = self.on.cluster.ray.put
         arguments = (put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path)
         gpu = any(post.gpus for post in posts)
-        role = Role(EmbeddingWorker, arguments, "embed", room, side_by_side=2 if gpu else 1)
+        side_by_side = 2 if gpu else 1  # one part is decoded while the GPU works on another
+        role = Role(EmbeddingWorker, arguments, "embed", room, 1 + side_by_side, side_by_side)
         with closing(Crew[Part](self.on.cluster, role, self.on.say)) as crew:
             parts = _parts(itertools.chain(first, given), BATCH * (GPU_BATCHES if gpu else 1))
             yield from _HandingOut(crew, here, self.on.manned).of(parts)
