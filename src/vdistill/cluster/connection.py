@@ -9,20 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vdistill.cluster.engine import CLIENT, Engine
 from vdistill.cluster.nodes import Node, alive
+from vdistill.cluster.quiet import SETTINGS, own_streams, settings
 from vdistill.errors import VdistillError, first_line
 
-# Read by Ray when it is imported, and by the processes that it starts: no reports about usage, no dashboard, no
-# metrics, and nothing of its own on our stderr. What the user has set stays.
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_include_dashboard": "0",
-    "RAY_enable_metrics_collection": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 # Of a cluster that is started here: it listens on the loopback address alone, where Ray would take any.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -73,7 +67,8 @@ def connected(engine: Engine) -> Iterator[Cluster]:
     """
     engine.check()
     with contextlib.ExitStack() as after:
-        after.enter_context(_settings({**QUIET, **({} if engine.address else _own())}))
+        after.enter_context(own_streams())
+        after.enter_context(settings({**SETTINGS, **({} if engine.address else _own())}))
         import ray
 
         if ray.is_initialized():  # by a program that calls vdistill; its cluster is not ours to end
@@ -84,7 +79,8 @@ def connected(engine: Engine) -> Iterator[Cluster]:
         elif engine.address:
             options |= {"address": engine.address}
         else:
-            folder = tempfile.mkdtemp(prefix="vdistill-ray-")
+            # Its sockets must have names of 107 bytes at most, which a long TMPDIR would exceed.
+            folder = tempfile.mkdtemp(prefix="vdistill-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
             after.callback(shutil.rmtree, folder, ignore_errors=True)
             options |= {"address": "local", "num_cpus": cores(), "include_dashboard": False, "_temp_dir": folder}
         after.callback(ray.shutdown)
@@ -102,18 +98,6 @@ def _own() -> dict[str, str]:
     """A cluster of our own listens to this process and its children alone, which know a token that is never written."""
     token = {} if "RAY_AUTH_MODE" in os.environ else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return LOOPBACK | token
-
-
-@contextlib.contextmanager
-def _settings(wanted: dict[str, str]) -> Iterator[None]:
-    """Settings of this process and its children for a while, where the user has none."""
-    ours = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)
 
 
 def _start(ray: Any, engine: Engine, options: dict[str, Any]) -> None:
