@@ -1,6 +1,6 @@
 """Work for a Ray cluster: images are embedded, and a vision-language model is asked, by many processes at once.
 
-    engine.py                what `--engine` says;  connection.py  the cluster while it is in use, quiet.py without its words
+    engine.py                what `--engine` says;  connection.py  the cluster in use;  quiet.py  without its words
     nodes.py                 its nodes, what runs there, and where workers have room
     crew.py                  the workers: hired, given jobs, replaced when they die
     embedding.py             `index`: parts of the catalog for workers (embedding_worker.py) that decode and embed

@@ -309,10 +309,10 @@ class Crew(Generic[JobT]):
         room = _free(self._cluster)
         if waited > PATIENCE:
             raise VdistillError(
-                f"{self._cluster.name} had no room for {waited:.0f} seconds: {room}",
-                hint="wait until others are done, or add nodes; the same command goes on from here",
+                f"{self._cluster.name} started no worker in {waited:.0f} seconds: {room}",
+                hint="if others use it, wait until they are done, or add nodes; the same command goes on from here",
             )
-        self.relay([f"waiting for room on {self._cluster.name}"])
+        self.relay([f"{self._cluster.name} has started no worker yet: {room}"])
 
 
 def no_room(cluster: Cluster, nodes: Sequence[Node]) -> VdistillError:
