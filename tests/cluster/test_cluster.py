@@ -237,6 +237,27 @@ def test_a_node_that_cannot_do_it_is_left_out_and_one_without_others_is_refused(
         assert "blind is left out: it does not see the catalog" in done.err
 
 
+DEADLY = """
+import builtins, io, os
+real = io.open
+def die(file, *more, **options):
+    if str(file).endswith("/0007.jpg"):
+        os._exit(1)
+    return real(file, *more, **options)
+io.open = builtins.open = die
+"""
+
+
+@ray_test
+def test_an_image_that_kills_workers_is_found_and_left_out(home, tmp_path):
+    with nodes(head=0) as cluster:
+        node_with(cluster, tmp_path / "deadly", "one", sitecustomize=DEADLY)
+        done = index(home, "deadly", cluster.address)
+        assert done.code == 0, done.err
+        assert {one["id"]: one["reason"] for one in done.json["skipped"]}["0007.jpg"].endswith("process dies of it")
+        assert done.json["items"] == IMAGES - 3
+
+
 # Labelling.
 
 

@@ -20,7 +20,8 @@ from vdistill.errors import VdistillError, first_line
 LOOK = 3.0  # seconds between two looks at the nodes
 BUSY = 60.0  # seconds without any worker after which it is said that there is no room
 PATIENCE = 180.0  # seconds after which it is given up; Ray frees what a killed command had after 30
-STRIKES = 3  # deaths of workers that did nothing, on a node that lives on, until it gets no more
+STARTS = 3  # deaths of workers one after the other before they had a job, until their node gets no more
+FRUITLESS = 20  # deaths one after the other without a job done; one bad image takes ten workers until it is found
 
 JobT = TypeVar("JobT")
 
@@ -63,7 +64,6 @@ class _Worker(Generic[JobT]):
     started: float
     state: str = "hired"  # then "preparing", "ready", "gone"
     jobs: dict[Any, JobT] = field(default_factory=dict)  # by reference, oldest first
-    done: int = 0
 
 
 class Crew(Generic[JobT]):
@@ -242,8 +242,8 @@ class Crew(Generic[JobT]):
         except self._ray.exceptions.RayTaskError as error:
             self.leave_out(worker.post.node, _reason(error.cause))
         except self._ray.exceptions.RayError as error:
-            self._lose(worker, blame=True)
-            self._strike(worker, _shortened(error))
+            self._lose(worker, blame=False)
+            self._strike(worker, _shortened(error), STARTS)
         return None
 
     def _done(self, worker: _Worker[JobT], reference: Any) -> None:
@@ -258,9 +258,9 @@ class Crew(Generic[JobT]):
             self._outcomes.append(Outcome(worker.jobs.pop(reference), worker.post.node, lost=True))
         except self._ray.exceptions.RayError as error:
             self._lose(worker, blame=True)
-            self._strike(worker, _shortened(error))
+            self._strike(worker, _shortened(error), FRUITLESS)
         else:
-            worker.done += 1
+            self._strikes[worker.post.node.id] = 0
             self._outcomes.append(Outcome(worker.jobs.pop(reference), worker.post.node, found))
 
     def _lose(self, worker: _Worker[JobT], *, blame: bool) -> None:
@@ -275,11 +275,11 @@ class Crew(Generic[JobT]):
         if worker in self._workers:
             self._workers.remove(worker)
 
-    def _strike(self, worker: _Worker[JobT], reason: str) -> None:
+    def _strike(self, worker: _Worker[JobT], reason: str, most: int) -> None:
         """Count a death; a node where nothing lives long enough to do anything gets no more workers."""
         node = worker.post.node
-        self._strikes[node.id] = 0 if worker.done else self._strikes[node.id] + 1
-        if node.id in self._known and self._strikes[node.id] >= STRIKES:
+        self._strikes[node.id] += 1
+        if node.id in self._known and self._strikes[node.id] >= most:
             self.leave_out(node, f"workers die there: {reason}")
 
     def _kill(self, worker: _Worker[JobT]) -> None:

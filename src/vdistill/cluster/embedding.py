@@ -123,10 +123,11 @@ class _HandingOut:
         crew, over = self._crew, False
         while True:
             while crew.free > 0 and not (over and not self._again):
-                part = self._again.popleft() if self._again else next(parts, None)
-                if part is None:
-                    over = True
-                else:
+                part = None if over else next(parts, None)
+                over = part is None
+                if part is None and self._again:  # last, so that what kills workers does not keep the rest waiting
+                    part = self._again.popleft()
+                if part is not None:
                     crew.give(part)
             if over and not self._again and not crew.busy:
                 return
@@ -171,8 +172,9 @@ def _after(part: Part, *, blamed: bool) -> tuple[list[Part], list[Skipped]]:
         return [replace(part, deaths=part.deaths + 1)], []
     if len(part.rows) == 1:
         return [], [Skipped(part.rows[0].id, DIED, passing=True)]
-    half = len(part.rows) // 2
-    return [Part(part.rows[:half]), Part(part.rows[half:])], []
+    half = len(part.rows) // 2  # the next death cuts again, but an image alone has two chances
+    halves = part.rows[:half], part.rows[half:]
+    return [Part(rows, DEATHS - (1 if len(rows) > 1 else 2)) for rows in halves], []
 
 
 def _parts(rows: Iterable[Row], size: int) -> Iterator[Part]:
