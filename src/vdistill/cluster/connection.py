@@ -7,8 +7,10 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,18 @@ from vdistill.errors import VdistillError, first_line
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-@dataclass(frozen=True, slots=True)
+SILENCE = 25.0  # seconds without an answer after which it is given up; after 60 Ray would end this process
+LEAVE = 5.0  # seconds to take leave of a cluster that does not answer
+
+
+@dataclass(slots=True)
 class Cluster:
-    """A cluster while it is in use.  ray: the package."""
+    """A cluster while it is in use.  ray: the package.  heard: when it last answered.  gone: whether it does not."""
 
     engine: Engine
     ray: Any
+    heard: float = field(default_factory=time.monotonic)
+    gone: bool = False
 
     @property
     def name(self) -> str:
@@ -38,10 +46,33 @@ class Cluster:
         try:
             return alive(self.ray.nodes())
         except Exception as error:  # Ray's client and its core each raise their own kinds
-            raise VdistillError(
-                f"{self.name} does not answer any more: {first_line(error)}",
-                hint="start it again and run the same command; what was done is kept",
-            ) from error
+            raise self.lost(first_line(error)) from error
+
+    def answers(self) -> bool:
+        """Whether its first node can be reached now. Raises VdistillError where that has not been so for long."""
+        if self.engine.reached():
+            self.heard = time.monotonic()
+            return True
+        if time.monotonic() - self.heard > SILENCE:
+            raise self.lost()
+        return False
+
+    def lost(self, reason: str = "") -> VdistillError:
+        """The error of a cluster that is not there any more; from now on nothing is asked of it."""
+        self.gone = True
+        return VdistillError(
+            f"{self.name} does not answer any more{f': {reason}' if reason else ''}",
+            hint="start it again and run the same command; what was done is kept",
+        )
+
+    def leave(self) -> None:
+        """End what was started here, and the connection."""
+        if not self.gone:
+            self.ray.shutdown()
+            return
+        last = threading.Thread(target=self.ray.shutdown, daemon=True)  # it would wait for the cluster
+        last.start()
+        last.join(LEAVE)
 
     def run_on(self, node: Node, function: Callable[..., Any], *arguments: Any) -> Any:
         """A reference to what a function returns on this node alone, where it occupies nothing."""
@@ -83,9 +114,11 @@ def connected(engine: Engine) -> Iterator[Cluster]:
             folder = tempfile.mkdtemp(prefix="vdistill-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
             after.callback(shutil.rmtree, folder, ignore_errors=True)
             options |= {"address": "local", "num_cpus": cores(), "include_dashboard": False, "_temp_dir": folder}
-        after.callback(ray.shutdown)
+        cluster = Cluster(engine, ray)
+        after.callback(cluster.leave)
         _start(ray, engine, options)
-        yield Cluster(engine, ray)
+        cluster.heard = time.monotonic()
+        yield cluster
 
 
 def cores() -> int:

@@ -81,7 +81,7 @@ class Crew(Generic[JobT]):
         self._strikes: Counter[str] = Counter()
         self._said: set[str] = set()
         self._here = versions_here()
-        self._looked = 0.0
+        self._looked = time.monotonic()
         self._alone_since = time.monotonic()
         nodes = cluster.nodes()
         if not role.room(nodes):
@@ -114,9 +114,14 @@ class Crew(Generic[JobT]):
 
         Raises VdistillError where no worker is left or to be had, or what a job raised.
         """
-        self._await(seconds)
+        try:
+            self._await(seconds)
+        except ConnectionError as error:  # of Ray's client
+            raise self._cluster.lost(first_line(error)) from error
         if time.monotonic() - self._looked > LOOK:
-            self._look(self._cluster.nodes())
+            if self._cluster.answers():
+                self._look(self._cluster.nodes())
+            self._looked = time.monotonic()
         self._check_patience()
         found = list(self._outcomes)
         self._outcomes.clear()
@@ -160,7 +165,7 @@ class Crew(Generic[JobT]):
 
     def _look(self, nodes: Sequence[Node]) -> None:
         """Take note of nodes that went and came, and hire where there is room."""
-        self._looked, now = time.monotonic(), {node.id: node for node in nodes}
+        now = {node.id: node for node in nodes}
         for node in [node for key, node in self._known.items() if key not in now]:
             del self._known[node.id]
             if node.id not in self._left_out:
@@ -265,7 +270,9 @@ class Crew(Generic[JobT]):
 
     def _lose(self, worker: _Worker[JobT], *, blame: bool) -> None:
         """Give back the jobs of a worker, the first of which may be why it died."""
-        alive = blame and any(node.id == worker.post.node.id for node in self._cluster.nodes())
+        alive = (
+            blame and self._cluster.answers() and any(node.id == worker.post.node.id for node in self._cluster.nodes())
+        )
         for place, (reference, job) in enumerate(worker.jobs.items()):
             self._events.pop(reference, None)
             self._outcomes.append(Outcome(job, worker.post.node, lost=True, blamed=alive and not place))
@@ -283,6 +290,8 @@ class Crew(Generic[JobT]):
             self.leave_out(node, f"workers die there: {reason}")
 
     def _kill(self, worker: _Worker[JobT]) -> None:
+        if self._cluster.gone:
+            return
         try:
             self._ray.kill(worker.actor, no_restart=True)
         except Exception:  # it is dead, or the cluster is

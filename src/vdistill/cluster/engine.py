@@ -61,6 +61,17 @@ class Engine:
             where = self.address.removeprefix(CLIENT)
             raise VdistillError(f"what answers at {where} is no Ray cluster", hint=self.remedy)
 
+    def reached(self) -> bool:
+        """Whether something listens at the address; a cluster of this machine lives as long as this process."""
+        if not self.address:
+            return True
+        host, _, port = self.address.removeprefix(CLIENT).rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
+        except OSError:
+            return False
+        return True
+
     @property
     def remedy(self) -> str:
         """What to check where the address is of no use."""
