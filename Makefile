@@ -16,7 +16,7 @@ help:  ## Show what can be made.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,ray]'
 	touch $@
 
 install: $(VENV)/installed  ## Make .venv and install vdistill into it.
