@@ -290,7 +290,7 @@ class Crew(Generic[JobT]):
             self.leave_out(node, f"workers die there: {reason}")
 
     def _kill(self, worker: _Worker[JobT]) -> None:
-        if self._cluster.gone:
+        if self._cluster.gone or not self._ray.is_initialized():
             return
         try:
             self._ray.kill(worker.actor, no_restart=True)

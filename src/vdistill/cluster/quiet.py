@@ -15,6 +15,7 @@ SETTINGS = {
     "RAY_include_dashboard": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # once the cluster is lost, a call of Ray would start or look for another one
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 _THREADS = ("ray_", "_log_main")  # parts of the names of Ray's threads that print
