@@ -77,6 +77,9 @@ def test_a_teacher_without_a_model_here_has_no_use_for_an_engine(tmp_path, catal
     error, hint = errors(done)
     assert error.startswith("error: --engine is for models that run in processes of ours, and metadata/")
     assert "leave --engine out" in hint
+    (tmp_path / "vdistill.toml").write_text('engine = "127.0.0.1:9"\n')
+    done = vdistill("label", "catalog", "--teacher", "table:scores.csv", cwd=tmp_path)
+    assert "scores.csv" in errors(done)[0], "as a default it is no reason to refuse"
 
 
 # Indexing.

@@ -168,7 +168,10 @@ class LabelTask:
     def _on_cluster(self, teacher: Teacher, engine: str) -> Teacher:
         from vdistill.cluster.engine import Engine
         from vdistill.cluster.teacher import on_cluster
+        from vdistill.label.teachers.local_vlm import LocalVLM
 
+        if not isinstance(teacher, LocalVLM) and not self.session.typed("engine"):
+            return teacher  # a default for all commands, which this teacher has no use for
         return on_cluster(teacher, self.options, Engine.parse(engine), self.session.say)
 
     def _check_price(self, teacher: Teacher, items: Sequence[Item]) -> None:
