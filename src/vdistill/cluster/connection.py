@@ -29,12 +29,17 @@ LEAVE = 5.0  # seconds to take leave of a cluster that does not answer
 
 @dataclass(slots=True)
 class Cluster:
-    """A cluster while it is in use.  ray: the package.  heard: when it last answered.  gone: whether it does not."""
+    """A cluster while it is in use.
+
+    ray: the package.  heard: when it last answered.  gone: whether it does not.
+    warming: by node, references to processes that import what workers need; Ray makes workers of them.
+    """
 
     engine: Engine
     ray: Any
     heard: float = field(default_factory=time.monotonic)
     gone: bool = False
+    warming: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

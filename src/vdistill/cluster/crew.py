@@ -180,11 +180,21 @@ class Crew(Generic[JobT]):
 
     def _meet(self, node: Node) -> None:
         """Ask a new node what it runs; those of this machine's own cluster run what we do."""
+        if warming := self._cluster.warming.pop(node.id, []):  # else other processes would import the same beside them
+            for reference in warming:
+                self._events[reference] = lambda ready: self._warmed(node, warming, ready)
+            return
         if not self._cluster.engine.address or not self._role.room([node]):
             self._trusted.add(node.id)
             return
         reference = self._cluster.run_on(node, versions_there(), list(PACKAGES))
         self._events[reference] = lambda ready: self._met(node, ready)
+
+    def _warmed(self, node: Node, warming: list[Any], reference: Any) -> None:
+        warming.remove(reference)
+        if not warming and node.id in self._known:
+            self._meet(node)
+            self._hire()
 
     def _met(self, node: Node, reference: Any) -> None:
         try:

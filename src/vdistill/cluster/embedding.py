@@ -46,7 +46,7 @@ class OnCluster:
     def warm_up(self) -> None:
         """Let processes of the nodes import what workers need, while this one loads the model: Ray uses them again."""
         for post in Room(CORES)(self.cluster.nodes()):
-            self.cluster.run_on(post.node, imported())
+            self.cluster.warming.setdefault(post.node.id, []).append(self.cluster.run_on(post.node, imported()))
 
     def __call__(self, root: Path, models: Sequence[ImageModel], vector_cache: VectorCache) -> ClusterEmbedder:
         """As `Embedder` is made."""
