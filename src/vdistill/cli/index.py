@@ -1,6 +1,8 @@
 """`vdistill index`."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +17,7 @@ from vdistill.cli.session import (
     BackboneOption,
     CacheOption,
     CatalogArgument,
+    EngineOption,
     JsonOption,
     ModelOption,
     Session,
@@ -28,6 +31,7 @@ from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.index.build import IndexReport
+    from vdistill.index.embedding import MakesEmbedder
     from vdistill.inputs.catalog import Catalog
 
 _TITLES = {"to": "brought to the database", "export": "exported"}
@@ -54,11 +58,16 @@ class IndexCommand:
         Path | None,
         typer.Option(help="Write vectors, ids and metadata to a .parquet or .npy file.", show_default=False),
     ] = None
+    engine: EngineOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
         """Index the catalog."""
         outputs = Outputs.checked(self.to, self.export)
+        if self.engine is not None:
+            from vdistill.cluster.engine import Engine
+
+            Engine.parse(self.engine).check()  # before a large catalog is read
         folder = pick_catalog(session.find(), self.catalog, INDEXED)
         from vdistill.inputs.catalog import scan
 
@@ -67,11 +76,7 @@ class IndexCommand:
         workspace = session.create()
         model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
         report = self._build(session, workspace, catalog, model, backbone)
-        _remember_catalog(workspace, catalog.root)
-        if self.backbone:
-            remember(workspace, "backbone", backbone)
-        if self.cache_gib is not None:
-            remember(workspace, "cache_gib", self.cache_gib)
+        self._remember(workspace, catalog.root, backbone)
         for line in catalog.told(report.skipped):
             session.say(line)
         if report.by_text:
@@ -85,6 +90,13 @@ class IndexCommand:
             for title, facts in written.items():
                 console.facts(_TITLES[title], facts, as_json=False)
 
+    def _remember(self, workspace: Workspace, catalog: str, backbone: str) -> None:
+        _remember_catalog(workspace, catalog)
+        if self.backbone:
+            remember(workspace, "backbone", backbone)
+        if self.cache_gib is not None:
+            remember(workspace, "cache_gib", self.cache_gib)
+
     def _build(
         self, session: Session, workspace: Workspace, catalog: "Catalog", model: str, backbone: str
     ) -> "IndexReport":
@@ -95,20 +107,42 @@ class IndexCommand:
         if made_before(workspace.index, model):
             session.say("an older version read some images differently: all are embedded again")
         made_from, head = provenance(workspace, model, backbone), open_item_head(workspace, model)
-        started = time.monotonic()
+        started, where = time.monotonic(), ""
         with console.progress(session.quiet) as update:
 
             def progress(done: int, total: int) -> None:
-                update(done, total, f"embedding, {done / (time.monotonic() - started):.0f} images/s")
+                update(done, total, f"embedding{where}, {done / (time.monotonic() - started):.0f} images/s")
+
+            def manned(workers: str) -> None:
+                nonlocal where
+                where = f" by {workers}"
 
             report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, head=head,
                              progress=progress)  # fmt: skip
             if report is None:
-                encoder = open_model(workspace, model, backbone)
-                started = time.monotonic()
-                report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from, head=head,
-                               progress=progress)  # fmt: skip
+                with self._embedder(session, manned) as embedder:
+                    encoder = open_model(workspace, model, backbone)
+                    started = time.monotonic()
+                    report = build(workspace, catalog, encoder, model, dtype=self.dtype, made_from=made_from, head=head,
+                                   progress=progress, embedder=embedder)  # fmt: skip
         return report
+
+    @contextmanager
+    def _embedder(self, session: Session, manned: Callable[[str], None]) -> "Iterator[MakesEmbedder]":
+        """This process, or a cluster while it is in use.  manned: gets its workers in words."""
+        from vdistill.index.embedding import Embedder
+
+        if self.engine is None:
+            yield Embedder
+            return
+        from vdistill.cluster.connection import connected
+        from vdistill.cluster.embedding import OnCluster
+        from vdistill.cluster.engine import Engine
+
+        with connected(Engine.parse(self.engine)) as cluster:
+            there = OnCluster(cluster, session.say, manned)
+            there.warm_up()
+            yield there
 
 
 def _remember_catalog(workspace: Workspace, folder: str) -> None:

@@ -15,6 +15,7 @@ from vdistill.cli.session import (
     BackboneOption,
     CacheOption,
     CatalogArgument,
+    EngineOption,
     JsonOption,
     Session,
     pick_backbone,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = LabelSettings(catalog="")
 INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "as_json")
+WORKERS = 4096  # calls at once on a cluster, at most: as many as it has room for
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
 _instead = partial(typer.Option, rich_help_panel="Instead of asking")
@@ -106,6 +108,7 @@ class LabelCommand:
     ] = None
     seed: Annotated[int, _question(help="Random seed.")] = DEFAULTS.seed
     backbone: BackboneOption = None
+    engine: EngineOption = None
     dry_run: Annotated[bool, _instead("--dry-run", help="Plan and price, ask nothing.")] = False
     audit: Annotated[int | None, _instead(help="Spend this many calls on measuring the teacher, and no more.")] = None
     export: Annotated[Path | None, _instead(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")] = (
@@ -160,7 +163,7 @@ class LabelCommand:
             guide=self.guide,
             backbone=pick_backbone(found, self.backbone) if self.backbone or self.guide == "backbone" else None,
             pool=self.pool,
-            concurrency=self.concurrency,
+            concurrency=self.concurrency if self.engine is None else WORKERS,
             holdout=self._holdout(found),
             seed=self.seed,
         )
@@ -195,8 +198,9 @@ class LabelCommand:
         )
         purse = Purse(self.budget, self.max_cost)
         task = LabelTask(
-            session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None
-        )
+            session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None,
+            engine=self.engine,
+        )  # fmt: skip
         try:
             yield task
         finally:

@@ -55,6 +55,7 @@ class LabelTask:
 
     spec: the teacher's name as the user gave it.  ask_given: whether the user said how to ask; otherwise the teacher's
     answers decide.  judged_by_backbone: whether a backbone, too, will look at the images.
+    engine: where the teacher's model runs, as the user gave it; None for this process.
     """
 
     session: Session
@@ -65,6 +66,7 @@ class LabelTask:
     queries_to_write: int | None = None
     ask_given: bool = True
     judged_by_backbone: bool = False
+    engine: str | None = None
     _teacher: Teacher | None = None
     _inputs: Inputs | None = None
 
@@ -157,9 +159,20 @@ class LabelTask:
         max_cost: the cap where it is not that of the settings.
         """
         self._teacher = open_teacher(self.spec, self.options, items, self.session.say)
+        if self.engine is not None and not self.options.plan:
+            self._teacher = self._on_cluster(self._teacher, self.engine)
         if max_cost is not None or self.settings.max_cost is not None:
             self._check_price(self._teacher, items)
         return self._teacher
+
+    def _on_cluster(self, teacher: Teacher, engine: str) -> Teacher:
+        from vdistill.cluster.engine import Engine
+        from vdistill.cluster.teacher import on_cluster
+        from vdistill.label.teachers.local_vlm import LocalVLM
+
+        if not isinstance(teacher, LocalVLM) and not self.session.typed("engine"):
+            return teacher  # a default for all commands, which this teacher has no use for
+        return on_cluster(teacher, self.options, Engine.parse(engine), self.session.say)
 
     def _check_price(self, teacher: Teacher, items: Sequence[Item]) -> None:
         """Raise VdistillError where the price is unknown, so that a cap in dollars could not stop anything."""

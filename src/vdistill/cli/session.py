@@ -37,6 +37,13 @@ BackboneOption = Annotated[
     config.Meaning.PATH_OR_NAME,
     typer.Option(help="Hugging Face dual encoder: a hub id or a folder. Remembered.", show_default=False),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where models run: ray (all cores of this machine), or a Ray cluster's HOST:PORT or ray://HOST:PORT.",
+        show_default="this process",
+    ),
+]
 
 DATABASES = "postgresql://USER@HOST/DATABASE, qdrant://HOST:PORT or qdrant+path:DIR"
 

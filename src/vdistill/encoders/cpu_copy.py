@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pdist
@@ -39,6 +40,9 @@ class NumericPath:
 
 INT8 = NumericPath(Int8Linear, int8_patches, batch=32, heads=False, cosine=0.9995, error=0.1)
 BF16 = NumericPath(Bf16Linear, Bf16Patches, batch=16, heads=True, cosine=0.99, error=1.0)
+
+
+PATHS = {"int8": INT8, "bf16": BF16}
 
 
 class CpuCopy(DualEncoder):
@@ -102,6 +106,26 @@ class FastOnCpu(DualEncoder):
             except Exception:  # whatever a tower, a processor or a build of torch raises here, the encoder itself works
                 continue
         return itself
+
+
+def path_for(encoder: DualEncoder, inputs: Mapping[str, np.ndarray]) -> str | None:
+    """The name of the path that suits these images, one preprocessed batch; None for the encoder's own.
+
+    For an encoder on a CPU. It decides as `FastOnCpu` does with its first batch.
+    """
+    fast = FastOnCpu.of(encoder)
+    first = {name: tensor[:PROBES] for name, tensor in fast.to_tensors(inputs).items()}
+    if len(next(iter(first.values()))) < _FEWEST:
+        return None
+    with torch.inference_mode():
+        chosen = fast.choice(first)
+    return next((name for name, path in PATHS.items() if isinstance(chosen, CpuCopy) and chosen.path is path), None)
+
+
+def with_path(encoder: DualEncoder, name: str | None) -> DualEncoder:
+    """The encoder as it embeds images on this path. Raises what torch raises where this processor does not have it."""
+    with torch.inference_mode():
+        return encoder if name is None else CpuCopy.of(encoder, PATHS[name])
 
 
 def fields_of(encoder: DualEncoder) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.item_head import ItemHead
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
-from vdistill.index.embedding import Progress
+from vdistill.index.embedding import Embedder, MakesEmbedder, Progress
 from vdistill.index.encoder_files import Files, encoder_files
 from vdistill.index.generation import Generation, Source, write_generation
 from vdistill.index.item_fields import ItemFields
@@ -68,11 +68,12 @@ def build(
     made_from: str = "",
     head: ItemHead | None = None,
     progress: Progress | None = None,
+    embedder: MakesEmbedder = Embedder,
 ) -> IndexReport:
     """Embed what is new or changed in `catalog` and publish the index of `model` ("student" or "backbone").
 
     made_from: names what the model was made from, to recognise a stale index.  head: of a student whose items' vectors
-    hold texts too.  progress: called with (done, total).
+    hold texts too.  progress: called with (done, total).  embedder: what embeds: this process, or a cluster.
     Readers see the old index until the new one is complete, even when this process is killed; vectors that a killed
     build computed are kept for the next.
     Raises VdistillError when no image is usable, the disk refuses, or another `index` is running.
@@ -99,7 +100,8 @@ def build(
             decoder=DECODER_VERSION,
         )
         fields = ItemFields(head, encoder.encode_texts, cache) if head else None
-        made = run.write(entry, Source(catalog, replicas(encoder), cache, progress, fields=fields))
+        source = Source(catalog, replicas(encoder), cache, progress, fields=fields, embedder=embedder)
+        made = run.write(entry, source)
         assert made is not None  # as the source has no limit
         return run.publish(made, encoder_files(encoder, run.folder, run.entries.values()), cache)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -54,18 +54,43 @@ class Embedded(NamedTuple):
     skipped: list[Skipped]
 
 
+class KnownVectors(Protocol):
+    """Which images have vectors already."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether this one has."""
+        ...
+
+
+class Embeds(Protocol):
+    """What embeds images: this process, or a cluster."""
+
+    def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
+        """All rows once, in batches, each with its vectors and what had to be left out."""
+        ...
+
+
+class MakesEmbedder(Protocol):
+    """Makes what embeds the images below `root`."""
+
+    def __call__(self, root: str, models: Sequence[ImageModel], vector_cache: VectorCache) -> Embeds:
+        """models: copies of one model in this process.  vector_cache: what was embedded before."""
+        ...
+
+
 @dataclass(frozen=True)
 class Embedder:
-    """Embeds images of the catalog `root` with copies of one model, side by side."""
+    """Embeds images of the catalog `root` with copies of one model, side by side.  threads: that decode."""
 
     root: str
     models: Sequence[ImageModel]
-    vector_cache: VectorCache
+    vector_cache: KnownVectors
+    threads: int = _THREADS
 
     def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
         """All rows in order, in batches, each with its vectors and what had to be left out."""
         read = read_ahead(rows, self._source)
-        with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self.models)) as encoding:
+        with quiet(), ThreadPoolExecutor(self.threads) as decoding, ThreadPoolExecutor(len(self.models)) as encoding:
             try:
                 if self.models[0].on_cpu:
                     # In turns: one core that decodes while the model runs on all would keep the others waiting.
@@ -78,6 +103,18 @@ class Embedder:
             finally:
                 decoding.shutdown(cancel_futures=True)
                 read.close()
+
+    def inputs_of_first(self, rows: Iterable[Row], count: int) -> Inputs | None:
+        """What the first `count` different images are to the model, whether they have vectors or not; None for none."""
+        unknown = replace(self, vector_cache=_NothingKnown())
+        found: dict[str, Inputs] = {}
+        for row in rows:
+            decoded = unknown._decoded((row, self._source(row)[1]))
+            if isinstance(decoded, Decoded) and decoded.inputs is not None:
+                found.setdefault(decoded.row.sha256, decoded.inputs)
+            if len(found) == count:
+                break
+        return self.models[0].preprocessing.stack(list(found.values())) if found else None
 
     @cached_property
     def _free(self) -> queue.SimpleQueue[ImageModel]:
@@ -125,6 +162,11 @@ class Embedder:
         finally:
             self._free.put(model)
         return dict(zip(new, vectors, strict=True))
+
+
+class _NothingKnown:
+    def has(self, _sha256: str) -> bool:
+        return False
 
 
 def ahead(executor: ThreadPoolExecutor, work: Callable[[T], R], given: Iterable[T], depth: int) -> Iterator[R]:

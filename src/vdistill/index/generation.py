@@ -13,7 +13,7 @@ from vdistill.bundle.shard_writer import ShardWriter
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.index.compact import arrange
-from vdistill.index.embedding import Embedder, ImageModel, Progress
+from vdistill.index.embedding import Embedder, ImageModel, MakesEmbedder, Progress
 from vdistill.index.item_fields import ItemFields
 from vdistill.index.plan import Counts, Plan, WantedVector, of_image
 from vdistill.index.vector_cache import VectorCache
@@ -29,7 +29,7 @@ class Source:
 
     models: copies of one model, which work in parallel.  progress: called with (done, total).
     limit: the most images to embed; None for any number.
-    fields: makes the items' vectors, where they hold texts too.
+    fields: makes the items' vectors, where they hold texts too.  embedder: what embeds them with these models.
     """
 
     catalog: Catalog
@@ -38,6 +38,7 @@ class Source:
     progress: Progress | None = None
     limit: int | None = None
     fields: ItemFields | None = None
+    embedder: MakesEmbedder = Embedder
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _same_vectors(old: Entry, new: Entry) -> bool:
 
 def _embed(plan: Plan, source: Source) -> list[Skipped]:
     """Put the vectors of all images to embed into the cache; returns the items that had to be left out."""
-    embedder = Embedder(source.catalog.root, source.models, source.vector_cache)
+    embedder = source.embedder(source.catalog.root, source.models, source.vector_cache)
     skipped: list[Skipped] = []
     done, total = 0, plan.count_fresh()
     for rows, vectors, left_out in embedder.embedded(plan.fresh()):

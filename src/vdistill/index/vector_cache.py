@@ -6,7 +6,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,18 @@ class VectorCache:
         """Whether the image's vector is here."""
         with self._lock:
             return self._db.execute("SELECT 1 FROM vectors WHERE sha256 = ?", (sha256,)).fetchone() is not None
+
+    def images(self) -> Iterator[list[str]]:
+        """The hashes of all images whose vectors are here, in parts."""
+        last = -1
+        sql = "SELECT rowid, sha256 FROM vectors WHERE rowid > ? AND length(sha256) = 64 ORDER BY rowid LIMIT 65536"
+        while True:
+            with self._lock:
+                part = self._db.execute(sql, (last,)).fetchall()
+            if not part:
+                return
+            yield [sha256 for _, sha256 in part]
+            last = part[-1][0]
 
     def add(self, sha256: Sequence[str], vectors: np.ndarray) -> None:
         """Keep (n, dim) float32. Raises VdistillError where the disk refuses."""

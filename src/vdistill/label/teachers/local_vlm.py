@@ -139,6 +139,15 @@ class LocalVLM:
         text = self._processor.own.tokenizer.decode(written, skip_special_tokens=True)
         return Written(tuple(text.splitlines()), int(tokens.shape[1]))
 
+    @property
+    def source(self) -> str:
+        """The model's id or folder."""
+        return self._source
+
+    def load(self) -> None:
+        """Load the weights now, and not with the first question."""
+        self._model  # noqa: B018 - loaded by being asked for
+
     def close(self) -> None:
         """Let go of the weights."""
         self.__dict__.pop("_model", None)

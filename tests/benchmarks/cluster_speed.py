@@ -1,0 +1,112 @@
+"""How fast a cluster of this machine embeds, beside one process: `--engine ray` and none, on the same cores.
+
+    python tests/benchmarks/cluster_speed.py               2,000 photographs, a model of ViT-B/32 size
+    python tests/benchmarks/cluster_speed.py --quick       a tiny model and few drawn pictures: that it runs
+
+Both embed the same pictures into a store of vectors of their own, in turns. The model is loaded and the cluster is up;
+starting the workers counts, and what that and the cluster took is printed beside it. Needs the extra `ray`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from side_by_side import CONSOLE, alternate, header, show
+from speed_model import backbone, catalog, drawn, tiny
+
+from vdistill.bundle.items import Row
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.replicas import replicas
+from vdistill.index.embedding import Embedder, MakesEmbedder
+from vdistill.index.vector_cache import VectorCache
+
+
+def rows_of(folder: Path) -> list[Row]:
+    """The pictures of a folder, by name."""
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg"))
+    return [Row(number, path, path, "", 1, 1, "{}") for number, path in enumerate(paths)]
+
+
+def embedded(encoder: DualEncoder, folder: Path, embedder: MakesEmbedder) -> np.ndarray:
+    """The vectors (n, dim) of all pictures in a folder, in the order of their names, committed as they come."""
+    rows = rows_of(folder)
+    hashes: dict[int, str] = {}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        VectorCache(Path(name), encoder.fingerprint, encoder.precision, encoder.dim) as cache,
+    ):
+        for batch, vectors, _ in embedder(folder, replicas(encoder), cache).embedded(rows):
+            new = {row.sha256: one for row, one in zip(batch, vectors, strict=True) if one is not None}
+            if new:
+                cache.add(list(new), np.stack(list(new.values())))
+            hashes |= {row.key: row.sha256 for row in batch}
+        return cache.get([hashes[number] for number in range(len(rows))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if importlib.util.find_spec("ray") is None:
+        print("not run: it needs the extra `ray`")
+        return
+    header("ray")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.quick:
+            drawn(folder / "pictures", 200)
+            measure(DualEncoder.load(str(tiny(folder / "model"))), folder / "pictures", 1)
+            return
+        catalog(folder / "pictures", options.pictures)
+        measure(DualEncoder.load(str(backbone(options.model))), folder / "pictures", options.rounds)
+
+
+def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
+    """One process and a cluster of this machine, in turns."""
+    from vdistill.cluster.connection import connected
+    from vdistill.cluster.embedding import OnCluster
+    from vdistill.cluster.engine import Engine
+
+    count = len(rows_of(folder))
+    started = time.perf_counter()
+    with connected(Engine.parse("ray")) as cluster:
+        up = time.perf_counter() - started
+        there = OnCluster(cluster, CONSOLE.print)
+        there.warm_up()  # as `index` does while it loads the model
+        embedders: dict[str, MakesEmbedder] = {"one process": Embedder, "--engine ray": there}
+        found: dict[str, np.ndarray] = {}
+
+        def run(arm: str) -> None:
+            found[arm] = embedded(encoder, folder, embedders[arm])
+
+        seconds = alternate({arm: lambda arm=arm: run(arm) for arm in embedders}, rounds)  # type: ignore[misc]
+        show(f"{count} JPEGs, workers started anew each time", seconds, count, "pictures")
+        first = first_vectors(encoder, folder, there)
+        CONSOLE.print(f"starting: the cluster {up:.1f} s, its workers until the first vectors {first:.1f} s")
+    one, many = found["one process"], found["--engine ray"]
+    differ = int((one != many).any(axis=1).sum())
+    CONSOLE.print(f"vectors that differ in any bit: {differ}; least cosine {(one * many).sum(1).min():.6f}")
+
+
+def first_vectors(encoder: DualEncoder, folder: Path, embedder: MakesEmbedder) -> float:
+    """Seconds until the first batch is there."""
+    started = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        VectorCache(Path(name), "", "", encoder.dim) as cache,
+    ):
+        for _ in embedder(folder, replicas(encoder), cache).embedded(rows_of(folder)[:64]):
+            pass
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
