@@ -50,7 +50,7 @@ class CatalogMetadata:
             if not isinstance(key, str):
                 self._unused(written, key, where)
                 if not key and self._may_be_item(written):
-                    cells = {name: _plain(value) for name, value in line.row.items() if not isinstance(value, _BYTES)}
+                    cells = {name: plain(value) for name, value in line.row.items() if not isinstance(value, _BYTES)}
                     self.imageless.setdefault(written, {}).update(
                         (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
                     )
@@ -97,7 +97,7 @@ class CatalogMetadata:
             if isinstance(value, _BYTES):
                 self._count(f"bytes in column {name!r} of {table.name}, left out of {{n}}", "row", where)
                 continue
-            plain = None if value == "" and table.suffix == ".csv" else _plain(value)
+            plain = None if value == "" and table.suffix == ".csv" else plain(value)
             if known.get(name) is not None and plain not in (None, known[name]):
                 self._count("{n} of metadata overridden by a later row", "value", f"{name} of {key}, {where}")
             if plain is not None or name not in known:
@@ -145,7 +145,7 @@ class _Count:
         return f"{self.text.replace('{n}', many)} ({'the first: ' if self.number > 1 else ''}{self.first})"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value that JSON can hold: decimals as numbers, dates as texts, and null for NaN and infinity."""
     if isinstance(value, str | int | None):
         return value

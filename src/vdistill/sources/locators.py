@@ -7,9 +7,12 @@ import re
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeAlias
 
+from vdistill.sources.http import HttpFile
 from vdistill.sources.local import LocalFile
 
 Stamp: TypeAlias = "tuple[int, int, int]"  # size, time of the last change, and whatever else changes with the content
+
+NOTHING = "none://"  # before the id of an item that has no image
 
 _INSIDE = re.compile(r"(tar|parquet):([^:]*):(.+)", re.DOTALL)
 
@@ -26,6 +29,9 @@ class Source(Protocol):
 
 def source_at(locator: str | Path) -> Source:
     """The image that a locator names; nothing is opened yet."""
+    text = str(locator)
+    if text.startswith(("http://", "https://", NOTHING)):
+        return HttpFile(text)
     return LocalFile(locator)
 
 
