@@ -72,7 +72,7 @@ def shops(table: Table) -> None:
 
     student = DualEncoder.load("backbone", adapter=Path(".vdistill/student"), device="cpu")
     for name, encoder in {"backbone": backbone, "student": student}.items():
-        add(table, name, of_images(encoder, [item.path for item in items]), grade)
+        add(table, name, of_images(encoder, [item.file for item in items]), grade)
     add(table, "MiniLM", of_texts([str(item.metadata["description"]) for item in items]), grade)
 
 

@@ -101,7 +101,7 @@ class Shop:
 
     def _graded(self, towers: TowerMaker) -> dict[str, float]:
         items = [self.sources.items[key] for key in self.held_out.items]
-        tower = towers.tower([item.path for item in items], [self.sources.hashes[item.id] for item in items])
+        tower = towers.tower([item.file for item in items], [self.sources.hashes[item.id] for item in items])
         towers.encoder.model.eval()
         texts = (towers.encoder.encode_texts(some) for some in (self.held_out.queries, self.held_out.titles))
         return means(evaluate(self.held_out, embed(tower).numpy(), *texts))
@@ -155,7 +155,7 @@ def of_minilm(found: sources.Sources) -> TowerMaker:
         AutoTokenizer.from_pretrained(folder),
         DualEncoder.load("backbone", device="cpu"),
     )
-    return Descriptions(reader, {item.path: item.metadata["description"] for item in found.items.values()})
+    return Descriptions(reader, {item.file: item.metadata["description"] for item in found.items.values()})
 
 
 @dataclass

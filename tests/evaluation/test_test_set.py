@@ -159,7 +159,7 @@ def test_ndcg_alone_is_that_of_all_figures():
 
 
 def test_a_catalog_without_titles_has_no_literal_figures():
-    bare = [Item(item.id, item.path) for item in HELD]
+    bare = [Item(item.id, item.file) for item in HELD]
     held_out = from_judgments([ranked("for my aunt", bare[:5])], bare)
     vectors = unit(np.random.default_rng(0).normal(size=(len(bare), 8)))
     assert "literal_recall@10" not in evaluate(held_out, vectors, vectors[:1], vectors[:0])

@@ -308,7 +308,7 @@ def test_a_file_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
     items = [Item(path.name, path) for path in paths]
     seen = []
     real = module.file_sha256
-    monkeypatch.setattr(module, "file_sha256", lambda path: seen.append(path.name) or real(path))
+    monkeypatch.setattr(module, "file_sha256", lambda path: seen.append(Path(path.path).name) or real(path))
     monkeypatch.setattr(module, "_SETTLED", -(10**12))  # files are never so young that they may change unseen
     with Hashes.open(tmp_path / "cache") as hashes:
         first = hashes.of(items)

@@ -8,10 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from vdistill.inputs.item_table import ItemTable
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-)
-
 
 class ImageNames:
     """The images of a catalog by name.

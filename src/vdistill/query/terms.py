@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.image_names import IMAGE_SUFFIXES
 from vdistill.inputs.lines import well_formed
+from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)

@@ -58,7 +58,7 @@ def test_a_sentence_encoder_that_was_named_must_be_there():
 
 
 def test_edited_metadata_is_another_prompt(without_model):
-    edited = [Item(item.id, item.path, {**item.metadata, "title": "teapot"}) for item in ITEMS]
+    edited = [Item(item.id, item.file, {**item.metadata, "title": "teapot"}) for item in ITEMS]
     assert opened(print).prompt == opened(print).prompt != opened(print, edited).prompt
 
 

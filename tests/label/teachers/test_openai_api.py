@@ -446,7 +446,7 @@ def test_images_are_kept_as_they_are_sent_within_a_bound_of_bytes(question):
     assert 3_000 < roomy.nbytes < 50_000
     assert 0 < tight.nbytes <= 3_000
     for image in question.images:
-        image.path.unlink()
+        Path(image.file).unlink()
     assert [roomy.data_uri(image) for image in question.images] == uris[0][:3], "each was read once"
 
 

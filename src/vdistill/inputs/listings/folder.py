@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.image_names import IMAGE_SUFFIXES
 from vdistill.inputs.listings import tree
 from vdistill.inputs.listings.listed import Entry, Found, Listing, MetadataFile, Skipped
 from vdistill.sources import relative
+from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
