@@ -97,11 +97,11 @@ class CatalogMetadata:
             if isinstance(value, _BYTES):
                 self._count(f"bytes in column {name!r} of {table.name}, left out of {{n}}", "row", where)
                 continue
-            plain = None if value == "" and table.suffix == ".csv" else plain(value)
-            if known.get(name) is not None and plain not in (None, known[name]):
+            cell = None if value == "" and table.suffix == ".csv" else plain(value)
+            if known.get(name) is not None and cell not in (None, known[name]):
                 self._count("{n} of metadata overridden by a later row", "value", f"{name} of {key}, {where}")
-            if plain is not None or name not in known:
-                known[name] = plain
+            if cell is not None or name not in known:
+                known[name] = cell
                 self._columns.add(name)
 
     def _known(self, key: str, where: str) -> dict[str, Any]:

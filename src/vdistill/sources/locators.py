@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 from vdistill.sources.http import HttpFile
-from vdistill.sources.local import LocalFile
+from vdistill.sources.local import LocalFile, NoFile
 
 Stamp: TypeAlias = "tuple[int, int, int]"  # size, time of the last change, and whatever else changes with the content
 
@@ -30,8 +30,10 @@ class Source(Protocol):
 def source_at(locator: str | Path) -> Source:
     """The image that a locator names; nothing is opened yet."""
     text = str(locator)
-    if text.startswith(("http://", "https://", NOTHING)):
+    if text.startswith(("http://", "https://")):
         return HttpFile(text)
+    if text.startswith(NOTHING):
+        return NoFile()
     return LocalFile(locator)
 
 

@@ -86,7 +86,9 @@ class _Feed:
     def _no_feed(self, known: set[str]) -> VdistillError:
         called = f"{shown(self.root)} has no column of images"
         if "file_name" in known:
-            return VdistillError(f"{called}: it names files", hint="give the folder that holds the images and this file")
+            return VdistillError(
+                f"{called}: it names files", hint="give the folder of the images, which holds this file"
+            )
         has = columns.known_columns(list(self.names))
         return VdistillError(
             f"{called}: looked for {' and '.join(columns.IMAGE_COLUMNS)}, found {has or 'no columns at all'}",

@@ -12,9 +12,10 @@ import lzma
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import regular
@@ -22,7 +23,7 @@ from vdistill.inputs.listings.feed_columns import MORE_IMAGES, called
 from vdistill.inputs.listings.feed_xml import xml_rows
 from vdistill.inputs.tables import Line, Reader, csv_rows, jsonl_rows, parquet_rows, read_rows
 
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _START = 1 << 16  # bytes, in which a header ends
 _DELIMITERS = "\t,;|"
 
