@@ -2,16 +2,17 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
     JsonOption,
     ModelOption,
+    RobotsOption,
     Session,
     pick_backbone,
     pick_catalog,
@@ -19,6 +20,7 @@ from vdistill.cli.session import (
     remember,
     remembered,
 )
+from vdistill.sources import absolute
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,12 +34,17 @@ INDEXED = "indexed"  # the setting for the folder that was indexed last, where j
 class IndexCommand:
     """Embed the catalog, and publish the bundle that `query` reads."""
 
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
+    catalog: Annotated[
+        str | None,
+        Meaning.PATH,
+        typer.Argument(help="Folder of images, or a product feed. Remembered.", show_default=False),
+    ] = None
     model: ModelOption = None
     dtype: Annotated[Literal["bf16", "f16", "i8", "f32"], typer.Option(help="Precision of the stored vectors.")] = (
         "bf16"
     )
     backbone: BackboneOption = None
+    ignore_robots: RobotsOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
@@ -47,9 +54,10 @@ class IndexCommand:
 
         catalog = scan(folder)  # before a workspace is made for a folder that is not there
         workspace = session.create()
+        session.ignore_robots(self.ignore_robots)
         model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
         report = self._build(session, workspace, catalog, model, backbone)
-        _remember_catalog(workspace, str(folder.resolve()))
+        _remember_catalog(workspace, absolute(folder))
         if self.backbone:
             remember(workspace, "backbone", backbone)
         for line in catalog.told(report.skipped):

@@ -14,6 +14,7 @@ from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
     JsonOption,
+    RobotsOption,
     Session,
     pick_backbone,
     pick_catalog,
@@ -26,7 +27,7 @@ from vdistill.workspace import Workspace
 if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
-DEFAULTS = LabelSettings(catalog=Path())
+DEFAULTS = LabelSettings(catalog="")
 INSTEAD = ("dry_run", "audit", "export", "import_file", "as_json")
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
@@ -37,7 +38,11 @@ _instead = partial(typer.Option, rich_help_panel="Instead of asking")
 class LabelCommand:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
 
-    catalog: Annotated[Path | None, typer.Argument(help="Folder of images. Remembered.", show_default=False)] = None
+    catalog: Annotated[
+        str | None,
+        Meaning.PATH,
+        typer.Argument(help="Folder of images, or a product feed. Remembered.", show_default=False),
+    ] = None
     teacher: Annotated[
         str,
         Meaning.TEACHER,
@@ -104,6 +109,7 @@ class LabelCommand:
     ] = None
     seed: Annotated[int, _question(help="Random seed.")] = DEFAULTS.seed
     backbone: BackboneOption = None
+    ignore_robots: RobotsOption = None
     dry_run: Annotated[bool, _instead("--dry-run", help="Plan and price, ask nothing.")] = False
     audit: Annotated[int | None, _instead(help="Spend this many calls on measuring the teacher, and no more.")] = None
     export: Annotated[Path | None, _instead(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")] = (
@@ -125,6 +131,7 @@ class LabelCommand:
         if self.import_file is not None:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
+        session.ignore_robots(self.ignore_robots)
         with self.task(session) as task:
             if self.audit is not None:
                 found = task.audit(self.audit)

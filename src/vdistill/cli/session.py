@@ -14,6 +14,8 @@ from vdistill.errors import VdistillError
 if TYPE_CHECKING:
     from vdistill.workspace import Workspace
 
+CACHE_GIB = 20.0
+IGNORE_ROBOTS = "ignore_robots"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -24,6 +26,15 @@ BackboneOption = Annotated[
     str | None,
     config.Meaning.PATH_OR_NAME,
     typer.Option(help="Hugging Face dual encoder: a hub id or a folder. Remembered.", show_default=False),
+]
+
+RobotsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--ignore-robots/--obey-robots",
+        help="Fetch images of a feed even where their server's robots.txt or noai forbids it. Remembered.",
+        show_default=False,
+    ),
 ]
 
 
@@ -48,7 +59,7 @@ class Session:
         """The workspace, where there is one."""
         from vdistill.workspace import at, find
 
-        return at(self.folder) if self.folder else find(Path.cwd())
+        return _with_cache(at(self.folder) if self.folder else find(Path.cwd()))
 
     def require(self) -> Workspace:
         """The workspace. Raises VdistillError where there is none."""
@@ -58,13 +69,34 @@ class Session:
             raise VdistillError(f"no workspace in {where}: nothing was labelled or indexed here yet", hint=HINT)
         return found
 
+    def ignore_robots(self, ignore: bool | None) -> None:
+        """From now on, where the user said so."""
+        from vdistill.sources.manners import obey_robots
+
+        if ignore is not None:
+            remember(self.create(), IGNORE_ROBOTS, ignore)
+            obey_robots(lambda: not ignore)
+
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
         from vdistill.workspace import FOLDER, Workspace, create
 
         settings_file = config.find(Path.cwd())
         home = settings_file.parent if settings_file else Path.cwd()
-        return create((self.find() or Workspace(self.folder or home / FOLDER)).root)
+        made = create((self.find() or Workspace(self.folder or home / FOLDER)).root)
+        _with_cache(made)
+        return made
+
+
+def _with_cache(workspace: Workspace | None) -> Workspace | None:
+    """The workspace, which keeps what this command reads from elsewhere."""
+    from vdistill.sources.cache import cache_in_use, use_cache
+    from vdistill.sources.manners import obey_robots
+
+    if workspace is not None and cache_in_use() is None:
+        use_cache(workspace.cache / "images", CACHE_GIB)
+        obey_robots(lambda: not remembered(workspace, IGNORE_ROBOTS))
+    return workspace
 
 
 def is_typed(context: Any, name: str) -> bool:
@@ -99,7 +131,7 @@ def pick_backbone(workspace: Workspace | None, given: str | None) -> str:
     return remembered(workspace, "backbone") or DEFAULT_BACKBONE
 
 
-def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "catalog") -> Path:
+def pick_catalog(workspace: Workspace | None, given: str | None, name: str = "catalog") -> str:
     """The catalog that was given, else the one remembered as `name`, else that of the judgments.
 
     Raises VdistillError where there is none.
@@ -108,8 +140,11 @@ def pick_catalog(workspace: Workspace | None, given: Path | None, name: str = "c
         return given
     known = remembered(workspace, name) or remembered(workspace, "catalog")
     if known is None:
-        raise VdistillError("no catalog given", hint="name the folder of your images, e.g. `vdistill label catalog/`")
-    return Path(known)
+        raise VdistillError(
+            "no catalog given",
+            hint="name the folder of your images or your product feed, e.g. `vdistill label catalog/`",
+        )
+    return str(known)
 
 
 def pick_model(workspace: Workspace, given: str | None) -> str:

@@ -43,7 +43,7 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
         raise VdistillError(
             "there are no judgments yet", hint="run `vdistill label CATALOG` first: the student learns from them"
         )
-    items, registered = catalogs.scan(Path(root)).items, Sides.read(database)
+    items, registered = catalogs.scan(root).items, Sides.read(database)
     with Hashes.open(cache) as kept:
         hashes = kept.of(items, say)
     sides = registered.of_items(items, hashes)

@@ -22,6 +22,7 @@ from vdistill.images import file_sha256, load, quiet
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.listings import Skipped
 from vdistill.sources import joined, source_at
+from vdistill.sources.ahead import read_ahead
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
@@ -64,6 +65,7 @@ class Embedder:
     def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
         """All rows in order, in batches, each with its vectors and what had to be left out."""
         with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self.models)) as encoding:
+            rows = read_ahead(rows, lambda row: joined(self.root, row.path))
             try:
                 if self.models[0].on_cpu:
                     # In turns: one core that decodes while the model runs on all would keep the others waiting.

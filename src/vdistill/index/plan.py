@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +18,8 @@ from vdistill.inputs.catalog import Catalog
 from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import relative
+from vdistill.sources import Stamp, relative
+from vdistill.sources.ahead import read_ahead, renew
 from vdistill.workspace import writing
 
 _values = attrgetter(*COLUMNS.split(", "))  # of a row, ten times as fast as astuple
@@ -35,6 +36,15 @@ Content = Callable[[str, str], str]  # from the hash of an item's image and its 
 def of_image(sha256: str, _metadata: str) -> str:
     """A vector that is made of the image alone."""
     return sha256
+
+
+class _Stated(NamedTuple):
+    """An item of the catalog.  old: of the old index.  same: whether its image is unchanged."""
+
+    item: Item
+    stamp: Stamp
+    old: Row | None
+    same: bool
 
 
 class WantedVector(NamedTuple):
@@ -105,14 +115,16 @@ class Plan:
         skipped: list[Skipped] = []
         for part in parts(catalog.items):
             known = self._known([item.id for item in part])
-            for item in part:
+            renew(item.file for item in part)
+            stated = self._stated(part, known, skipped)
+            for new in read_ahead(stated, lambda new: None if new.same or not reuse else new.item.file):
                 try:
-                    self._enter(item, catalog.root, known.get(item.id), reuse)
+                    self._enter(new, catalog.root, reuse)
                 except OSError as error:
-                    skipped.append(Skipped(item.id, (error.strerror or str(error)).lower(), passing=True))
+                    skipped.append(_refused(new.item, error))
         return skipped
 
-    def enter_texts(self, items: Sequence[Item], *, reuse: bool) -> None:
+    def enter_texts(self, items: Sequence[Item], root: str, *, reuse: bool) -> None:
         """Enter items whose vectors are made of their texts alone; their hash is empty, as size and times are.
 
         They have no image, or one that cannot be read now.
@@ -123,7 +135,7 @@ class Plan:
                 old, _ = known.get(item.id, (None, None))
                 metadata = _json(item)
                 key = self._key(old, "", metadata, reuse=reuse, embedded=False)
-                self._insert(Row(key, item.id, item.id, "", 0, 0, metadata), 0)
+                self._insert(Row(key, item.id, relative(root, str(item.file)), "", 0, 0, metadata), 0)
 
     def forget_images(self, ids: Iterable[str], passing: Iterable[str] = ()) -> None:
         """Note that these items are indexed by their texts, since their images cannot be read.
@@ -206,11 +218,23 @@ class Plan:
         sql = f"SELECT {COLUMNS}, ctime_ns FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
         return {values[1]: (Row(*values[:-1]), values[-1]) for values in self._db.execute(sql, (json.dumps(ids),))}
 
-    def _enter(self, item: Item, root: str, old: tuple[Row, int | None] | None, reuse: bool) -> None:
-        state = item.stamp or item.source.stamp()
-        known, ctime_ns = old or (None, None)
-        same = known is not None and (known.size, known.mtime_ns, ctime_ns) == state
-        sha256 = known.sha256 if same and known else file_sha256(item.source) if reuse else ""
+    def _stated(
+        self, part: Sequence[Item], known: Mapping[str, tuple[Row, int | None]], skipped: list[Skipped]
+    ) -> Iterator[_Stated]:
+        """The items with their stamps; one whose image does not tell it is added to `skipped`."""
+        for item in part:
+            old, ctime_ns = known.get(item.id, (None, None))
+            try:
+                stamp = item.stamp or item.source.stamp()
+            except OSError as error:
+                skipped.append(_refused(item, error))
+                continue
+            same = old is not None and (old.size, old.mtime_ns, ctime_ns) == stamp
+            yield _Stated(item, stamp, old, same)
+
+    def _enter(self, new: _Stated, root: str, reuse: bool) -> None:
+        item, state, known = new.item, new.stamp, new.old
+        sha256 = known.sha256 if new.same and known else file_sha256(item.source) if reuse else ""
         path = relative(root, str(item.file))
         metadata = _json(item)
         key = self._key(known, sha256, metadata, reuse=reuse)
@@ -244,3 +268,7 @@ class Plan:
 
 def _json(item: Item) -> str:
     return json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
+
+
+def _refused(item: Item, error: OSError) -> Skipped:
+    return Skipped(item.id, (error.strerror or str(error)).lower(), passing=True)

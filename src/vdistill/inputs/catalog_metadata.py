@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from vdistill.inputs.image_names import ImageNames, relative
 from vdistill.inputs.item_table import PART, ItemTable
+from vdistill.inputs.plain_values import BYTES, plain
 from vdistill.inputs.tables import Line, read_rows
 from vdistill.sources import joined
 
 NAME = "file_name"
-_BYTES = (bytes, bytearray, memoryview)
 
 
 class CatalogMetadata:
@@ -50,7 +47,7 @@ class CatalogMetadata:
             if not isinstance(key, str):
                 self._unused(written, key, where)
                 if not key and self._may_be_item(written):
-                    cells = {name: plain(value) for name, value in line.row.items() if not isinstance(value, _BYTES)}
+                    cells = {name: plain(value) for name, value in line.row.items() if not isinstance(value, BYTES)}
                     self.imageless.setdefault(written, {}).update(
                         (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
                     )
@@ -94,14 +91,14 @@ class CatalogMetadata:
         for name, value in line.row.items():
             if name == NAME:
                 continue
-            if isinstance(value, _BYTES):
+            if isinstance(value, BYTES):
                 self._count(f"bytes in column {name!r} of {table.name}, left out of {{n}}", "row", where)
                 continue
-            cell = None if value == "" and table.suffix == ".csv" else plain(value)
-            if known.get(name) is not None and cell not in (None, known[name]):
+            value = None if value == "" and table.suffix == ".csv" else plain(value)
+            if known.get(name) is not None and value not in (None, known[name]):
                 self._count("{n} of metadata overridden by a later row", "value", f"{name} of {key}, {where}")
-            if cell is not None or name not in known:
-                known[name] = cell
+            if value is not None or name not in known:
+                known[name] = value
                 self._columns.add(name)
 
     def _known(self, key: str, where: str) -> dict[str, Any]:
@@ -143,23 +140,3 @@ class _Count:
     def __str__(self) -> str:
         many = f"{self.number:,} {self.unit}{'s' if self.number > 1 else ''}"
         return f"{self.text.replace('{n}', many)} ({'the first: ' if self.number > 1 else ''}{self.first})"
-
-
-def plain(value: Any) -> Any:
-    """A value that JSON can hold: decimals as numbers, dates as texts, and null for NaN and infinity."""
-    if isinstance(value, str | int | None):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return json.loads(json.dumps(value, default=_other), parse_constant=lambda _: None)
-
-
-def _other(value: Any) -> Any:
-    if isinstance(value, _BYTES):  # within a list or a struct
-        return None
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            return None
-        near = int(value) if value == value.to_integral_value() and abs(value) < 2**63 else float(value)
-        return near if Decimal(repr(near)) == value else str(value)
-    return str(value)

@@ -14,6 +14,7 @@ from vdistill.images import file_sha256
 from vdistill.inputs.item_table import parts
 from vdistill.records import Item
 from vdistill.sources import Source
+from vdistill.sources.ahead import read_ahead, renew
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
@@ -50,6 +51,7 @@ class Hashes:
         found: dict[str, str] = {}
         read = 0
         for part in parts(items):
+            renew(item.file for item in part)
             stated = [(item, status) for item in part if (status := _status(item))]
             known = self._known([status[0] for _, status in stated])
             found |= {item.id: known[status] for item, status in stated if status in known}
@@ -63,7 +65,7 @@ class Hashes:
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
         with ThreadPoolExecutor() as executor:
-            hashes = executor.map(_hash, [item.source for item, _ in part])
+            hashes = executor.map(_hash, (item.source for item, _ in read_ahead(part, lambda one: one[0].file)))
             found = [(item.id, status, sha256) for (item, status), sha256 in zip(part, hashes, strict=True) if sha256]
         rows = [(*status, sha256) for _, status, sha256 in found if max(status[2:]) < now - _SETTLED]
         # A cache that cannot be written (a full disk, another process) costs time and nothing else.

@@ -103,7 +103,9 @@ def csv_rows(path: Path, delimiter: str = ",", lists: Sequence[str] = ()) -> Ite
                 if values and len(values) != len(names):
                     raise VdistillError(
                         f"{path}, line {reader.line_num}: {len(values)} values, the header names {len(names)}",
-                        hint=f"quote values that hold {_CALLED.get(delimiter, repr(delimiter))}",
+                        hint=f"quote values that hold {_CALLED.get(delimiter, repr(delimiter))}"
+                        if len(values) > len(names)
+                        else "add what is missing; in the last line: the file is cut short, fetch it again",
                     )
                 if values:
                     row: Row = {name: value for name, value in zip(names, values, strict=True) if name}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vdistill.errors import VdistillError, first_line
+from vdistill.sources import shown
 
 
 @contextlib.contextmanager
@@ -20,17 +21,27 @@ def local(source: str) -> Iterator[Path]:
     if "://" not in source:
         yield Path(source)
         return
-    import fsspec
-
     with tempfile.TemporaryDirectory(prefix="vdistill-") as folder:
-        path = Path(folder) / source.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+        path = Path(folder) / (source.partition("://")[2].partition("?")[0].rstrip("/").rsplit("/", 1)[-1] or "file")
         try:
-            with fsspec.open(source, "rb") as remote, path.open("wb") as file:
-                shutil.copyfileobj(remote, file)
+            _fetch(source, path)
         except Exception as error:  # each file system of fsspec has its own errors
             missing = isinstance(error, ImportError)
             hint = "install what it names" if missing else "check the address and the network"
             raise VdistillError(
-                f"cannot fetch {source}: {first_line(error)}", hint=f"{hint}, or download the file and give its path"
+                f"cannot fetch {shown(source)}: {getattr(error, 'strerror', None) or first_line(error)}",
+                hint=f"{hint}, or download the file and give its path",
             ) from error
         yield path
+
+
+def _fetch(source: str, path: Path) -> None:
+    if source.startswith(("http://", "https://")):
+        from vdistill.sources.web import web
+
+        web().fetch_file(source, path)
+        return
+    import fsspec
+
+    with fsspec.open(source, "rb") as remote, path.open("wb") as file:
+        shutil.copyfileobj(remote, file)

@@ -24,6 +24,7 @@ from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
+from vdistill.sources.ahead import read_ahead
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
@@ -99,7 +100,11 @@ class Inputs:
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
         with ThreadPoolExecutor() as executor:
-            for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
+            for item, found in zip(
+                new,
+                executor.map(lambda item: self._look(item, looks=looks), read_ahead(new, lambda item: item.file)),
+                strict=True,
+            ):
                 self._shown[item.id] = found
                 if isinstance(found, str):
                     self.say(f"skipped {item.id}: {found}")

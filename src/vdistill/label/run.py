@@ -19,6 +19,7 @@ from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.turns import Side, take_turns
 from vdistill.records import Split
+from vdistill.sources import absolute
 from vdistill.workspace import Workspace
 
 
@@ -139,7 +140,7 @@ def remember_split(database: Database, settings: LabelSettings) -> None:
             )
         database.forget_sides()
     database.remember("holdout", settings.holdout)
-    catalog = str(settings.catalog.resolve())
+    catalog = absolute(settings.catalog)
     if database.setting("catalog") != catalog:
         database.remember("catalog", catalog)
         database.remember("indexed", catalog)  # the next `index` goes with it

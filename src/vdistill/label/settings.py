@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from vdistill.records import Ask
@@ -21,7 +20,7 @@ PATH_KINDS = {"table": True, "metadata": False}  # and whether it must be one
 class LabelSettings:
     """What `label` is asked to do; None leaves the choice to it."""
 
-    catalog: Path
+    catalog: str
     queries: str | None = None
     paraphrases: int | None = None
     budget: int | None = None

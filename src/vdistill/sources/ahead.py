@@ -42,16 +42,30 @@ def read_ahead(given: Iterable[T], locator: Callable[[T], Path | str | None]) ->
         lanes.stopped = True
 
 
+def renew(locators: Iterable[Path | str]) -> None:
+    """Ask the servers of images that were fetched long ago whether they are the same, before their stamps are taken."""
+    due = [url for one in locators if _HOST.match(url := str(one)) and HttpFile(url).due()]
+    lanes = _Lanes()
+    try:
+        jobs = [_Job(url, HttpFile(url).stamp) for url in dict.fromkeys(due)]
+        for job in jobs:
+            lanes.put(job)
+        for job in jobs:
+            job.done.wait()
+    finally:
+        lanes.stopped = True
+
+
 class _Job:
     """An image under way.  wanted: how many wait for it."""
 
-    def __init__(self, url: str) -> None:
-        self.url, self.done, self.wanted = url, threading.Event(), 0
+    def __init__(self, url: str, work: Callable[[], object]) -> None:
+        self.url, self.done, self.wanted, self._work = url, threading.Event(), 0, work
 
     def do(self) -> None:
         try:
             with contextlib.suppress(OSError):  # who asks for the image meets it again
-                HttpFile(self.url).warm()
+                self._work()
         finally:
             self.done.set()
 
@@ -59,7 +73,7 @@ class _Job:
 def _started(url: str, jobs: dict[str, _Job], lanes: _Lanes) -> _Job:
     job = jobs.get(url)
     if job is None:
-        job = jobs[url] = _Job(url)
+        job = jobs[url] = _Job(url, HttpFile(url).warm)
         lanes.put(job)
     job.wanted += 1
     return job

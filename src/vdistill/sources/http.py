@@ -28,6 +28,12 @@ class HttpFile:
 
         web().warm(self.url)
 
+    def due(self) -> bool:
+        """Whether `stamp` asks the server."""
+        from vdistill.sources.web import web
+
+        return web().due(self.url)
+
     def stamp(self) -> tuple[int, int, int]:
         """Made of the address, and of how often another image was found there: mostly nobody is asked for it.
 

@@ -37,6 +37,11 @@ def source_at(locator: str | Path) -> Source:
     return LocalFile(locator)
 
 
+def absolute(catalog: str | Path) -> str:
+    """The catalog by its full path, wherever the program is called next; a URL as it is."""
+    return str(catalog) if "://" in str(catalog) else str(Path(catalog).resolve())
+
+
 def joined(root: str, path: str) -> str:
     """The locator of `path`, which is relative to the catalog `root`, or is a locator itself."""
     if inside := _INSIDE.fullmatch(path):

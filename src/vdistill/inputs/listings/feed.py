@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.catalog_metadata import plain
 from vdistill.inputs.listings import feed_columns as columns
 from vdistill.inputs.listings.feed_rows import feed_rows
 from vdistill.inputs.listings.listed import Entry, Found, Imageless, Listing, Skipped
+from vdistill.inputs.plain_values import plain
 from vdistill.inputs.urls import local
 from vdistill.sources import shown
 

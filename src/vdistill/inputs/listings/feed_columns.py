@@ -63,6 +63,8 @@ def metadata_of(row: Mapping[str, Any], name: str, *, several: bool) -> Row:
     found = {key: value for key, value in row.items() if key not in (*IMAGE_COLUMNS, *MORE_IMAGES, "file_name")}
     if "group" not in found and (group := _text(found.pop("item_group_id", None)) or (name if several else "")):
         found["group"] = group
+    if "id" in found:
+        found["id"] = _text(found["id"])
     for column in [key for key in found if key == "price" or key.endswith("_price")]:
         amount, currency = _price(found[column])
         if amount is not None:

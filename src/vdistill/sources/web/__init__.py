@@ -1,5 +1,5 @@
 """Images from web servers, asked for politely: at a pace, within robots.txt, and never twice for the same."""
 
-from vdistill.sources.web.session import Web, obey_robots, web
+from vdistill.sources.web.session import Web, web
 
-__all__ = ["Web", "obey_robots", "web"]
+__all__ = ["Web", "web"]

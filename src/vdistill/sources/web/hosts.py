@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from vdistill.sources.web.faults import Unavailable
+from vdistill.sources.web.faults import RETRY_AFTER, Unavailable
 from vdistill.sources.web.robots import Rules
 
 CONNECTIONS = 8  # at once to one host
@@ -34,6 +34,7 @@ class Host:
         self._paused_until = self._slowed = 0.0
         self._failed = 0
         self._gone: str | None = None
+        self._gone_until = 0.0
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -58,7 +59,7 @@ class Host:
         now = time.monotonic()
         with self._lock:
             if seconds > LONGEST_PAUSE:
-                self._gone = reason
+                self._give_up(reason)
             if now - self._slowed > max(1.0, self._interval):  # one burst of refusals counts once
                 self._slowed = now
                 self._interval = min(self._interval * 2, max(_SLOWEST, self._least))
@@ -75,13 +76,16 @@ class Host:
         with self._lock:
             self._failed += 1
             if for_good:
-                self._gone = reason
+                self._give_up(reason)
             elif self._failed >= _GONE_AFTER and not self._gone:
-                self._gone = f"not asked for, since others of its server failed: {reason}"
+                self._give_up(f"not asked for, since others of its server failed: {reason}")
 
     def _check(self) -> None:
-        if self._gone:
+        if self._gone and time.monotonic() < self._gone_until:
             raise Unavailable(self._gone)
+
+    def _give_up(self, reason: str) -> None:
+        self._gone, self._gone_until = reason, time.monotonic() + RETRY_AFTER
 
     def _wait_until(self, start: float) -> None:
         while (left := max(start, self._paused_until) - time.monotonic()) > 0:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from pathlib import Path
 from typing import BinaryIO
 
 from vdistill.sources.cache import cache_in_use, through_cache
+from vdistill.sources.manners import manners
 from vdistill.sources.web.client import Client
-from vdistill.sources.web.faults import Unavailable
+from vdistill.sources.web.faults import RETRY_AFTER, Unavailable
+from vdistill.sources.web.files import fetch_file
 from vdistill.sources.web.images import Reply, fetch_image
 from vdistill.sources.web.memory import Memory, key
 
@@ -23,7 +27,8 @@ class Web:
         self.cache, self._obey, self._lock = cache, obey, threading.Lock()
         self._memory = Memory(cache.folder if cache else None)
         self._client: Client | None = None
-        self._failed: dict[bytes, str] = {}  # reasons by address, of this process alone: the next one tries again
+        # Reasons and times by address, of this process alone: the next one tries again.
+        self._failed: dict[bytes, tuple[str, float]] = {}
 
     def open(self, url: str) -> BinaryIO:
         """The bytes of an image. Raises Unavailable, at once where this process met a failure before."""
@@ -37,7 +42,7 @@ class Web:
     def version(self, url: str) -> int:
         """Counts the images that were seen at the address; its server is asked where the last was long ago."""
         known = self._memory.known(url)
-        if known is None or not known.due or key(url) in self._failed:
+        if known is None or not known.due or self._failure(url):
             return known.version if known else 1
         try:
             reply = self._asked(url, known.etag, known.modified)
@@ -66,18 +71,27 @@ class Web:
         return reply
 
     def _asked(self, url: str, etag: str = "", modified: str = "") -> Reply | None:
-        if reason := self._failed.get(key(url)):
+        if reason := self._failure(url):
             raise Unavailable(reason)
         try:
-            return fetch_image(self.client(), url, obey=self._obey, etag=etag, modified=modified)
+            return fetch_image(self._connected(), url, obey=self._obey, etag=etag, modified=modified)
         except Unavailable as error:
             with self._lock:
                 if len(self._failed) >= _MOST_FAILURES:
                     self._failed.pop(next(iter(self._failed)))
-                self._failed[key(url)] = error.reason
+                self._failed[key(url)] = error.reason, time.monotonic()
             raise
 
-    def client(self) -> Client:
+    def _failure(self, url: str) -> str | None:
+        """Why the address failed a short while ago."""
+        reason, when = self._failed.get(key(url), (None, 0.0))
+        return reason if time.monotonic() - when < RETRY_AFTER else None
+
+    def fetch_file(self, url: str, path: Path) -> None:
+        """Write what an address has to `path`. Raises Unavailable, and OSError where it cannot be written."""
+        fetch_file(self._connected(), url, path)
+
+    def _connected(self) -> Client:
         """The connections of this process."""
         with self._lock:
             if self._client is None:
@@ -85,23 +99,17 @@ class Web:
             return self._client
 
 
-_obey = [True]
 _webs: dict[tuple[object, ...], Web] = {}
 _lock = threading.Lock()
 
 
-def obey_robots(obey: bool) -> None:
-    """Whether this process does what hosts say to robots."""
-    _obey[0] = obey
-
-
 def web() -> Web:
     """The web with the cache and the manners of this process."""
-    cache = cache_in_use()
-    wanted = (os.getpid(), cache.folder if cache else None, _obey[0])
+    cache, obey = cache_in_use(), manners()
+    wanted = (os.getpid(), cache, obey)
     with _lock:
         found = _webs.get(wanted)
-        if found is None or found.cache is not cache:
+        if found is None:
             _webs.clear()
-            found = _webs[wanted] = Web(obey=_obey[0])
+            found = _webs[wanted] = Web(obey=obey())
         return found
