@@ -143,11 +143,14 @@ class LabelCommand:
         found = report.to_json()
         if not (self.as_json or found["paraphrase_calls"]):
             found = {name: value for name, value in found.items() if not name.startswith("paraphrase")}
+        if not self.as_json:
+            found["skipped"] = len(found["skipped"])
         console.facts(title, found, as_json=self.as_json)
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in INSTEAD}
+        others = (*INSTEAD, "ignore_robots")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
 
     def settings(self, session: Session) -> "LabelSettings":
         """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vdistill.images import file_sha256
 from vdistill.inputs.item_table import parts
+from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Source
 from vdistill.sources.ahead import read_ahead, renew
@@ -38,6 +39,7 @@ class Hashes:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.refused: list[Skipped] = []  # items whose images `of` could not read, and why
 
     @classmethod
     @contextlib.contextmanager
@@ -52,7 +54,7 @@ class Hashes:
         read = 0
         for part in parts(items):
             renew(item.file for item in part)
-            stated = [(item, status) for item in part if (status := _status(item))]
+            stated = [(item, status) for item in part if (status := self._status(item))]
             known = self._known([status[0] for _, status in stated])
             found |= {item.id: known[status] for item, status in stated if status in known}
             stale = [(item, status) for item, status in stated if status not in known]
@@ -66,12 +68,27 @@ class Hashes:
         now = time.time_ns()
         with ThreadPoolExecutor() as executor:
             hashes = executor.map(_hash, (item.source for item, _ in read_ahead(part, lambda one: one[0].file)))
-            found = [(item.id, status, sha256) for (item, status), sha256 in zip(part, hashes, strict=True) if sha256]
+            found = []
+            for (item, status), sha256 in zip(part, hashes, strict=True):
+                if isinstance(sha256, str):
+                    found.append((item.id, status, sha256))
+                else:
+                    self._refuse(item, sha256)
         rows = [(*status, sha256) for _, status, sha256 in found if max(status[2:]) < now - _SETTLED]
         # A cache that cannot be written (a full disk, another process) costs time and nothing else.
         with contextlib.suppress(sqlite3.Error), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
         return {key: sha256 for key, _, sha256 in found}
+
+    def _status(self, item: Item) -> Status | None:
+        try:
+            return os.fsencode(item.file), *(item.stamp or item.source.stamp())
+        except OSError as error:
+            self._refuse(item, error)
+            return None
+
+    def _refuse(self, item: Item, error: OSError) -> None:
+        self.refused.append(Skipped(item.id, error.strerror or str(error), passing=True))
 
     def _known(self, paths: Sequence[bytes]) -> dict[Status, str]:
         sql = f"SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files WHERE path IN ({','.join('?' * len(paths))})"
@@ -105,15 +122,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _status(item: Item) -> Status | None:
-    try:
-        return os.fsencode(item.file), *(item.stamp or item.source.stamp())
-    except OSError:
-        return None
-
-
-def _hash(source: Source) -> str | None:
+def _hash(source: Source) -> str | OSError:
     try:
         return file_sha256(source)
-    except OSError:
-        return None
+    except OSError as error:
+        return error

@@ -13,6 +13,7 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
 from vdistill.label.coverage import REACH, coverage_of
@@ -40,6 +41,7 @@ class Inputs:
 
     coverage: the share of the images that queries reach, before and after some were written.
     hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
+    skipped: what was left out so far, and said.
     """
 
     teacher: Teacher
@@ -50,6 +52,7 @@ class Inputs:
     looks: bool
     queries: tuple[Query, ...] = ()
     coverage: tuple[float, float] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
     _shown: dict[str, ShownImage | str] = field(default_factory=dict)
     _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -97,6 +100,8 @@ class Inputs:
 
     def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
         """The images of these items as they are shown; broken ones are left out, and named."""
+        unread = {one.id: one.reason for one in self.skipped}
+        self._shown |= {key: unread[key] for key in keys if key in unread}
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
         with ThreadPoolExecutor() as executor:
@@ -106,8 +111,10 @@ class Inputs:
                 strict=True,
             ):
                 self._shown[item.id] = found
-                if isinstance(found, str):
-                    self.say(f"skipped {item.id}: {found}")
+        broken = [Skipped(item.id, found) for item in new if isinstance(found := self._shown[item.id], str)]
+        for line in skipped_lines(broken):
+            self.say(line)
+        self.skipped += broken
         return {key: found for key in keys if isinstance(found := self._shown[key], ShownImage)}
 
     def _look(self, item: Item, *, looks: bool) -> ShownImage | str:
@@ -161,9 +168,11 @@ def read_inputs(
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
+    for line in skipped_lines(cache.refused):
+        say(line)
     looks = looks or teacher.looks or settings.guide != "none"
     items, sides = {item.id: item for item in catalog.items}, known.of_items(catalog.items, hashes)
-    found = Inputs(teacher, items, hashes, sides, say, looks)
+    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=[*catalog.skipped, *cache.refused])
     if write_queries is not None:
         asked = _with_written(found, asked, write_queries, known, workspace, settings.seed)
     if other := moved(asked):
