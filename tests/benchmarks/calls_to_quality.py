@@ -158,8 +158,8 @@ def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]
         split = sides.of_items(items, hashes.of(items)).split
     held_out = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, Candidates(items, split))
     encoder = open_student(workspace)
-    paths = {item.id: item.file for item in items}
-    images = TrainingImages([paths[key] for key in held_out.items], encoder.preprocessing)
+    files = {item.id: item.file for item in items}
+    images = TrainingImages([files[key] for key in held_out.items], encoder.preprocessing)
     images = embed(WholeTower(encoder, images)).cpu().numpy()
     texts, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
     return judge(held_out, images, texts, titles)

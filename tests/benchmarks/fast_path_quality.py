@@ -34,6 +34,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.images import load
+from vdistill.sources import Source
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 Embed = Callable[[NumericPath | None], np.ndarray]  # None is float32
@@ -72,14 +73,14 @@ def shops(table: Table) -> None:
 
     student = DualEncoder.load("backbone", adapter=Path(".vdistill/student"), device="cpu")
     for name, encoder in {"backbone": backbone, "student": student}.items():
-        add(table, name, of_images(encoder, [item.file for item in items]), grade)
+        add(table, name, of_images(encoder, [item.source for item in items]), grade)
     add(table, "MiniLM", of_texts([str(item.metadata["description"]) for item in items]), grade)
 
 
-def of_images(encoder: DualEncoder, paths: Sequence[Path]) -> Embed:
+def of_images(encoder: DualEncoder, images: Sequence[Source]) -> Embed:
     """An image tower over pictures."""
     prepare = encoder.preprocessing
-    inputs = prepare.stack([prepare.compact(load(path, prepare.target)) for path in paths])
+    inputs = prepare.stack([prepare.compact(load(image, prepare.target)) for image in images])
 
     def embed(path: NumericPath | None) -> np.ndarray:
         with torch.inference_mode():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Made-up items and queries whose true vectors are known, and models that see them with noise."""
 
-from pathlib import Path
-
 import numpy as np
 
 from vdistill.inputs.split import split_of
@@ -27,7 +25,7 @@ TEXTS |= {TITLES[key]: ITEMS[key] for key in IDS}
 class Vectors:
     """An index of the true vectors with so much noise, which records what it is asked for."""
 
-    catalog_root = Path("catalog")
+    catalog_root = "catalog"
 
     def __init__(self, noise, ids=IDS):
         rng = np.random.default_rng(1)
@@ -45,6 +43,9 @@ class Vectors:
 
     def metadata(self, ids):
         return [{"title": TITLES[key]} for key in ids]
+
+    def files(self, ids):
+        return [f"{self.catalog_root}/{key}" for key in ids]
 
     def hashes(self, ids):
         return dict.fromkeys(ids, "")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vdistill.cli import console
-from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
+    CatalogArgument,
     JsonOption,
     ModelOption,
     RobotsOption,
@@ -20,7 +20,6 @@ from vdistill.cli.session import (
     remember,
     remembered,
 )
-from vdistill.sources import absolute
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ INDEXED = "indexed"  # the setting for the folder that was indexed last, where j
 class IndexCommand:
     """Embed the catalog, and publish the bundle that `query` reads."""
 
-    catalog: Annotated[
-        str | None,
-        Meaning.PATH,
-        typer.Argument(help="Folder of images, or a product feed. Remembered.", show_default=False),
-    ] = None
+    catalog: CatalogArgument = None
     model: ModelOption = None
     dtype: Annotated[Literal["bf16", "f16", "i8", "f32"], typer.Option(help="Precision of the stored vectors.")] = (
         "bf16"
@@ -57,7 +52,7 @@ class IndexCommand:
         session.ignore_robots(self.ignore_robots)
         model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
         report = self._build(session, workspace, catalog, model, backbone)
-        _remember_catalog(workspace, absolute(folder))
+        _remember_catalog(workspace, catalog.root)
         if self.backbone:
             remember(workspace, "backbone", backbone)
         for line in catalog.told(report.skipped):

@@ -13,6 +13,7 @@ from vdistill.cli import config, console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
+    CatalogArgument,
     JsonOption,
     RobotsOption,
     Session,
@@ -38,11 +39,7 @@ _instead = partial(typer.Option, rich_help_panel="Instead of asking")
 class LabelCommand:
     """Let a teacher judge a sample of the catalog; each answer is stored as it comes."""
 
-    catalog: Annotated[
-        str | None,
-        Meaning.PATH,
-        typer.Argument(help="Folder of images, or a product feed. Remembered.", show_default=False),
-    ] = None
+    catalog: CatalogArgument = None
     teacher: Annotated[
         str,
         Meaning.TEACHER,

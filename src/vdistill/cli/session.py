@@ -18,6 +18,11 @@ CACHE_GIB = 20.0
 IGNORE_ROBOTS = "ignore_robots"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
+CatalogArgument = Annotated[
+    str | None,
+    typer.Argument(help="Where the images are: a folder, or one of the other catalogs of docs/catalogs.md. Remembered.",
+                   show_default=False),
+]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelOption = Annotated[
     Literal["student", "backbone"] | None, typer.Option(help="Which model's index; the student's where there is one.")
@@ -140,10 +145,7 @@ def pick_catalog(workspace: Workspace | None, given: str | None, name: str = "ca
         return given
     known = remembered(workspace, name) or remembered(workspace, "catalog")
     if known is None:
-        raise VdistillError(
-            "no catalog given",
-            hint="name the folder of your images or your product feed, e.g. `vdistill label catalog/`",
-        )
+        raise VdistillError("no catalog given", hint="name the folder of your images, e.g. `vdistill label catalog/`")
     return str(known)
 
 

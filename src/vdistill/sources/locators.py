@@ -37,9 +37,9 @@ def source_at(locator: str | Path) -> Source:
     return LocalFile(locator)
 
 
-def absolute(catalog: str | Path) -> str:
-    """The catalog by its full path, wherever the program is called next; a URL as it is."""
-    return str(catalog) if "://" in str(catalog) else str(Path(catalog).resolve())
+def absolute(root: str) -> str:
+    """A catalog as every working directory finds it."""
+    return root if "://" in root else str(Path(root).resolve())
 
 
 def joined(root: str, path: str) -> str:
