@@ -45,7 +45,7 @@ class ShopServer:
         self.url = f"http{'s' if context else ''}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "ShopServer":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
@@ -88,7 +88,8 @@ class ShopServer:
 def send(request: BaseHTTPRequestHandler, data: bytes = b"", status: int = 200, **headers: str) -> None:
     """Answer a request."""
     request.send_response(status)
-    for name, value in {"Content-Length": str(len(data)), **headers}.items():
-        request.send_header(name.replace("_", "-"), value)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    for name, value in {"Content-Length": str(len(data)), **given}.items():
+        request.send_header(name, value)
     request.end_headers()
     request.wfile.write(data)

@@ -7,6 +7,6 @@ An image is named by a *locator*, a text, which takes less memory than an object
     parquet:3+17+image:/shop/000.parquet                                a cell: row group, row, column
 """
 
-from vdistill.sources.locators import Source, Stamp, absolute, joined, relative, shown, source_at
+from vdistill.sources.locators import NOTHING, Source, Stamp, absolute, joined, relative, shown, source_at
 
-__all__ = ["Source", "Stamp", "absolute", "joined", "relative", "shown", "source_at"]
+__all__ = ["NOTHING", "Source", "Stamp", "absolute", "joined", "relative", "shown", "source_at"]

@@ -10,6 +10,7 @@ import random
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ import tenacity
 
 from vdistill.sources.web import faults
 from vdistill.sources.web.faults import PassingFault, Unavailable
-from vdistill.sources.web.hosts import ALL_CONNECTIONS, Host
+from vdistill.sources.web.hosts import ALL_CONNECTIONS, LONGEST_PAUSE, Host
 from vdistill.sources.web.robots import AGENT, LONGEST, Rules
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class Client:
             )
         except (ValueError, ImportError, OSError, httpx2.InvalidURL) as error:
             raise Unavailable(f"the proxy or the certificates of the environment cannot be used: {error}") from error
+
+        weakref.finalize(self, self._client.close)
 
     def get(self, url: str, read: Read[T], headers: Mapping[str, str], *, robots: bool = True) -> T:
         """What `read` makes of the answer; faults that may pass are tried again.
@@ -145,6 +148,8 @@ def _check_status(answer: httpx2.Response, host: Host) -> None:
     if status in _LATER:
         after = _retry_after(answer)
         host.pause(after, faults.LATER)
+        if after > LONGEST_PAUSE:
+            raise Unavailable(faults.LATER)
         raise PassingFault(faults.status_reason(status), most=6, after=after)
     if status >= 500 or status in _MAY_PASS:
         raise PassingFault(faults.status_reason(status))
