@@ -30,7 +30,7 @@ class Item:
     @property
     def source(self) -> Source:
         """Where its bytes are."""
-        return source_at(self.file)
+        return source_at(self.file, self.stamp)
 
     @property
     def title(self) -> str | None:

@@ -194,13 +194,13 @@ def test_an_image_that_the_disk_refused_is_tried_again(tmp_path, with_texts, mon
     mug = home / "catalog" / "red_mug0.png"
     original = getattr(embedding, reader)
 
-    def refusing(path, *more):
-        if path.name == mug.name:
+    def refusing(image, *more):
+        if str(image.path) == str(mug):
             error = OSError(errno.EIO, "Input/output error")
             if reader == "load":
                 raise ImageError("input/output error") from error
             raise error
-        return original(path, *more)
+        return original(image, *more)
 
     Image.new("RGB", (48, 48), "red").save(mug)
     with monkeypatch.context() as patch:

@@ -152,6 +152,17 @@ def test_a_renamed_file_keeps_its_side(home):
     assert [after[f"{number}.png"] for number in range(len(before))] == [before[name] for name in sorted(before)]
 
 
+def test_judgments_follow_renamed_files(home):
+    label(home, "--holdout", 0.4)
+    before, held_before, _ = taught(home)
+    for number, name in enumerate(names(home)):
+        (home / "catalog" / name).rename(home / "catalog" / f"{number}.png")
+    after, held_after, said = taught(home)
+    assert not any("left out" in line for line in said)
+    assert [one.sha256 for one in after.judgments] == [one.sha256 for one in before.judgments]
+    assert len(held_after.queries) == len(held_before.queries) > 0
+
+
 def test_names_that_move_on_by_one_take_no_side_with_them(home):
     label(home, "--holdout", 0.4)
     before, files = sides_of(home, 0.4), names(home)

@@ -24,7 +24,9 @@ def write_items(path, rows):
     """A file of items."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(items.SCHEMA)
-        connection.executemany(f"INSERT INTO items ({items.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, rows))
+        connection.executemany(
+            f"INSERT INTO items ({items.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", (astuple(one)[:7] for one in rows)
+        )
         items.describe(connection)
     return path
 

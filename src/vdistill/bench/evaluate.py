@@ -39,6 +39,7 @@ from vdistill.evaluation.item_vectors import vectors_of
 from vdistill.evaluation.metrics import Interval
 from vdistill.evaluation.qrels import Candidates, from_qrels, read_qrels
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
+from vdistill.inputs.renamed import following
 from vdistill.inputs.sides import Sides
 from vdistill.records import Item, Judgment, Per, Query
 
@@ -81,7 +82,7 @@ def bench(
     known = Sides.read(database)
     hashes = searchers["backbone"].hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
-    admitted = admissible(database.judgments("heldout"), hashes, known, judge)
+    admitted = admissible(following(database.judgments("heldout"), hashes), hashes, known, judge)
     products = sides.products()
     asked = Known(items, database.queries(), products)
     if qrels is None:

@@ -38,7 +38,10 @@ SCHEMA = f"""
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An indexed image.  key: of its vector.  path: relative to the catalog.  metadata: JSON."""
+    """An indexed image.  key: of its vector.  path: relative to the catalog.  metadata: JSON.
+
+    ctime_ns: of its stamp; None where that was not read.
+    """
 
     key: int
     id: str
@@ -47,6 +50,7 @@ class Row:
     size: int
     mtime_ns: int
     metadata: str
+    ctime_ns: int | None = None
 
 
 class Items:

@@ -22,6 +22,7 @@ from vdistill.evaluation.metrics import interval, p_value
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.item_texts import texts_of
+from vdistill.inputs.renamed import following
 from vdistill.records import Item, Judgment
 
 MOST_IMAGES = 20_000  # that are decoded, and embedded by backbone and student: `bench`, which has an index, takes all
@@ -81,7 +82,7 @@ def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet |
     held = [item for item in sources.items.values() if sources.sides.split.get(item.id) == "heldout"]
     there = [item for item in held if item.id in sources.hashes]
     hashes = {item.id: sources.hashes[item.id] for item in there}
-    admitted = admissible(database.judgments("heldout"), hashes, sources.registered)
+    admitted = admissible(following(database.judgments("heldout"), hashes), hashes, sources.registered)
     some, judgments = _bounded(there, admitted.judgments)
     if len(some) < len(there):
         say(

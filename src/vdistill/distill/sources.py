@@ -11,6 +11,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.renamed import following
 from vdistill.inputs.sides import ItemSides, Sides, plain
 from vdistill.records import Item, Judgment
 
@@ -49,7 +50,7 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
     sides = registered.of_items(items, hashes)
     for note in sides.notes:
         say(note)
-    judgments = database.judgments("train")
+    judgments = following(database.judgments("train"), hashes)
     shown = {item for judgment in judgments for item in judgment.items}
     sketched = near_duplicates.sketches([item for item in items if item.id in shown and item.id in hashes])
     usable = _usable(judgments, {key: hashes[key] for key in sketched}, registered, sides, say)

@@ -21,8 +21,8 @@ from vdistill.errors import ImageError
 from vdistill.images import file_sha256, load, quiet
 from vdistill.index.vector_cache import VectorCache
 from vdistill.inputs.listings import Skipped
-from vdistill.sources import joined, source_at
-from vdistill.sources.ahead import read_ahead
+from vdistill.sources import Source, joined, source_at
+from vdistill.sources.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from vdistill.encoders.dual_encoder import DualEncoder
@@ -64,20 +64,20 @@ class Embedder:
 
     def embedded(self, rows: Iterable[Row]) -> Iterator[Embedded]:
         """All rows in order, in batches, each with its vectors and what had to be left out."""
+        read = read_ahead(rows, self._source)
         with quiet(), ThreadPoolExecutor(_THREADS) as decoding, ThreadPoolExecutor(len(self.models)) as encoding:
-            rows = read_ahead(rows, lambda row: joined(self.root, row.path))
             try:
                 if self.models[0].on_cpu:
                     # In turns: one core that decodes while the model runs on all would keep the others waiting.
-                    given = iter(rows)
-                    while part := list(itertools.islice(given, BATCH)):
+                    while part := list(itertools.islice(read, BATCH)):
                         yield self._encoded(list(decoding.map(self._decoded, part)))
                     return
-                decoded = ahead(decoding, self._decoded, rows, 2 * BATCH * len(self.models))
+                decoded = ahead(decoding, self._decoded, read, 2 * BATCH * len(self.models))
                 batches = iter(lambda: list(itertools.islice(decoded, BATCH)), [])
                 yield from ahead(encoding, self._encoded, batches, len(self.models))
             finally:
                 decoding.shutdown(cancel_futures=True)
+                read.close()
 
     @cached_property
     def _free(self) -> queue.SimpleQueue[ImageModel]:
@@ -86,8 +86,14 @@ class Embedder:
             free.put(model)
         return free
 
-    def _decoded(self, row: Row) -> Decoded | Skipped:
-        source, prepare = source_at(joined(self.root, row.path)), self.models[0].preprocessing
+    def _source(self, row: Row) -> tuple[str, Source]:
+        locator = joined(self.root, row.path)
+        stamp = None if row.ctime_ns is None else (row.size, row.mtime_ns, row.ctime_ns)
+        return locator, source_at(locator, stamp)
+
+    def _decoded(self, given: tuple[Row, Source]) -> Decoded | Skipped:
+        row, source = given
+        prepare = self.models[0].preprocessing
         try:
             row = replace(row, sha256=row.sha256 or file_sha256(source))
             if self.vector_cache.has(row.sha256):

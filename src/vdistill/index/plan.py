@@ -6,7 +6,9 @@ import json
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +20,8 @@ from vdistill.inputs.catalog import Catalog
 from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import Stamp, relative
-from vdistill.sources.ahead import read_ahead, renew
+from vdistill.sources import Stamp, order, relative
+from vdistill.sources.read_ahead import threads_for
 from vdistill.workspace import writing
 
 _values = attrgetter(*COLUMNS.split(", "))  # of a row, ten times as fast as astuple
@@ -36,15 +38,6 @@ Content = Callable[[str, str], str]  # from the hash of an item's image and its 
 def of_image(sha256: str, _metadata: str) -> str:
     """A vector that is made of the image alone."""
     return sha256
-
-
-class _Stated(NamedTuple):
-    """An item of the catalog.  old: of the old index.  same: whether its image is unchanged."""
-
-    item: Item
-    stamp: Stamp
-    old: Row | None
-    same: bool
 
 
 class WantedVector(NamedTuple):
@@ -87,6 +80,7 @@ class Plan:
         self._db = sqlite3.connect(path, isolation_level=None, uri=True)
         weakref.finalize(self, self._db.close)  # also where the old index turns out to be damaged
         self._db.create_function("content", 2, content, deterministic=True)
+        self._db.create_function("order_", 1, order, deterministic=True)
         self._db.execute("PRAGMA journal_mode = OFF")  # the manifest names no unfinished file
         if old is not None:
             self._db.execute("ATTACH ? AS old", (f"{old.resolve().as_uri()}?mode=ro&immutable=1",))
@@ -115,13 +109,11 @@ class Plan:
         skipped: list[Skipped] = []
         for part in parts(catalog.items):
             known = self._known([item.id for item in part])
-            renew(item.file for item in part)
-            stated = self._stated(part, known, skipped)
-            for new in read_ahead(stated, lambda new: None if new.same or not reuse else new.item.file):
+            for item, facts in zip(part, self._facts(part, known, reuse), strict=True):
                 try:
-                    self._enter(new, catalog.root, reuse)
+                    self._enter(item, catalog.root, known.get(item.id), facts(), reuse)
                 except OSError as error:
-                    skipped.append(_refused(new.item, error))
+                    skipped.append(Skipped(item.id, (error.strerror or str(error)).lower(), passing=True))
         return skipped
 
     def enter_texts(self, items: Sequence[Item], root: str, *, reuse: bool) -> None:
@@ -152,11 +144,15 @@ class Plan:
         return dict(self._db.execute(sql, (json.dumps(list(ids)),)))
 
     def fresh(self) -> Iterator[Row]:
-        """The items to embed, by key; the hash is empty where the file was not read yet."""
-        last = -1  # read in pages: items are changed meanwhile
-        sql = f"SELECT {COLUMNS} FROM fresh JOIN items USING (key) WHERE key > ? ORDER BY key LIMIT {PART}"
+        """The items to embed, as they are best read; the hash is empty where the file was not read yet."""
+        self._db.execute(
+            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key"
+        )
+        last = 0  # read in pages: items are changed meanwhile
+        sql = f"""SELECT reading.rowid, {COLUMNS}, ctime_ns FROM reading JOIN items USING (key)
+                  WHERE reading.rowid > ? ORDER BY reading.rowid LIMIT {PART}"""
         while page := self._db.execute(sql, (last,)).fetchall():
-            yield from (Row(*values) for values in page)
+            yield from (Row(*values[1:]) for values in page)
             last = page[-1][0]
 
     def count_fresh(self) -> int:
@@ -218,23 +214,28 @@ class Plan:
         sql = f"SELECT {COLUMNS}, ctime_ns FROM old_items WHERE id IN (SELECT value FROM json_each(?))"
         return {values[1]: (Row(*values[:-1]), values[-1]) for values in self._db.execute(sql, (json.dumps(ids),))}
 
-    def _stated(
-        self, part: Sequence[Item], known: Mapping[str, tuple[Row, int | None]], skipped: list[Skipped]
-    ) -> Iterator[_Stated]:
-        """The items with their stamps; one whose image does not tell it is added to `skipped`."""
-        for item in part:
-            old, ctime_ns = known.get(item.id, (None, None))
-            try:
-                stamp = item.stamp or item.source.stamp()
-            except OSError as error:
-                skipped.append(_refused(item, error))
-                continue
-            same = old is not None and (old.size, old.mtime_ns, ctime_ns) == stamp
-            yield _Stated(item, stamp, old, same)
+    def _facts(
+        self, part: Sequence[Item], known: Mapping[str, tuple[Row, int | None]], reuse: bool
+    ) -> list[Callable[[], tuple[Stamp, str]]]:
+        """For each item how to get its stamp and hash, which may raise OSError; what is elsewhere is asked at once."""
 
-    def _enter(self, new: _Stated, root: str, reuse: bool) -> None:
-        item, state, known = new.item, new.stamp, new.old
-        sha256 = known.sha256 if new.same and known else file_sha256(item.source) if reuse else ""
+        def facts(item: Item) -> tuple[Stamp, str]:
+            state = item.stamp or item.source.stamp()
+            old, ctime_ns = known.get(item.id, (None, None))
+            if old is not None and (old.size, old.mtime_ns, ctime_ns) == state:
+                return state, old.sha256
+            return state, file_sha256(item.source) if reuse else ""
+
+        threads = threads_for(item.file for item in part)
+        if threads is None:
+            return [partial(facts, item) for item in part]
+        with ThreadPoolExecutor(threads) as executor:
+            return [executor.submit(facts, item).result for item in part]
+
+    def _enter(
+        self, item: Item, root: str, old: tuple[Row, int | None] | None, facts: tuple[Stamp, str], reuse: bool
+    ) -> None:
+        known, (state, sha256) = old and old[0], facts
         path = relative(root, str(item.file))
         metadata = _json(item)
         key = self._key(known, sha256, metadata, reuse=reuse)
@@ -268,7 +269,3 @@ class Plan:
 
 def _json(item: Item) -> str:
     return json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
-
-
-def _refused(item: Item, error: OSError) -> Skipped:
-    return Skipped(item.id, (error.strerror or str(error)).lower(), passing=True)

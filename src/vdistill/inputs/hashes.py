@@ -14,8 +14,8 @@ from vdistill.images import file_sha256
 from vdistill.inputs.item_table import parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import Source
-from vdistill.sources.ahead import read_ahead, renew
+from vdistill.sources import Source, is_remote, order
+from vdistill.sources.read_ahead import threads_for
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
@@ -53,8 +53,15 @@ class Hashes:
         found: dict[str, str] = {}
         read = 0
         for part in parts(items):
-            renew(item.file for item in part)
-            stated = [(item, status) for item in part if (status := self._status(item))]
+            part.sort(key=lambda item: order(str(item.file)))
+            with ThreadPoolExecutor(threads_for(item.file for item in part)) as executor:
+                given = [item for item in part if item.stamp is None and is_remote(item.file)]
+                asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
+            stated = [
+                (item, status)
+                for item in part
+                if (status := asked[item.id] if item.id in asked else self._status(item))
+            ]
             known = self._known([status[0] for _, status in stated])
             found |= {item.id: known[status] for item, status in stated if status in known}
             stale = [(item, status) for item, status in stated if status not in known]
@@ -66,8 +73,8 @@ class Hashes:
 
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
-        with ThreadPoolExecutor() as executor:
-            hashes = executor.map(_hash, (item.source for item, _ in read_ahead(part, lambda one: one[0].file)))
+        with ThreadPoolExecutor(threads_for(item.file for item, _ in part)) as executor:
+            hashes = executor.map(_hash, [item.source for item, _ in part])
             found = []
             for (item, status), sha256 in zip(part, hashes, strict=True):
                 if isinstance(sha256, str):

@@ -17,6 +17,7 @@ from PIL import Image
 from vdistill.errors import ImageError
 from vdistill.images import load
 from vdistill.records import Item, Split
+from vdistill.sources.read_ahead import threads_for
 
 WIDTH, HEIGHT = 9, 8
 MEAN, MOST = 3.0, 48  # difference of two thumbnails, of 255: on average, and of any value
@@ -39,7 +40,7 @@ def sketches(items: Sequence[Item]) -> dict[str, Sketch]:
         except ImageError:
             return None
 
-    with ThreadPoolExecutor() as executor:
+    with ThreadPoolExecutor(threads_for(item.file for item in items)) as executor:
         found = zip(items, executor.map(of, items), strict=True)
         return {item.id: one for item, one in found if one is not None}
 

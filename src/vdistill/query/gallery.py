@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vdistill.images import quiet
 from vdistill.images.thumbnails import thumbnail_or_reason
 from vdistill.records import Hit
+from vdistill.sources.read_ahead import threads_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = N
     columns = [("backbone", compare), (model, hits)] if compare is not None else [(model, hits)]
     pages = Environment(loader=PackageLoader("vdistill.query", "."), autoescape=True, trim_blocks=True,
                         lstrip_blocks=True)  # fmt: skip
-    with quiet(), ThreadPoolExecutor() as executor:
+    files = [hit.file for _, found in columns for hit in found or ()]
+    with quiet(), ThreadPoolExecutor(threads_for(files)) as executor:
         cards = [(name, list(executor.map(_card, found))) for name, found in columns]
     return pages.get_template("gallery.html.j2").render(query=query, columns=cards)
 

@@ -82,11 +82,6 @@ class Cache:
         """Where the files are."""
         return self._folder
 
-    def has(self, locator: str, version: str) -> bool:
-        """Whether the bytes are here."""
-        sql, place = "SELECT 1 FROM places WHERE place = ?", _place(locator, version)
-        return bool(self._do(lambda db: db.execute(sql, (place,)).fetchone()))
-
     def get(self, locator: str, version: str) -> bytes | None:
         """The bytes; None where they are not here, or damaged."""
         place = _place(locator, version)

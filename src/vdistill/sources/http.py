@@ -22,18 +22,6 @@ class HttpFile:
 
         return web().open(self.url)
 
-    def warm(self) -> None:
-        """Have its bytes in the cache. Raises OSError as `open` does."""
-        from vdistill.sources.web import web
-
-        web().warm(self.url)
-
-    def due(self) -> bool:
-        """Whether `stamp` asks the server."""
-        from vdistill.sources.web import web
-
-        return web().due(self.url)
-
     def stamp(self) -> tuple[int, int, int]:
         """Made of the address, and of how often another image was found there: mostly nobody is asked for it.
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeAlias
+from typing import BinaryIO, Literal, Protocol
+from urllib.parse import unquote
 
 from vdistill.sources.http import HttpFile
 from vdistill.sources.local import LocalFile, NoFile
+from vdistill.sources.parquet_cells import ParquetCell
+from vdistill.sources.remote import RemoteFile
+from vdistill.sources.stamps import Stamp
+from vdistill.sources.tar_part import TarPart
 
-Stamp: TypeAlias = "tuple[int, int, int]"  # size, time of the last change, and whatever else changes with the content
-
+WEB = ("http://", "https://")
 NOTHING = "none://"  # before the id of an item that has no image
 
+_TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
+_PARQUET = re.compile(r"parquet:(\d+)\+(\d+)\+([^:]+):(.+)", re.DOTALL)
 _INSIDE = re.compile(r"(tar|parquet):([^:]*):(.+)", re.DOTALL)
 
 
@@ -27,14 +34,37 @@ class Source(Protocol):
         """What changes when the bytes do, without reading them. Raises OSError where it cannot be had."""
 
 
-def source_at(locator: str | Path) -> Source:
-    """The image that a locator names; nothing is opened yet."""
-    text = str(locator)
-    if text.startswith(("http://", "https://")):
-        return HttpFile(text)
-    if text.startswith(NOTHING):
+def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
+    """The image that a locator names; nothing is opened yet.
+
+    stamp: as a listing gave it: what is elsewhere then need not be asked again whether the cache still holds for it.
+    """
+    if not isinstance(locator, str):
+        return LocalFile(locator)
+    if found := _TAR.fullmatch(locator):
+        return TarPart(found[3], int(found[1]), int(found[2]), stamp)
+    if found := _PARQUET.fullmatch(locator):
+        return ParquetCell(found[4], int(found[1]), int(found[2]), unquote(found[3]), stamp)
+    if locator.startswith(WEB):
+        return HttpFile(locator)
+    if locator.startswith(NOTHING):
         return NoFile()
-    return LocalFile(locator)
+    return RemoteFile(locator, stamp) if is_remote(locator) else LocalFile(locator)
+
+
+def is_remote(locator: str | Path) -> bool:
+    """Whether its bytes come from elsewhere."""
+    return isinstance(locator, str) and "://" in locator
+
+
+def order(locator: str) -> str:
+    """Sorts locators as they are best read: the parts of a container one after the other, web servers mixed."""
+    if locator.startswith(WEB):
+        return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()
+    inside = _INSIDE.fullmatch(locator)
+    if not inside:
+        return locator
+    return "\0".join([inside[3], *(number.zfill(15) for number in inside[2].split("+"))])
 
 
 def absolute(root: str) -> str:
@@ -62,8 +92,3 @@ def relative(root: str, locator: str) -> str:
         return locator
     path = locator[len(start) :].replace(os.sep, "/")
     return f"./{path}" if _INSIDE.fullmatch(path) else path  # a file may be called like a part of another
-
-
-def shown(locator: str) -> str:
-    """The locator without the query of a URL, which may hold a signature, and without who asks."""
-    return re.sub(r"(?<=://)[^/@]*@", "", locator.partition("?")[0]) if "://" in locator else locator

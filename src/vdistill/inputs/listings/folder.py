@@ -9,11 +9,10 @@ from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
-from vdistill.inputs.listings.listed import Entry, Found, Listing, MetadataFile, Skipped
+from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
+from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
 from vdistill.sources import relative
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
-
-METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
 def listing(root: str) -> Listing:
@@ -24,12 +23,13 @@ def listing(root: str) -> Listing:
     folder = folder.resolve()
     empty = VdistillError(
         f"no images in {folder}",
-        hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively",
+        hint=f"put some there; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for recursively, "
+        "else .tar or .parquet files",
     )
-    return Listing(str(folder), _found(folder), empty)
+    return Listing(str(folder), images_or_shards(str(folder), _found(folder)), empty)
 
 
-def _found(root: Path) -> Iterator[Found]:
+def _found(root: Path) -> Iterator[Found | Shard]:
     # Texts, not Paths: to make a million of those takes seconds, and half a gigabyte.
     start = len(os.path.join(root, ""))  # noqa: PTH118
     for one in tree.files(root):
@@ -42,12 +42,12 @@ def _found(root: Path) -> Iterator[Found]:
             yield Skipped(_shown(one.path.relative_to(root).as_posix()), one.reason)
 
 
-def _entry(file: str, key: str) -> Found | None:
+def _entry(file: str, key: str) -> Found | Shard | None:
     name = os.path.basename(file)  # noqa: PTH119
     if name in METADATA_FILES:
         return MetadataFile(key, file)
     if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
-        return None
+        return Shard(_shown(key), file) if is_shard(name) else None
     if key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
     path = relative("", key)

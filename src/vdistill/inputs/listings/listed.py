@@ -13,6 +13,7 @@ from vdistill.inputs.urls import local
 from vdistill.sources import Stamp
 
 _FEW = 3  # images that are named one by one where they were left out for the same reason
+METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class MetadataFile:
 
     def local(self) -> AbstractContextManager[Path]:
         """Its path on this machine, while it is read."""
-        return local(self.file)
+        return local(self.file, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vdistill.sources.cache import cache_in_use, through_cache
 from vdistill.sources.manners import manners
@@ -27,17 +29,14 @@ class Web:
         self.cache, self._obey, self._lock = cache, obey, threading.Lock()
         self._memory = Memory(cache.folder if cache else None)
         self._client: Client | None = None
+        self._under_way: dict[str, list[Any]] = {}  # a lock, and how many use it
         # Reasons and times by address, of this process alone: the next one tries again.
         self._failed: dict[bytes, tuple[str, float]] = {}
 
     def open(self, url: str) -> BinaryIO:
         """The bytes of an image. Raises Unavailable, at once where this process met a failure before."""
-        return through_cache(url, self._version(url), lambda: self._fetched(url).data)
-
-    def warm(self, url: str) -> None:
-        """Have the bytes in the cache. Raises Unavailable."""
-        if self.cache is None or not self.cache.has(url, self._version(url)):
-            self.open(url).close()
+        with self._alone(url):
+            return through_cache(url, self._version(url), lambda: self._fetched(url).data)
 
     def version(self, url: str) -> int:
         """Counts the images that were seen at the address; its server is asked where the last was long ago."""
@@ -55,10 +54,20 @@ class Web:
         through_cache(url, str(version), lambda: reply.data).close()
         return version
 
-    def due(self, url: str) -> bool:
-        """Whether `version` would ask the server."""
-        known = self._memory.known(url)
-        return known is not None and known.due
+    @contextlib.contextmanager
+    def _alone(self, url: str) -> Iterator[None]:
+        """No other thread is at the address: an image of many products is fetched once."""
+        with self._lock:
+            lock = self._under_way.setdefault(url, [threading.Lock(), 0])
+            lock[1] += 1
+        try:
+            with lock[0]:
+                yield
+        finally:
+            with self._lock:
+                lock[1] -= 1
+                if not lock[1]:
+                    del self._under_way[url]
 
     def _version(self, url: str) -> str:
         known = self._memory.known(url)

@@ -1,0 +1,178 @@
+"""The rows of a Parquet file whose images are in a column: their bytes, or where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from vdistill.errors import VdistillError
+from vdistill.inputs.lines import whole
+from vdistill.inputs.listings.listed import Skipped
+from vdistill.inputs.listings.shards import Member, Shard, ShardFound
+from vdistill.inputs.plain_values import plain
+from vdistill.sources import is_remote, joined
+from vdistill.sources.remote import open_remote, reason_of
+from vdistill.sources.secrets import holds_secret
+
+URLS = ("image_url", "image_link", "url", "URL")
+NAMES = ("file_name", "id")
+_LIKELY = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
+_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which column holds the images, and how.
+
+    bytes: whether their bytes are in it.  paths: whether it is a struct that names them.  name: the column that does.
+    """
+
+    image: str
+    bytes: bool
+    paths: bool
+    name: str | None
+    others: Sequence[str]
+    labels: Mapping[str, Sequence[str]]
+
+
+def members(shard: Shard) -> Iterator[ShardFound]:
+    """The images of a Parquet file, a row each, with their other columns; the images themselves are not read.
+
+    Raises VdistillError where it has no column of images, or cannot be read now.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with _opened(shard.file) as source, pq.ParquetFile(source, pre_buffer=is_remote(shard.file)) as file:
+            yield from _rows(shard, file, _layout(shard, file))
+    except pa.ArrowException as error:
+        yield Skipped(shard.name, f"not a Parquet file that can be read: {str(error).splitlines()[0]}")
+    except OSError as error:
+        raise VdistillError(
+            f"cannot read {shard.shown}: {reason_of(error)}", hint="check it and the network, and run this again"
+        ) from error
+
+
+def _opened(file: str) -> BinaryIO:
+    return open_remote(file, 1 << 20) if is_remote(file) else Path(file).open("rb")
+
+
+def _layout(shard: Shard, file: Any) -> _Layout:
+    schema = file.schema_arrow
+    image = _image_column(shard, schema)
+    kind = schema.field(image).type
+    has = {one.name for one in kind} if _is_struct(kind) else set()
+    held = image not in URLS and (not has or not _all_null(file, f"{image}.bytes"))
+    name = next((one for one in NAMES if one in schema.names and one != image), None)
+    others = [one for one in schema.names if one not in (image, name) and not _is_bytes(schema.field(one).type)]
+    return _Layout(image, held, "path" in has, name, others, _labels(schema))
+
+
+def _image_column(shard: Shard, schema: Any) -> str:
+    """The column of images. Raises VdistillError where there is none, or it may be any of several."""
+    kinds = {name: schema.field(name).type for name in schema.names}
+    structs = [name for name, kind in kinds.items() if _is_struct(kind)]
+    found = structs or [name for name, kind in kinds.items() if _is_bytes(kind)]
+    likely = [name for name in _LIKELY if name in found]
+    found = likely[:1] or found or [name for name in URLS if name in kinds][:1]
+    if len(found) == 1:
+        return found[0]
+    columns = ", ".join(found or schema.names)
+    if found:
+        raise VdistillError(f"{shard.shown} has several columns of images: {columns}", hint="call one of them image")
+    raise VdistillError(
+        f"{shard.shown} has no column of images; its columns: {columns}",
+        hint="a column of bytes, of {bytes, path} as Hugging Face writes it, or image_url",
+    )
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_struct(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(kind)) and any(one.name == "bytes" and _is_bytes(one.type) for one in kind)
+
+
+def _all_null(file: Any, leaf: str) -> bool:
+    """Whether the file says that a column has no value."""
+    about = file.metadata
+    for group in map(about.row_group, range(about.num_row_groups)):
+        chunk = next(one for one in map(group.column, range(group.num_columns)) if one.path_in_schema == leaf)
+        known = chunk.statistics
+        if known is None or known.null_count is None or known.null_count < group.num_rows:
+            return False
+    return True
+
+
+def _labels(schema: Any) -> dict[str, Sequence[str]]:
+    """The names of labels, which Hugging Face keeps beside the numbers."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _rows(shard: Shard, file: Any, layout: _Layout) -> Iterator[ShardFound]:
+    columns = [*layout.others, *([layout.name] if layout.name else [])]
+    wanted = f"{layout.image}.path" if layout.paths else None if layout.bytes else layout.image
+    number = 0
+    for group in range(file.metadata.num_row_groups):
+        row = 0
+        for cells in _batches(file, group, [*columns, *([wanted] if wanted else [])]):
+            for one in cells:
+                yield _member(shard, layout, one, (group, row, number))
+                row, number = row + 1, number + 1
+
+
+def _batches(file: Any, group: int, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    if not columns:
+        yield [{}] * file.metadata.row_group(group).num_rows
+        return
+    for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns, use_threads=False):
+        yield batch.to_pylist()
+
+
+def _member(shard: Shard, layout: _Layout, cells: dict[str, Any], at: tuple[int, int, int]) -> ShardFound:
+    group, row, number = at
+    place = f"{shard.name}/{number:07}"
+    image = cells.pop(layout.image, None)
+    named = cells.pop(layout.name, None) if layout.name else None
+    path = image.get("path") if layout.paths and image else image
+    name = path if layout.paths and path else named
+    if layout.bytes:
+        file = f"parquet:{group}+{row}+{quote(layout.image, safe='')}:{shard.file}"
+    elif not isinstance(path, str) or not path.strip():
+        return Skipped(place, "no image in this row")
+    elif holds_secret(path):
+        return Skipped(place, "its URL holds a signature or a password, which an index would keep")
+    else:
+        file = _beside(shard.file, path.strip())
+    metadata = {column: _value(value, layout.labels.get(column)) for column, value in cells.items()}
+    return Member(_as_id(name), place, file, metadata)
+
+
+def _beside(shard: str, path: str) -> str:
+    """The locator of a file that is named relative to the shard's folder."""
+    return path if "://" in path else joined(shard.rpartition("/")[0], path)
+
+
+def _as_id(name: Any) -> str | None:
+    text = str(whole(name)).strip().replace("\\", "/").removeprefix("./") if isinstance(name, str | int) else ""
+    return text or None
+
+
+def _value(value: Any, names: Sequence[str] | None) -> Any:
+    if names and isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return whole(plain(value))

@@ -1,0 +1,202 @@
+"""Catalogs in shards: tars or Parquet files that hold the images of a folder which has none itself."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeAlias
+
+from vdistill.errors import VdistillError
+from vdistill.inputs.listings.listed import Entry, Found, MetadataFile, Skipped
+from vdistill.sources import Stamp, is_remote, relative, shown, source_at
+from vdistill.sources.cache import cache_in_use, through_cache
+from vdistill.sources.stamps import version_of
+
+SUFFIXES = (".tar", ".parquet")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
+
+_AT_ONCE = 8  # shards that are listed side by side, where they are elsewhere
+_SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA temp_store = FILE;
+    CREATE TABLE members (
+        place TEXT PRIMARY KEY, name TEXT, file TEXT NOT NULL, shard INTEGER NOT NULL, metadata TEXT
+    ) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file that holds images.  name: its path below the catalog's root.  file: its locator."""
+
+    name: str
+    file: str
+    stamp: Stamp | None = None
+
+    @property
+    def shown(self) -> str:
+        """The file, for messages."""
+        return shown(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image in a shard.
+
+    name: what the shard calls it; None where it has no name there.  place: another name, which nothing else has.
+    file: its locator, relative to the shard's folder.
+    """
+
+    name: str | None
+    place: str
+    file: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+ShardFound: TypeAlias = "Member | Skipped | MetadataFile"
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file of this name may hold images."""
+    return name.lower().endswith((*SUFFIXES, *COMPRESSED))
+
+
+def images_or_shards(root: str, found: Iterable[Found | Shard]) -> Iterator[Found]:
+    """What was found, without the shards; but where there is no image beside them, what they hold.
+
+    Where there are tars, Parquet files only describe them. Raises VdistillError where all are compressed.
+    """
+    shards: list[Shard] | None = []
+    for one in found:
+        if isinstance(one, Shard):
+            if shards is not None:
+                shards.append(one)
+            continue
+        if isinstance(one, Entry):
+            shards = None
+        yield one
+    if shards:
+        yield from held(root, shards)
+
+
+def held(root: str, shards: list[Shard]) -> Iterator[Found]:
+    """What the shards of a catalog hold. Raises VdistillError where they cannot be read now, or are compressed."""
+    packed = [one for one in shards if one.name.lower().endswith(COMPRESSED)]
+    tars = [one for one in shards if one.name.lower().endswith(".tar")]
+    plain = tars or [one for one in shards if one.name.lower().endswith(".parquet")]
+    if packed and not plain:
+        raise compressed(packed[0])
+    yield from (Skipped(one.name, "a compressed tar cannot be read at any place: decompress it") for one in packed)
+    members = _Members(root)
+    for shard, found in _listed(sorted(plain, key=lambda one: one.name)):
+        yield from members.add(shard, found)
+    yield from members.entries()
+
+
+def compressed(shard: Shard) -> VdistillError:
+    """The error of a compressed tar."""
+    return VdistillError(
+        f"{shard.shown} is compressed, so its images cannot be read one by one",
+        hint="decompress it once (`gunzip`, `zstd -d`); images are compressed already",
+    )
+
+
+def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]:
+    """What each shard holds; those elsewhere a few at once."""
+    if not shards or not is_remote(shards[0].file):
+        yield from ((shard, _members(shard)) for shard in shards)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as executor:
+        try:
+            rest = iter(shards)
+            while some := list(islice(rest, _AT_ONCE)):
+                yield from zip(some, executor.map(_remembered, some), strict=True)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _members(shard: Shard) -> Iterator[ShardFound]:
+    if shard.name.lower().endswith(".tar"):
+        from vdistill.inputs.listings import tars
+
+        return tars.members(shard)
+    from vdistill.inputs.listings import parquet
+
+    return parquet.members(shard)
+
+
+def _remembered(shard: Shard) -> list[ShardFound]:
+    """What a shard elsewhere holds, from the cache where that has it for this stamp."""
+    if cache_in_use() is None or shard.stamp is None:
+        return list(_members(shard))
+
+    def fetch() -> bytes:
+        return json.dumps([_packed(one) for one in _members(shard)]).encode()
+
+    with through_cache(f"listing 1 of {shard.name} at {shard.file}", version_of(shard.stamp), fetch) as file:
+        return [_unpacked(one) for one in json.load(file)]
+
+
+_KINDS = {"image": Member, "skipped": Skipped, "metadata": MetadataFile}
+
+
+def _packed(one: ShardFound) -> list[Any]:
+    kind = next(name for name, kind in _KINDS.items() if isinstance(one, kind))
+    return [kind, *(getattr(one, name) for name in one.__dataclass_fields__)]
+
+
+def _unpacked(values: list[Any]) -> ShardFound:
+    found: ShardFound = _KINDS[values[0]](*values[1:])
+    return found
+
+
+class _Members:
+    """The images of all shards, in a temporary file: only when all are known is it clear which names are shared."""
+
+    def __init__(self, root: str) -> None:
+        self._root, self._shards = root, list[Shard]()
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_SCHEMA)
+
+    def add(self, shard: Shard, found: Iterable[ShardFound]) -> Iterator[Found]:
+        """Enter the images of a shard; yields the rest."""
+        shard = _stamped(shard)
+        self._shards.append(shard)
+        self._db.execute("BEGIN")
+        for one in found:
+            if not isinstance(one, Member):
+                yield one
+                continue
+            metadata = json.dumps(one.metadata, ensure_ascii=False) if one.metadata else None
+            values = (one.place, one.name, one.file, len(self._shards) - 1, metadata)
+            # Of two members of a tar by one name the last counts, as when it is unpacked.
+            self._db.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)", values)
+        self._db.execute("COMMIT")
+
+    def entries(self) -> Iterator[Entry]:
+        """The images: by their names, but by their places where these are shared."""
+        self._db.execute("CREATE INDEX members_name ON members (name)")
+        self._db.execute("CREATE TABLE shared AS SELECT name FROM members GROUP BY name HAVING count(*) > 1")
+        sql = """SELECT CASE WHEN name IS NULL OR name IN (SELECT name FROM shared WHERE name IS NOT NULL) THEN place
+                 ELSE name END, file, shard, metadata FROM members"""
+        for key, file, number, metadata in self._db.execute(sql):
+            shard = self._shards[number]
+            inside = file.startswith(("tar:", "parquet:"))
+            yield Entry(key, relative(self._root, file), shard.stamp if inside else None,
+                        json.loads(metadata) if metadata else {})  # fmt: skip
+        self._db.close()
+
+
+def _stamped(shard: Shard) -> Shard:
+    """With its stamp, which a listing may not have told."""
+    if shard.stamp is not None:
+        return shard
+    try:
+        return Shard(shard.name, shard.file, source_at(shard.file).stamp())
+    except OSError:
+        return shard
