@@ -19,17 +19,36 @@ from vdistill.inputs.plain_values import plain
 from vdistill.inputs.urls import local
 from vdistill.sources import shown
 
-SUFFIXES = (".xml", ".rss", ".atom", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+_SUFFIXES = (".xml", ".rss", ".atom", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".bz2", ".xz")
+_OTHERS = (".tar", ".tgz", ".parquet")  # files that hold images
 
 
 def is_feed(root: str) -> bool:
-    """Whether the catalog `root` is a feed, by its name: a file of a table or of XML, or any page of the web."""
+    """Whether the catalog `root` is a feed, by its name: a file of a table or of XML, or any page of the web.
+
+    A Parquet file is one if it has a column of Google's, and none that may hold images themselves.
+    """
     name = root.partition("?")[0].lower() if "://" in root else root.lower()
     name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
     if root.startswith(("http://", "https://")):
-        return True
-    return name.endswith(SUFFIXES) and ("://" in root or Path(root).is_file())
+        return not name.endswith(_OTHERS)
+    if "://" in root:
+        return name.endswith(_SUFFIXES)
+    return Path(root).is_file() and (name.endswith(_SUFFIXES) or (name.endswith(".parquet") and _names_images(root)))
+
+
+def _names_images(file: str) -> bool:
+    """Whether a Parquet file has addresses of images and no images."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException):
+        return False
+    held = any(pa.types.is_struct(one.type) or pa.types.is_binary(one.type) for one in schema)
+    return not held and any(columns.called(name) in columns.IMAGE_COLUMNS for name in schema.names)
 
 
 def listing(root: str) -> Listing:
