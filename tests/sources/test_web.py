@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from shop_server import ShopServer, send
+from shop_server import ShopServer, broken_off, send
 from vdistill.sources import source_at
 from vdistill.sources.cache import use_cache
 
@@ -53,14 +53,6 @@ def endless(request):
     request.end_headers()
     for _ in range(50):
         request.wfile.write(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
-
-
-def broken_off(request):
-    request.send_response(200)
-    request.send_header("Content-Length", "999")
-    request.end_headers()
-    request.wfile.write(b"x")
-    request.close_connection = True
 
 
 def to(location):

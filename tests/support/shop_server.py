@@ -93,3 +93,12 @@ def send(request: BaseHTTPRequestHandler, data: bytes = b"", status: int = 200, 
         request.send_header(name, value)
     request.end_headers()
     request.wfile.write(data)
+
+
+def broken_off(request: BaseHTTPRequestHandler) -> None:
+    """An answer that ends before it is complete."""
+    request.send_response(200)
+    request.send_header("Content-Length", "999")
+    request.end_headers()
+    request.wfile.write(b"x")
+    request.close_connection = True
