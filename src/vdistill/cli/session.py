@@ -64,7 +64,9 @@ class Session:
         """The workspace, where there is one."""
         from vdistill.workspace import at, find
 
-        return _with_cache(at(self.folder) if self.folder else find(Path.cwd()))
+        found = at(self.folder) if self.folder else find(Path.cwd())
+        self._use_cache(found)
+        return found
 
     def require(self) -> Workspace:
         """The workspace. Raises VdistillError where there is none."""
@@ -84,24 +86,27 @@ class Session:
 
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
-        from vdistill.workspace import FOLDER, Workspace, create
+        from vdistill.workspace import Workspace, create
+
+        return create((self.find() or Workspace(self._new_root())).root)
+
+    def _new_root(self) -> Path:
+        """Where a workspace would be made."""
+        from vdistill.workspace import FOLDER
 
         settings_file = config.find(Path.cwd())
         home = settings_file.parent if settings_file else Path.cwd()
-        made = create((self.find() or Workspace(self.folder or home / FOLDER)).root)
-        _with_cache(made)
-        return made
+        return self.folder or home / FOLDER
 
+    def _use_cache(self, workspace: Workspace | None) -> None:
+        """Keep what this command reads from elsewhere in its workspace, also before that is made."""
+        from vdistill.sources.cache import cache_in_use, use_cache
+        from vdistill.sources.manners import obey_robots
+        from vdistill.workspace import Workspace
 
-def _with_cache(workspace: Workspace | None) -> Workspace | None:
-    """The workspace, which keeps what this command reads from elsewhere."""
-    from vdistill.sources.cache import cache_in_use, use_cache
-    from vdistill.sources.manners import obey_robots
-
-    if workspace is not None and cache_in_use() is None:
-        use_cache(workspace.cache / "images", CACHE_GIB)
-        obey_robots(lambda: not remembered(workspace, IGNORE_ROBOTS))
-    return workspace
+        if cache_in_use() is None:
+            use_cache((workspace or Workspace(self._new_root())).cache / "images", CACHE_GIB)
+            obey_robots(lambda: not remembered(self.find(), IGNORE_ROBOTS))
 
 
 def is_typed(context: Any, name: str) -> bool:
