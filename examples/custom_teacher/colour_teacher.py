@@ -41,7 +41,7 @@ class ColourTeacher:
         if wanted is None:
             return Failure("the query names no colour")  # never guess
         try:
-            means = [ImageStat.Stat(load(image.path, 64)).mean for image in question.images]
+            means = [ImageStat.Stat(load(image.source, 64)).mean for image in question.images]
         except ImageError as error:
             return Failure(error.message)
         weights = [math.exp(-math.dist(mean, wanted) / self.softness) for mean in means]

@@ -28,6 +28,11 @@ class Item:
     stamp: Stamp | None = field(default=None, compare=False)
 
     @property
+    def path(self) -> Path:
+        """The path of a file on this machine."""
+        return Path(self.file)
+
+    @property
     def source(self) -> Source:
         """Where its bytes are."""
         return source_at(self.file, self.stamp)
@@ -75,6 +80,11 @@ class ShownImage:
     item_id: str
     file: Path | str
     sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The path of a file on this machine."""
+        return Path(self.file)
 
     @property
     def source(self) -> Source:

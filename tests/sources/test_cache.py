@@ -30,6 +30,7 @@ def size_of(folder):
 
 
 def test_what_was_read_is_not_fetched_again_until_its_version_changes(tmp_path, asked):
+    use_cache(None, 0)
     assert read(asked, "a") == read(asked, "a") == b"a 1"
     assert asked == ["a", "a"]  # off: nothing is kept
     use_cache(tmp_path, 1)

@@ -128,6 +128,7 @@ class BenchCommand:
 
         gates = self._checked(session)
         workspace = session.create() if self.set_ else session.require()
+        session.cache_images()
         if self.history:
             show_history(workspace, as_json=self.as_json)
             return

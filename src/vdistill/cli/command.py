@@ -10,7 +10,6 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from vdistill.cli.help import help_of, write_options
 from vdistill.cli.session import Session, is_typed
 from vdistill.cli.values import with_short_cut
-from vdistill.sources.cache import use_cache
 
 COMMON = ("workspace", "quiet", "debug")  # options of the program that may stand after a command's name too
 
@@ -49,7 +48,6 @@ class SessionCommand(TyperCommand):
 
     def invoke(self, context: Any) -> None:
         """Execute the command."""
-        use_cache(None, 0)  # of an earlier call in this process; the session finds its own
         session = Session(context, _nearest(context, "workspace"), _nearest(context, "quiet"))
         try:
             context.invoke(self.parsed(context).execute, session)

@@ -142,6 +142,7 @@ class DistillCommand:
             _change_strength(session.require(), self.strength, as_json=self.as_json)
             return
         workspace = session.create() if self.cycles > 1 else session.require()
+        session.cache_images()
         if self.cycles == 1 and session.typed(*OF_CYCLES):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
         backbone = pick_backbone(workspace, self.backbone)

@@ -9,6 +9,7 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.session import (
     BackboneOption,
+    CacheOption,
     CatalogArgument,
     JsonOption,
     ModelOption,
@@ -40,6 +41,7 @@ class IndexCommand:
     )
     backbone: BackboneOption = None
     ignore_robots: RobotsOption = None
+    cache_gib: CacheOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
@@ -47,6 +49,7 @@ class IndexCommand:
         folder = pick_catalog(session.find(), self.catalog, INDEXED)
         from vdistill.inputs.catalog import scan
 
+        session.cache_images(self.cache_gib)
         catalog = scan(folder)  # before a workspace is made for a folder that is not there
         workspace = session.create()
         session.ignore_robots(self.ignore_robots)
@@ -55,6 +58,8 @@ class IndexCommand:
         _remember_catalog(workspace, catalog.root)
         if self.backbone:
             remember(workspace, "backbone", backbone)
+        if self.cache_gib is not None:
+            remember(workspace, "cache_gib", self.cache_gib)
         for line in catalog.told(report.skipped):
             session.say(line)
         if report.by_text:

@@ -13,6 +13,7 @@ from vdistill.cli import config, console
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
+    CacheOption,
     CatalogArgument,
     JsonOption,
     RobotsOption,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog="")
-INSTEAD = ("dry_run", "audit", "export", "import_file", "as_json")
+INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "as_json")
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
 _instead = partial(typer.Option, rich_help_panel="Instead of asking")
@@ -115,6 +116,7 @@ class LabelCommand:
     import_file: Annotated[
         Path | None, _instead("--import", help="Import preference pairs, an export, or TREC qrels; ask nothing.")
     ] = None
+    cache_gib: CacheOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
@@ -122,13 +124,14 @@ class LabelCommand:
         from vdistill.cli import label_files
         from vdistill.cli.audit_table import audit_table
 
+        session.cache_images(self.cache_gib)
         if self.export is not None:
             label_files.export_file(session, self.export, as_json=self.as_json)
             return
         if self.import_file is not None:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
-        session.ignore_robots(self.ignore_robots)
+        session.ignore_robots(self.ignore_robots, keep=not self.dry_run)
         with self.task(session) as task:
             if self.audit is not None:
                 found = task.audit(self.audit)

@@ -78,6 +78,8 @@ class QueryCommand:
         hits = self._hits(searchers[model], terms, options)
         took = round((time.perf_counter() - started) * 1000, 2)
         self._warn(session, searchers[model], terms, hits)
+        if self.gallery or self.show:
+            session.cache_images()
         if self.gallery is not None:
             compared = self._hits(searchers["backbone"], terms, options) if self.compare else None
             _gallery(session, self.gallery, spoken(terms), hits, model, compared)

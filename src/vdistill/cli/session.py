@@ -14,14 +14,19 @@ from vdistill.errors import VdistillError
 if TYPE_CHECKING:
     from vdistill.workspace import Workspace
 
-CACHE_GIB = 20.0
 IGNORE_ROBOTS = "ignore_robots"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
+CACHE_GIB = 10.0
 CatalogArgument = Annotated[
     str | None,
     typer.Argument(help="Where the images are: a folder, or one of the other catalogs of docs/catalogs.md. Remembered.",
                    show_default=False),
+]  # fmt: skip
+CacheOption = Annotated[
+    float | None,
+    typer.Option("--cache-gib", min=0, help="Disk for images of a catalog that is elsewhere. Remembered.",
+                 show_default=f"{CACHE_GIB:g}"),
 ]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelOption = Annotated[
@@ -64,9 +69,7 @@ class Session:
         """The workspace, where there is one."""
         from vdistill.workspace import at, find
 
-        found = at(self.folder) if self.folder else find(Path.cwd())
-        self._use_cache(found)
-        return found
+        return at(self.folder) if self.folder else find(Path.cwd())
 
     def require(self) -> Workspace:
         """The workspace. Raises VdistillError where there is none."""
@@ -76,37 +79,40 @@ class Session:
             raise VdistillError(f"no workspace in {where}: nothing was labelled or indexed here yet", hint=HINT)
         return found
 
-    def ignore_robots(self, ignore: bool | None) -> None:
-        """From now on, where the user said so."""
+    def ignore_robots(self, ignore: bool | None, *, keep: bool = True) -> None:
+        """Whether to do so from now on, where the user said it.  keep: in the workspace, for all commands."""
         from vdistill.sources.manners import obey_robots
 
         if ignore is not None:
-            remember(self.create(), IGNORE_ROBOTS, ignore)
+            if keep:
+                remember(self.create(), IGNORE_ROBOTS, ignore)
             obey_robots(lambda: not ignore)
 
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
-        from vdistill.workspace import Workspace, create
+        from vdistill.workspace import create
 
-        return create((self.find() or Workspace(self._new_root())).root)
+        return create(self._place().root)
 
-    def _new_root(self) -> Path:
-        """Where a workspace would be made."""
-        from vdistill.workspace import FOLDER
+    def cache_images(self, gib: float | None = None) -> None:
+        """Let this process keep images of catalogs that are elsewhere, at most `gib` GiB or what is remembered."""
+        from vdistill.sources.cache import use_cache
+        from vdistill.sources.manners import obey_robots
+
+        place = self._place()
+        if gib is not None and place.database.is_file():
+            remember(place, "cache_gib", gib)
+        known = gib if gib is not None else remembered(place, "cache_gib")
+        use_cache(place.cache / "images", CACHE_GIB if known is None else float(known))
+        obey_robots(lambda: not remembered(place, IGNORE_ROBOTS))
+
+    def _place(self) -> Workspace:
+        """The workspace, or where it would be made."""
+        from vdistill.workspace import FOLDER, Workspace
 
         settings_file = config.find(Path.cwd())
         home = settings_file.parent if settings_file else Path.cwd()
-        return self.folder or home / FOLDER
-
-    def _use_cache(self, workspace: Workspace | None) -> None:
-        """Keep what this command reads from elsewhere in its workspace, also before that is made."""
-        from vdistill.sources.cache import cache_in_use, use_cache
-        from vdistill.sources.manners import obey_robots
-        from vdistill.workspace import Workspace
-
-        if cache_in_use() is None:
-            use_cache((workspace or Workspace(self._new_root())).cache / "images", CACHE_GIB)
-            obey_robots(lambda: not remembered(self.find(), IGNORE_ROBOTS))
+        return self.find() or Workspace(self.folder or home / FOLDER)
 
 
 def is_typed(context: Any, name: str) -> bool:

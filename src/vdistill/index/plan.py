@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,6 @@ from vdistill.sources import Stamp, order, relative
 from vdistill.sources.read_ahead import threads_for
 from vdistill.workspace import writing
 
-_values = attrgetter(*COLUMNS.split(", "))  # of a row, ten times as fast as astuple
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
 _TEMPORARY = """
     CREATE TEMP TABLE fresh (key INTEGER PRIMARY KEY);
@@ -74,6 +72,8 @@ class Plan:
         """content: what a vector is made of."""
         self.next_key = self.first_key = first_key
         self._content = content
+        self._rows: list[tuple[int | str, ...]] = []  # not written yet
+        self._fresh: list[tuple[int]] = []
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -114,6 +114,7 @@ class Plan:
                     self._enter(item, catalog.root, known.get(item.id), facts(), reuse)
                 except OSError as error:
                     skipped.append(Skipped(item.id, (error.strerror or str(error)).lower(), passing=True))
+            self._write()
         return skipped
 
     def enter_texts(self, items: Sequence[Item], root: str, *, reuse: bool) -> None:
@@ -125,9 +126,10 @@ class Plan:
             known = self._known([item.id for item in part])
             for item in part:
                 old, _ = known.get(item.id, (None, None))
-                metadata = _json(item)
+                metadata = _json(item.metadata)
                 key = self._key(old, "", metadata, reuse=reuse, embedded=False)
-                self._insert(Row(key, item.id, relative(root, str(item.file)), "", 0, 0, metadata), 0)
+                self._rows.append((key, item.id, relative(root, str(item.file)), "", 0, 0, metadata, 0))
+            self._write()
 
     def forget_images(self, ids: Iterable[str], passing: Iterable[str] = ()) -> None:
         """Note that these items are indexed by their texts, since their images cannot be read.
@@ -237,13 +239,16 @@ class Plan:
     ) -> None:
         known, (state, sha256) = old and old[0], facts
         path = relative(root, str(item.file))
-        metadata = _json(item)
+        metadata = _json(item.metadata)
         key = self._key(known, sha256, metadata, reuse=reuse)
-        self._insert(Row(key, item.id, path, sha256, *state[:2], metadata), state[2])
+        self._rows.append((key, item.id, path, sha256, *state[:2], metadata, state[2]))
 
-    def _insert(self, row: Row, ctime_ns: int) -> None:
-        sql = f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        self._db.execute(sql, (*_values(row), ctime_ns))
+    def _write(self) -> None:
+        """Write what was entered since the last time."""
+        self._db.executemany(f"INSERT INTO items ({COLUMNS}, ctime_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
+        self._db.executemany("INSERT INTO fresh VALUES (?)", self._fresh)
+        self._rows.clear()
+        self._fresh.clear()
 
     def _key(self, known: Row | None, sha256: str, metadata: str, *, reuse: bool, embedded: bool = True) -> int:
         """The old key where the vector is still that of the old item, else a new one."""
@@ -258,7 +263,7 @@ class Plan:
         found = "SELECT key FROM contents WHERE content = ?"
         source = self._db.execute(found, (content,)).fetchone() if content else None
         if source is None and embedded:
-            self._db.execute("INSERT INTO fresh VALUES (?)", (key,))
+            self._fresh.append((key,))
         elif source is not None:
             self._db.execute("INSERT INTO moved VALUES (?, ?)", (key, *source))
         return key
@@ -267,5 +272,4 @@ class Plan:
         return int(self._db.execute(sql, values).fetchone()[0])
 
 
-def _json(item: Item) -> str:
-    return json.dumps(item.metadata, ensure_ascii=False, sort_keys=True)
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode  # `json.dumps` would make one for each item

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vdistill.errors import VdistillError
 from vdistill.inputs.catalog_metadata import CatalogMetadata
 from vdistill.inputs.item_table import ItemTable
 from vdistill.inputs.listings import Entry, Imageless, MetadataFile, Skipped, list_catalog, skipped_lines
@@ -58,7 +59,7 @@ def scan(root: Path | str) -> Catalog:
     items.enter(entries())
     skipped += [Skipped(key, "another image has this id") for key in items.index()]
     if not items:
-        raise listed.empty
+        raise _empty(listed.empty, skipped)
     metadata = CatalogMetadata(listed.root, items)
     for table in sorted(tables, key=lambda table: table.name):
         with table.local() as path:
@@ -69,3 +70,10 @@ def scan(root: Path | str) -> Catalog:
     imageless.index()
     imageless.remove(items)
     return Catalog(listed.root, items, tuple(skipped), tuple(metadata.remarks()), absent, imageless)
+
+
+def _empty(error: VdistillError, skipped: list[Skipped]) -> VdistillError:
+    """The error of a catalog without an image, with the first reason."""
+    if not skipped:
+        return error
+    return VdistillError(f"{error.message} that can be used; {skipped[0].id}: {skipped[0].reason}", hint=error.hint)

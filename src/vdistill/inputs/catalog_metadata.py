@@ -43,7 +43,8 @@ class CatalogMetadata:
             if line.repaired:
                 self._count("half a character, replaced by U+FFFD, in {n} of metadata", "row", where)
             name = str(line.row[NAME])
-            key, written = self._names.find(folder, name), relative(folder, name)
+            key = self._names.find(folder, name)
+            written = name if key == name else relative(folder, name)
             if not isinstance(key, str):
                 self._unused(written, key, where)
                 if not key and self._may_be_item(written):

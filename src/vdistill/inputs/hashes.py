@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -89,7 +88,7 @@ class Hashes:
 
     def _status(self, item: Item) -> Status | None:
         try:
-            return os.fsencode(item.file), *(item.stamp or item.source.stamp())
+            return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
         except OSError as error:
             self._refuse(item, error)
             return None

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from vdistill.inputs.item_table import ItemTable
 
+_TOP = PurePosixPath()
+
 
 class ImageNames:
     """The images of a catalog by name.
@@ -21,6 +23,8 @@ class ImageNames:
 
     def find(self, folder: PurePosixPath, name: str) -> str | tuple[str, ...]:
         """The id of the image, or all that it could be; folder: that of the metadata file."""
+        if folder == _TOP and self._items.has(name):
+            return name
         if self._items.has(key := relative(folder, name)):
             return key
         name = name.strip().replace("\\", "/")

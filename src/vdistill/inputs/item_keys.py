@@ -49,11 +49,13 @@ def roots(keys: Iterable[tuple[Key, ...]]) -> dict[Key, Key]:
 
 def families(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, Key]:
     """For each image the strongest of the first keys of all images that are tied to it."""
-    root = roots(keys.values())
+    count = Counter(key for mine in keys.values() for key in mine)
+    tied = [mine for mine in keys.values() if len(mine) > 1 or count[mine[0]] > 1]  # of a million images, mostly few
+    root = roots(tied)
     first: dict[Key, Key] = {}
-    for mine in keys.values():
+    for mine in tied:
         first[root[mine[0]]] = min(first.get(root[mine[0]], mine[0]), mine[0], key=strength)
-    return {one: first[root[mine[0]]] for one, mine in keys.items()}
+    return {one: first[root[mine[0]]] if mine[0] in root else mine[0] for one, mine in keys.items()}
 
 
 def products_of(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, str]:

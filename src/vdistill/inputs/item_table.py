@@ -36,6 +36,8 @@ class ItemTable(Sequence[Item]):
 
     def __init__(self, root: str) -> None:
         self._root, self._lock = root, threading.Lock()
+        self._start = joined(root, "")
+        self._last: tuple[str, str | None] = "", None  # what was asked for last, which is often asked for again
         self._forms: set[Callable[[str], str]] = set()
         # An empty name: a file that SQLite removes itself, also when the process dies; small ones stay in memory.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -90,12 +92,14 @@ class ItemTable(Sequence[Item]):
 
     def has(self, key: str) -> bool:
         """Whether there is an item of this id."""
-        return bool(self._all("SELECT 1 FROM items WHERE id = ?", key))
+        self._last = next(iter(self._all("SELECT id, metadata FROM items WHERE id = ?", key)), ("", None))
+        return self._last[0] == key
 
     def metadata_of(self, key: str) -> dict[str, Any] | None:
         """What is known of an item; None where nothing is."""
-        ((text,),) = self._all("SELECT metadata FROM items WHERE id = ?", key)
-        return json.loads(text) if text else None
+        if self._last[0] != key:
+            self.has(key)
+        return _read(self._last[1]) if self._last[1] else None
 
     def written_as(self, form: Callable[[str], str], name: str) -> list[str]:
         """The ids whose `form` is that of `name`, in order."""
@@ -108,6 +112,7 @@ class ItemTable(Sequence[Item]):
 
     def set_metadata(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """What is known of items from now on, by id."""
+        self._last = "", None
         with self._lock:
             self._db.execute("BEGIN")
             self._db.executemany(
@@ -122,7 +127,8 @@ class ItemTable(Sequence[Item]):
     def _item(self, row: tuple[Any, ...]) -> Item:
         key, file, size, mtime_ns, ctime_ns, metadata = row
         stamp = None if ctime_ns is None else (size, mtime_ns, ctime_ns)
-        return Item(key, joined(self._root, file or key), json.loads(metadata) if metadata else {}, stamp)
+        where = joined(self._root, file) if file else self._start + key
+        return Item(key, where, _read(metadata) if metadata else {}, stamp)
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -136,5 +142,6 @@ def parts(given: Iterable[T], size: int = PART) -> Iterator[list[T]]:
         yield part
 
 
-def _json(metadata: Mapping[str, Any]) -> str:
-    return json.dumps(metadata, ensure_ascii=False)
+# Both are made once: the functions of `json` make one for each item.
+_read = json.JSONDecoder().decode
+_json = json.JSONEncoder(ensure_ascii=False).encode

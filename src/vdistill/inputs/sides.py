@@ -119,28 +119,37 @@ class Sides:
         return self.queries.get(plain(query), otherwise)
 
     def of_items(
-        self, items: Sequence[Item], hashes: Mapping[str, str], said: Mapping[str, Split] | None = None
+        self, items: Iterable[Item], hashes: Mapping[str, str], said: Mapping[str, Split] | None = None
     ) -> ItemSides:
         """Where each item is.
 
         hashes: of the contents, by id; an item without one is placed by its id.
         said: sides by content hash from elsewhere (an export); what is registered here takes precedence.
         """
-        keys = {item.id: keys_of(item, hashes.get(item.id)) for item in items}
+        keys: dict[str, tuple[Key, ...]] = {}
+        no_name: list[tuple[str, str]] = []
+        for item in items:  # once: they may be read from a file
+            keys[item.id] = keys_of(item, hashes.get(item.id))
+            no_name += [(item.id, column) for column in unusable_groups(item.metadata)]
         members: dict[Key, list[str]] = defaultdict(list)
         for one, family in families(keys).items():
             members[family].append(one)
         split: dict[str, Split] = {}
         for family, ids in members.items():
+            if not (said or self.items):
+                split |= dict.fromkeys(ids, self._placed(family, ids))
+                continue
             own = {one: self._known(one, keys[one], said or {}) for one in ids}
             sides = _strongest(functools.reduce(operator.or_, own.values()))
             if sides == _BOTH:
                 split |= {one: "heldout" for one in ids if _strongest(own[one]) == _HELDOUT}
             else:
-                name = family[1] if self.version >= VERSION else min(ids)
-                split |= dict.fromkeys(ids, _SIDE.get(sides) or split_of("item", name, self.holdout))
-        no_name = tuple((item.id, column) for item in items for column in unusable_groups(item.metadata))
-        return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, no_name)
+                split |= dict.fromkeys(ids, _SIDE.get(sides) or self._placed(family, ids))
+        return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, tuple(no_name))
+
+    def _placed(self, family: Key, ids: Sequence[str]) -> Split:
+        """The side of items of which nothing is known."""
+        return split_of("item", family[1] if self.version >= VERSION else min(ids), self.holdout)
 
     def _known(self, one: str, keys: tuple[Key, ...], said: Mapping[str, Split]) -> int:
         """What is known of an item itself: bits of its sides, shifted by how much they weigh.

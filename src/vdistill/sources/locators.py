@@ -41,9 +41,9 @@ def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
     """
     if not isinstance(locator, str):
         return LocalFile(locator)
-    if found := _TAR.fullmatch(locator):
+    if locator.startswith("tar:") and (found := _TAR.fullmatch(locator)):
         return TarPart(found[3], int(found[1]), int(found[2]), stamp)
-    if found := _PARQUET.fullmatch(locator):
+    if locator.startswith("parquet:") and (found := _PARQUET.fullmatch(locator)):
         return ParquetCell(found[4], int(found[1]), int(found[2]), unquote(found[3]), stamp)
     if locator.startswith(WEB):
         return HttpFile(locator)
@@ -61,10 +61,9 @@ def order(locator: str) -> str:
     """Sorts locators as they are best read: the parts of a container one after the other, web servers mixed."""
     if locator.startswith(WEB):
         return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()
-    inside = _INSIDE.fullmatch(locator)
-    if not inside:
+    if not (inside := _inside(locator)):
         return locator
-    return "\0".join([inside[3], *(number.zfill(15) for number in inside[2].split("+"))])
+    return "\0".join([inside[2], *(number.zfill(15) for number in inside[1].split("+"))])
 
 
 def absolute(root: str) -> str:
@@ -74,8 +73,8 @@ def absolute(root: str) -> str:
 
 def joined(root: str, path: str) -> str:
     """The locator of `path`, which is relative to the catalog `root`, or is a locator itself."""
-    if inside := _INSIDE.fullmatch(path):
-        kind, part, container = inside.groups()
+    if inside := _inside(path):
+        kind, part, container = inside
         return f"{kind}:{part}:{joined(root, container)}"
     if "://" in path or os.path.isabs(path):  # noqa: PTH117
         return path
@@ -84,11 +83,24 @@ def joined(root: str, path: str) -> str:
 
 def relative(root: str, locator: str) -> str:
     """`locator` as `joined` takes it: relative to `root` where it lies below, with slashes on every system."""
-    if inside := _INSIDE.fullmatch(locator):
-        kind, part, container = inside.groups()
+    if inside := _inside(locator):
+        kind, part, container = inside
         return f"{kind}:{part}:{relative(root, container)}"
     start = f"{root.rstrip('/')}/" if "://" in root else os.path.join(root, "")  # noqa: PTH118
     if not locator.startswith(start):
         return locator
     path = locator[len(start) :].replace(os.sep, "/")
-    return f"./{path}" if _INSIDE.fullmatch(path) else path  # a file may be called like a part of another
+    return escaped(path)
+
+
+def escaped(path: str) -> str:
+    """A relative path as `joined` takes it: a file may be called like a part of another."""
+    return f"./{path}" if _inside(path) else path
+
+
+def _inside(locator: str) -> tuple[str, ...] | None:
+    """Kind, part and container of a part of another file; None for a file."""
+    if not locator.startswith(("tar:", "parquet:")):  # much faster than the expression, which few locators need
+        return None
+    found = _INSIDE.fullmatch(locator)
+    return found.groups() if found else None

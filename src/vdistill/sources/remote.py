@@ -95,12 +95,16 @@ def _made(scheme: str, url: str) -> Any:
 
     kind = fsspec.get_filesystem_class(scheme)
     options = {**kind._get_kwargs_from_urls(url), "skip_instance_cache": True, "use_listings_cache": False}
-    if _EXTRAS.get(scheme) == "s3":
-        from fsspec.config import conf
+    if _EXTRAS.get(scheme) != "s3":
+        return fsspec.filesystem(scheme, **options)
+    from fsspec.config import conf
 
-        options["max_concurrency"] = 1  # else the size of each object is asked first
-        options["config_kwargs"] = {"max_pool_connections": READERS, **conf.get(scheme, {}).get("config_kwargs", {})}
-    return fsspec.filesystem(scheme, **options)
+    given = conf.get(scheme, {}).get("config_kwargs", {})
+    options["config_kwargs"] = {"max_pool_connections": READERS, "retries": {"max_attempts": 1}, **given}
+    options["max_concurrency"] = 1  # else the size of each object is asked first
+    system = fsspec.filesystem(scheme, **options)
+    system.retries = 1  # `retried` does it, and would multiply them
+    return system
 
 
 def _unknown(scheme: str, error: Exception) -> VdistillError:

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
+from vdistill.inputs.listings.shard import Shard, is_shard
+from vdistill.inputs.listings.shards import images_or_shards
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.sources import Stamp, shown
 from vdistill.sources.remote import as_oserror, no_credentials, system_of
@@ -27,7 +28,10 @@ class _Object(NamedTuple):
 def listing(root: str) -> Listing:
     """The images below a URL. Raises VdistillError where it cannot be listed completely."""
     check(root)
-    root = root.rstrip("/") if root.rstrip("/").partition("://")[2] else root
+    scheme, _, place = root.partition("://")
+    if not place.strip("/"):
+        raise VdistillError(f"{root} names no place", hint=f"give {scheme}://BUCKET/PREFIX")
+    root = root.rstrip("/")
     empty = VdistillError(
         f"no images in {shown(root)}",
         hint=f"check the address; files ending in {' '.join(sorted(IMAGE_SUFFIXES))} are searched for below it, "

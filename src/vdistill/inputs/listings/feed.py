@@ -54,9 +54,7 @@ def _names_images(file: str) -> bool:
 def listing(root: str) -> Listing:
     """The images that a feed names, local or at a URL. Raises VdistillError where it cannot be read."""
     root = root if "://" in root else str(Path(root).resolve())
-    empty = VdistillError(
-        f"no row of {shown(root)} names an image that can be fetched", hint="its images need http or https addresses"
-    )
+    empty = VdistillError(f"no row of {shown(root)} names an image", hint="its images need http or https addresses")
     return Listing(root, _Feed(root).found(), empty)
 
 

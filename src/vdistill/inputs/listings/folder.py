@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import tree
 from vdistill.inputs.listings.listed import METADATA_FILES, Entry, Found, Listing, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Shard, images_or_shards, is_shard
-from vdistill.sources import relative
+from vdistill.inputs.listings.shard import Shard, is_shard
+from vdistill.inputs.listings.shards import images_or_shards
+from vdistill.sources import escaped
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 
@@ -48,10 +50,9 @@ def _entry(file: str, key: str) -> Found | Shard | None:
         return MetadataFile(key, file)
     if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
         return Shard(_shown(key), file) if is_shard(name) else None
-    if key != (shown := _shown(key)):
+    if not key.isascii() and key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")
-    path = relative("", key)
-    return Entry(key, None if path == key else path)
+    return Entry(key, None if (path := escaped(key)) == key else path)
 
 
 def _shown(name: str) -> str:
@@ -60,6 +61,8 @@ def _shown(name: str) -> str:
 
 
 def _close_folder(root: Path) -> str:
+    if address := re.fullmatch(r"([a-z0-9]{2,}):/(.+)", root.as_posix()):
+        return f"did you mean {address[1]}://{address[2]}?"
     neighbours = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     close = difflib.get_close_matches(root.name, neighbours, n=1)
     return f"did you mean {root.parent / close[0]}?" if close else "give the folder that holds the images"

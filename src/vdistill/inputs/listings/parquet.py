@@ -12,7 +12,7 @@ from urllib.parse import quote
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import whole
 from vdistill.inputs.listings.listed import Skipped
-from vdistill.inputs.listings.shards import Member, Shard, ShardFound
+from vdistill.inputs.listings.shard import Member, Shard, ShardFound
 from vdistill.inputs.plain_values import plain
 from vdistill.sources import is_remote, joined
 from vdistill.sources.remote import open_remote, reason_of

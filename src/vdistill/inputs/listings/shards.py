@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeAlias
 
-from vdistill.errors import VdistillError
+from vdistill.inputs.listings import parquet, tars
 from vdistill.inputs.listings.listed import Entry, Found, MetadataFile, Skipped
-from vdistill.sources import Stamp, is_remote, relative, shown, source_at
+from vdistill.inputs.listings.shard import COMPRESSED, Member, Shard, ShardFound, compressed
+from vdistill.sources import is_remote, relative, source_at
 from vdistill.sources.cache import cache_in_use, through_cache
 from vdistill.sources.stamps import version_of
-
-SUFFIXES = (".tar", ".parquet")
-COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
 
 _AT_ONCE = 8  # shards that are listed side by side, where they are elsewhere
 _SCHEMA = """
@@ -28,42 +24,6 @@ _SCHEMA = """
         place TEXT PRIMARY KEY, name TEXT, file TEXT NOT NULL, shard INTEGER NOT NULL, metadata TEXT
     ) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A file that holds images.  name: its path below the catalog's root.  file: its locator."""
-
-    name: str
-    file: str
-    stamp: Stamp | None = None
-
-    @property
-    def shown(self) -> str:
-        """The file, for messages."""
-        return shown(self.file)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An image in a shard.
-
-    name: what the shard calls it; None where it has no name there.  place: another name, which nothing else has.
-    file: its locator, relative to the shard's folder.
-    """
-
-    name: str | None
-    place: str
-    file: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-ShardFound: TypeAlias = "Member | Skipped | MetadataFile"
-
-
-def is_shard(name: str) -> bool:
-    """Whether a file of this name may hold images."""
-    return name.lower().endswith((*SUFFIXES, *COMPRESSED))
 
 
 def images_or_shards(root: str, found: Iterable[Found | Shard]) -> Iterator[Found]:
@@ -98,14 +58,6 @@ def held(root: str, shards: list[Shard]) -> Iterator[Found]:
     yield from members.entries()
 
 
-def compressed(shard: Shard) -> VdistillError:
-    """The error of a compressed tar."""
-    return VdistillError(
-        f"{shard.shown} is compressed, so its images cannot be read one by one",
-        hint="decompress it once (`gunzip`, `zstd -d`); images are compressed already",
-    )
-
-
 def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]:
     """What each shard holds; those elsewhere a few at once."""
     if not shards or not is_remote(shards[0].file):
@@ -115,43 +67,39 @@ def _listed(shards: list[Shard]) -> Iterator[tuple[Shard, Iterable[ShardFound]]]
         try:
             rest = iter(shards)
             while some := list(islice(rest, _AT_ONCE)):
-                yield from zip(some, executor.map(_remembered, some), strict=True)
+                for shard, packed in zip(some, executor.map(_remembered, some), strict=True):
+                    yield shard, map(_unpacked, packed.splitlines())
         finally:
             executor.shutdown(cancel_futures=True)
 
 
 def _members(shard: Shard) -> Iterator[ShardFound]:
-    if shard.name.lower().endswith(".tar"):
-        from vdistill.inputs.listings import tars
-
-        return tars.members(shard)
-    from vdistill.inputs.listings import parquet
-
-    return parquet.members(shard)
+    return tars.members(shard) if shard.name.lower().endswith(".tar") else parquet.members(shard)
 
 
-def _remembered(shard: Shard) -> list[ShardFound]:
-    """What a shard elsewhere holds, from the cache where that has it for this stamp."""
-    if cache_in_use() is None or shard.stamp is None:
-        return list(_members(shard))
+def _remembered(shard: Shard) -> bytes:
+    """What a shard elsewhere holds, packed, which takes little memory; from the cache where that has it."""
 
     def fetch() -> bytes:
-        return json.dumps([_packed(one) for one in _members(shard)]).encode()
+        return b"\n".join(map(_packed, _members(shard)))
 
+    if cache_in_use() is None or shard.stamp is None:
+        return fetch()
     with through_cache(f"listing 1 of {shard.name} at {shard.file}", version_of(shard.stamp), fetch) as file:
-        return [_unpacked(one) for one in json.load(file)]
+        return file.read()
 
 
 _KINDS = {"image": Member, "skipped": Skipped, "metadata": MetadataFile}
 
 
-def _packed(one: ShardFound) -> list[Any]:
+def _packed(one: ShardFound) -> bytes:
     kind = next(name for name, kind in _KINDS.items() if isinstance(one, kind))
-    return [kind, *(getattr(one, name) for name in one.__dataclass_fields__)]
+    return json.dumps([kind, *(getattr(one, name) for name in one.__dataclass_fields__)]).encode()
 
 
-def _unpacked(values: list[Any]) -> ShardFound:
-    found: ShardFound = _KINDS[values[0]](*values[1:])
+def _unpacked(line: bytes) -> ShardFound:
+    kind, *values = json.loads(line)
+    found: ShardFound = _KINDS[kind](*values)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed, whole
 from vdistill.inputs.listings.listed import METADATA_FILES, MetadataFile, Skipped
-from vdistill.inputs.listings.shards import Member, Shard, ShardFound, compressed
+from vdistill.inputs.listings.shard import Member, Shard, ShardFound, compressed
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.inputs.plain_values import plain
 from vdistill.sources import is_remote
@@ -59,24 +59,25 @@ class _Reading:
         self._sample = ""
         self._images: list[tuple[str, str]] = []  # of the present sample: names and locators
         self._texts: dict[str, Any] = {}
-        self._alone: list[str] = []  # texts without an image
-        self._problems: list[Skipped] = []
+        self._alone = 0  # samples without an image
+        self._first_alone = ""
 
     def found(self) -> Iterator[ShardFound]:
         self._file.seek(0)
         cut = ""
         with tarfile.open(fileobj=self._file, mode="r:", errorlevel=0) as tar:
-            while (member := as_oserror(tar.next, self._shard.file)) is not None:
+            while isinstance(member := as_oserror(lambda: _following(tar), self._shard.file), tarfile.TarInfo):
                 tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all
                 if member.offset_data + member.size > self._size:
                     cut = f"cut short within {well_formed(member.name)}"
                     break
                 yield from self._member(tar, member)
-            cut = cut or self._unfinished(tar)
+            cut = cut or ("cut short" if member else self._unfinished(tar))
         yield from self._finished()
         if self._alone:
-            first = f"{len(self._alone):,} of its members describe no image, e.g. {self._alone[0]}"
-            yield Skipped(self._shard.name, first)
+            yield Skipped(
+                self._shard.name, f"{self._alone:,} of its samples have no image, e.g. that of {self._first_alone}"
+            )
         if cut:
             yield Skipped(self._shard.name, f"{cut}: what comes before is used")
 
@@ -84,9 +85,9 @@ class _Reading:
         """What is wrong with the end of the tar, which is a block of zeros."""
         self._file.seek(tar.offset)
         block = self._file.read(512)
-        if not block.strip(b"\0"):
-            return "" if len(block) == 512 else "cut short"
-        return "damaged in the middle"
+        if len(block) < 512:
+            return "cut short"
+        return "damaged in the middle" if block.strip(b"\0") else ""
 
     def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[ShardFound]:
         name = _plain_name(member.name)
@@ -109,6 +110,8 @@ class _Reading:
             yield Skipped(well_formed(name), "a link, or no regular file, in a tar")
         elif well_formed(name) != name:
             yield Skipped(well_formed(name), "file name is not valid UTF-8")
+        elif ".." in name.split("/"):
+            yield Skipped(name, "its name leads out of the catalog")
         else:
             self._images.append((name, self._locator(member)))
 
@@ -132,7 +135,7 @@ class _Reading:
         """The images of the sample that is complete."""
         first = self._texts.pop("", None)
         if self._texts and not self._images and first:
-            self._alone.append(well_formed(first))
+            self._alone, self._first_alone = self._alone + 1, self._first_alone or well_formed(first)
         for name, locator in self._images:
             yield Member(name, f"{self._shard.name}/{name}", locator, self._texts)
         self._images, self._texts = [], {}
@@ -141,13 +144,21 @@ class _Reading:
         return f"tar:{member.offset_data}+{member.size}:{self._shard.file}"
 
 
+def _following(tar: tarfile.TarFile) -> tarfile.TarInfo | tarfile.TarError | None:
+    """The next member; the error of a tar is no trouble of the network, after which it would be asked for again."""
+    try:
+        return tar.next()
+    except tarfile.TarError as error:
+        return error
+
+
 def _plain_name(name: str) -> str:
     """Without "./", empty parts, and a slash in front."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def _is_clutter(name: str) -> bool:
-    return any(part.startswith(".") or part.lower() in CLUTTER for part in name.split("/"))
+    return any((part.startswith(".") and part != "..") or part.lower() in CLUTTER for part in name.split("/"))
 
 
 def _number_or_text(text: str) -> int | str:
