@@ -67,6 +67,8 @@ FAULTS = {
     "dead": (None, "its server answers 404 (not found)"),
     "forbidden": (lambda request: send(request, status=403), "its server answers 403 (forbidden)"),
     "page": (page, "its address shows a web page"),
+    "soft": (lambda request: send(request, b"no such image", Content_Type="text/plain"),
+             "its address shows a text, not an image"),
     "moved": (to("/page"), "its address redirects to a web page"),
     "round": (to("/round"), "its address redirects too often"),
     "script": (to("javascript:alert(1)"), "its address redirects to what is no http or https address"),

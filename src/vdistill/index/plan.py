@@ -6,7 +6,6 @@ import json
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Stamp, order, relative
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers, threads_for
 from vdistill.workspace import writing
 
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
@@ -228,10 +227,10 @@ class Plan:
                 return state, old.sha256
             return state, file_sha256(item.source) if reuse else ""
 
-        threads = threads_for(item.file for item in part)
-        if threads is None:
+        files = [item.file for item in part]
+        if threads_for(files) is None:
             return [partial(facts, item) for item in part]
-        with ThreadPoolExecutor(threads) as executor:
+        with readers(files) as executor:
             return [executor.submit(facts, item).result for item in part]
 
     def _enter(

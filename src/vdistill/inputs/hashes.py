@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vdistill.images import file_sha256
@@ -14,7 +13,7 @@ from vdistill.inputs.item_table import parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Source, is_remote, order
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
@@ -53,7 +52,7 @@ class Hashes:
         read = 0
         for part in parts(items):
             part.sort(key=lambda item: order(str(item.file)))
-            with ThreadPoolExecutor(threads_for(item.file for item in part)) as executor:
+            with readers(item.file for item in part) as executor:
                 given = [item for item in part if item.stamp is None and is_remote(item.file)]
                 asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
             stated = [
@@ -72,7 +71,7 @@ class Hashes:
 
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
-        with ThreadPoolExecutor(threads_for(item.file for item, _ in part)) as executor:
+        with readers(item.file for item, _ in part) as executor:
             hashes = executor.map(_hash, [item.source for item, _ in part])
             found = []
             for (item, status), sha256 in zip(part, hashes, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -25,7 +24,7 @@ from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
@@ -104,7 +103,7 @@ class Inputs:
         self._shown |= {key: unread[key] for key in keys if key in unread}
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
-        with ThreadPoolExecutor(threads_for(item.file for item in new)) as executor:
+        with readers(item.file for item in new) as executor:
             for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
                 self._shown[item.id] = found
         broken = [Skipped(item.id, found) for item in new if isinstance(found := self._shown[item.id], str)]

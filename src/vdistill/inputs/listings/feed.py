@@ -35,7 +35,9 @@ def is_feed(root: str) -> bool:
         return not name.endswith(_OTHERS)
     if "://" in root:
         return name.endswith(_SUFFIXES)
-    return Path(root).is_file() and (name.endswith(_SUFFIXES) or (name.endswith(".parquet") and _names_images(root)))
+    if name.endswith(_SUFFIXES):
+        return not Path(root).is_dir()
+    return name.endswith(".parquet") and Path(root).is_file() and _names_images(root)
 
 
 def _names_images(file: str) -> bool:

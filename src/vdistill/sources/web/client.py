@@ -60,8 +60,10 @@ class Client:
                 limits=httpx2.Limits(max_connections=ALL_CONNECTIONS, max_keepalive_connections=ALL_CONNECTIONS),
                 mounts=dict.fromkeys(_HERE),
             )
-        except (ValueError, ImportError, OSError, httpx2.InvalidURL) as error:
-            raise Unavailable(f"the proxy or the certificates of the environment cannot be used: {error}") from error
+        except (ValueError, OSError, httpx2.InvalidURL) as error:  # which may hold a password
+            raise Unavailable("the proxy or the certificates that the environment names cannot be used") from error
+        except ImportError as error:
+            raise Unavailable("the proxy of the environment speaks SOCKS, which needs the package socksio") from error
 
         weakref.finalize(self, self._client.close)
 

@@ -10,6 +10,7 @@ RETRY_AFTER = 3600.0  # s, after which a program that still runs may try again
 MEGABYTES = 32  # the largest image that is read
 TOO_LARGE = f"it is larger than {MEGABYTES} megabytes"
 PAGE = "its address shows a web page"
+TEXT = "its address shows a text, not an image"
 REDIRECTED_TO_PAGE = "its address redirects to a web page"
 REDIRECTED_AWAY = "its address redirects to what is no http or https address"
 REDIRECTED_INSIDE = "its public address redirects into a private network"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from vdistill.sources.manners import calls
 from vdistill.sources.web.faults import RETRY_AFTER, Unavailable
 from vdistill.sources.web.robots import Rules
 
@@ -35,6 +36,7 @@ class Host:
         self._failed = 0
         self._gone: str | None = None
         self._gone_until = 0.0
+        self._calls = calls()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -81,6 +83,8 @@ class Host:
                 self._give_up(f"not asked for, since others of its server failed: {reason}")
 
     def _check(self) -> None:
+        if calls() != self._calls:
+            raise Unavailable("interrupted")
         if self._gone and time.monotonic() < self._gone_until:
             raise Unavailable(self._gone)
 

@@ -15,6 +15,7 @@ from vdistill.sources.web.faults import PassingFault, Unavailable
 from vdistill.sources.web.robots import forbids_ai
 
 _LARGEST = faults.MEGABYTES * 10**6  # bytes
+_TEXTS = ("text/", "application/json", "application/xml")
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -63,6 +64,8 @@ def _body(answer: httpx2.Response, redirected: bool) -> bytes:
     start = bytes(content[:512]).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")) or (declared in _PAGES and start.startswith(b"<")):
         raise Unavailable(faults.REDIRECTED_TO_PAGE if redirected else faults.PAGE)
+    if declared.startswith(_TEXTS) and start.isascii() and b"\0" not in start:
+        raise Unavailable(faults.TEXT)  # an error that says that it is none; it must not be kept as the image
     return bytes(content)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vdistill.sources.cache import cache_in_use, through_cache
-from vdistill.sources.manners import manners
+from vdistill.sources.manners import calls, manners
 from vdistill.sources.web.client import Client
 from vdistill.sources.web.faults import RETRY_AFTER, Unavailable
 from vdistill.sources.web.files import fetch_file
@@ -115,7 +115,7 @@ _lock = threading.Lock()
 def web() -> Web:
     """The web with the cache and the manners of this process."""
     cache, obey = cache_in_use(), manners()
-    wanted = (os.getpid(), cache, obey)
+    wanted = (os.getpid(), cache, obey, calls())
     with _lock:
         found = _webs.get(wanted)
         if found is None:
