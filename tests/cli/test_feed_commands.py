@@ -1,9 +1,12 @@
 """A product feed over HTTP through all commands, and what they say of images that cannot be had."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from command_line import QUERIES, errors, vdistill
@@ -51,8 +54,9 @@ def serve_feed(shop, rows):
 def vectors(home):
     """Of each item, by id."""
     store = Store.open(home / ".vdistill" / "index", "backbone")
-    rows = store.items.rows_of([key for (key,) in store.items._db.execute("SELECT key FROM items")])
-    found = {row.id: store.vectors([key]).tobytes() for key, row in rows.items()}
+    with contextlib.closing(sqlite3.connect(store.items.path)) as db:
+        rows = db.execute("SELECT id, key FROM items").fetchall()
+    found = {name: store.vectors(np.array([key], np.uint64)).tobytes() for name, key in rows}
     store.close()
     return found
 
