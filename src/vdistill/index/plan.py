@@ -147,7 +147,7 @@ class Plan:
     def fresh(self) -> Iterator[Row]:
         """The items to embed, as they are best read; the hash is empty where the file was not read yet."""
         self._db.execute(
-            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key"
+            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key, key"
         )
         last = 0  # read in pages: items are changed meanwhile
         sql = f"""SELECT reading.rowid, {COLUMNS}, ctime_ns FROM reading JOIN items USING (key)

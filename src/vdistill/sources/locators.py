@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -58,9 +57,12 @@ def is_remote(locator: str | Path) -> bool:
 
 
 def order(locator: str) -> str:
-    """Sorts locators as they are best read: the parts of a container one after the other, web servers mixed."""
+    """Sorts locators as they are best read: the parts of a container one after the other.
+
+    Those of the web are equal: in the order of their ids the hosts are mixed, and the items as in a folder.
+    """
     if locator.startswith(WEB):
-        return hashlib.sha256(locator.encode("utf-8", "surrogateescape")).hexdigest()
+        return ""
     if not (inside := _inside(locator)):
         return locator
     return "\0".join([inside[2], *(number.zfill(15) for number in inside[1].split("+"))])
