@@ -94,11 +94,10 @@ def write_feed(path: Path, products: int) -> None:
 def scan(path: str) -> None:
     from vdistill.inputs.catalog import scan
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
     catalog = scan(path)
     seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"items": len(catalog.items), "seconds": seconds, "before": before >> 10, "peak": after >> 10}))
+    print(json.dumps({"items": len(catalog.items), "seconds": seconds, "peak": after >> 10}))
 
 
 def listing(products: int, folder: Path) -> None:
@@ -108,7 +107,7 @@ def listing(products: int, folder: Path) -> None:
         found = json.load(io.StringIO(said))
         size = (folder / name).stat().st_size / 1e6
         print(f"{name}, {size:,.0f} MB: {found['items']:,} products in {found['seconds']:.1f} s, "
-              f"peak {found['peak']} MiB, of which {found['before']} MiB before")  # fmt: skip
+              f"peak {found['peak']} MiB")  # fmt: skip
         (folder / name).unlink()
 
 
