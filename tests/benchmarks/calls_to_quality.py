@@ -91,7 +91,7 @@ def student_of(
         train = [{"id": q.id, "query": q.text, "split": "train"} for q in known if q.split == "train"]
         queries.write_text("".join(json.dumps(row) + "\n" for row in train))
         settings = LabelSettings(
-            catalog=shop / "catalog",
+            catalog=str(shop / "catalog"),
             queries=str(queries),
             budget=calls,
             backbone=str(shop / "backbone"),

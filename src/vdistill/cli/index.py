@@ -20,6 +20,7 @@ from vdistill.cli.session import (
     EngineOption,
     JsonOption,
     ModelOption,
+    RobotsOption,
     Session,
     pick_backbone,
     pick_catalog,
@@ -48,6 +49,7 @@ class IndexCommand:
         "bf16"
     )
     backbone: BackboneOption = None
+    ignore_robots: RobotsOption = None
     cache_gib: CacheOption = None
     to: Annotated[
         str | None,
@@ -74,6 +76,7 @@ class IndexCommand:
         session.cache_images(self.cache_gib)
         catalog = scan(folder)  # before a workspace is made for a folder that is not there
         workspace = session.create()
+        session.ignore_robots(self.ignore_robots)
         model, backbone = pick_model(workspace, self.model), pick_backbone(workspace, self.backbone)
         report = self._build(session, workspace, catalog, model, backbone)
         self._remember(workspace, catalog.root, backbone)

@@ -17,6 +17,7 @@ from vdistill.cli.session import (
     CatalogArgument,
     EngineOption,
     JsonOption,
+    RobotsOption,
     Session,
     pick_backbone,
     pick_catalog,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog="")
-INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "as_json")
+INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "engine", "ignore_robots", "as_json")
 WORKERS = 4096  # calls at once on a cluster, at most: as many as it has room for
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
@@ -109,6 +110,7 @@ class LabelCommand:
     seed: Annotated[int, _question(help="Random seed.")] = DEFAULTS.seed
     backbone: BackboneOption = None
     engine: EngineOption = None
+    ignore_robots: RobotsOption = None
     dry_run: Annotated[bool, _instead("--dry-run", help="Plan and price, ask nothing.")] = False
     audit: Annotated[int | None, _instead(help="Spend this many calls on measuring the teacher, and no more.")] = None
     export: Annotated[Path | None, _instead(help="Write all judgments to a .jsonl or .parquet file; ask nothing.")] = (
@@ -132,6 +134,7 @@ class LabelCommand:
         if self.import_file is not None:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
+        session.ignore_robots(self.ignore_robots, keep=not self.dry_run)
         with self.task(session) as task:
             if self.audit is not None:
                 found = task.audit(self.audit)
@@ -143,11 +146,14 @@ class LabelCommand:
         found = report.to_json()
         if not (self.as_json or found["paraphrase_calls"]):
             found = {name: value for name, value in found.items() if not name.startswith("paraphrase")}
+        if not self.as_json:
+            found["skipped"] = len(found["skipped"])
         console.facts(title, found, as_json=self.as_json)
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in INSTEAD}
+        others = (*INSTEAD, "ignore_robots")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
 
     def settings(self, session: Session) -> "LabelSettings":
         """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""

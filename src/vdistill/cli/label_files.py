@@ -60,4 +60,7 @@ def import_file(session: Session, path: Path, settings: LabelSettings, *, as_jso
         judgments=added,
         reused=len(found.judgments) - added,
     )
-    console.facts("imported", report.to_json(), as_json=as_json)
+    summary = report.to_json()
+    if not as_json:
+        del summary["skipped"]  # nothing is left out for its image here
+    console.facts("imported", summary, as_json=as_json)

@@ -122,7 +122,7 @@ class LabelTask:
         stage, teacher, workspace = self._stage(), self._read().teacher, self.session.find()
         report = dry_run(workspace, stage, self._run(), choose_ask=not self.ask_given)
         self._say_all(outlook(teacher, report.calls, report.seconds))
-        return self._with_coverage(report)
+        return self._with_inputs(report)
 
     def label(self) -> LabelReport:
         """Ask, and store the answers."""
@@ -132,11 +132,12 @@ class LabelTask:
         with console.progress(self.session.quiet) as update:
             run = replace(self._run(), advance=_progress(update), rewording=_rewording(update))
             report = label(workspace, stage, run, choose_ask=not self.ask_given)
-        return self._with_coverage(replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd))
+        return self._with_inputs(replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd))
 
-    def _with_coverage(self, report: LabelReport) -> LabelReport:
-        before, after = self._read().coverage or (None, None)
-        return replace(report, coverage_before=before, coverage=after)
+    def _with_inputs(self, report: LabelReport) -> LabelReport:
+        inputs = self._read()
+        before, after = inputs.coverage or (None, None)
+        return replace(report, coverage_before=before, coverage=after, skipped=tuple(inputs.skipped))
 
     def _run(self) -> LabelRun:
         return LabelRun(self._read().teacher, self.purse, self.session.say)

@@ -14,6 +14,7 @@ from vdistill.errors import VdistillError
 if TYPE_CHECKING:
     from vdistill.workspace import Workspace
 
+IGNORE_ROBOTS = "ignore_robots"
 HINT = "run `vdistill label CATALOG` or `vdistill index CATALOG` first, or give --workspace DIR"
 
 CACHE_GIB = 10.0
@@ -47,6 +48,15 @@ EngineOption = Annotated[
 
 DATABASES = "postgresql://USER@HOST/DATABASE, qdrant://HOST:PORT or qdrant+path:DIR"
 
+RobotsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--ignore-robots/--obey-robots",
+        help="Fetch images of a feed even where their server's robots.txt or noai forbids it. Remembered.",
+        show_default=False,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Session:
@@ -79,6 +89,15 @@ class Session:
             raise VdistillError(f"no workspace in {where}: nothing was labelled or indexed here yet", hint=HINT)
         return found
 
+    def ignore_robots(self, ignore: bool | None, *, keep: bool = True) -> None:
+        """Whether to do so from now on, where the user said it.  keep: in the workspace, for all commands."""
+        from vdistill.sources.manners import obey_robots
+
+        if ignore is not None:
+            if keep:
+                remember(self.create(), IGNORE_ROBOTS, ignore)
+            obey_robots(lambda: not ignore)
+
     def create(self) -> Workspace:
         """The workspace, made beside `vdistill.toml` or in the current folder where there is none."""
         from vdistill.workspace import create
@@ -88,12 +107,14 @@ class Session:
     def cache_images(self, gib: float | None = None) -> None:
         """Let this process keep images of catalogs that are elsewhere, at most `gib` GiB or what is remembered."""
         from vdistill.sources.cache import use_cache
+        from vdistill.sources.manners import obey_robots
 
         place = self._place()
         if gib is not None and place.database.is_file():
             remember(place, "cache_gib", gib)
         known = gib if gib is not None else remembered(place, "cache_gib")
         use_cache(place.cache / "images", CACHE_GIB if known is None else float(known))
+        obey_robots(lambda: not remembered(place, IGNORE_ROBOTS))
 
     def _place(self) -> Workspace:
         """The workspace, or where it would be made."""

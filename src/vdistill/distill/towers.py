@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +18,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import GIB, FeatureCache
 from vdistill.images import Preprocessing, load
 from vdistill.sources import source_at
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 
 BATCH = 64  # images encoded at once without gradients
 _FILE = 512  # images in one file of the cache
@@ -40,7 +39,7 @@ class TrainingImages:
 
     def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """The model inputs of these images. Raises ImageError for one that cannot be read."""
-        with ThreadPoolExecutor(threads_for(self._files[number] for number in numbers)) as executor:
+        with readers(self._files[number] for number in numbers) as executor:
             return self._prepare.stack(list(executor.map(self._one, numbers)))
 
     def _one(self, number: int) -> dict[str, np.ndarray]:

@@ -65,7 +65,7 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
         if source.fields:
             absent, refused = source.fields.with_text(catalog.imageless), {one.id for one in skipped if one.passing}
             unread = source.fields.with_text([item for item in catalog.items if item.id in refused])
-            plan.enter_texts([*absent, *unread], reuse=reused is not None)
+            plan.enter_texts([*absent, *unread], catalog.root, reuse=reused is not None)
             skipped = [one for one in skipped if one.id not in {item.id for item in absent}]
             skipped = _said(skipped, {item.id for item in unread})
         if source.limit is not None and plan.count_fresh() > source.limit:

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Stamp, is_remote, order, relative
-from vdistill.sources.remote import READERS
+from vdistill.sources.read_ahead import readers
 from vdistill.workspace import writing
 
 # A key is new because its image has to be embedded (fresh), or because another item had the vector (moved: `source`).
@@ -117,7 +116,7 @@ class Plan:
             self._write()
         return skipped
 
-    def enter_texts(self, items: Sequence[Item], *, reuse: bool) -> None:
+    def enter_texts(self, items: Sequence[Item], root: str, *, reuse: bool) -> None:
         """Enter items whose vectors are made of their texts alone; their hash is empty, as size and times are.
 
         They have no image, or one that cannot be read now.
@@ -128,7 +127,7 @@ class Plan:
                 old, _ = known.get(item.id, (None, None))
                 metadata = _json(item.metadata)
                 key = self._key(old, "", metadata, reuse=reuse, embedded=False)
-                self._rows.append((key, item.id, item.id, "", 0, 0, metadata, 0))
+                self._rows.append((key, item.id, relative(root, str(item.file)), "", 0, 0, metadata, 0))
             self._write()
 
     def forget_images(self, ids: Iterable[str], passing: Iterable[str] = ()) -> None:
@@ -148,7 +147,7 @@ class Plan:
     def fresh(self) -> Iterator[Row]:
         """The items to embed, as they are best read; the hash is empty where the file was not read yet."""
         self._db.execute(
-            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key"
+            "CREATE TEMP TABLE reading AS SELECT key FROM fresh JOIN items USING (key) ORDER BY order_(path), key, key"
         )
         last = 0  # read in pages: items are changed meanwhile
         sql = f"""SELECT reading.rowid, {COLUMNS}, ctime_ns FROM reading JOIN items USING (key)
@@ -236,7 +235,7 @@ class Plan:
         given, waiting = [partial(facts, item) for item in part], [waits(item) for item in part]
         if not any(waiting):
             return list(given)
-        with ThreadPoolExecutor(READERS) as executor:
+        with readers([item.file for item in part]) as executor:
             return [executor.submit(one).result if long else one for one, long in zip(given, waiting, strict=True)]
 
     def _enter(

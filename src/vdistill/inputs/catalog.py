@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.catalog_metadata import CatalogMetadata
 from vdistill.inputs.item_table import ItemTable
-from vdistill.inputs.listings import Entry, MetadataFile, Skipped, list_catalog
+from vdistill.inputs.listings import Entry, Imageless, MetadataFile, Skipped, list_catalog, skipped_lines
 from vdistill.records import Item
-from vdistill.sources import joined
+from vdistill.sources import NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,11 @@ class Catalog:
     skipped: tuple[Skipped, ...]
     remarks: tuple[str, ...] = ()
     absent: frozenset[str] = frozenset()
-    imageless: tuple[Item, ...] = ()
+    imageless: Sequence[Item] = ()
 
     def told(self, skipped: tuple[Skipped, ...]) -> list[str]:
-        """A line for each of `skipped` that the remarks do not sum up, and the remarks."""
-        lines = [f"skipped {one.id}: {one.reason}" for one in skipped if one.id not in self.absent]
-        return [*lines, *self.remarks]
+        """Lines about those of `skipped` that the remarks do not sum up, and the remarks."""
+        return [*skipped_lines([one for one in skipped if one.id not in self.absent]), *self.remarks]
 
 
 def scan(root: Path | str) -> Catalog:
@@ -43,6 +42,7 @@ def scan(root: Path | str) -> Catalog:
     """
     listed = list_catalog(str(root))
     items, skipped, tables = ItemTable(listed.root), list[Skipped](), list[MetadataFile]()
+    imageless = ItemTable(listed.root)
 
     def entries() -> Iterator[Entry]:
         for one in listed.found:
@@ -50,6 +50,9 @@ def scan(root: Path | str) -> Catalog:
                 skipped.append(one)
             elif isinstance(one, MetadataFile):
                 tables.append(one)
+            elif isinstance(one, Imageless):
+                skipped.append(Skipped(one.id, one.reason))
+                imageless.enter([Entry(one.id, f"{NOTHING}{one.id}", metadata=one.metadata)])
             else:
                 yield one
 
@@ -63,7 +66,9 @@ def scan(root: Path | str) -> Catalog:
             metadata.read(path, table.name)
     skipped += [Skipped(key, reason) for key, reason in metadata.unused]
     absent = frozenset(key for key, _ in metadata.unused if not items.has(key))
-    imageless = tuple(Item(key, joined(listed.root, key), row) for key, row in sorted(metadata.imageless.items()))
+    imageless.enter(Entry(key, metadata=row) for key, row in metadata.imageless.items())
+    imageless.index()
+    imageless.remove(items)
     return Catalog(listed.root, items, tuple(skipped), tuple(metadata.remarks()), absent, imageless)
 
 

@@ -6,14 +6,14 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vdistill.images import file_sha256
 from vdistill.inputs.item_table import parts
+from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Source, is_remote, order
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 
 FILE = "hashes.db"
 MANY = 20_000  # files; reading so many takes long enough to say why
@@ -37,6 +37,7 @@ class Hashes:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.refused: list[Skipped] = []  # items whose images `of` could not read, and why
 
     @classmethod
     @contextlib.contextmanager
@@ -51,10 +52,14 @@ class Hashes:
         read = 0
         for part in parts(items):
             part.sort(key=lambda item: order(str(item.file)))
-            with ThreadPoolExecutor(threads_for(item.file for item in part)) as executor:
+            with readers(item.file for item in part) as executor:
                 given = [item for item in part if item.stamp is None and is_remote(item.file)]
-                asked = dict(zip((item.id for item in given), executor.map(_status, given), strict=True))
-            stated = [(item, status) for item in part if (status := asked.get(item.id) or _status(item))]
+                asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
+            stated = [
+                (item, status)
+                for item in part
+                if (status := asked[item.id] if item.id in asked else self._status(item))
+            ]
             known = self._known([status[0] for _, status in stated])
             found |= {item.id: known[status] for item, status in stated if status in known}
             stale = [(item, status) for item, status in stated if status not in known]
@@ -66,14 +71,29 @@ class Hashes:
 
     def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
         now = time.time_ns()
-        with ThreadPoolExecutor(threads_for(item.file for item, _ in part)) as executor:
+        with readers(item.file for item, _ in part) as executor:
             hashes = executor.map(_hash, [item.source for item, _ in part])
-            found = [(item.id, status, sha256) for (item, status), sha256 in zip(part, hashes, strict=True) if sha256]
+            found = []
+            for (item, status), sha256 in zip(part, hashes, strict=True):
+                if isinstance(sha256, str):
+                    found.append((item.id, status, sha256))
+                else:
+                    self._refuse(item, sha256)
         rows = [(*status, sha256) for _, status, sha256 in found if max(status[2:]) < now - _SETTLED]
         # A cache that cannot be written (a full disk, another process) costs time and nothing else.
         with contextlib.suppress(sqlite3.Error), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
         return {key: sha256 for key, _, sha256 in found}
+
+    def _status(self, item: Item) -> Status | None:
+        try:
+            return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
+        except OSError as error:
+            self._refuse(item, error)
+            return None
+
+    def _refuse(self, item: Item, error: OSError) -> None:
+        self.refused.append(Skipped(item.id, error.strerror or str(error), passing=True))
 
     def _known(self, paths: Sequence[bytes]) -> dict[Status, str]:
         sql = f"SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files WHERE path IN ({','.join('?' * len(paths))})"
@@ -107,15 +127,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _status(item: Item) -> Status | None:
-    try:
-        return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
-    except OSError:
-        return None
-
-
-def _hash(source: Source) -> str | None:
+def _hash(source: Source) -> str | OSError:
     try:
         return file_sha256(source)
-    except OSError:
-        return None
+    except OSError as error:
+        return error

@@ -63,6 +63,11 @@ class ItemTable(Sequence[Item]):
             self._all("DELETE FROM items WHERE id = ? AND number > ?", key, first)
         return [key for key, _ in found]
 
+    def remove(self, others: ItemTable) -> None:
+        """Remove the items whose ids are among those of another table."""
+        for key in [item.id for item in self if others.has(item.id)]:
+            self._all("DELETE FROM items WHERE id = ?", key)
+
     def __len__(self) -> int:
         return int(self._all("SELECT count(*) FROM items")[0][0])
 

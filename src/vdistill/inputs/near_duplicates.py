@@ -8,7 +8,6 @@ neighbouring pixels: which one is brighter) in time that grows with the number o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from PIL import Image
 from vdistill.errors import ImageError
 from vdistill.images import load
 from vdistill.records import Item, Split
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 
 WIDTH, HEIGHT = 9, 8
 MEAN, MOST = 3.0, 48  # difference of two thumbnails, of 255: on average, and of any value
@@ -40,7 +39,7 @@ def sketches(items: Sequence[Item]) -> dict[str, Sketch]:
         except ImageError:
             return None
 
-    with ThreadPoolExecutor(threads_for(item.file for item in items)) as executor:
+    with readers(item.file for item in items) as executor:
         found = zip(items, executor.map(of, items), strict=True)
         return {item.id: one for item, one in found if one is not None}
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import regular, whole
 
 Row = dict[str, Any]
+Reader: TypeAlias = "Callable[[Path], Iterator[Line]]"
+_CALLED = {",": "a comma", "\t": "a tab", ";": "a semicolon"}
 TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"})
 
 
@@ -28,13 +31,13 @@ class Line:
     repaired: bool = False
 
 
-def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
+def read_rows(path: Path, required: str | None = None, reader: Reader | None = None) -> Iterator[Line]:
     """The rows of a `.jsonl`, `.csv` or `.parquet` file, one at a time.
 
+    reader: of a file whose suffix does not tell what it is.
     Raises VdistillError, naming file and line, where the file or a line cannot be read or lacks the column `required`.
     """
-    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    reader = readers.get(path.suffix.lower())
+    reader = reader or READERS.get(path.suffix.lower())
     if reader is None:
         raise VdistillError(
             f"cannot read {path}: unknown table format {path.suffix or '(no suffix)'}",
@@ -55,7 +58,8 @@ def read_rows(path: Path, required: str | None = None) -> Iterator[Line]:
         raise VdistillError(f"cannot read {path}: {error.strerror or error}", hint="check the file") from error
 
 
-def _jsonl(path: Path) -> Iterator[Line]:
+def jsonl_rows(path: Path) -> Iterator[Line]:
+    """The rows of a file with a JSON object on each line."""
     with path.open(encoding="utf-8-sig") as file:
         for number, text in enumerate(file, start=1):
             if not text.strip():
@@ -88,23 +92,26 @@ def _twice(names: Sequence[str]) -> str | None:
     return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
-def _csv(path: Path) -> Iterator[Line]:
+def csv_rows(path: Path, delimiter: str = ",", lists: Sequence[str] = ()) -> Iterator[Line]:
+    """The rows of a file of values between delimiters.  lists: columns that may be there several times."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
         reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             names = [name.strip() for name in next(reader, [])]
-            _check_header(path, names)
+            _check_header(path, [name for name in names if name not in lists])
             for values in reader:
                 if values and len(values) != len(names):
                     raise VdistillError(
                         f"{path}, line {reader.line_num}: {len(values)} values, the header names {len(names)}",
-                        hint="quote values that hold a comma",
+                        hint=f"quote values that hold {_CALLED.get(delimiter, repr(delimiter))}"
+                        if len(values) > len(names)
+                        else "add what is missing; in the last line: the file is cut short, fetch it again",
                     )
                 if values:
-                    yield Line(
-                        reader.line_num, {name: value for name, value in zip(names, values, strict=True) if name}
-                    )
+                    row: Row = {name: value for name, value in zip(names, values, strict=True) if name}
+                    for name in lists:
+                        row[name] = [value for known, value in zip(names, values, strict=True) if known == name]
+                    yield Line(reader.line_num, row)
         except csv.Error as error:
             raise VdistillError(
                 f"{path}, line {reader.line_num}: not CSV ({error})", hint="fix or remove that line"
@@ -117,7 +124,8 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         raise VdistillError(f"{path}: two columns are called {twice!r}", hint="rename one of them")
 
 
-def _parquet(path: Path) -> Iterator[Line]:
+def parquet_rows(path: Path) -> Iterator[Line]:
+    """The rows of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -131,3 +139,9 @@ def _parquet(path: Path) -> Iterator[Line]:
                     yield Line(number, row)
     except pa.ArrowException as error:
         raise VdistillError(f"{path} is not a readable Parquet file: {error}", hint="write it again") from error
+
+
+_tsv = partial(csv_rows, delimiter="\t")
+READERS: dict[str, Reader] = {
+    ".jsonl": jsonl_rows, ".ndjson": jsonl_rows, ".csv": csv_rows, ".tsv": _tsv, ".parquet": parquet_rows
+}  # fmt: skip

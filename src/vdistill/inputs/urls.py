@@ -23,11 +23,16 @@ def local(source: str, name: str = "") -> Iterator[Path]:
     if "://" not in source and not source.startswith("tar:"):
         yield Path(source)
         return
+    from vdistill.sources.web import web  # here, since few commands fetch anything
+
     with tempfile.TemporaryDirectory(prefix="vdistill-") as folder:
-        path = Path(folder) / (name or source.partition("?")[0]).rstrip("/").rsplit("/", 1)[-1]
+        path = Path(folder) / ((name or source.partition("?")[0]).rstrip("/").rsplit("/", 1)[-1] or "file")
         try:
-            with _opened(source) as remote, path.open("wb") as file:
-                shutil.copyfileobj(remote, file)
+            if source.startswith(("http://", "https://")):
+                web().fetch_file(source, path)
+            else:
+                with _opened(source) as remote, path.open("wb") as file:
+                    shutil.copyfileobj(remote, file)
         except VdistillError as error:
             raise VdistillError(f"cannot fetch {shown(source)}: {error.message}", hint=error.hint) from error
         except OSError as error:

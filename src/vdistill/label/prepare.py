@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -13,6 +12,7 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
 from vdistill.label.coverage import REACH, coverage_of
@@ -24,7 +24,7 @@ from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
 from vdistill.records import Item, Query, Question, ShownImage, Split
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
@@ -40,6 +40,7 @@ class Inputs:
 
     coverage: the share of the images that queries reach, before and after some were written.
     hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
+    skipped: what was left out so far, and said.
     """
 
     teacher: Teacher
@@ -50,6 +51,7 @@ class Inputs:
     looks: bool
     queries: tuple[Query, ...] = ()
     coverage: tuple[float, float] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
     _shown: dict[str, ShownImage | str] = field(default_factory=dict)
     _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -97,13 +99,17 @@ class Inputs:
 
     def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
         """The images of these items as they are shown; broken ones are left out, and named."""
+        unread = {one.id: one.reason for one in self.skipped}
+        self._shown |= {key: unread[key] for key in keys if key in unread}
         new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
-        with ThreadPoolExecutor(threads_for(item.file for item in new)) as executor:
+        with readers(item.file for item in new) as executor:
             for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
                 self._shown[item.id] = found
-                if isinstance(found, str):
-                    self.say(f"skipped {item.id}: {found}")
+        broken = [Skipped(item.id, found) for item in new if isinstance(found := self._shown[item.id], str)]
+        for line in skipped_lines(broken):
+            self.say(line)
+        self.skipped += broken
         return {key: found for key in keys if isinstance(found := self._shown[key], ShownImage)}
 
     def _look(self, item: Item, *, looks: bool) -> ShownImage | str:
@@ -157,9 +163,11 @@ def read_inputs(
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)
+    for line in skipped_lines(cache.refused):
+        say(line)
     looks = looks or teacher.looks or settings.guide != "none"
     items, sides = {item.id: item for item in catalog.items}, known.of_items(catalog.items, hashes)
-    found = Inputs(teacher, items, hashes, sides, say, looks)
+    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=[*catalog.skipped, *cache.refused])
     if write_queries is not None:
         asked = _with_written(found, asked, write_queries, known, workspace, settings.seed)
     if other := moved(asked):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
+from vdistill.inputs.listings import Skipped
 from vdistill.label import ask_mode, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.paraphrase import Paraphraser
@@ -45,11 +46,13 @@ class LabelReport:
     paraphrase_cost_usd: float = 0.0
     coverage_before: float | None = None
     coverage: float | None = None
+    skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `label --json` prints."""
         rounded = {name: round(getattr(self, name), 6) for name in ("cost_usd", "paraphrase_cost_usd")}
-        return asdict(self) | rounded | {"seconds": round(self.seconds, 3)}
+        skipped = [{"id": one.id, "reason": one.reason} for one in self.skipped]
+        return asdict(replace(self, skipped=())) | rounded | {"seconds": round(self.seconds, 3), "skipped": skipped}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vdistill.images import quiet
 from vdistill.images.thumbnails import thumbnail_or_reason
 from vdistill.records import Hit
-from vdistill.sources.read_ahead import threads_for
+from vdistill.sources.read_ahead import readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = N
     pages = Environment(loader=PackageLoader("vdistill.query", "."), autoescape=True, trim_blocks=True,
                         lstrip_blocks=True)  # fmt: skip
     files = [hit.file for _, found in columns for hit in found or ()]
-    with quiet(), ThreadPoolExecutor(threads_for(files)) as executor:
+    with quiet(), readers(files) as executor:
         cards = [(name, list(executor.map(_card, found))) for name, found in columns]
     return pages.get_template("gallery.html.j2").render(query=query, columns=cards)
 

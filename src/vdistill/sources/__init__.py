@@ -7,8 +7,20 @@ An image is named by a *locator*, a text, which takes less memory than an object
     parquet:3+17+image:/shop/000.parquet                                a cell: row group, row, column
 """
 
-from vdistill.sources.locators import Source, absolute, escaped, is_remote, joined, order, relative, source_at
+from vdistill.sources.locators import NOTHING, Source, absolute, escaped, is_remote, joined, order, relative, source_at
 from vdistill.sources.secrets import shown
 from vdistill.sources.stamps import Stamp
 
-__all__ = ["Source", "Stamp", "absolute", "escaped", "is_remote", "joined", "order", "relative", "shown", "source_at"]
+__all__ = [
+    "NOTHING",
+    "Source",
+    "Stamp",
+    "absolute",
+    "escaped",
+    "is_remote",
+    "joined",
+    "order",
+    "relative",
+    "shown",
+    "source_at",
+]

@@ -77,6 +77,11 @@ class Cache:
         self._db: sqlite3.Connection | None = None
         self._process = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def get(self, locator: str, version: str) -> bytes | None:
         """The bytes; None where they are not here, or damaged."""
         place = _place(locator, version)

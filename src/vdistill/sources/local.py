@@ -31,3 +31,17 @@ class LocalFile:
         if not stat.S_ISREG(status.st_mode):  # to open a named pipe may wait for ever
             raise OSError(errno.EINVAL, "not a regular file")
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+class NoFile:
+    """An item without an image."""
+
+    __slots__ = ()
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """Raises OSError."""
+        raise OSError(errno.ENOENT, "it has no image")
+
+    def stamp(self) -> tuple[int, int, int]:
+        """Raises OSError."""
+        raise OSError(errno.ENOENT, "it has no image")

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 from urllib.parse import unquote
 
-from vdistill.sources.local import LocalFile
+from vdistill.sources.http import HttpFile
+from vdistill.sources.local import LocalFile, NoFile
 from vdistill.sources.parquet_cells import ParquetCell
 from vdistill.sources.remote import RemoteFile
 from vdistill.sources.stamps import Stamp
 from vdistill.sources.tar_part import TarPart
+
+WEB = ("http://", "https://")
+NOTHING = "none://"  # before the id of an item that has no image
 
 _TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
 _PARQUET = re.compile(r"parquet:(\d+)\+(\d+)\+([^:]+):(.+)", re.DOTALL)
@@ -40,6 +44,10 @@ def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
         return TarPart(found[3], int(found[1]), int(found[2]), stamp)
     if locator.startswith("parquet:") and (found := _PARQUET.fullmatch(locator)):
         return ParquetCell(found[4], int(found[1]), int(found[2]), unquote(found[3]), stamp)
+    if locator.startswith(WEB):
+        return HttpFile(locator)
+    if locator.startswith(NOTHING):
+        return NoFile()
     return RemoteFile(locator, stamp) if is_remote(locator) else LocalFile(locator)
 
 
@@ -49,7 +57,12 @@ def is_remote(locator: str | Path) -> bool:
 
 
 def order(locator: str) -> str:
-    """Sorts locators as they are best read: the parts of a container one after the other."""
+    """Sorts locators as they are best read: the parts of a container one after the other.
+
+    Those of the web are equal: in the order of their ids the hosts are mixed, and the items as in a folder.
+    """
+    if locator.startswith(WEB):
+        return ""
     if not (inside := _inside(locator)):
         return locator
     return "\0".join([inside[2], *(number.zfill(15) for number in inside[1].split("+"))])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from vdistill.sources.locators import Source, is_remote
+from vdistill.sources.manners import hang_up
 from vdistill.sources.remote import READERS
 from vdistill.sources.stamps import Stamp
 
@@ -67,6 +69,9 @@ def read_ahead(
                     yield bytes_of.released(*waiting.popleft())
             while waiting:
                 yield bytes_of.released(*waiting.popleft())
+        except BaseException:
+            hang_up()
+            raise
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -88,6 +93,19 @@ class _Held:
         with self._lock:
             self.held -= len(found)
         return one, found
+
+
+@contextlib.contextmanager
+def readers(files: Iterable[str | Path]) -> Iterator[ThreadPoolExecutor]:
+    """Threads that read these files. Whoever interrupts them waits for the requests under way, and no others."""
+    executor = ThreadPoolExecutor(threads_for(files))
+    try:
+        yield executor
+        executor.shutdown()
+    except BaseException:
+        hang_up()
+        executor.shutdown(cancel_futures=True)
+        raise
 
 
 def threads_for(files: Iterable[str | Path]) -> int | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.inputs.listings import bucket, folder, shard, shards
-from vdistill.inputs.listings.listed import Entry, Listing, MetadataFile, Skipped
+from vdistill.inputs.listings import bucket, feed, folder, shard, shards
+from vdistill.inputs.listings.listed import Entry, Imageless, Listing, MetadataFile, Skipped, skipped_lines
 from vdistill.sources import is_remote
 
-__all__ = ["Entry", "Listing", "MetadataFile", "Skipped", "list_catalog"]
+__all__ = ["Entry", "Imageless", "Listing", "MetadataFile", "Skipped", "list_catalog", "skipped_lines"]
 
 
 def list_catalog(root: str) -> Listing:
     """What the catalog `root` holds. Raises VdistillError for one that is missing or of no known kind."""
+    if feed.is_feed(root):
+        return feed.listing(root)
     if root.lower().endswith((*shard.SUFFIXES, *shard.COMPRESSED)) and (is_remote(root) or Path(root).is_file()):
         return _one_shard(root)
     return bucket.listing(root) if is_remote(root) else folder.listing(root)

@@ -12,6 +12,7 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.urls import local
 from vdistill.sources import Stamp
 
+_FEW = 3  # images that are named one by one where they were left out for the same reason
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
@@ -37,6 +38,20 @@ class Skipped:
     passing: bool = field(default=False, compare=False)
 
 
+def skipped_lines(skipped: Iterable[Skipped]) -> list[str]:
+    """A line for each, or one for all that were left out for the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(one.reason, []).append(one.id)
+    lines: list[str] = []
+    for reason, ids in by_reason.items():
+        if len(ids) <= _FEW:
+            lines += [f"skipped {key}: {reason}" for key in ids]
+        else:
+            lines.append(f"skipped {len(ids):,} images: {reason}, e.g. {ids[0]}")
+    return lines
+
+
 @dataclass(frozen=True, slots=True)
 class MetadataFile:
     """A file of rows about images, which name them relative to its folder.  name: its path below the catalog's root."""
@@ -49,7 +64,16 @@ class MetadataFile:
         return local(self.file, self.name)
 
 
-Found: TypeAlias = "Entry | Skipped | MetadataFile"
+@dataclass(frozen=True, slots=True)
+class Imageless:
+    """A product of the catalog without an image, which some models can index by its texts.  reason: why it has none."""
+
+    id: str
+    reason: str
+    metadata: Mapping[str, Any]
+
+
+Found: TypeAlias = "Entry | Skipped | MetadataFile | Imageless"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,240 @@
+"""Images from a web server: fetched politely and once, and every failure has a name."""
+
+import sqlite3
+import ssl
+import time
+
+import pytest
+
+from shop_server import ShopServer, broken_off, send
+from vdistill.sources import source_at
+from vdistill.sources.cache import use_cache
+
+PICTURE = b"\x89PNG a picture"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        (tmp_path / "images" / f"{number}.png").write_bytes(PICTURE + str(number).encode())
+    use_cache(tmp_path / "cache", 1)
+    with ShopServer(tmp_path / "images") as server:
+        yield server
+    use_cache(None, 0)
+
+
+def reason(url):
+    try:
+        source_at(url).open()
+    except OSError as error:
+        return error.strerror
+    pytest.fail("it was read")
+
+
+def another_process(tmp_path):
+    use_cache(tmp_path / "cache", 1)
+
+
+def test_an_image_is_fetched_once_by_who_says_what_he_is(shop, tmp_path):
+    source = source_at(f"{shop.url}/images/1.png")
+    stamp = source.stamp()
+    assert source.open().read() == PICTURE + b"1"
+    another_process(tmp_path)
+    assert source.open().read() == PICTURE + b"1"
+    assert source.stamp() == stamp
+    assert shop.images() == ["/images/1.png"]
+    assert {agent.partition("/")[0] for agent in shop.agents} == {"vdistill"}
+
+
+def endless(request):
+    request.send_response(200)
+    request.send_header("Transfer-Encoding", "chunked")
+    request.end_headers()
+    for _ in range(50):
+        request.wfile.write(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
+
+
+def to(location):
+    return lambda request: send(request, status=302, Location=location)
+
+
+def page(request):
+    send(request, b"<!DOCTYPE html><p>sorry", Content_Type="text/html")
+
+
+FAULTS = {
+    "dead": (None, "its server answers 404 (not found)"),
+    "forbidden": (lambda request: send(request, status=403), "its server answers 403 (forbidden)"),
+    "page": (page, "its address shows a web page"),
+    "soft": (lambda request: send(request, b"no such image", Content_Type="text/plain"),
+             "its address shows a text, not an image"),
+    "moved": (to("/page"), "its address redirects to a web page"),
+    "round": (to("/round"), "its address redirects too often"),
+    "script": (to("javascript:alert(1)"), "its address redirects to what is no http or https address"),
+    "file": (to("file:///etc/passwd"), "its address redirects to what is no http or https address"),
+    "large": (lambda request: send(request, b"x", Content_Length="50000000"), "it is larger than 32 megabytes"),
+    "endless": (endless, "it is larger than 32 megabytes"),
+    "noai": (lambda request: send(request, PICTURE, X_Robots_Tag="noindex, noai"),
+             "the server wants it in no ai (x-robots-tag)"),
+    "noimageai": (lambda request: send(request, PICTURE, X_Robots_Tag="vdistill: noimageai"),
+                  "the server wants it in no ai (x-robots-tag)"),
+    "private/1": (lambda request: send(request, PICTURE), "the server's robots.txt forbids it"),
+    "into": (to("/private/1"), "the server's robots.txt forbids it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_no_image_for_us_is_named(shop, name):
+    shop.answers = {f"/{path}": answer for path, (answer, _) in FAULTS.items() if answer}
+    shop.robots = "User-agent: *\nDisallow: /private/*\n"
+    assert reason(f"{shop.url}/{name}") == FAULTS[name][1]
+    asked = len(shop.asked)
+    assert reason(f"{shop.url}/{name}") == FAULTS[name][1]
+    assert len(shop.asked) == asked, "what failed is not asked for again"
+    assert "/private/1" not in shop.asked
+
+
+def test_a_tag_for_other_robots_is_not_for_us(shop):
+    shop.headers = {"X-Robots-Tag": "otherbot: noai, max-image-preview: none"}
+    assert source_at(f"{shop.url}/images/1.png").open().read()
+
+
+def test_robots_are_obeyed_unless_told_otherwise(shop, tmp_path):
+    from vdistill.sources.manners import obey_robots
+
+    shop.robots, shop.headers = "User-agent: *\nDisallow: /\n", {"X-Robots-Tag": "noai"}
+    assert reason(f"{shop.url}/images/1.png") == "the server's robots.txt forbids it"
+    assert not shop.images()
+    obey_robots(lambda: False)
+    try:
+        assert source_at(f"{shop.url}/images/1.png").open().read()
+    finally:
+        obey_robots(lambda: True)
+
+
+def test_a_server_whose_robots_cannot_be_read_is_not_asked_for_images(shop):
+    shop.robots = lambda request: send(request, status=500)
+    assert reason(f"{shop.url}/images/1.png") == "the server's robots.txt cannot be read now"
+    assert not shop.images()
+
+
+def test_what_fails_in_passing_is_tried_again(shop):
+    refusals = iter([(429, {"Retry_After": "1"}), (503, {}), None])
+    times = []
+
+    def answer(request):
+        times.append(time.monotonic())
+        refused = next(refusals)
+        send(request, status=refused[0], **refused[1]) if refused else send(request, PICTURE)
+
+    shop.answers = {"/busy": answer}
+    assert source_at(f"{shop.url}/busy").open().read() == PICTURE
+    assert times[1] - times[0] >= 1
+
+
+def test_a_server_that_asks_for_hours_is_left_alone(shop):
+    shop.answers = {"/a": lambda request: send(request, status=429, Retry_After="7200")}
+    assert reason(f"{shop.url}/a") == "its server asks to come back later"
+    assert reason(f"{shop.url}/images/1.png") == "its server asks to come back later"
+    assert not shop.images()
+
+
+def test_an_answer_that_breaks_off_is_no_image(shop):
+    shop.answers = {"/half": broken_off}
+    assert reason(f"{shop.url}/half") == "its server breaks off the answer"
+    assert shop.asked.count("/half") == 3
+
+
+def test_a_server_that_is_not_there_is_not_asked_for_ever(shop, unused_tcp_url):
+    began = time.monotonic()
+    reasons = [reason(f"{unused_tcp_url}/{number}.png") for number in range(30)]
+    assert set(reasons) == {"its server cannot be reached"}
+    assert time.monotonic() - began < 60
+
+
+@pytest.fixture
+def unused_tcp_url():
+    import socket
+
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_certificate_that_is_not_valid_is_named_and_nothing_is_sent(shop, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "pem").write_text(PEM)
+    context.load_cert_chain(tmp_path / "pem")
+    with ShopServer(tmp_path / "images", context) as secure:
+        for number in range(3):
+            assert reason(f"{secure.url}/images/{number}.png").startswith("its server's certificate is not valid: self")
+        assert not secure.asked
+
+
+def test_a_public_address_does_not_lead_into_the_own_network(shop, monkeypatch):
+    monkeypatch.setenv("http_proxy", shop.url)  # so that shop.example is answered by this server
+    shop.answers = {"/inside": to(f"{shop.url}/images/1.png"), "/other": to("http://other.example/images/2.png")}
+    assert reason("http://shop.example/inside") == "its public address redirects into a private network"
+    assert source_at("http://shop.example/other").open().read() == PICTURE + b"2"
+    assert shop.hosts["other.example"] == 2  # its robots.txt too
+    assert "/images/1.png" not in shop.asked
+
+
+def test_an_address_that_is_none_is_named(shop):
+    for url in ("http://", "http://[::1", "https://a b.example:x/1.jpg", "http://\x00/1.jpg"):
+        assert reason(url) == "it has no valid address"
+
+
+def expire(tmp_path):
+    with sqlite3.connect(tmp_path / "cache" / "web.db") as db:
+        db.execute("UPDATE answers SET fresh_until = 0")
+    another_process(tmp_path)
+
+
+def test_after_a_while_the_server_is_asked_whether_the_image_is_the_same(shop, tmp_path):
+    source, file = source_at(f"{shop.url}/images/1.png"), shop.folder / "1.png"
+    source.open().close()
+    stamp = source.stamp()
+    expire(tmp_path)
+    assert source.stamp() == stamp
+    assert len(shop.images()) == 2  # once with If-None-Match
+    file.write_bytes(b"\x89PNG another")
+    assert source.stamp() == stamp, "asked a moment ago"
+    expire(tmp_path)
+    assert source.stamp() != stamp
+    assert source.open().read() == b"\x89PNG another"
+    expire(tmp_path)
+    file.unlink()
+    assert source.open().read() == b"\x89PNG another", "what was there last is kept"
+
+
+def test_without_what_was_known_an_address_counts_as_unchanged(shop, tmp_path):
+    source = source_at(f"{shop.url}/images/1.png")
+    source.open().close()
+    stamp = source.stamp()
+    use_cache(tmp_path / "elsewhere", 1)
+    assert source.stamp() == stamp
+    (tmp_path / "cache" / "web.db").write_bytes(b"damaged" * 1000)
+    another_process(tmp_path)
+    assert source.stamp() == stamp
+
+
+# Of "shop.example", signed by itself, until 2126: nobody trusts it.
+PEM = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgi1ARedcVIrPohGLA
+iqEOS/EFbl/SfwQYBnVR4YD+fzWhRANCAAQFJu2tCbfT+XyiJcVi18Vm7sX56yQo
+0XQ8HPiyqvy9mL1Xt0cmVkgoi7Bnpc/B2LuA6+7dStgTb9+ulJ6QPkyZ
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBhjCCASugAwIBAgIUB1+yy5fmJ/f3oI3OfEaz8vBn0AUwCgYIKoZIzj0EAwIw
+FzEVMBMGA1UEAwwMc2hvcC5leGFtcGxlMCAXDTI2MTEyNjE2MDQwMVoYDzIxMjYx
+MTAyMTYwNDAxWjAXMRUwEwYDVQQDDAxzaG9wLmV4YW1wbGUwWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAAQFJu2tCbfT+XyiJcVi18Vm7sX56yQo0XQ8HPiyqvy9mL1X
+t0cmVkgoi7Bnpc/B2LuA6+7dStgTb9+ulJ6QPkyZo1MwUTAdBgNVHQ4EFgQUIzrC
+xALq7tGKHbUPYMTLXK9pVl0wHwYDVR0jBBgwFoAUIzrCxALq7tGKHbUPYMTLXK9p
+Vl0wDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEApthIB3QWkvHe
+4QkxGyqB9/8ZYOCCcZRqbZZQYi1XQjcCIQDQLiNFYkbr+KnIo7hHqlIdHfJSJfzB
+LGVIylul9Yb2mQ==
+-----END CERTIFICATE-----
+"""
