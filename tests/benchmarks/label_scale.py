@@ -14,8 +14,9 @@ from side_by_side import header
 
 from vdistill import preferences
 from vdistill.database import Database
-from vdistill.label.asking import Asked, Asker
+from vdistill.label.asking import Asker
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.schedules import Narrowing, Plan
 from vdistill.label.teacher import Price
 from vdistill.records import Answer, Judgment, Question, ShownImage

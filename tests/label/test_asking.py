@@ -9,8 +9,9 @@ import pytest
 from vdistill.cli import console
 from vdistill.database import Database
 from vdistill.errors import TeacherError
-from vdistill.label.asking import FAILURES_IN_A_ROW, Asked, Asker
+from vdistill.label.asking import FAILURES_IN_A_ROW, Asker
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.teacher import Price, Teacher
 from vdistill.records import Answer, Failure, Question, ShownImage
 

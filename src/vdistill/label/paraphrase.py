@@ -151,8 +151,9 @@ class Paraphraser:
             max(1, min(self.concurrency, self.teacher.concurrency, len(fresh))),
             take=take,
             ask=lambda job: _said(teacher, *job),
-            keep=lambda job, said: self._keep(teacher, job, said, len(asked)),
+            keep=lambda found: self._keep(teacher, *found[0], len(asked)),
             check=lambda: None,
+            most=1,  # what one call brought tells which wordings of the next are new
         ).run()
         self._tell(len(fresh), len(asked))
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from vdistill.database import Database
@@ -23,10 +24,12 @@ from vdistill.label.schedules.plan import generator
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
+from vdistill.label.views import View
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
+_PART = 4096  # images looked at before more are planned: a job in a thread's queue takes a kilobyte
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -49,7 +52,8 @@ class Inputs:
     looks: bool
     queries: tuple[Query, ...] = ()
     coverage: tuple[float, float] | None = None
-    _shown: dict[str, ShownImage | str] = field(default_factory=dict)
+    _checked: set[str] = field(default_factory=set)  # of those that were opened
+    _broken: set[str] = field(default_factory=set)
     _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
 
@@ -62,16 +66,18 @@ class Inputs:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
         plan = Plan(1, settings.images_per_call, settings.pool, settings.seed, products=shared_products(self.sides))
         laid = lay_out(self.queries, self.reach(settings), plan)
-        train, held_out = ([key for key in self.sides.of(side) if key in self.items] for side in SIDES)
+        ids = {side: [key for key in self.sides.of(side) if key in self.items] for side in SIDES}
         shown = self.check([
-            *shown_items(settings.schedule, train, laid.train), *coverable(held_out, laid.held_out, "heldout")
+            *shown_items(settings.schedule, ids["train"], laid.train),
+            *coverable(ids["heldout"], laid.held_out, "heldout"),
         ])  # fmt: skip
         for note in near_duplicates.notes(self._sketched, self.sides.split):
             self._once(note)
         if not shown:
             raise VdistillError("none of the images can be read", hint="see the reason for each above")
-        items = {key: self.items[key] for key in shown}
-        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, self.sides)
+        items = shown.of(self.items.__getitem__)
+        ids = {side: [key for key in some if key in shown] for side, some in ids.items()}
+        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, ids, self.sides)
         stage.check_sides(self._once)
         return stage
 
@@ -79,7 +85,7 @@ class Inputs:
         """How many calls the caps allow; None without caps, or where the calls are free."""
         if settings.max_cost is None:
             return settings.budget
-        some = list(self.items.values())[: settings.images_per_call]
+        some = islice(self.items.values(), settings.images_per_call)
         usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.path, "") for item in some), settings.ask)
         usd = self.teacher.price(usual).usd or 0.0
         most = usual_calls(self.queries) if settings.budget is None else settings.budget
@@ -94,19 +100,26 @@ class Inputs:
         self._once(f"--max-cost {settings.max_cost:g} allows about {calls:,} calls at ${usd:.3g}: planned for them")
         return calls
 
-    def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
+    def check(self, keys: Sequence[str], *, looks: bool | None = None) -> View[ShownImage]:
         """The images of these items as they are shown; broken ones are left out, and named."""
-        new = [self.items[key] for key in keys if key not in self._shown]
         looks = self.looks if looks is None else looks
+        new = [key for key in keys if key not in (self._checked if looks else self.hashes) and key not in self._broken]
         with ThreadPoolExecutor() as executor:
-            for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
-                self._shown[item.id] = found
-                if isinstance(found, str):
-                    self.say(f"skipped {item.id}: {found}")
-        return {key: found for key in keys if isinstance(found := self._shown[key], ShownImage)}
+            for start in range(0, len(new), _PART):
+                part = [self.items[key] for key in new[start : start + _PART]]
+                reasons = executor.map(lambda item: self._look(item, looks=looks), part)
+                for item, reason in zip(part, reasons, strict=True):
+                    self._checked.add(item.id)
+                    if reason is not None:
+                        self._broken.add(item.id)
+                        self.say(f"skipped {item.id}: {reason}")
+        return View((key for key in keys if key not in self._broken), self._as_shown)
 
-    def _look(self, item: Item, *, looks: bool) -> ShownImage | str:
-        """The image with the hash of its file, or why it cannot be shown."""
+    def _as_shown(self, key: str) -> ShownImage:
+        return ShownImage(key, self.items[key].path, self.hashes[key])
+
+    def _look(self, item: Item, *, looks: bool) -> str | None:
+        """Why an image cannot be shown; None where it can."""
         from vdistill.images import file_sha256, load
 
         try:
@@ -115,11 +128,11 @@ class Inputs:
                 return "it changed while it was being read"
             if looks:
                 self._sketched[item.id] = near_duplicates.sketch(load(item.path, 64))
-            return ShownImage(item.id, item.path, self.hashes[item.id])
         except ImageError as error:
             return error.message
         except OSError as error:
             return error.strerror or str(error)
+        return None
 
     def _once(self, text: str) -> None:
         if text not in self._said:

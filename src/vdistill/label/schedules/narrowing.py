@@ -31,6 +31,8 @@ MEETING = 3.0  # distance in the ranking that an earlier meeting of two items co
 class Narrowing:
     """A `Schedule` over the same items for every query."""
 
+    listens = True
+
     def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
         self._items = tuple(items)
         self._plan = plan

@@ -1,0 +1,48 @@
+"""Calls that are known beforehand, made query by query as they are reached: a plan may have millions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+from vdistill.label.schedules.plan import Group
+
+
+class CallsInTurn(Sequence[Group]):
+    """The first call of each query, then the second of each, and so on, so that a run that ends early asked of all.
+
+    calls_of: makes the `each` calls of a query, always the same. To go through all of them makes each query's once, and
+    keeps those of later turns; a single place is made when it is asked for.
+    """
+
+    def __init__(self, queries: Sequence[str], each: int, calls_of: Callable[[str], Sequence[Group]]) -> None:
+        self._queries, self._each, self._calls_of = queries, each, calls_of
+
+    def __len__(self) -> int:
+        """The calls of all queries."""
+        return len(self._queries) * self._each
+
+    @overload
+    def __getitem__(self, place: int) -> Group: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Group]: ...
+    def __getitem__(self, place: int | slice) -> Group | list[Group]:
+        """The call at a place, or those at several."""
+        if isinstance(place, slice):
+            return [self._at(one) for one in range(*place.indices(len(self)))]
+        return self._at(range(len(self))[place])
+
+    def __iter__(self) -> Iterator[Group]:
+        """All calls, in order."""
+        later: list[list[Group]] = []  # of each query, the next one last
+        for query in self._queries:
+            calls = [*reversed(self._calls_of(query))]
+            yield calls.pop()
+            later.append(calls)
+        for _ in range(1, self._each):
+            for calls in later:
+                yield calls.pop()
+
+    def _at(self, place: int) -> Group:
+        turn, query = divmod(place, len(self._queries))
+        return self._calls_of(self._queries[query])[turn]
