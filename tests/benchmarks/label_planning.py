@@ -109,9 +109,7 @@ def main() -> None:
         write_shop(folder, queries, items)
         arms = {"now": Path(__file__).parents[2] / "src"} | ({"before": given.before} if given.before else {})
         first = measured(folder, arms["now"], told=given.told)
-        print(
-            f"{queries:,} queries × {items:,} items, files read for the first time: {first[0]:.1f} s, {first[2]:.2f} GiB"
-        )
+        print(f"{queries:,} queries × {items:,} items, files read anew: {first[0]:.1f} s, {first[2]:.2f} GiB")
         found: dict[str, list[tuple[float, float, float]]] = {arm: [] for arm in arms}
         for _ in range(rounds):
             for arm, source in arms.items():

@@ -33,7 +33,7 @@ class Side:
     calls: int = field(init=False)
     _round: Iterator[Group] = field(default_factory=lambda: iter(()))
     _left: int = 0  # groups of this round
-    _taken: list[Keyed] = field(default_factory=list)  # of a schedule that listens: those without an answer yet
+    _taken: list[tuple[str, Group]] = field(default_factory=list)  # of a schedule that listens: by key, not noted yet
     _prompt: str = ""  # that their keys are of
     _said: list[Judgment] = field(default_factory=list)
     _known: set[bytes] = field(default_factory=set)
@@ -69,9 +69,9 @@ class Side:
             return
         taken, self._taken = self._taken, []
         if self.teacher.prompt != self._prompt:  # which the first answer may have settled
-            taken = [(key_of(self.teacher, one.question), one) for _, one in taken]
+            taken = [(key_of(self.teacher, self.stage.question(group)), group) for _, group in taken]
         found = answers([key for key, _ in taken])
-        said = [judgment_of(one, found[key], self.teacher.name) for key, one in taken if key in found]
+        said = [judgment_of(self._asked(group), found[key], self.teacher.name) for key, group in taken if key in found]
         self._answered = self._answered or bool(said)
         self._said += said
 
@@ -79,17 +79,19 @@ class Side:
         """The question of a call. With few images one can come up again; its answer counts once."""
         if len(group.items) < 2:
             return None
-        question = self.stage.question(group)
-        key = key_of(self.teacher, question)
+        asked = self._asked(group)
+        key = key_of(self.teacher, asked.question)
         if (digest := bytes.fromhex(key)[:16]) in self._known:
             return None
         self._known.add(digest)
-        found = key, Asked(question, self.split, group.pool)
         if self.schedule.listens:
             if not self._taken:
                 self._prompt = self.teacher.prompt
-            self._taken.append(found)
-        return found
+            self._taken.append((key, group))
+        return key, asked
+
+    def _asked(self, group: Group) -> Asked:
+        return Asked(self.stage.question(group), self.split, group.pool)
 
 
 def take_turns(sides: Sequence[Side], ask: Ask, answers: Answers) -> None:

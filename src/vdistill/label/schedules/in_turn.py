@@ -8,11 +8,11 @@ from typing import overload
 from vdistill.label.schedules.plan import Group
 
 
-class CallsInTurn(Sequence[Group]):
-    """The first call of each query, then the second of each, and so on, so that a run that ends early asked of all.
+class CallsByQuery(Sequence[Group]):
+    """All calls of a query, then those of the next.
 
-    calls_of: makes the `each` calls of a query, always the same. To go through all of them makes each query's once, and
-    keeps those of later turns; a single place is made when it is asked for.
+    calls_of: makes the `each` calls of a query. To go through all of them makes each query's once; by its place, a call
+    is made anew.
     """
 
     def __init__(self, queries: Sequence[str], each: int, calls_of: Callable[[str], Sequence[Group]]) -> None:
@@ -31,6 +31,18 @@ class CallsInTurn(Sequence[Group]):
         if isinstance(place, slice):
             return [self._at(one) for one in range(*place.indices(len(self)))]
         return self._at(range(len(self))[place])
+
+    def __iter__(self) -> Iterator[Group]:
+        """All calls, in order."""
+        return (group for query in self._queries for group in self._calls_of(query))
+
+    def _at(self, place: int) -> Group:
+        query, turn = divmod(place, self._each)
+        return self._calls_of(self._queries[query])[turn]
+
+
+class CallsInTurn(CallsByQuery):
+    """The first call of each query, then the second of each, and so on, so that a run that ends early asked of all."""
 
     def __iter__(self) -> Iterator[Group]:
         """All calls, in order."""
