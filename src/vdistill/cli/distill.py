@@ -149,10 +149,15 @@ class DistillCommand:
             return
         if self.cycles == 1 and session.typed(*OF_CYCLES):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
-
         if self.cycles == 1 and "WORLD_SIZE" not in os.environ:
             session.require()  # before torch is loaded
+        found = self._train(session)
+        if found is not None:
+            _show(*found, as_json=self.as_json)
+            _require_published(found[0])
 
+    def _train(self, session: Session) -> "tuple[DistillReport, list[dict[str, Any]]] | None":
+        """Train; what came of it, and of each cycle. None in a process that does not lead."""
         from vdistill.distill import distributed
 
         processes, device = distributed.join(self.device, _lost)
@@ -165,9 +170,7 @@ class DistillCommand:
             if found is None:
                 self._assist(session, processes, device)
         distributed.leave(processes)
-        if found is not None:
-            _show(*found, as_json=self.as_json)
-            _require_published(found[0])
+        return found
 
     def _lead(
         self, session: Session, processes: "Processes", device: str
