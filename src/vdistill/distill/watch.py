@@ -22,21 +22,26 @@ from vdistill.errors import VdistillError
 BEAT = 1.0  # seconds between two signs of life
 SILENT = 60.0  # seconds after which a process is taken for lost
 FAREWELL = 3.0  # seconds that a process which fails leaves the others to hear why
+_ALIVE, _FAILED = "vdistill/alive/{}", "vdistill/failed"  # in the store
 HINT = "the same command on every node goes on after the last finished epoch"
 
 
 class Watch(threading.Thread):
-    """Watches the other processes of `size`; `lost` is told when one falls silent, and must end this process."""
+    """Watches over `size` processes: the first hears all others, and they hear the first.
+
+    lost: is told when one falls silent, and must end this process.
+    """
 
     def __init__(self, rank: int, size: int, lost: Callable[[VdistillError], None]) -> None:
         super().__init__(name="watch", daemon=True)
-        self._rank, self._size, self._lost = rank, size, lost
+        self._rank, self._lost = rank, lost
+        self._watched = range(1, size) if rank == 0 else range(1)
         self._store = TCPStore(
             os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=SILENT)
         )
         self._stop = threading.Event()
         self._heard: dict[int, tuple[str, float]] = {}
-        self.reason: str | None = None
+        self._reason: str | None = None
 
     def run(self) -> None:
         """Until `end`."""
@@ -46,19 +51,16 @@ class Watch(threading.Thread):
             try:
                 silent = self._silent(beat)
             except RuntimeError as error:  # the store is gone, and with it the process that keeps it
-                silent = None if self._stop.is_set() else f"the store of process 0 ({str(error).splitlines()[0]})"
-            if silent is not None:
-                self._stop.wait(FAREWELL)  # the main thread may have noticed, too, and know more
-                if not self._stop.is_set():
-                    self._lost(VdistillError(f"lost {silent}", hint=HINT))
+                silent = f"the store of process 0: {str(error).splitlines()[0]}"
+            if silent is not None and not self._stop.wait(FAREWELL):  # the main thread may know more by then
+                self._tell(silent)
+                self._lost(VdistillError(f"lost {silent}", hint=HINT))
 
     def fail(self, error: VdistillError) -> None:
         """Tell the others why this process stops, and leave them time to hear it."""
-        if self._stop.is_set():
-            return
-        self.end()
-        with contextlib.suppress(RuntimeError):
-            self._store.set(_failed(self._rank), f"process {self._rank} on {socket.gethostname()}: {error.message}")
+        if not self._stop.is_set():
+            self.end()
+            self._tell(f"process {self._rank} on {socket.gethostname()}: {error.message}")
             time.sleep(FAREWELL)
 
     def end(self) -> None:
@@ -70,34 +72,30 @@ class Watch(threading.Thread):
         with contextlib.suppress(RuntimeError):
             for _ in range(10):
                 self._listen()
-                if self.reason is not None:
+                if self._reason is not None:
                     break
                 time.sleep(0.1)
-        return self.reason
+        return self._reason
 
     def _silent(self, beat: int) -> str | None:
         """Which process is silent. Raises RuntimeError where the store cannot be reached."""
-        self._store.set(_alive(self._rank), json.dumps([beat, socket.gethostname()]))
+        self._store.set(_ALIVE.format(self._rank), json.dumps([beat, socket.gethostname()]))
         self._listen()
         now = time.monotonic()
-        for rank in range(self._size):
-            said = self._store.get(_alive(rank)).decode() if self._store.check([_alive(rank)]) else '[0, "?"]'
+        for rank in self._watched:
+            key = _ALIVE.format(rank)
+            said = self._store.get(key).decode() if self._store.check([key]) else '[0, "another machine"]'
             before, since = self._heard.setdefault(rank, (said, now))
             if said != before:
                 self._heard[rank] = (said, now)
-            elif rank != self._rank and now - since > SILENT:
+            elif now - since > SILENT:
                 return f"process {rank} on {json.loads(said)[1]}: nothing was heard of it for {now - since:.0f} s"
         return None
 
+    def _tell(self, reason: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._store.set(_FAILED, reason)
+
     def _listen(self) -> None:
-        for rank in range(self._size):
-            if rank != self._rank and self.reason is None and self._store.check([_failed(rank)]):
-                self.reason = self._store.get(_failed(rank)).decode()
-
-
-def _alive(rank: int) -> str:
-    return f"vdistill/alive/{rank}"
-
-
-def _failed(rank: int) -> str:
-    return f"vdistill/failed/{rank}"
+        if self._reason is None and self._store.check([_FAILED]):
+            self._reason = self._store.get(_FAILED).decode()

@@ -21,10 +21,10 @@ _RANK = {"group": 0, "content": 1, "id": 2}
 
 def keys_of(item: Item, content: str | None) -> tuple[Key, ...]:
     """What ties an item to others, the strongest first; its id where nothing does. content: the hash of its file."""
-    found: list[Key] = [*groups_of(item.metadata)]
+    groups = () if _GROUPS.isdisjoint(item.metadata) else tuple(groups_of(item.metadata))
     if content:
-        found.append(("content", content))
-    return tuple(found) or (("id", item.id),)
+        return (*groups, ("content", content))
+    return groups or (("id", item.id),)
 
 
 def strength(key: Key) -> tuple[int, str]:

@@ -133,8 +133,12 @@ class Sides:
             if first.setdefault(family, one) != one:
                 others[family].append(one)
         split: dict[str, Split] = {}
+        unknown = not self.items and not said
         for family, one in first.items():
-            split.update(self._of_family(family, [one, *others.get(family, ())], keys, said or {}))
+            if unknown and family not in others:
+                split[one] = split_of("item", family[1] if self.version >= VERSION else one, self.holdout)
+            else:
+                split.update(self._of_family(family, [one, *others.get(family, ())], keys, said or {}))
         no_name = tuple((item.id, column) for item in items for column in unusable_groups(item.metadata))
         return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, no_name)
 
@@ -142,8 +146,8 @@ class Sides:
         self, family: Key, ids: Sequence[str], keys: Mapping[str, tuple[Key, ...]], said: Mapping[str, Split]
     ) -> dict[str, Split]:
         """The side of each item that is tied to the others; absent where it is on neither."""
-        own = {one: self._known(one, keys[one], said) for one in ids} if self.items or said else {}
-        sides = _strongest(functools.reduce(operator.or_, own.values(), 0))
+        own = {one: self._known(one, keys[one], said) for one in ids}
+        sides = _strongest(functools.reduce(operator.or_, own.values()))
         if sides == _BOTH:
             return {one: "heldout" for one in ids if _strongest(own[one]) == _HELDOUT}
         name = family[1] if self.version >= VERSION else min(ids)

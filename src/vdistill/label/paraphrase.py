@@ -94,7 +94,9 @@ def keep_given(database: Database, queries: Sequence[Query], say: Callable[[str]
 def _given(database: Database | None, queries: Sequence[Query]) -> tuple[dict[str, list[str]], str]:
     """The user's usable paraphrases by training query, and what else there was, in words."""
     some = {query.text: query.paraphrases for query in queries if query.paraphrases and query.split == "train"}
-    stored = database.paraphrases.by_query() if database and some else {}
+    if not some:
+        return {}, ""
+    stored = database.paraphrases.by_query() if database else {}
     others = {query: texts for query, texts in stored.items() if query not in some}
     sorting = Rephrased(_known(database, queries, others), frozenset())
     usable = {}
