@@ -26,14 +26,13 @@ _ALIVE, _FAILED = "vdistill/alive/{}", "vdistill/failed"  # in the store
 HINT = "the same command on every node goes on after the last finished epoch"
 
 
-class Watch(threading.Thread):
+class Watch:
     """Watches over `size` processes: the first hears all others, and they hear the first.
 
-    lost: is told when one falls silent, and must end this process.
+    lost: is told, in another thread, when one falls silent, and must end this process.
     """
 
     def __init__(self, rank: int, size: int, lost: Callable[[VdistillError], None]) -> None:
-        super().__init__(name="watch", daemon=True)
         self._rank, self._lost = rank, lost
         self._watched = range(1, size) if rank == 0 else range(1)
         self._store = TCPStore(
@@ -42,19 +41,33 @@ class Watch(threading.Thread):
         self._stop = threading.Event()
         self._heard: dict[int, tuple[str, float]] = {}
         self._reason: str | None = None
+        self._silent: str | None = None
+        self._answered = time.monotonic()  # when the store did
 
-    def run(self) -> None:
-        """Until `end`."""
+    def start(self) -> None:
+        """Begin, in two threads: one that talks to the store, and one that knows when it gets no answer."""
+        for work in (self._talk, self._guard):
+            threading.Thread(target=work, name="watch", daemon=True).start()
+
+    def _talk(self) -> None:
         beat = 0
-        while not self._stop.wait(BEAT):
+        while not self._stop.wait(BEAT) and self._silent is None:
             beat += 1
             try:
-                silent = self._silent(beat)
+                self._silent = self._round(beat)
             except RuntimeError as error:  # the store is gone, and with it the process that keeps it
-                silent = f"the store of process 0: {str(error).splitlines()[0]}"
-            if silent is not None and not self._stop.wait(FAREWELL):  # the main thread may know more by then
-                self._tell(silent)
-                self._lost(VdistillError(f"lost {silent}", hint=HINT))
+                self._silent = f"the store of process 0: {str(error).splitlines()[0]}"
+            self._answered = time.monotonic()
+
+    def _guard(self) -> None:
+        while not self._stop.wait(BEAT):
+            silence = time.monotonic() - self._answered
+            if self._silent is None and silence > SILENT:
+                self._silent = f"the machine of process 0: nothing was heard of it for {silence:.0f} s"
+            if self._silent is not None and not self._stop.wait(FAREWELL):  # the main thread may know more by then
+                threading.Thread(target=self._tell, args=(self._silent,), daemon=True).start()
+                self._stop.wait(BEAT)
+                self._lost(VdistillError(f"lost {self._silent}", hint=HINT))
 
     def fail(self, error: VdistillError) -> None:
         """Tell the others why this process stops, and leave them time to hear it."""
@@ -77,7 +90,7 @@ class Watch(threading.Thread):
                 time.sleep(0.1)
         return self._reason
 
-    def _silent(self, beat: int) -> str | None:
+    def _round(self, beat: int) -> str | None:
         """Which process is silent. Raises RuntimeError where the store cannot be reached."""
         self._store.set(_ALIVE.format(self._rank), json.dumps([beat, socket.gethostname()]))
         self._listen()
