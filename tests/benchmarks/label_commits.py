@@ -11,6 +11,7 @@ answers at once, a server on loopback that does (8 pictures of 32 px a call), an
 from __future__ import annotations
 
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from side_by_side import alternate, header, show
 
 from vdistill.database import Database
 from vdistill.images import file_sha256
+from vdistill.label import asking
 from vdistill.label.asking import Asker
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
@@ -74,14 +76,13 @@ def questions(shown: Sequence[ShownImage], calls: int) -> list[Asked]:
 
 def label(folder: Path, make: Callable[[], Teacher], asked: Sequence[Asked], most: int) -> None:
     """Ask all in a new database; up to `most` answers are committed together."""
-    before, InThreads.most = InThreads.most, most
+    asking.InThreads = functools.partial(InThreads, most=most)
     teacher = make()
     with Database.open(folder / f"{next(NUMBERS)}.db") as database:
         asker = Asker(teacher, database, Purse(), teacher.concurrency, lambda _: None)
         asker.ask_each((asker.key(one.question), one) for one in asked)
         assert database.judgment_count() == asker.tally.judgments == len(asked)
     teacher.close()
-    InThreads.most = before
 
 
 NUMBERS = count()

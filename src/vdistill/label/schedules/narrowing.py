@@ -79,12 +79,13 @@ class Narrowing:
 
     def _of_query(self, query: str, mean: Floats | None, turn: int) -> list[Group]:
         size = self._sizes[min(turn, len(self._sizes) - 1)]
+        shown = self._shown[query] if turn else []
         rng = generator(self._plan.seed, "narrow", query, str(turn))
         noise = rng.permutation(len(self._items))
         order = noise if mean is None else np.lexsort((noise, -mean))
-        groups = _groups(order, size, self._plan.images_per_call, self._shown[query])
-        if groups:
-            self._shown[query].append(np.array(groups, np.min_scalar_type(len(self._items))))
+        groups = _groups(order, size, self._plan.images_per_call, shown)
+        if groups:  # those of the first round may be made again
+            self._shown[query] = [*shown, np.array(groups, np.min_scalar_type(len(self._items)))]
         return [Group(query, tuple(self._items[i] for i in rng.permutation(chosen))) for chosen in groups]
 
 
