@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vdistill import __version__
 from vdistill.database import Database
 from vdistill.distill.distributed import Processes
 from vdistill.distill.job import Job, Where, tower_maker
@@ -21,7 +22,7 @@ from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
-PACKAGES = ("vdistill", "torch", "transformers", "peft")
+PACKAGES = ("torch", "transformers", "peft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def agree(processes: Processes, plan: Plan | None, say: Say) -> Plan:
     """The plan of the first process, which alone gives one. Raises VdistillError where versions differ."""
     if plan is not None and processes.size == 1:
         return plan
-    versions = {name: version(name) for name in PACKAGES} | {"images": str(DECODER_VERSION)}
+    packages = {name: version(name) for name in PACKAGES}
+    versions = {"vdistill": __version__, **packages, "images": str(DECODER_VERSION)}
     mine = {"host": socket.gethostname(), "versions": versions, "plan": plan and asdict(plan)}
     first, *others = (json.loads(text) for text in processes.texts(json.dumps(mine)))
     for rank, other in enumerate(others, start=1):

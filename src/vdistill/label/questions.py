@@ -66,6 +66,12 @@ def key_of(teacher: Teacher, question: Question) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def identity_of(question: Question) -> bytes:
+    """A hash that equal questions share, whoever is asked, and with which prompt."""
+    parts = (question.query, question.ask, *(image.sha256 for image in question.images))
+    return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
+
+
 def judgment_of(asked: Asked, answer: Answer, teacher: str) -> Judgment:
     """The answer as the store keeps it."""
     question = asked.question

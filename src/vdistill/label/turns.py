@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from vdistill.label.questions import Asked, Keyed, judgment_of, key_of
+from vdistill.label.questions import Asked, Keyed, identity_of, judgment_of, key_of
 from vdistill.label.schedules import Group, Schedule
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
@@ -80,10 +80,10 @@ class Side:
         if len(group.items) < 2:
             return None
         asked = self._asked(group)
-        key = key_of(self.teacher, asked.question)
-        if (digest := bytes.fromhex(key)[:16]) in self._known:
+        if (same := identity_of(asked.question)) in self._known:
             return None
-        self._known.add(digest)
+        self._known.add(same)
+        key = key_of(self.teacher, asked.question)
         if self.schedule.listens:
             if not self._taken:
                 self._prompt = self.teacher.prompt
