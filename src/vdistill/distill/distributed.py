@@ -145,9 +145,9 @@ class Processes:
         except RuntimeError as error:
             why = self.watch.why() if self.watch else None
             closed = "by peer" in str(error)
-            told = why or ("its connection was closed" if closed else str(error).splitlines()[0])
-            hint = HINT if why is None else f"{HINT}, once the cause is gone"
-            raise Lost(f"another process of this training stopped: {told}", hint=hint) from error
+            told = "its connection was closed" if closed else str(error).splitlines()[0]
+            found = why or VdistillError(told, hint=HINT)
+            raise Lost(f"another process of this training stopped: {found.message}", hint=found.hint) from error
 
 
 class Lost(VdistillError):

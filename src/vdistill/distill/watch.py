@@ -40,7 +40,7 @@ class Watch:
         )
         self._stop = threading.Event()
         self._heard: dict[int, tuple[str, float]] = {}
-        self._reason: str | None = None
+        self._reason: VdistillError | None = None
         self._silent: str | None = None
         self._answered = time.monotonic()  # when the store did
 
@@ -65,22 +65,25 @@ class Watch:
             if self._silent is None and silence > SILENT:
                 self._silent = f"the machine of process 0: nothing was heard of it for {silence:.0f} s"
             if self._silent is not None and not self._stop.wait(FAREWELL):  # the main thread may know more by then
-                threading.Thread(target=self._tell, args=(self._silent,), daemon=True).start()
+                error = VdistillError(f"lost {self._silent}", hint=HINT)
+                threading.Thread(target=self._tell, args=(error,), daemon=True).start()
                 self._stop.wait(BEAT)
-                self._lost(VdistillError(f"lost {self._silent}", hint=HINT))
+                self._lost(error)
 
     def fail(self, error: VdistillError) -> None:
         """Tell the others why this process stops, and leave them time to hear it."""
         if not self._stop.is_set():
             self.end()
-            self._tell(f"process {self._rank} on {socket.gethostname()}: {error.message}")
+            self._tell(
+                VdistillError(f"process {self._rank} on {socket.gethostname()}: {error.message}", hint=error.hint)
+            )
             time.sleep(FAREWELL)
 
     def end(self) -> None:
         """Watch no more."""
         self._stop.set()
 
-    def why(self) -> str | None:
+    def why(self) -> VdistillError | None:
         """What a process that stopped said, if any did."""
         with contextlib.suppress(RuntimeError):
             for _ in range(10):
@@ -105,10 +108,11 @@ class Watch:
                 return f"process {rank} on {json.loads(said)[1]}: nothing was heard of it for {now - since:.0f} s"
         return None
 
-    def _tell(self, reason: str) -> None:
+    def _tell(self, reason: VdistillError) -> None:
         with contextlib.suppress(RuntimeError):
-            self._store.set(_FAILED, reason)
+            self._store.set(_FAILED, json.dumps([reason.message, reason.hint]))
 
     def _listen(self) -> None:
         if self._reason is None and self._store.check([_FAILED]):
-            self._reason = self._store.get(_FAILED).decode()
+            message, hint = json.loads(self._store.get(_FAILED))
+            self._reason = VdistillError(message, hint=hint)
