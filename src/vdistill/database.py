@@ -20,6 +20,8 @@ from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
 
 _RECENT = 1000  # answers that the pace is estimated from
+_SIDE = """INSERT INTO sides VALUES (?, ?, ?)
+    ON CONFLICT (kind, key) DO UPDATE SET split = excluded.split WHERE kind = 'id'"""
 _PAUSE = 120.0  # seconds; a longer gap between two answers is a pause, not work
 
 
@@ -102,11 +104,7 @@ class Database:
         A content or a group that is known keeps its side: judgments depend on it. An id has the side of what it names.
         """
         with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO sides VALUES (?, ?, ?) "
-                "ON CONFLICT (kind, key) DO UPDATE SET split = excluded.split WHERE kind = 'id'",
-                rows,
-            )
+            self._connection.executemany(_SIDE, rows)
 
     def item_sides(self) -> dict[tuple[Any, str], Split]:
         """The registered sides by (kind, key)."""
@@ -118,21 +116,26 @@ class Database:
             self._connection.execute("DELETE FROM queries")
             self._connection.execute("DELETE FROM sides")
 
-    def add_judgments(self, rows: Sequence[tuple[str, str, Judgment]]) -> None:
+    def add_judgments(
+        self,
+        rows: Sequence[tuple[str, str, Judgment]],
+        failures: Sequence[tuple[str, str, Question, str]] = (),
+        sides: Iterable[tuple[str, str, Split]] = (),
+    ) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
+        failures: calls that brought no answer, (key, teacher, question, reason) each.  sides: as for `add_item_sides`.
         Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
         """
         now = time.time()
+        failed = [(key, teacher, question.query, reason, now) for key, teacher, question, reason in failures]
         with self._transaction():
+            self._connection.executemany(_SIDE, sides)
+            self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
                 "INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
-
-    def add_failure(self, key: str, teacher: str, question: Question, reason: str) -> None:
-        """Record a call that brought no answer."""
-        self._run("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (key, teacher, question.query, reason, time.time()))
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""

@@ -14,8 +14,9 @@ from side_by_side import header
 
 from vdistill import preferences
 from vdistill.database import Database
-from vdistill.label.asking import Asked, Asker
+from vdistill.label.asking import Asker
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.schedules import Narrowing, Plan
 from vdistill.label.teacher import Price
 from vdistill.records import Answer, Judgment, Question, ShownImage
@@ -80,7 +81,7 @@ def resume_speed(count: int) -> None:
         plan = Plan(CALLS, IMAGES, 64, 0)
         from vdistill.label.schedules import training
 
-        groups = training("adaptive", queries, list(shown), plan, {}).next_round([])
+        groups = list(training("adaptive", queries, list(shown), plan, {}).next_round([]))
         rows = []
         for group in groups[:-1]:
             question = Question(group.query, tuple(shown[item] for item in group.items))
@@ -108,7 +109,7 @@ def resume_speed(count: int) -> None:
         said = database.judgments()
         started = time.monotonic()
         narrowing = Narrowing(queries[: count // 10], list(shown), plan)
-        narrowing.next_round([])
+        list(narrowing.next_round([]))
         narrowing.next_round([one for one in said if one.query in set(queries[: count // 10])])
         print(f"narrowing {count // 10} queries: {time.monotonic() - started:.2f} s")
 

@@ -17,8 +17,9 @@ from slow_chat_server import DELAY
 
 from vdistill.database import Database
 from vdistill.images import file_sha256
-from vdistill.label.asking import Asked, Asker
+from vdistill.label.asking import Asker
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.teachers.openai_api import OpenAITeacher
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Question, ShownImage

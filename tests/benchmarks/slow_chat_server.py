@@ -1,10 +1,11 @@
 """A chat completions server that answers any question 200 ms after it was asked, however many are asked at once.
 
-python tests/benchmarks/slow_chat_server.py        prints its port, and serves until it is killed
+python tests/benchmarks/slow_chat_server.py [SECONDS]        prints its port, and serves until it is killed
 """
 
 import asyncio
 import json
+import sys
 
 DELAY = 0.2
 LOGPROBS = [{"token": letter, "logprob": -0.5 - place} for place, letter in enumerate("ABCDEFGH")]
@@ -21,6 +22,9 @@ BODY = json.dumps(ANSWER).encode()
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
+delay = float(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else DELAY
+
+
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
@@ -28,7 +32,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             lines = head.decode("latin-1").lower().split("\r\n")
             length = next(int(line.split(":")[1]) for line in lines if line.startswith("content-length:"))
             await reader.readexactly(length)
-            await asyncio.sleep(DELAY)
+            await asyncio.sleep(delay)
             writer.write(RESPONSE)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

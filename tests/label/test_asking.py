@@ -8,9 +8,10 @@ import pytest
 
 from vdistill.cli import console
 from vdistill.database import Database
-from vdistill.errors import TeacherError
-from vdistill.label.asking import FAILURES_IN_A_ROW, Asked, Asker
+from vdistill.errors import TeacherError, VdistillError
+from vdistill.label.asking import FAILURES_IN_A_ROW, Asker
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.teacher import Price, Teacher
 from vdistill.records import Answer, Failure, Question, ShownImage
 
@@ -173,3 +174,52 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys)
     with console.progress(quiet=True) as update:
         update(50, 100, "asking")
     assert capsys.readouterr().err == ""
+
+
+def test_an_answer_is_committed_at_once_and_those_that_come_meanwhile_together(database, monkeypatch):
+    sizes, add = [], Database.add_judgments
+
+    def slow(self, rows, *more):
+        sizes.append(len(rows))
+        time.sleep(0.03)
+        add(self, rows, *more)
+
+    monkeypatch.setattr(Database, "add_judgments", slow)
+    asker(Oracle(concurrency=4), database).ask(questions(41))
+    assert sum(sizes) == database.judgment_count() == 41
+    assert max(sizes) <= 4, "what is not committed yet counts as under way"
+    assert len(sizes) < 25
+
+
+def test_an_answer_that_cannot_be_stored_costs_no_other(database, monkeypatch):
+    add = Database.add_judgments
+
+    def refusing(self, rows, *more):
+        if any(judgment.query == "q2" for _, _, judgment in rows):
+            raise VdistillError("a row that the schema refuses")
+        add(self, rows, *more)
+
+    monkeypatch.setattr(Database, "add_judgments", refusing)
+    barrier = threading.Barrier(4)
+    oracle = Oracle(concurrency=4)
+    answer = oracle.ask
+    monkeypatch.setattr(oracle, "ask", lambda asked: (barrier.wait(), time.sleep(0.01), answer(asked))[2])
+    with pytest.raises(VdistillError, match="refuses"):
+        asker(oracle, database).ask(questions(4))
+    assert {one.query for one in database.judgments()} == {"q0", "q1", "q3"}
+
+
+def test_questions_are_taken_no_further_than_they_can_be_asked(database):
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        for one in questions(100_000):
+            taken += 1
+            yield one.question.query, one
+
+    capped = asker(Oracle(concurrency=1, stop_after=3), database)
+    with pytest.raises(KeyboardInterrupt):
+        capped.ask_each(endless())
+    assert taken < 200
+    assert database.judgment_count() == 3

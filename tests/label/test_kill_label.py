@@ -13,7 +13,7 @@ from vdistill.label.teachers.model_images import ImageCache
 from vdistill.label.teachers.openai_api import MOST_SIDE
 from vdistill.records import ShownImage
 
-KILLS, CALLS, AT_ONCE, WORDINGS = 50, 600, 4, 12
+KILLS, CALLS, AT_ONCE, WORDINGS = 50, 600, 8, 12
 
 
 ANSWER = completion(logprobs={"A": -0.7, "B": -1.1, "C": -1.6, "D": -2.2})
@@ -59,7 +59,7 @@ def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_pat
     item_of = {cache.data_uri(ShownImage(path.name, path, path.name)): path.name for path in images}
     assert len(item_of) == len(images)
     rng = random.Random(0)
-    with ChatServer(ANSWER, delay=0.02) as server:
+    with ChatServer(ANSWER, delay=0.005) as server:
         lost = 0
         for _ in range(KILLS):
             before, known = server.calls, stored(tmp_path)

@@ -20,8 +20,9 @@ from vdistill.bench.graded import Embedded, Known, Scored
 from vdistill.database import Database
 from vdistill.evaluation import metrics
 from vdistill.evaluation.test_set import HeldOutSet
-from vdistill.label.asking import Asked, Asker, Tally, judgment_of
+from vdistill.label.asking import Asker, Tally
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked, judgment_of
 from vdistill.label.schedules import Narrowing, Plan
 from vdistill.label.teacher import Teacher
 from vdistill.records import Ask, Judgment, Question, ShownImage

@@ -1,6 +1,7 @@
 """`vdistill distill`."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vdistill.cli.label import LabelCommand
     from vdistill.distill.cycles import Share
     from vdistill.distill.distributed import Processes
+    from vdistill.distill.job import Where
     from vdistill.distill.run import DistillReport
     from vdistill.label.run import LabelReport
 
@@ -123,6 +125,11 @@ class DistillCommand:
     keep_anyway: Annotated[
         bool, _hidden("--keep-anyway", help="Publish the student even if it is worse than its backbone.")
     ] = False
+    node_catalog: Annotated[
+        str | None,
+        Meaning.PATH,
+        _hidden(help="Another node's copy of the catalog.", show_default="as its workspace or the first node has it"),
+    ] = None
     teacher: Annotated[
         str | None, Meaning.TEACHER, _hidden(help="Teacher of the cycles.", show_default="as for label")
     ] = None
@@ -141,41 +148,58 @@ class DistillCommand:
                 raise typer.BadParameter(f"give a number from 0 to {STRONGEST:g}", param_hint="--strength")
             _change_strength(session.require(), self.strength, as_json=self.as_json)
             return
-        workspace = session.create() if self.cycles > 1 else session.require()
-        session.cache_images()
         if self.cycles == 1 and session.typed(*OF_CYCLES):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
-        backbone = pick_backbone(workspace, self.backbone)
+        if self.cycles == 1 and "WORLD_SIZE" not in os.environ:
+            session.require()  # before torch is loaded
+        found = self._train(session)
+        if found is not None:
+            _show(*found, as_json=self.as_json)
+            _require_published(found[0])
 
+    def _train(self, session: Session) -> "tuple[DistillReport, list[dict[str, Any]]] | None":
+        """Train; what came of it, and of each cycle. None in a process that does not lead."""
         from vdistill.distill import distributed
 
-        processes, device = distributed.join(self.device)
+        processes, device = distributed.join(self.device, _lost)
+        with distributed.failures_told(processes):
+            if processes.size > 1 and self.cycles > 1:
+                raise VdistillError(
+                    "cycles run in one process", hint="alternate `vdistill label` and `distill` yourself"
+                )
+            found = self._lead(session, processes, device) if processes.leads else None
+            if found is None:
+                self._assist(session, processes, device)
+        distributed.leave(processes)
+        return found
+
+    def _lead(
+        self, session: Session, processes: "Processes", device: str
+    ) -> "tuple[DistillReport, list[dict[str, Any]]]":
+        """Train, in one process or as the first of several; what came of it, and of each cycle."""
+        workspace = session.create() if self.cycles > 1 else session.require()
+        session.cache_images()
+        backbone = pick_backbone(workspace, self.backbone)
         train = self._training(session, workspace, backbone, processes, device)
-        found: list[dict[str, Any]] = []
-        if self.cycles == 1:
-            report = train()
-            distributed.leave()
-        elif processes.size > 1:
-            raise VdistillError("cycles run in one process", hint="alternate `vdistill label` and `distill` yourself")
-        else:
-            report, found = self._alternate(session, workspace, backbone, train)
-        if processes.leads:
-            _show(report, found, as_json=self.as_json)
-            _require_published(report)
+        return (train(), []) if self.cycles == 1 else self._alternate(session, workspace, backbone, train)
+
+    def _assist(self, session: Session, processes: "Processes", device: str) -> None:
+        """Train with the first process, of which everything comes but the images."""
+        from vdistill.distill.nodes import assist
+
+        backbone = pick_backbone(None, self.backbone) if self.backbone else ""
+        assist(session.create(), self._where(backbone, processes, device), self.node_catalog, lambda _: None)
 
     def settings(self) -> DistillSettings:
         """The options that decide the outcome."""
         names = {field.name for field in fields(DistillSettings)}
         return DistillSettings(**{name: value for name, value in vars(self).items() if name in names})
 
-    def _training(
-        self, session: Session, workspace: Workspace, backbone: str, processes: "Processes", device: str
-    ) -> "Callable[[], DistillReport]":
+    def _where(self, backbone: str, processes: "Processes", device: str) -> "Where":
         from vdistill.distill.job import Where
-        from vdistill.distill.run import distill
         from vdistill.encoders.feature_cache import GIB
 
-        where = Where(
+        return Where(
             backbone,
             device,
             self.precision,
@@ -185,14 +209,21 @@ class DistillCommand:
             step_bytes=self.step_memory and self.step_memory * GIB,
         )
 
+    def _training(
+        self, session: Session, workspace: Workspace, backbone: str, processes: "Processes", device: str
+    ) -> "Callable[[], DistillReport]":
+        from vdistill.distill.run import distill
+
+        where = self._where(backbone, processes, device)
+
         def train() -> "DistillReport":
-            with console.progress(session.quiet or not processes.leads) as update:
+            with console.progress(session.quiet) as update:
                 return distill(
                     workspace,
                     where,
                     self.settings(),
                     fresh=self.fresh,
-                    say=session.say if processes.leads else lambda _: None,
+                    say=session.say,
                     advance=lambda at: update(at.step, at.steps, at.describe()),
                     keep_anyway=self.keep_anyway,
                 )
@@ -229,6 +260,12 @@ class DistillCommand:
             distill=train,
         )
         return alternate(workspace, cycles, session.say, fresh=self.fresh)
+
+
+def _lost(error: VdistillError) -> None:
+    """End this process, whose training hangs because another one is gone."""
+    console.failure(error, debug=False)
+    os._exit(1)
 
 
 def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: bool) -> None:

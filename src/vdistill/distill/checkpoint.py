@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vdistill.distill.distributed import ALONE, Processes
 from vdistill.records import Judgment
 from vdistill.workspace import replacing, writing
 
@@ -82,16 +83,18 @@ class Checkpoint:
         with writing(self.path), replacing(self.path) as aside:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, facts)
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Put the saved state back into all three; nothing changes where none of this training is saved."""
-        try:
-            with safe_open(self.path, "pt") as file:
-                facts = self._state(file.metadata())
-                if facts is None:
-                    return
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):  # missing or damaged: the training starts over, nothing else is lost
+    def load(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State, processes: Processes = ALONE
+    ) -> None:
+        """Put the saved state back into all three; nothing changes where none of this training is saved.
+
+        With several processes all must ask for it, and get what the first one has: the file is in its workspace alone.
+        """
+        saved = self._saved() if processes.leads else None
+        facts = json.loads(processes.told(json.dumps(saved and saved[0])))
+        if facts is None:
             return
+        tensors = processes.given(saved and saved[1])
         with torch.no_grad():
             for name, parameter in trained(model).items():
                 parameter.copy_(tensors[f"weight/{name}"])
@@ -109,6 +112,14 @@ class Checkpoint:
                 _, number, what = name.split("/")
                 moments.setdefault(int(number), {})[what] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+    def _saved(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """The saved state and its tensors, where there is one of this training and the file is whole."""
+        with contextlib.suppress(OSError, SafetensorError), safe_open(self.path, "pt") as file:
+            facts = self._state(file.metadata())
+            if facts is not None:
+                return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return None
 
     @property
     def trials(self) -> Path:

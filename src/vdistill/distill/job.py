@@ -16,7 +16,7 @@ from vdistill.distill.callbacks import Callbacks, Progress
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, trained, training_key
 from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.fields import Chosen, Material, choose
-from vdistill.distill.held_out import held_out_metrics
+from vdistill.distill.held_out import HeldOutMetrics, held_out_metrics
 from vdistill.distill.loop import Training
 from vdistill.distill.phases import NOTHING, train
 from vdistill.distill.seeds import Kept, Outcome
@@ -26,7 +26,10 @@ from vdistill.distill.sweep import set_strength
 from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData
 from vdistill.distill.unseen import Unseen
-from vdistill.encoders.feature_cache import GIB
+from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
+from vdistill.encoders.frozen_layers import frozen_layers_of
+from vdistill.encoders.item_head import ItemHead
 from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
@@ -50,6 +53,13 @@ class Where:
     step_bytes: float | None = None
 
 
+def tower_maker(workspace: Workspace, where: Where, encoder: DualEncoder, settings: DistillSettings) -> TowerMaker:
+    """Of an encoder that no adapter is attached to yet."""
+    frozen = frozen_layers_of(encoder, settings.train_layers)
+    cache = FeatureCache(workspace.cache / FOLDER, frozen) if frozen else None
+    return TowerMaker(encoder, cache, where.feature_bytes)
+
+
 @dataclass(frozen=True)
 class Finished:
     """What is published: the outcome, measured as it is published, and what its items' vectors are made of."""
@@ -59,13 +69,20 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Store:
+    """The database, and what was read from it for the training."""
+
+    database: Database
+    sources: Sources
+
+
+@dataclass(frozen=True)
 class Job:
-    """What the trainings of all seeds share."""
+    """What the trainings of all seeds share. store: what the first process alone has."""
 
     workspace: Workspace
     where: Where
-    database: Database
-    sources: Sources
+    store: Store | None
     towers: TowerMaker
     data: TrainingData
     advance: Callable[[Progress], None]
@@ -87,7 +104,7 @@ class Job:
         settings = replace(settings, seed=outcome.seed)
         self._take(outcome, settings)
         fields = self._fields(outcome, settings) if outcome.trained.kept else Chosen()
-        metrics = held_out_metrics(self.database, self.sources, self.towers, self.say, fields.head)
+        metrics = self._held_out(fields.head)
         return Finished(replace(outcome, metrics=metrics), fields)
 
     def _fields(self, outcome: Outcome, settings: DistillSettings) -> Chosen:
@@ -96,11 +113,11 @@ class Job:
         return choose(
             Material(
                 self.data,
-                self.sources.items,
+                self._sources.items,
                 self.towers.encoder,
                 settings,
                 None if unseen is None else unseen.to(self.towers.encoder.device),
-                self.sources.judgments,
+                self._sources.judgments,
                 outcome.trained.history[-1]["retention"],
                 self.say,
             )
@@ -139,12 +156,21 @@ class Job:
         done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
         set_strength(encoder.model, done.strength)
         measured = several and processes.leads
-        metrics = held_out_metrics(self.database, self.sources, self.towers, self.say) if measured else None
+        metrics = self._held_out() if measured else None
         weights = {name: value.detach().clone() for name, value in trained(encoder.model).items()}
         outcome = Outcome(settings.seed, key, done, metrics, weights)
         if measured:
             kept.write(outcome)
         return outcome
+
+    @property
+    def _sources(self) -> Sources:
+        assert self.store is not None
+        return self.store.sources
+
+    def _held_out(self, head: ItemHead | None = None) -> HeldOutMetrics | None:
+        assert self.store is not None
+        return held_out_metrics(self.store.database, self.store.sources, self.towers, self.say, head)
 
     def _unseen(self, seed: int, key: str) -> Unseen:
         return Unseen(self._cache / f"{UNSEEN}_{seed}.safetensors", key)
@@ -157,8 +183,10 @@ class Job:
         attach(self.towers.encoder, settings)
 
     def _key(self, settings: DistillSettings) -> str:
-        """The hash of all that decides the outcome."""
-        encoder, data, sources = self.towers.encoder, self.data, self.sources
+        """The hash of all that decides the outcome; "" where it names no file."""
+        if self.store is None:
+            return ""
+        encoder, data, sources = self.towers.encoder, self.data, self.store.sources
         paraphrases = [sources.paraphrases] if any(sources.paraphrases.values()) else []
         return training_key(
             {name: value for name, value in asdict(settings).items() if name != "fields"},  # they come after the tower

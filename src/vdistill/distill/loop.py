@@ -21,6 +21,7 @@ from vdistill.distill.memory import SHARE, free_bytes, images_at_once
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.step_encoder import Encoded, RandomState, StepEncoder, attention
+from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 from vdistill.distill.validation import Scores
 from vdistill.distill.wordings import Asked
@@ -104,6 +105,7 @@ class Loop:
         """Train one epoch, and validate."""
         sums = self._steps(self.earlier.epochs + self.state.epoch, self.per_epoch)
         self.state.epoch += 1
+        self.processes.align(self._parameters)
         self._record(sums)
 
     def attempt(self, lr: float, count: int) -> Scores | None:
@@ -225,8 +227,11 @@ class Loop:
         if self.data.validation is None:
             return None
         self.encoder.model.eval()
-        scores = self.data.validation.grade()
-        lost, *ndcg = self.processes.agreed([math.nan if scores.lost is None else scores.lost, *scores.ndcg])
+        images, found = embed(self.data.validation.tower, self.processes), list[float]()
+        if self.processes.leads:
+            scores = self.data.validation.scores(images)
+            found = [math.nan if scores.lost is None else scores.lost, *scores.ndcg]
+        lost, *ndcg = self.processes.agreed(found)
         return Scores(ndcg, None if math.isnan(lost) else lost)
 
     def _steer(self, scores: Scores) -> None:

@@ -71,7 +71,7 @@ def train(training: Training, checkpoint: Checkpoint) -> Trained:
     training, trials = _with_rate(replace(training, data=data), checkpoint)
     first = Loop(training)
     later = checkpoint.of("everything")
-    taken = later.epochs_before() if data.everything else None
+    taken = _taken(later, training.processes) if data.everything else None
     resumed = taken is not None
     if taken is None:
         _run(first, checkpoint)
@@ -105,6 +105,13 @@ def _agreed(data: TrainingData, processes: Processes) -> TrainingData:
     return replace(data, validation=replace(found, backbone=backbone, known=None if math.isnan(known) else known))
 
 
+def _taken(later: Checkpoint, processes: Processes) -> int | None:
+    """How many epochs were trained before the refit, where the first process has begun it."""
+    known = later.epochs_before() if processes.leads else None
+    taken = processes.agreed([math.nan if known is None else known])[0]
+    return None if math.isnan(taken) else int(taken)
+
+
 def _unseen(training: Training, state: State) -> Tensor:
     """(n, dim) vectors of all images before the refit, at the strength that will be published."""
     strength = chosen([Point(**one) for one in state.strengths], MOST_LOST)
@@ -123,7 +130,7 @@ def _refit(training: Training, everything: TrainingData, first: Loop, taken: int
     validated = replace(everything, validation=training.data.validation)
     refit = Loop(replace(training, data=validated, settings=softer), Earlier(taken, first.per_epoch * taken))
     refit.state = State(
-        embed(everything.tower),
+        embed(everything.tower, training.processes),
         retention=before.retention,
         peak=before.scores,
         scores=before.scores,
@@ -139,7 +146,7 @@ def _refit(training: Training, everything: TrainingData, first: Loop, taken: int
 
 def _run(loop: Loop, checkpoint: Checkpoint) -> None:
     """Train to the end, from where the checkpoint is; the model then has the weights that are kept."""
-    checkpoint.load(loop.encoder.model, loop.optimizer, loop.state)
+    checkpoint.load(loop.encoder.model, loop.optimizer, loop.state, loop.processes)
     while not loop.finished:
         with memory_errors(loop.settings):
             loop.epoch()

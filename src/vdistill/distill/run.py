@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.database import Database
-from vdistill.distill import publish
+from vdistill.distill import lesson, nodes, publish
 from vdistill.distill.callbacks import Progress, tracker
 from vdistill.distill.checkpoint import trained
-from vdistill.distill.fields import Chosen
 from vdistill.distill.held_out import objection
-from vdistill.distill.job import Finished, Job, Where
+from vdistill.distill.job import Finished, Job, Store, Where, tower_maker
 from vdistill.distill.seeds import Outcome, best_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
-from vdistill.distill.towers import TowerMaker
 from vdistill.distill.training_data import TrainingData, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.feature_cache import FOLDER, FeatureCache
-from vdistill.encoders.frozen_layers import frozen_layers_of
 from vdistill.inputs import item_texts
 from vdistill.workspace import Workspace
 
@@ -76,32 +71,36 @@ def distill(
 
     One that is worse than its backbone is not published, unless `keep_anyway`; the same call with it resumes from there
     and does not train again. With `fresh`, an interrupted training is not resumed.
+    Of several processes this is for the first one; the others `nodes.assist` it.
     Raises VdistillError where there is nothing to learn from, or nothing to learn with.
     """
-    started, processes, leads = time.monotonic(), where.processes, where.processes.leads
+    started, processes = time.monotonic(), where.processes
     with (
-        workspace.lock("distill") if leads else contextlib.nullcontext(),
-        tracker(where.tracker if leads else None, workspace.reports, asdict(settings)) as log,
-        Database.open(workspace.database, write=leads) as database,
+        workspace.lock("distill"),
+        tracker(where.tracker, workspace.reports, asdict(settings)) as log,
+        Database.open(workspace.database) as database,
     ):
         sources = read(database, say, workspace.cache)
         item_texts.require(settings.fields, [item.metadata for item in sources.items.values()])
+        nodes.agree(processes, nodes.Plan(settings, where.backbone, str(database.setting("catalog"))), say)
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":
             say(f"this {encoder.device.type} has no instructions for bf16: training in float32")
+        nodes.same_model(processes, encoder)
         backbone = _backbone_facts(where, encoder)
-        frozen = frozen_layers_of(encoder, settings.train_layers)
-        cache = FeatureCache(workspace.cache / FOLDER, frozen) if frozen else None
-        towers = TowerMaker(encoder, cache, where.feature_bytes)
-        data = training_data_of(sources, towers, settings, say, processes)
-        job = Job(workspace, where, database, sources, towers, data, advance, log, say)
-        if fresh and leads:
+        towers = tower_maker(workspace, where, encoder, settings)
+        data = training_data_of(
+            sources, towers, settings, say, processes, announce=lambda *images: nodes.show_images(processes, *images)
+        )
+        lesson.send(data, processes)
+        job = Job(workspace, where, Store(database, sources), towers, data, advance, log, say)
+        if fresh:
             job.forget()
         processes.wait()
         outcomes = job.outcomes(settings)
-        found = job.finished(best_of(outcomes), settings) if leads else Finished(best_of(outcomes), Chosen())
+        found = job.finished(best_of(outcomes), settings)
         report = _report(where, workspace, encoder, outcomes, found, keep_anyway=keep_anyway)
-        if leads and report.published:
+        if report.published:
             facts = {
                 **backbone,
                 **_training_facts(sources, data.final, settings),
@@ -120,7 +119,7 @@ def _backbone_facts(where: Where, encoder: DualEncoder) -> dict[str, Any]:
     return {
         "backbone": str(Path(where.backbone).resolve()) if local else where.backbone,
         "backbone_fingerprint": encoder.fingerprint,
-        "backbone_identity": encoder.identity if where.processes.leads else "",
+        "backbone_identity": encoder.identity,
         "layout": encoder.layout,
     }
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from vdistill.arrays import Ints
 from vdistill.distill.augment import Crops, cropped
 from vdistill.distill.distributed import ALONE, Processes
+from vdistill.distill.shared_cache import fill
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import GIB, FeatureCache
 from vdistill.images import Preprocessing, load
@@ -21,7 +22,6 @@ from vdistill.sources import source_at
 from vdistill.sources.read_ahead import readers
 
 BATCH = 64  # images encoded at once without gradients
-_FILE = 512  # images in one file of the cache
 _KEEP_BYTES = 2 * GIB  # of preprocessed images in memory
 
 
@@ -134,36 +134,27 @@ class TowerMaker:
     def tower(self, files: Sequence[Path | str], sha256: Sequence[str], processes: Processes = ALONE) -> Tower:
         """The tower over these image files, given with their hashes; all `processes` must ask for it.
 
-        The first process fills the cache and decides for all: two that fill it would see each other's files and might
-        disagree on the room that is left.
+        Each fills the cache with a share.
         """
         images = TrainingImages(files, self.encoder.preprocessing)
         if self.cache is None:
             return WholeTower(self.encoder, images)
-        fits = processes.leads and self._fill(self.cache, images, sha256)
-        (agreed,) = processes.agreed([float(fits)])
-        if not agreed:
+        frozen = self.cache.frozen
+
+        def compute(places: Sequence[int]) -> Tensor:
+            batches = (images.batch(places[at : at + BATCH]) for at in range(0, len(places), BATCH))
+            return torch.cat([frozen.states(self.encoder.to_tensors(batch)).cpu() for batch in batches])
+
+        if not fill(self.cache, compute, sha256, self.limit, processes):
             return WholeTower(self.encoder, images)
-        if not processes.leads:
-            self.cache.refresh()
         return UpperTower(self.encoder, self.cache, sha256)
 
-    def _fill(self, cache: FeatureCache, images: TrainingImages, sha256: Sequence[str]) -> bool:
-        """Add the images that the cache lacks; False where `limit` bytes are too few."""
-        missing = cache.missing(sha256)
-        if not cache.make_room(len(missing), self.limit):
-            return False
-        for start in range(0, len(missing), _FILE):
-            part = missing[start : start + _FILE]
-            batches = (images.batch(part[at : at + BATCH]) for at in range(0, len(part), BATCH))
-            states = [cache.frozen.states(self.encoder.to_tensors(batch)).cpu() for batch in batches]
-            cache.add([sha256[place] for place in part], torch.cat(states))
-        return True
 
-
-def embed(tower: Tower) -> Tensor:
-    """(n, dim) unit vectors of all its images."""
-    numbers = np.arange(len(tower))
+def embed(tower: Tower, processes: Processes = ALONE) -> Tensor:
+    """(n, dim) unit vectors of all its images; of several processes, which all ask for it, each makes a share."""
+    numbers, mine = np.arange(len(tower)), processes.share(len(tower))
+    own = numbers[mine] if mine.start < mine.stop else numbers[:1]  # for its width
     with torch.inference_mode():
-        parts = [tower.features(numbers[start : start + BATCH]) for start in range(0, len(numbers), BATCH)]
-    return torch.cat(parts)  # outside inference mode, so that it can be written to
+        parts = [tower.features(own[start : start + BATCH]) for start in range(0, len(own), BATCH)]
+    found = torch.cat(parts)  # outside inference mode, so that it can be written to
+    return processes.gathered(found[: mine.stop - mine.start], len(numbers))

@@ -59,13 +59,23 @@ class TrainingData:
 
 
 def training_data_of(
-    sources: Sources, towers: TowerMaker, settings: DistillSettings, say: Say, processes: Processes = ALONE
+    sources: Sources,
+    towers: TowerMaker,
+    settings: DistillSettings,
+    say: Say,
+    processes: Processes = ALONE,
+    announce: Callable[[Sequence[str], Sequence[str]], None] = lambda ids, sha256: None,
 ) -> TrainingData:
-    """All judgments as training data, with validation as far as the settings ask for it and the judgments allow it."""
+    """All judgments as training data, with validation as far as the settings ask for it and the judgments allow it.
+
+    announce: gets the ids and hashes of the images before they are read.
+    """
     calls, encoder = choices.read(sources.judgments, settings.head), towers.encoder
     items = [sources.items[key] for key in calls.items]
-    tower = towers.tower([item.file for item in items], [sources.hashes[item.id] for item in items], processes)
-    before = embed(tower)
+    hashes = [sources.hashes[item.id] for item in items]
+    announce(calls.items, hashes)
+    tower = towers.tower([item.file for item in items], hashes, processes)
+    before = embed(tower, processes)
     names = [item.title or "" for item in items]
     titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)
     if untitled := names.count(""):

@@ -28,11 +28,11 @@ GIB = 1024**3
 
 
 class FeatureCache:
-    """The states of images below one cut; `root` is the folder of all caches."""
+    """The states of images below one cut; `root` is the folder of all caches, `folder` this one's."""
 
     def __init__(self, root: Path, frozen: FrozenLayers) -> None:
         self.frozen = frozen
-        self._folder = root / f"{frozen.key}-{DECODER_VERSION}"
+        self.folder = root / f"{frozen.key}-{DECODER_VERSION}"
         self._parts: list[Any] = []
         self._at: dict[str, tuple[int, int]] = {}
         self._seen: set[Path] = set()
@@ -40,7 +40,7 @@ class FeatureCache:
 
     def refresh(self) -> None:
         """Open the files that another process has added."""
-        for path in sorted(self._folder.glob("*.safetensors")):
+        for path in sorted(self.folder.glob("*.safetensors")):
             if path not in self._seen:
                 self._open(path)
 
@@ -51,17 +51,17 @@ class FeatureCache:
     def make_room(self, count: int, limit: float) -> bool:
         """Whether `count` more images fit into `limit` bytes; the caches of other models are deleted if need be."""
         need = count * self.frozen.bytes_per_image
-        if _size(self._folder) + need > limit:
+        if _size(self.folder) + need > limit:
             return False
-        if _size(self._folder.parent) + need > limit:
-            for other in self._folder.parent.iterdir():
-                if other != self._folder:
+        if _size(self.folder.parent) + need > limit:
+            for other in self.folder.parent.iterdir():
+                if other != self.folder:
                     shutil.rmtree(other, ignore_errors=True)
         return True
 
     def add(self, sha256: Sequence[str], states: Tensor) -> None:
         """Write (n, tokens, width) states. Raises VdistillError where the disk refuses."""
-        path = self._folder / f"{uuid.uuid4().hex}.safetensors"
+        path = self.folder / f"{uuid.uuid4().hex}.safetensors"
         with writing(path), replacing(path) as aside:
             facts = {"sha256": json.dumps(list(sha256))}
             save_file({"states": states.detach().cpu().contiguous()}, aside, metadata=facts)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from vdistill.records import Item
 
 GROUP_COLUMNS = ("group", "item_id", "sku")
+_GROUPS = frozenset(GROUP_COLUMNS)
 
 Key: TypeAlias = tuple[Literal["group", "content", "id"], str]
 Image = TypeVar("Image", bound=Hashable)
@@ -20,10 +21,10 @@ _RANK = {"group": 0, "content": 1, "id": 2}
 
 def keys_of(item: Item, content: str | None) -> tuple[Key, ...]:
     """What ties an item to others, the strongest first; its id where nothing does. content: the hash of its file."""
-    found: list[Key] = [*groups_of(item.metadata)]
+    groups = () if _GROUPS.isdisjoint(item.metadata) else tuple(groups_of(item.metadata))
     if content:
-        found.append(("content", content))
-    return tuple(found) or (("id", item.id),)
+        return (*groups, ("content", content))
+    return groups or (("id", item.id),)
 
 
 def strength(key: Key) -> tuple[int, str]:
@@ -49,12 +50,11 @@ def roots(keys: Iterable[tuple[Key, ...]]) -> dict[Key, Key]:
 
 def families(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, Key]:
     """For each image the strongest of the first keys of all images that are tied to it."""
-    count = Counter(key for mine in keys.values() for key in mine)
-    tied = [mine for mine in keys.values() if len(mine) > 1 or count[mine[0]] > 1]  # of a million images, mostly few
-    root = roots(tied)
+    root = roots(mine for mine in keys.values() if len(mine) > 1)  # of a large catalog few: the others tie nothing
     first: dict[Key, Key] = {}
-    for mine in tied:
-        first[root[mine[0]]] = min(first.get(root[mine[0]], mine[0]), mine[0], key=strength)
+    for mine in keys.values() if root else ():
+        if (top := root.get(mine[0])) is not None:
+            first[top] = min(first.get(top, mine[0]), mine[0], key=strength)
     return {one: first[root[mine[0]]] if mine[0] in root else mine[0] for one, mine in keys.items()}
 
 
@@ -113,6 +113,8 @@ def _shared_files(keys: Mapping[Image, tuple[Key, ...]], products: Mapping[Image
 
 def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
     """The groups that its metadata puts an image into. A group is a text or a number, no truth value; 12.0 is 12."""
+    if _GROUPS.isdisjoint(metadata):
+        return
     for column in GROUP_COLUMNS:
         value = metadata.get(column)
         if isinstance(value, float) and value.is_integer():
@@ -123,6 +125,8 @@ def groups_of(metadata: Mapping[str, Any]) -> Iterator[Key]:
 
 def unusable_groups(metadata: Mapping[str, Any]) -> list[str]:
     """The group columns whose value is no name: a list, or an object."""
+    if _GROUPS.isdisjoint(metadata):
+        return []
     return [column for column in GROUP_COLUMNS if isinstance(metadata.get(column), list | dict)]
 
 

@@ -131,25 +131,30 @@ class Sides:
         for item in items:  # once: they may be read from a file
             keys[item.id] = keys_of(item, hashes.get(item.id))
             no_name += [(item.id, column) for column in unusable_groups(item.metadata)]
-        members: dict[Key, list[str]] = defaultdict(list)
+        first: dict[Key, str] = {}  # of a large catalog most items are the only ones of their families
+        others: dict[Key, list[str]] = defaultdict(list)
         for one, family in families(keys).items():
-            members[family].append(one)
+            if first.setdefault(family, one) != one:
+                others[family].append(one)
         split: dict[str, Split] = {}
-        for family, ids in members.items():
-            if not (said or self.items):
-                split |= dict.fromkeys(ids, self._placed(family, ids))
-                continue
-            own = {one: self._known(one, keys[one], said or {}) for one in ids}
-            sides = _strongest(functools.reduce(operator.or_, own.values()))
-            if sides == _BOTH:
-                split |= {one: "heldout" for one in ids if _strongest(own[one]) == _HELDOUT}
+        unknown = not self.items and not said
+        for family, one in first.items():
+            if unknown and family not in others:
+                split[one] = split_of("item", family[1] if self.version >= VERSION else one, self.holdout)
             else:
-                split |= dict.fromkeys(ids, _SIDE.get(sides) or self._placed(family, ids))
+                split.update(self._of_family(family, [one, *others.get(family, ())], keys, said or {}))
         return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, tuple(no_name))
 
-    def _placed(self, family: Key, ids: Sequence[str]) -> Split:
-        """The side of items of which nothing is known."""
-        return split_of("item", family[1] if self.version >= VERSION else min(ids), self.holdout)
+    def _of_family(
+        self, family: Key, ids: Sequence[str], keys: Mapping[str, tuple[Key, ...]], said: Mapping[str, Split]
+    ) -> dict[str, Split]:
+        """The side of each item that is tied to the others; absent where it is on neither."""
+        own = {one: self._known(one, keys[one], said) for one in ids}
+        sides = _strongest(functools.reduce(operator.or_, own.values()))
+        if sides == _BOTH:
+            return {one: "heldout" for one in ids if _strongest(own[one]) == _HELDOUT}
+        name = family[1] if self.version >= VERSION else min(ids)
+        return dict.fromkeys(ids, _SIDE.get(sides) or split_of("item", name, self.holdout))
 
     def _known(self, one: str, keys: tuple[Key, ...], said: Mapping[str, Split]) -> int:
         """What is known of an item itself: bits of its sides, shifted by how much they weigh.

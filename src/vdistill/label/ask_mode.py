@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from vdistill.database import Database
-from vdistill.label.asking import Asked, Asker
+from vdistill.label.asking import Asker
+from vdistill.label.questions import Asked
 from vdistill.label.schedules import Guides
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import MayAnswerHard, Teacher

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of
+from vdistill.label.registry import Registry, Unregistered
 from vdistill.label.teacher import Teacher
-from vdistill.records import Answer, Failure, Judgment, Question, Split
+from vdistill.records import Answer, Failure, Question
 
 FAILURES_IN_A_ROW = 40  # after so many, with no answer between, a teacher is not asked any more
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question, and what the store needs to know about it."""
-
-    question: Question
-    split: Split
-    pool: int | None = None
+WINDOW = 64  # questions that are looked up in the store at once; more would keep the threads waiting
+REMEMBERED = 10_000  # stored answers that are looked up again under the keys that a first answer settled
 
 
 @dataclass(slots=True)
@@ -45,7 +39,7 @@ class Tally:
 class Asker:
     """Asks a teacher within the caps of a purse; every answer is in the database before `ask` returns.
 
-    advance: gets the tally as it grows.
+    advance: gets the tally as it grows.  registry: the sides that are stored with the judgments.
     """
 
     teacher: Teacher
@@ -53,6 +47,7 @@ class Asker:
     purse: Purse
     concurrency: int
     advance: Callable[[Tally], None]
+    registry: Registry = field(default_factory=Unregistered)
     tally: Tally = field(default_factory=Tally)
     last_failure: str = ""
     _failures_in_a_row: int = 0
@@ -69,28 +64,52 @@ class Asker:
 
     def ask_keyed(self, keyed: Mapping[str, Asked]) -> dict[str, Answer]:
         """The same for questions with their keys; the answers by these, even where the first answer changes them."""
-        alone = self._ask_alone(keyed)
-        now = {key: self.key(one.question) if self._asked_alone else key for key, one in keyed.items()}
-        known = self.database.answered(list(now.values()))
-        self.tally.reused += sum(now[key] in known for key in keyed if key not in alone)
-        self.advance(self.tally)
-        self._ask_new([one for key, one in keyed.items() if now[key] not in known and key not in alone])
+        self.ask_each(keyed.items())
+        now = {key: self._key_now(key, one) for key, one in keyed.items()}
         # As they are stored, not as they came, so that a run that is continued sees the same.
         answers = self.database.answers(list(now.values()))
         return {key: answers[now[key]] for key in keyed if now[key] in answers}
 
-    def _ask_alone(self, keyed: Mapping[str, Asked]) -> frozenset[str]:
-        """The key of a question that is asked before all others, where the teacher is not settled yet.
+    def ask_each(self, keyed: Iterable[Keyed]) -> None:
+        """The same without giving the answers: questions are taken from `keyed` as they can be asked."""
+        keyed = iter(keyed)
+        if not self._asked_alone and not getattr(self.teacher, "settled", True):
+            keyed = self._ask_alone(keyed)
+        fresh = Fresh(self._looked_up(keyed))
+        self._ask_new(fresh)
+        for _ in fresh:  # the caps are reached: what is stored still counts
+            pass
 
-        Which sampling its server accepts is part of the keys, and only the first answer tells.
+    def _ask_alone(self, keyed: Iterator[Keyed]) -> Iterator[Keyed]:
+        """Ask a question before all others, where the teacher is not settled yet; yields the others.
+
+        Which sampling its server accepts is part of the keys, and only the first answer tells. Of very many stored
+        answers before that question, the earliest are taken as they are.
         """
-        if self._asked_alone or getattr(self.teacher, "settled", True):
-            return frozenset()
-        known = self.database.answered(list(keyed))
-        first = [key for key in keyed if key not in known][:1]
-        self._asked_alone = bool(first)
-        self._ask_new([keyed[key] for key in first])
-        return frozenset(first)
+        before: deque[Keyed] = deque(maxlen=REMEMBERED)
+        while part := list(islice(keyed, WINDOW)):
+            known = self.database.answered([key for key, _ in part])
+            place = next((place for place, (key, _) in enumerate(part) if key not in known), len(part))
+            self.tally.reused += max(len(before) + place - REMEMBERED, 0)
+            before.extend(part[:place])
+            if place < len(part):
+                self._asked_alone = True
+                self._ask_new(Fresh([[part[place][1]]]))
+                return chain(before, part[place + 1 :], keyed)
+        return iter(before)
+
+    def _looked_up(self, keyed: Iterator[Keyed]) -> Iterator[list[Asked]]:
+        """The questions that have no answer yet, some at a time; the others are counted."""
+        while part := list(islice(keyed, WINDOW)):
+            now = [self._key_now(key, one) for key, one in part]
+            known = self.database.answered(now)
+            self.tally.reused += sum(key in known for key in now)
+            self.advance(self.tally)
+            yield [one for key, (_, one) in zip(now, part, strict=True) if key not in known]
+
+    def _key_now(self, key: str, asked: Asked) -> str:
+        """The key of a question, which was `key` before the teacher was settled."""
+        return self.key(asked.question) if self._asked_alone else key
 
     def ask_again(self, question: Question) -> Answer | Failure | None:
         """A new answer to a question that may be stored; it is not stored. None where the caps are reached."""
@@ -104,55 +123,66 @@ class Asker:
         """The key under which the answer is stored."""
         return key_of(self.teacher, question)
 
-    def _ask_new(self, asked: Sequence[Asked]) -> None:
-        if not asked:
+    def _ask_new(self, fresh: Fresh) -> None:
+        workers = min(self.concurrency, self.teacher.concurrency, fresh.count(self.concurrency))
+        if fresh.peek() is None:
             return
-        fresh = deque(asked)
-        workers = max(1, min(self.concurrency, self.teacher.concurrency, len(fresh)))
         InThreads(
-            workers,
-            take=lambda running: self._affordable(fresh, running) or None,
-            ask=lambda batch: _said(self.teacher, [one.question for one in batch]),
+            max(1, workers),
+            take=lambda running: self._affordable(fresh, running),
+            ask=lambda batch: _said(self.teacher, [one.question for one in batch.asked]),
             keep=self._store,
             check=self._check_failures,
         ).run()
 
-    def _affordable(self, fresh: deque[Asked], running: Collection[Sequence[Asked]]) -> list[Asked]:
+    def _affordable(self, fresh: Fresh, running: Collection[Batch]) -> Batch | None:
         """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
-        waiting = [one for batch in running for one in batch]
-        expected = sum(self._estimate(one.question) for one in waiting)
+        waiting = sum(len(batch.asked) for batch in running)
+        expected = sum(batch.usd for batch in running)
         batch: list[Asked] = []
-        while fresh and len(batch) < self.teacher.batch_size:
-            expected += self._estimate(fresh[0].question)
-            if not self.purse.affords(len(waiting) + len(batch) + 1, expected):
+        usd = 0.0
+        while len(batch) < self.teacher.batch_size and (one := fresh.peek()) is not None:
+            estimate = self._estimate(one.question)
+            if not self.purse.affords(waiting + len(batch) + 1, expected + usd + estimate):
                 break
-            batch.append(fresh.popleft())
-        return batch
+            batch.append(fresh.take())
+            usd += estimate
+        return Batch(batch, usd) if batch else None
 
     def _estimate(self, question: Question) -> float:
         return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
-    def _store(self, batch: Sequence[Asked], answers: Sequence[Answer | Failure]) -> None:
-        rows = []
-        tally = self.tally
-        for one, answer in zip(batch, answers, strict=True):
+    def _store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
+        """Commit answers together, then count them. An interrupt in between has this done again."""
+        rows, failures = [], []
+        told = [pair for batch, answers in said for pair in zip(batch.asked, answers, strict=True)]
+        for one, answer in told:
             key = self.key(one.question)  # computed now: this answer may have settled the key
-            self._pay(one.question, answer)
-            tally.images_shown += len(one.question.images)
             if isinstance(answer, Failure):
-                self.database.add_failure(key, self.teacher.name, one.question, answer.reason)
-                tally.failed += 1
-                self._failures_in_a_row += 1
-                self.last_failure = answer.reason
-                continue
+                failures.append((key, self.teacher.name, one.question, answer.reason))
+            else:
+                rows.append((key, self.teacher.prompt, judgment_of(one, answer, self.teacher.name)))
+        judgments = [judgment for _, _, judgment in rows]
+        self.database.add_judgments(rows, failures, self.registry.rows(judgments))
+        self.registry.stored(judgments)
+        for one, answer in told:
+            self._count(one.question, answer)
+        self.advance(self.tally)
+
+    def _count(self, question: Question, answer: Answer | Failure) -> None:
+        tally = self.tally
+        self._pay(question, answer)
+        tally.images_shown += len(question.images)
+        if isinstance(answer, Failure):
+            tally.failed += 1
+            self._failures_in_a_row += 1
+            self.last_failure = answer.reason
+        else:
             self._failures_in_a_row = 0
             tally.judgments += 1
-            rows.append((key, self.teacher.prompt, judgment_of(one, answer, self.teacher.name)))
-        self.database.add_judgments(rows)
-        self.advance(tally)
 
     def _pay(self, question: Question, said: Answer | Failure) -> None:
         before = self.purse.usd
@@ -171,13 +201,6 @@ class Asker:
             )
 
 
-def key_of(teacher: Teacher, question: Question) -> str:
-    """The key under which this teacher's answer to this question is stored."""
-    parts = [teacher.name, teacher.prompt, question.query, question.ask]
-    parts += [image.sha256 for image in question.images]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def _said(teacher: Teacher, questions: Sequence[Question]) -> list[Answer | Failure]:
     """The teacher's answers, checked. Raises TeacherError naming the teacher for whatever goes wrong in its code."""
     try:
@@ -190,18 +213,3 @@ def _said(teacher: Teacher, questions: Sequence[Question]) -> list[Answer | Fail
             hint="the answers so far are kept; --debug shows where it failed",
         ) from error
     return checked(said, questions)
-
-
-def judgment_of(asked: Asked, answer: Answer, teacher: str) -> Judgment:
-    """The answer as the store keeps it."""
-    question = asked.question
-    return Judgment(
-        query=question.query,
-        items=tuple(image.item_id for image in question.images),
-        sha256=tuple(image.sha256 for image in question.images),
-        ask=question.ask,
-        answer=answer,
-        teacher=teacher,
-        split=asked.split,
-        pool=asked.pool,
-    )

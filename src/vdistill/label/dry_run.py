@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from vdistill.database import Database
 from vdistill.label import ask_mode, paraphrase
+from vdistill.label.asking import WINDOW
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Price
+from vdistill.label.teacher import Price, Teacher
 from vdistill.label.turns import Side
 from vdistill.records import Question
 from vdistill.workspace import Workspace
@@ -18,24 +19,64 @@ from vdistill.workspace import Workspace
 
 @dataclass
 class Forecast:
-    """How many answers are stored, which questions will be asked, and how many more may follow from their answers."""
+    """How many answers are stored, which questions will be asked, and how many more may follow from their answers.
 
+    Of the questions, which may be millions, only what counts is kept: how many the caps of `purse` allow, with their
+    images, tokens and US dollars. usual: the price of the one with most tokens, at first of an example of `images`.
+    """
+
+    purse: Purse
+    teacher: Teacher
+    usual: Price
+    images: int
     reused: int = 0
-    questions: list[Question] = field(default_factory=list)
+    calls: int = 0
+    images_shown: int = 0
+    tokens: int = 0
+    usd: float = 0.0
     open_calls: int = 0
+    priced: bool = True  # whether all prices are known
+    _all: bool = False  # whether a question has told its price
+    _full: bool = False  # whether the caps are reached
 
     def follow(self, side: Side, database: Database | None) -> None:
         """Follow a side's rounds as far as stored answers lead; after that count all calls that are left."""
-        while side.waiting():
-            part = side.take(side.waiting())
-            answers = database.answers([key for key, _ in part]) if database else {}
-            side.note(part, answers)
-            self.reused += len(answers)
-            new = [one.question for key, one in part if key not in answers]
-            self.questions += new
+        while count := side.waiting():
+            questions, new = (one for one in side.take(count) if one is not None), 0
+            while part := list(islice(questions, WINDOW)):
+                known = database.answered([key for key, _ in part]) if database else frozenset[str]()
+                self.reused += sum(key in known for key, _ in part)
+                for _, one in (keyed for keyed in part if keyed[0] not in known):
+                    new += 1
+                    self._ask(one.question)
+            side.note(database.answers if database else lambda _: {})
             if new:
                 self.open_calls += side.schedule.left
                 return
+
+    def finish(self) -> None:
+        """Count the open calls at the usual price, as far as the caps allow."""
+        for _ in range(self.open_calls):
+            if self._full:
+                return
+            self._add(self.usual, self.images)
+
+    def _ask(self, question: Question) -> None:
+        price = self.teacher.price(question)
+        if not self._all or price.tokens > self.usual.tokens:
+            self._all, self.usual = True, price
+        self._add(price, len(question.images))
+
+    def _add(self, price: Price, images: int) -> None:
+        """Count a call, if the caps allow it after all those before."""
+        self._full = self._full or not self.purse.affords(self.calls + 1, self.usd + (price.usd or 0.0))
+        if self._full:
+            return
+        self.calls += 1
+        self.images_shown += images
+        self.tokens += price.tokens
+        self.usd += price.usd or 0.0
+        self.priced = self.priced and price.usd is not None
 
 
 def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_ask: bool = False) -> LabelReport:
@@ -44,46 +85,33 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
     Exact but for what depends on answers that are not known yet: of that, the most there can be.
     choose_ask: as for `label`, by what an earlier run found out.
     """
-    forecast, teacher, say = Forecast(), run.teacher, run.say
+    teacher, say = run.teacher, run.say
     with Database.existing(workspace) as database:
         if choose_ask and database:
             stage = ask_mode.in_mode(stage, teacher, ask_mode.remembered(database, teacher), say)
+        wanted = paraphrase.wanted(database, stage, paraphrase.count_for(teacher, stage.settings.paraphrases))
+        purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
+        written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)
+        images = stage.plan.images_per_call
+        forecast = Forecast(purse, teacher, teacher.price(stage.example(images)), images)
         for side in both_sides(stage, guides_of(workspace, stage, say), teacher):
             forecast.follow(side, database)
         seconds = database.pace(teacher.name) if database else None
-        wanted = paraphrase.wanted(database, stage, paraphrase.count_for(teacher, stage.settings.paraphrases))
-    purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
-    written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)
-    prices = [teacher.price(question) for question in forecast.questions]
-    example = teacher.price(stage.example(stage.plan.images_per_call))
-    usual = max(prices, key=lambda price: price.tokens, default=example)
-    prices = _affordable([*prices, *[usual] * forecast.open_calls], purse)
-    if any(price.usd is None for price in prices):
+    forecast.finish()
+    if not forecast.priced:
         say(f"the price of {teacher.name} is unknown, so cost_usd is 0: see [prices] in docs/teachers.md")
-    calls = len(prices)
     if seconds is None:
-        seconds = usual.seconds / threads
+        seconds = forecast.usual.seconds / threads
     return LabelReport(
         teacher=teacher.name,
         queries=len(stage.queries),
         items=len(stage.items),
-        calls=calls + written.calls,
-        judgments=calls,
+        calls=forecast.calls + written.calls,
+        judgments=forecast.calls,
         reused=forecast.reused,
-        images_shown=sum(len(question.images) for question in forecast.questions[:calls])
-        + max(calls - len(forecast.questions), 0) * stage.plan.images_per_call,
-        tokens=sum(price.tokens for price in prices) + written.tokens,
-        cost_usd=sum(price.usd or 0.0 for price in prices) + written.cost_usd,
-        seconds=calls * seconds + writing,
+        images_shown=forecast.images_shown,
+        tokens=forecast.tokens + written.tokens,
+        cost_usd=forecast.usd + written.cost_usd,
+        seconds=forecast.calls * seconds + writing,
         **written.to_json(),
     )
-
-
-def _affordable(prices: Sequence[Price], purse: Purse) -> list[Price]:
-    """As many of the calls as the caps allow."""
-    usd = 0.0
-    for count, price in enumerate(prices):
-        usd += price.usd or 0.0
-        if not purse.affords(count + 1, usd):
-            return list(prices[:count])
-    return list(prices)

@@ -94,7 +94,9 @@ def keep_given(database: Database, queries: Sequence[Query], say: Callable[[str]
 def _given(database: Database | None, queries: Sequence[Query]) -> tuple[dict[str, list[str]], str]:
     """The user's usable paraphrases by training query, and what else there was, in words."""
     some = {query.text: query.paraphrases for query in queries if query.paraphrases and query.split == "train"}
-    stored = database.paraphrases.by_query() if database and some else {}
+    if not some:
+        return {}, ""
+    stored = database.paraphrases.by_query() if database else {}
     others = {query: texts for query, texts in stored.items() if query not in some}
     sorting = Rephrased(_known(database, queries, others), frozenset())
     usable = {}
@@ -151,8 +153,9 @@ class Paraphraser:
             max(1, min(self.concurrency, self.teacher.concurrency, len(fresh))),
             take=take,
             ask=lambda job: _said(teacher, *job),
-            keep=lambda job, said: self._keep(teacher, job, said, len(asked)),
+            keep=lambda found: self._keep(teacher, *found[0], len(asked)),
             check=lambda: None,
+            most=1,  # what one call brought tells which wordings of the next are new
         ).run()
         self._tell(len(fresh), len(asked))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from vdistill.database import Database
@@ -23,11 +24,13 @@ from vdistill.label.schedules.plan import generator
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher
+from vdistill.label.views import View
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
+_PART = 4096  # images looked at before more are planned: a job in a thread's queue takes a kilobyte
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -52,7 +55,8 @@ class Inputs:
     queries: tuple[Query, ...] = ()
     coverage: tuple[float, float] | None = None
     skipped: list[Skipped] = field(default_factory=list)
-    _shown: dict[str, ShownImage | str] = field(default_factory=dict)
+    _checked: set[str] = field(default_factory=set)  # of those that were opened
+    _broken: set[str] = field(default_factory=set)
     _sketched: dict[str, near_duplicates.Sketch] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
 
@@ -65,16 +69,18 @@ class Inputs:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
         plan = Plan(1, settings.images_per_call, settings.pool, settings.seed, products=shared_products(self.sides))
         laid = lay_out(self.queries, self.reach(settings), plan)
-        train, held_out = ([key for key in self.sides.of(side) if key in self.items] for side in SIDES)
+        ids = {side: [key for key in self.sides.of(side) if key in self.items] for side in SIDES}
         shown = self.check([
-            *shown_items(settings.schedule, train, laid.train), *coverable(held_out, laid.held_out, "heldout")
+            *shown_items(settings.schedule, ids["train"], laid.train),
+            *coverable(ids["heldout"], laid.held_out, "heldout"),
         ])  # fmt: skip
         for note in near_duplicates.notes(self._sketched, self.sides.split):
             self._once(note)
         if not shown:
             raise VdistillError("none of the images can be read", hint="see the reason for each above")
-        items = {key: self.items[key] for key in shown}
-        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, self.sides)
+        items = shown.of(self.items.__getitem__)
+        ids = {side: [key for key in some if key in shown] for side, some in ids.items()}
+        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, ids, self.sides)
         stage.check_sides(self._once)
         return stage
 
@@ -82,7 +88,7 @@ class Inputs:
         """How many calls the caps allow; None without caps, or where the calls are free."""
         if settings.max_cost is None:
             return settings.budget
-        some = list(self.items.values())[: settings.images_per_call]
+        some = islice(self.items.values(), settings.images_per_call)
         usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.file, "") for item in some), settings.ask)
         usd = self.teacher.price(usual).usd or 0.0
         most = usual_calls(self.queries) if settings.budget is None else settings.budget
@@ -97,23 +103,30 @@ class Inputs:
         self._once(f"--max-cost {settings.max_cost:g} allows about {calls:,} calls at ${usd:.3g}: planned for them")
         return calls
 
-    def check(self, keys: Sequence[str], *, looks: bool | None = None) -> dict[str, ShownImage]:
+    def check(self, keys: Sequence[str], *, looks: bool | None = None) -> View[ShownImage]:
         """The images of these items as they are shown; broken ones are left out, and named."""
-        unread = {one.id: one.reason for one in self.skipped}
-        self._shown |= {key: unread[key] for key in keys if key in unread}
-        new = [self.items[key] for key in keys if key not in self._shown]
+        unread = {one.id for one in self.skipped}
+        self._broken |= {key for key in keys if key in unread} if unread else set()
         looks = self.looks if looks is None else looks
-        with readers(item.file for item in new) as executor:
-            for item, found in zip(new, executor.map(lambda item: self._look(item, looks=looks), new), strict=True):
-                self._shown[item.id] = found
-        broken = [Skipped(item.id, found) for item in new if isinstance(found := self._shown[item.id], str)]
+        new = [key for key in keys if key not in (self._checked if looks else self.hashes) and key not in self._broken]
+        broken: list[Skipped] = []
+        with readers(self.items[key].file for key in new[:_PART]) as executor:
+            for start in range(0, len(new), _PART):
+                part = [self.items[key] for key in new[start : start + _PART]]
+                reasons = executor.map(lambda item: self._look(item, looks=looks), part)
+                broken += [Skipped(item.id, why) for item, why in zip(part, reasons, strict=True) if why is not None]
+                self._checked |= {item.id for item in part}
+        self._broken |= {one.id for one in broken}
         for line in skipped_lines(broken):
             self.say(line)
         self.skipped += broken
-        return {key: found for key in keys if isinstance(found := self._shown[key], ShownImage)}
+        return View((key for key in keys if key not in self._broken), self._as_shown)
 
-    def _look(self, item: Item, *, looks: bool) -> ShownImage | str:
-        """The image with the hash of its file, or why it cannot be shown."""
+    def _as_shown(self, key: str) -> ShownImage:
+        return ShownImage(key, self.items[key].file, self.hashes[key])
+
+    def _look(self, item: Item, *, looks: bool) -> str | None:
+        """Why an image cannot be shown; None where it can."""
         from vdistill.images import file_sha256, load
 
         try:
@@ -122,11 +135,11 @@ class Inputs:
                 return "it changed while it was being read"
             if looks:
                 self._sketched[item.id] = near_duplicates.sketch(load(item.source, 64))
-            return ShownImage(item.id, item.file, self.hashes[item.id])
         except ImageError as error:
             return error.message
         except OSError as error:
             return error.strerror or str(error)
+        return None
 
     def _once(self, text: str) -> None:
         if text not in self._said:

@@ -14,6 +14,7 @@ from vdistill.label import ask_mode, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
+from vdistill.label.registry import NewSides
 from vdistill.label.schedules import Guides, Schedule
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import Stage
@@ -87,13 +88,18 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
         writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrases)
         asker = Asker(
-            teacher, database, run.purse, stage.settings.concurrency, lambda tally: run.advance(tally, planned)
+            teacher,
+            database,
+            run.purse,
+            stage.settings.concurrency,
+            lambda tally: run.advance(tally, planned),
+            NewSides(stage.sides),
         )
         if choose_ask:
             stage = ask_mode.chosen(stage, guides, asker, say)
         sides = both_sides(stage, guides, teacher)
         planned = sum(side.calls for side in sides)
-        take_turns(sides, asker.ask_keyed)
+        take_turns(sides, asker.ask_each, database.answers)
     tally = asker.tally
     if tally.failed:
         say(f"{tally.failed:,} of {tally.calls:,} calls failed, the last one: {asker.last_failure}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
+from vdistill.inputs.item_keys import Key
 from vdistill.inputs.sides import ItemSides, Sides
 from vdistill.label import schedules
 from vdistill.label.layout import in_order
@@ -21,15 +23,17 @@ SIDES: tuple[Split, ...] = ("train", "heldout")
 class Stage:
     """All that a run works with.
 
-    plan: of the training queries.  held_out_plan: of the held-out ones.  shown: the readable images, by item id.
+    plan: of the training queries.  held_out_plan: of the held-out ones.  ids: of the items on each side, in order.
+    items, shown: the items that may be shown and their readable images, by id.
     """
 
     settings: LabelSettings
     plan: Plan
     held_out_plan: Plan
-    items: dict[str, Item]
+    items: Mapping[str, Item]
     queries: tuple[Query, ...]
-    shown: dict[str, ShownImage]
+    shown: Mapping[str, ShownImage]
+    ids: Mapping[Split, Sequence[str]]
     sides: ItemSides
 
     def question(self, group: Group) -> Question:
@@ -38,7 +42,7 @@ class Stage:
 
     def example(self, size: int) -> Question:
         """A question about `size` images, to get a price for."""
-        return Question(self.queries[0].text, tuple(self.shown.values())[:size], self.settings.ask)
+        return Question(self.queries[0].text, tuple(islice(self.shown.values(), size)), self.settings.ask)
 
     @property
     def most_calls(self) -> int:
@@ -46,26 +50,34 @@ class Stage:
         plans = {"train": self.plan, "heldout": self.held_out_plan}
         return sum(plans[query.split].calls_per_query for query in self.queries)
 
-    def items_of(self, split: Split) -> list[str]:
+    def items_of(self, split: Split) -> Sequence[str]:
         """The ids on one side of the held-out split, in order."""
-        return [key for key in self.sides.of(split) if key in self.items]
+        return self.ids[split]
 
     def register(self, database: Database) -> None:
-        """Register the sides of all that is about to be judged.
+        """Register the sides of the queries; those of items are registered with the judgments on them.
 
         Raises VdistillError where another process has registered others since this was planned.
         """
-        rows = self.sides.rows(self.shown)
         database.add_queries(self.queries)
-        database.add_item_sides(rows)
-        items, queries = database.item_sides(), Sides.read(database)
-        if any(items[kind, key] != split for kind, key, split in rows if kind != "id") or any(
-            queries.of_registered(query.text, query.split) != query.split for query in self.queries
+        known = Sides.read(database)
+        if self._elsewhere(known.items) or any(
+            known.of_registered(query.text, query.split) != query.split for query in self.queries
         ):
             raise VdistillError(
                 "meanwhile another `vdistill label` has judged some of these queries or items on the other side",
                 hint="run the same command again",
             )
+
+    def _elsewhere(self, registered: Mapping[Key, Split]) -> bool:
+        """Whether any item that may be shown is registered on another side than it was planned for."""
+        planned = self.sides.split
+        return bool(registered) and any(
+            registered.get(key, planned[one]) != planned[one]
+            for one in self.shown
+            for key in self.sides.keys[one]
+            if key[0] != "id"
+        )
 
     def queries_of(self, split: Split) -> list[str]:
         """The texts on one side of the held-out split."""

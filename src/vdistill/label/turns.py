@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
-from vdistill.label.asking import Asked, judgment_of, key_of
+from vdistill.label.questions import Asked, Keyed, identity_of, judgment_of, key_of
 from vdistill.label.schedules import Group, Schedule
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.records import Answer, Judgment, Split
 
-Keyed: TypeAlias = tuple[str, Asked]
-Ask: TypeAlias = Callable[[Mapping[str, Asked]], Mapping[str, Answer]]
+Ask: TypeAlias = Callable[[Iterable[Keyed]], None]
+Answers: TypeAlias = Callable[[Sequence[str]], Mapping[str, Answer]]
 
 
 @dataclass
 class Side:
     """The questions of one side of the split: a schedule's rounds, one after the other.
 
-    calls: how many there are in all, at most.
+    Questions and their keys are made as they are taken. calls: how many there are in all, at most.
     """
 
     split: Split
@@ -30,61 +31,90 @@ class Side:
     stage: Stage
     teacher: Teacher
     calls: int = field(init=False)
-    _waiting: deque[Keyed] = field(default_factory=deque)
+    _round: Iterator[Group] = field(default_factory=lambda: iter(()))
+    _left: int = 0  # groups of this round
+    _taken: list[tuple[str, Group]] = field(default_factory=list)  # of a schedule that listens: by key, not noted yet
+    _prompt: str = ""  # that their keys are of
     _said: list[Judgment] = field(default_factory=list)
-    _known: set[str] = field(default_factory=set)
+    _known: set[bytes] = field(default_factory=set)
     _answered: bool = True  # whether this round brought any answer
 
     def __post_init__(self) -> None:
         self.calls = self.schedule.left
 
     def waiting(self) -> int:
-        """How many questions of this round are left; without any, the next round begins. 0: all are asked."""
-        while not self._waiting and self._answered:
+        """How many calls of this round are left, at most; without any, the next round begins. 0: all are asked."""
+        while not self._left and self._answered:
             groups = self.schedule.next_round(self._said)
             if not groups:
                 break
-            self._waiting.extend(self._fresh(groups))
+            self._round, self._left = iter(groups), len(groups)
             # Where nothing is answered, or the caps are reached, another round would know no more than this one.
             self._answered = False
-        return len(self._waiting)
+        return self._left
 
-    def take(self, count: int) -> list[Keyed]:
-        """The next `count` questions of this round."""
-        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+    def take(self, count: int) -> Iterator[Keyed | None]:
+        """The questions of the next `count` calls of this round, None for a call that is no question of its own.
 
-    def note(self, taken: Sequence[Keyed], answers: Mapping[str, Answer]) -> None:
-        """Note the answers to `taken`."""
-        said = [judgment_of(one, answers[key], self.teacher.name) for key, one in taken if key in answers]
+        All must be taken before any are noted.
+        """
+        count = min(count, self._left)
+        self._left -= count
+        return (self._question(group) for group in islice(self._round, count))
+
+    def note(self, answers: Answers) -> None:
+        """Note the answers, of all there are, to what was taken."""
+        if not self.schedule.listens:
+            self._answered = True  # whatever they are, the schedule goes on
+            return
+        taken, self._taken = self._taken, []
+        if self.teacher.prompt != self._prompt:  # which the first answer may have settled
+            taken = [(key_of(self.teacher, self.stage.question(group)), group) for _, group in taken]
+        found = answers([key for key, _ in taken])
+        said = [judgment_of(self._asked(group), found[key], self.teacher.name) for key, group in taken if key in found]
         self._answered = self._answered or bool(said)
         self._said += said
 
-    def _fresh(self, groups: Sequence[Group]) -> list[Keyed]:
-        """The questions of a round. With few images a question can come up again; its answer counts once."""
-        found = []
-        for group in groups:
-            question = self.stage.question(group)
-            if len(group.items) > 1 and (key := key_of(self.teacher, question)) not in self._known:
-                self._known.add(key)
-                found.append((key, Asked(question, self.split, group.pool)))
-        return found
+    def _question(self, group: Group) -> Keyed | None:
+        """The question of a call. With few images one can come up again; its answer counts once."""
+        if len(group.items) < 2:
+            return None
+        asked = self._asked(group)
+        if (same := identity_of(asked.question)) in self._known:
+            return None
+        self._known.add(same)
+        key = key_of(self.teacher, asked.question)
+        if self.schedule.listens:
+            if not self._taken:
+                self._prompt = self.teacher.prompt
+            self._taken.append((key, group))
+        return key, asked
+
+    def _asked(self, group: Group) -> Asked:
+        return Asked(self.stage.question(group), self.split, group.pool)
 
 
-def take_turns(sides: Sequence[Side], ask: Ask) -> None:
+def take_turns(sides: Sequence[Side], ask: Ask, answers: Answers) -> None:
     """Ask all sides to their end, each step in proportion to their sizes.
 
     A step ends where a side comes to the end of a round, as its next one depends on the answers. Steps depend on the
     plan and the stored answers alone, so that a run that is continued asks the same.
+    answers: those that are stored, by key.
     """
     while open_sides := [side for side in sides if side.waiting()]:
         step = min(side.waiting() / max(side.calls, 1) for side in open_sides)
-        taken = [side.take(max(math.ceil(step * side.calls), 1)) for side in open_sides]
-        answers = ask(dict(_mixed(taken)))
-        for side, part in zip(open_sides, taken, strict=True):
-            side.note(part, answers)
+        counts = [min(max(math.ceil(step * side.calls), 1), side.waiting()) for side in open_sides]
+        taken = [side.take(count) for side, count in zip(open_sides, counts, strict=True)]
+        ask(_mixed(counts, taken))
+        for side in open_sides:
+            side.note(answers)
 
 
-def _mixed(parts: Sequence[Sequence[Keyed]]) -> list[Keyed]:
-    """One list in which every stretch has the same shares of all parts."""
-    placed = [((at + 0.5) / len(part), one) for part in parts for at, one in enumerate(part)]
-    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
+def _mixed(counts: Sequence[int], parts: Sequence[Iterable[Keyed | None]]) -> Iterator[Keyed]:
+    """What the parts yield, in an order in which every stretch has the same shares of all. counts: how many of each."""
+
+    def placed(count: int, part: Iterable[Keyed | None]) -> Iterator[tuple[float, Keyed | None]]:
+        return (((at + 0.5) / count, one) for at, one in enumerate(part))
+
+    mixed = heapq.merge(*map(placed, counts, parts), key=lambda pair: pair[0])
+    return (one for _, one in mixed if one is not None)

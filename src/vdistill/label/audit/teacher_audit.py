@@ -8,10 +8,11 @@ import numpy as np
 
 from vdistill.database import Database
 from vdistill.errors import VdistillError
-from vdistill.label.asking import Asked, Asker
+from vdistill.label.asking import Asker
 from vdistill.label.audit.findings import Audit, AuditAnswers, Scores, judge
 from vdistill.label.audit.questions import REPEATED, Unit, units
 from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked
 from vdistill.label.run import LabelRun
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from typing import TypeAlias
 
 from vdistill.errors import VdistillError
+from vdistill.label.schedules.in_turn import CallsInTurn
 from vdistill.label.schedules.knockout import Knockout
 from vdistill.label.schedules.narrowing import Narrowing, coverable
 from vdistill.label.schedules.plan import Group, Plan, Schedule
@@ -27,6 +27,7 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
     something about every query.
     guides: empty without a guide. Raises VdistillError for `banded` without one.
     """
+    each = plan.calls_per_query
     if name == "knockout":
         return Knockout(queries, items, plan)
     if name == "banded":
@@ -34,11 +35,10 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
             raise VdistillError(
                 "--schedule banded samples by the scores of a guide", hint="give --guide backbone or --guide student"
             )
-        calls = [banded_groups(query, items, plan, guides[query]) for query in queries]
-    else:
-        shared, deep = pools(items, plan), replace(plan, calls_per_query=max(plan.calls_per_query, plan.depth))
-        calls = [training_groups(query, shared, deep, guides.get(query), plan.calls_per_query) for query in queries]
-    return SingleRound([group for turn in zip_longest(*calls) for group in turn if group is not None])
+        return SingleRound(CallsInTurn(queries, each, lambda query: banded_groups(query, items, plan, guides[query])))
+    shared, deep = pools(items, plan), replace(plan, calls_per_query=max(each, plan.depth))
+    calls = CallsInTurn(queries, each, lambda query: training_groups(query, shared, deep, guides.get(query), each))
+    return SingleRound(calls)
 
 
 def shown_items(name: ScheduleName, items: Sequence[str], plan: Plan) -> list[str]:

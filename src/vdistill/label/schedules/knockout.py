@@ -11,6 +11,8 @@ from vdistill.records import Judgment
 class Knockout:
     """A `Schedule`; while a query has calls left after its knockout, another one begins with all items."""
 
+    listens = True
+
     def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
         self._items, self._plan = list(items), plan
         self._left = dict.fromkeys(queries, plan.calls_per_query)

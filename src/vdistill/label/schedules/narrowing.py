@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from vdistill import preferences
 from vdistill.arrays import Floats
+from vdistill.label.schedules.in_turn import CallsByQuery
 from vdistill.label.schedules.plan import Group, Plan, generator
 from vdistill.records import Judgment, Split
 
@@ -30,6 +31,8 @@ MEETING = 3.0  # distance in the ranking that an earlier meeting of two items co
 
 class Narrowing:
     """A `Schedule` over the same items for every query."""
+
+    listens = True
 
     def __init__(self, queries: Sequence[str], items: Sequence[str], plan: Plan) -> None:
         self._items = tuple(items)
@@ -46,8 +49,10 @@ class Narrowing:
         """The remaining calls of all queries."""
         return self._left
 
-    def next_round(self, said: Sequence[Judgment]) -> list[Group]:
-        """A round for each query that is not settled."""
+    def next_round(self, said: Sequence[Judgment]) -> Sequence[Group]:
+        """A round for each query that is not settled. The calls of the first are made as they are reached, in order."""
+        if not self._turn and not said:
+            return self._first_round()
         can_settle = self._turn >= len(self._sizes) // 2
         known = _posteriors(said, self._items, errors=can_settle)
         unsure = {query: _unsure(mean, stderr) for query, (mean, stderr) in known.items()} if can_settle else {}
@@ -59,21 +64,28 @@ class Narrowing:
         for query in order:
             if query not in self._settled:
                 mean = known[query][0] if query in known else None
-                groups += self._of_query(query, mean)[: max(self._left - len(groups), 0)]
+                groups += self._of_query(query, mean, self._turn)[: max(self._left - len(groups), 0)]
             if over and self._left <= len(groups):
                 break
         self._turn += 1
         self._left -= len(groups)
         return groups
 
-    def _of_query(self, query: str, mean: Floats | None) -> list[Group]:
-        size = self._sizes[min(self._turn, len(self._sizes) - 1)]
-        rng = generator(self._plan.seed, "narrow", query, str(self._turn))
+    def _first_round(self) -> Sequence[Group]:
+        each = math.ceil(self._sizes[0] / min(self._plan.images_per_call, len(self._items)))
+        self._turn = 1
+        self._left -= each * len(self._shown)
+        return CallsByQuery(list(self._shown), each, lambda query: self._of_query(query, None, 0))
+
+    def _of_query(self, query: str, mean: Floats | None, turn: int) -> list[Group]:
+        size = self._sizes[min(turn, len(self._sizes) - 1)]
+        shown = self._shown[query] if turn else []
+        rng = generator(self._plan.seed, "narrow", query, str(turn))
         noise = rng.permutation(len(self._items))
         order = noise if mean is None else np.lexsort((noise, -mean))
-        groups = _groups(order, size, self._plan.images_per_call, self._shown[query])
-        if groups:
-            self._shown[query].append(np.array(groups, np.min_scalar_type(len(self._items))))
+        groups = _groups(order, size, self._plan.images_per_call, shown)
+        if groups:  # those of the first round may be made again
+            self._shown[query] = [*shown, np.array(groups, np.min_scalar_type(len(self._items)))]
         return [Group(query, tuple(self._items[i] for i in rng.permutation(chosen))) for chosen in groups]
 
 

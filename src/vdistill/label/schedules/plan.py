@@ -73,15 +73,24 @@ class Group:
 
 
 class Schedule(Protocol):
-    """Decides what is shown next, one round for all queries at a time."""
+    """Decides what is shown next, one round for all queries at a time.
+
+    Attributes:
+        listens: whether later rounds depend on the answers to earlier ones.
+    """
+
+    listens: bool
 
     @property
     def left(self) -> int:
         """How many calls are still to come, at most."""
         ...
 
-    def next_round(self, said: Sequence[Judgment]) -> list[Group]:
-        """The calls of the next round; none when the schedule is done. said: all judgments of its earlier calls."""
+    def next_round(self, said: Sequence[Judgment]) -> Sequence[Group]:
+        """The calls of the next round; none when the schedule is done. Each may be made only as it is reached.
+
+        said: all judgments of its earlier calls; may be empty where it does not listen.
+        """
         ...
 
 

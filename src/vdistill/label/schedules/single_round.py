@@ -16,15 +16,17 @@ BANDS = ((0.0, 0.7, 0.2), (0.7, 0.9, 0.2), (0.9, 0.95, 0.2), (0.95, 1.0, 0.4))
 class SingleRound:
     """A `Schedule` whose calls are all known at the start."""
 
+    listens = False
+
     def __init__(self, groups: Sequence[Group]) -> None:
-        self._groups = list(groups)
+        self._groups = groups
 
     @property
     def left(self) -> int:
         """All calls before the round, none after it."""
         return len(self._groups)
 
-    def next_round(self, said: Sequence[Judgment]) -> list[Group]:
+    def next_round(self, said: Sequence[Judgment]) -> Sequence[Group]:
         """Everything the first time, nothing after."""
         groups, self._groups = self._groups, []
         return groups
