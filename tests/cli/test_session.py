@@ -14,7 +14,7 @@ from vdistill.database import Database
 
 LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "failed", "images_shown", "tokens",
               "cost_usd", "seconds", "paraphrases", "paraphrase_calls", "paraphrase_failed", "paraphrase_tokens",
-              "paraphrase_cost_usd", "coverage_before", "coverage"]  # fmt: skip
+              "paraphrase_cost_usd", "coverage_before", "coverage", "skipped"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

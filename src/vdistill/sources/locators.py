@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 from urllib.parse import unquote
 
-from vdistill.sources.http import HttpFile
 from vdistill.sources.local import LocalFile, NoFile
-from vdistill.sources.parquet_cells import ParquetCell
-from vdistill.sources.remote import RemoteFile
 from vdistill.sources.stamps import Stamp
-from vdistill.sources.tar_part import TarPart
 
 WEB = ("http://", "https://")
 NOTHING = "none://"  # before the id of an item that has no image
@@ -38,16 +34,27 @@ def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
 
     stamp: as a listing gave it: what is elsewhere then need not be asked again whether the cache still holds for it.
     """
-    if not isinstance(locator, str):
-        return LocalFile(locator)
-    if locator.startswith("tar:") and (found := _TAR.fullmatch(locator)):
+    if isinstance(locator, str):
+        if locator.startswith(NOTHING):
+            return NoFile()
+        if is_remote(locator) or _inside(locator):
+            return _elsewhere(locator, stamp)
+    return LocalFile(locator)
+
+
+def _elsewhere(locator: str, stamp: Stamp | None) -> Source:
+    """An image that is no file of this machine. Imports are here: `vdistill query` needs none of them."""
+    from vdistill.sources.http import HttpFile
+    from vdistill.sources.parquet_cells import ParquetCell
+    from vdistill.sources.remote import RemoteFile
+    from vdistill.sources.tar_part import TarPart
+
+    if found := _TAR.fullmatch(locator):
         return TarPart(found[3], int(found[1]), int(found[2]), stamp)
-    if locator.startswith("parquet:") and (found := _PARQUET.fullmatch(locator)):
+    if found := _PARQUET.fullmatch(locator):
         return ParquetCell(found[4], int(found[1]), int(found[2]), unquote(found[3]), stamp)
     if locator.startswith(WEB):
         return HttpFile(locator)
-    if locator.startswith(NOTHING):
-        return NoFile()
     return RemoteFile(locator, stamp) if is_remote(locator) else LocalFile(locator)
 
 

@@ -25,14 +25,14 @@ _OTHERS = (".tar", ".tgz", ".parquet")  # files that hold images
 
 
 def is_feed(root: str) -> bool:
-    """Whether the catalog `root` is a feed, by its name: a file of a table or of XML, or any page of the web.
+    """Whether the catalog `root` is a feed, by its name: a table, XML, or a page of the web that is no folder.
 
     A Parquet file is one if it has a column of Google's, and none that may hold images themselves.
     """
     name = root.partition("?")[0].lower() if "://" in root else root.lower()
     name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
     if root.startswith(("http://", "https://")):
-        return not name.endswith(_OTHERS)
+        return not name.endswith((*_OTHERS, "/"))
     if "://" in root:
         return name.endswith(_SUFFIXES)
     if name.endswith(_SUFFIXES):
