@@ -61,6 +61,7 @@ class Items:
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             weakref.finalize(self, self._connection.close)  # also of what is dropped without `close`, or damaged
             self._all("SELECT key FROM items LIMIT 1")
+            self._apart: Items | None = None
         except sqlite3.Error as error:
             raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
 
@@ -114,9 +115,22 @@ class Items:
         with self._lock:
             return read(self._connection)
 
+    def filter_apart(self) -> None:
+        """Give filters a connection of their own from now on, for which no other reader waits.
+
+        It is opened here: later the file may be gone, when a newer index was published.
+        """
+        self._apart = self._apart or Items(self.path)
+
+    def filter(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `read`, which may take its time, on the connection for filters."""
+        return (self._apart or self).use(read)
+
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+        if self._apart:
+            self._apart.close()
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:

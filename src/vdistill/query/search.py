@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,11 +25,22 @@ from vdistill.sources import joined
 if TYPE_CHECKING:
     from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
-    from vdistill.bundle.text_encoder import TextEncoder
+    from vdistill.query.filters import Limits
 
 __all__ = ["SearchOptions", "Searcher"]
 
 _SAMPLE = 1000  # items whose scores tell how widely those of a term spread
+
+
+class Texts(Protocol):
+    """Who encodes texts, such as `vdistill.bundle.text_encoder.TextEncoder`."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, one per text."""
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many tokens of these texts are cut."""
+
 
 Query = str | Path | Term | Sequence[Term] | np.ndarray
 
@@ -41,11 +52,21 @@ class Searcher:
     Encoders are opened when first used: query once before a re-index with another student, or open anew after it.
     """
 
-    def __init__(self, store: Store, model: str, early: EarlySessions | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        early: EarlySessions | None = None,
+        *,
+        texts: Texts | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """From an open index.  texts: encodes texts instead of the index's own encoder.  limits: of `where`."""
         self.model = model
         self._store = store
         self._early = early
-        self._retriever = Retriever(store)
+        self._texts = texts
+        self._retriever = Retriever(store, limits)
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -144,12 +165,9 @@ class Searcher:
         In a mixture the scores of each term are scaled to the same spread over the catalog before they are weighted:
         images are much closer to an image than to any text, so it would outweigh the text.
         """
-        if not terms or not all(str(term.what).strip() for term in terms):
+        if not terms or not all(str(term.what).strip() for term in terms):  # of a vector numpy's text, never empty
             raise VdistillError("the query is empty", hint="say what you look for")
-        parts = np.stack([
-            self.encode_image(term.what) if isinstance(term.what, Path) else self.encode([term.what])[0]
-            for term in terms
-        ])  # fmt: skip
+        parts = np.stack([self._vector(term.what) for term in terms])
         weights = np.array([term.weight for term in terms])
         if len(terms) > 1:
             weights = weights / np.maximum((self._sample @ parts.T).std(axis=0), 1e-6)
@@ -160,6 +178,11 @@ class Searcher:
         if length <= 1e-6 * float(np.abs(weights).sum()):
             raise VdistillError("the parts of the query cancel out", hint="leave one of them out")
         return np.asarray(mixed / length, np.float32)
+
+    def _vector(self, what: str | Path | np.ndarray) -> np.ndarray:
+        if isinstance(what, np.ndarray):
+            return what
+        return self.encode_image(what) if isinstance(what, Path) else self.encode([what])[0]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of texts, each encoded by itself: its vector depends on no other text."""
@@ -207,8 +230,14 @@ class Searcher:
         """The SHA-256 of each item's file as it was embedded. Raises VdistillError for an unknown id."""
         return {row.id: row.sha256 for row in self._rows(ids)}
 
+    def filtered(self, where: str) -> bool:
+        """Whether the items that fulfil this expression are known already."""
+        return self._retriever.has_filtered(where)
+
     @cached_property
-    def _text_encoder(self) -> TextEncoder:
+    def _text_encoder(self) -> Texts:
+        if self._texts is not None:
+            return self._texts
         from vdistill.bundle.text_encoder import TextEncoder
 
         folder = self._store.encoder_folder(self.manifest.text_encoder)
