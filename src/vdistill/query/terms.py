@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
@@ -51,7 +53,7 @@ def spoken(terms: Sequence[Term]) -> str:
     for place, term in enumerate(terms):
         sign = "- " if term.weight < 0 else "+ " if place else ""
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
-        parts.append(f"{sign}{weight}{'(vector)' if isinstance(term.what, np.ndarray) else term.what}")
+        parts.append(f"{sign}{weight}{term.what if isinstance(term.what, str | Path) else '(vector)'}")
     return " ".join(parts)
 
 

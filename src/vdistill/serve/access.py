@@ -72,8 +72,7 @@ class Access:
             raise Refused(421, "unknown_host", f"this server is not called {host[:100]!r}",
                           "start it with --allow-host NAME to be called by another name")  # fmt: skip
         self._check_origin(headers, host)
-        if method in ("GET", "HEAD") and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers):
-            raise Refused(400, "invalid_request", f"a {method} request has no body", "send it with POST")
+        _check_framing(method, headers)
         if self._token is not None and path.startswith(_GUARDED) and method != "OPTIONS":
             self._check_token(headers.get("authorization", ""))
 
@@ -97,6 +96,15 @@ class Access:
         if scheme.lower() != "bearer" or not hmac.compare_digest(_digest(token.strip()), self._token):
             raise Refused(401, "unauthorized", "the token is missing or wrong", "send Authorization: Bearer TOKEN",
                           headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
+
+
+def _check_framing(method: str, headers: Headers) -> None:
+    """Refuse a request whose end a proxy may see elsewhere, and bodies that nothing reads."""
+    chunked, length = "transfer-encoding" in headers, headers.get("content-length", "0")
+    if chunked and "content-length" in headers:
+        raise Refused(400, "invalid_request", "the request has two lengths", "send one of them")
+    if method in ("GET", "HEAD") and (chunked or length != "0"):
+        raise Refused(400, "invalid_request", f"a {method} request has no body", "send it with POST")
 
 
 def urlsplit_netloc(origin: str) -> str:

@@ -138,7 +138,7 @@ def _similar(found: Generation, id_: str, asked: Asked) -> dict[str, Any]:
     grouped = asked.options.per == "product" and product is not None
     others = [hit for hit in hits if hit.id != id_ and not (grouped and product and hit.product == product.name)]
     took = round((time.perf_counter() - started) * 1000, 2)
-    document = _document(searcher, id_, others[: asked.k], took)
+    document = {**_document(searcher, id_, others[: asked.k], took), "truncated": False}
     for rank, one in enumerate(document["results"], start=1):
         one["rank"] = rank
     return document

@@ -166,7 +166,10 @@ def multi(items: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 async def _of_form(request: Request, body: bytes, fields: Sequence[Field]) -> Asked:
     """Fields as in a query string, and files named `image`."""
     form = await _form(request, body)
-    images = [await _image(name, file) for name, file in form.multi_items() if isinstance(file, UploadFile)]
+    try:
+        images = [await _image(name, file) for name, file in form.multi_items() if isinstance(file, UploadFile)]
+    finally:
+        await form.close()
     values = read_texts(fields, multi([(name, text) for name, text in form.multi_items() if isinstance(text, str)]))
     parts = of_words(values) if values["query"] is not None or not images else ()
     if len(parts) + len(images) > MOST_TERMS:

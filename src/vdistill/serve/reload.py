@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from vdistill.serve.settings import FILTER_LIMITS
 from vdistill.serve.texts import CachedTexts, TextEncoders
 
 SECONDS = 0.5  # between two looks at the manifest
+RETRY_SECONDS = 5.0  # until an index that could not be opened is tried again
 _Mark: TypeAlias = "tuple[int, int, int] | None"
 
 
@@ -70,6 +72,7 @@ class Indexes:
         self._lock = threading.Lock()
         self._mark: _Mark = None
         self._said = ""
+        self._failed: float | None = None  # when the newest index could not be opened; it may only be half copied
 
     @contextmanager
     def lease(self) -> Iterator[Generation]:
@@ -102,13 +105,14 @@ class Indexes:
         """Load each newer index, until cancelled."""
         while True:
             await asyncio.sleep(SECONDS)
-            if self._look() != self._mark or (self._current is None and self._mark is not None):
+            again = self._failed is not None and time.monotonic() > self._failed + RETRY_SECONDS
+            if again or self._look() != self._mark:
                 await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> None:
         """Load the newest index, where there is one that can be opened; say so where there is none."""
-        mark = self._look()
-        if mark is None:
+        self._failed = None
+        if self._look() is None:
             self._mark = None
             self._replace(None)
             self._tell("the index has vanished: nothing is served until it is back")
@@ -116,6 +120,7 @@ class Indexes:
         try:
             self.load()
         except (VdistillError, OSError) as error:
+            self._failed = time.monotonic()
             self._tell(f"the new index cannot be opened: {error}")
             return
         self._said = ""

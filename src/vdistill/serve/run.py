@@ -74,6 +74,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what has been asked, and return."""
+    with _ending_quietly():
+        made = server(service)
+        started()
+        made.run(sockets=[listening])
+
+
+def server(service: Service) -> uvicorn.Server:
+    """A server that has not started yet."""
     config = uvicorn.Config(
         application(service), http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
@@ -81,10 +89,7 @@ def run(service: Service, listening: socket.socket, started: Callable[[], None])
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )  # fmt: skip
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a warning for each odd request would fill a disk
-    server = uvicorn.Server(config)
-    with _ending_quietly():
-        started()
-        server.run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ RETRY_SECONDS = 2
 THUMBNAIL_BYTES = 512 * 2**20  # on the disk
 
 # No function that SQLite calls can be interrupted, so its arguments are short: `instr` takes their product.
-FILTER_LIMITS = Limits(cpu_seconds=2.0, value_bytes=200_000, pattern_bytes=1000)
+FILTER_LIMITS = Limits(cpu_seconds=5.0, wall_seconds=10.0, value_bytes=100_000, pattern_bytes=1000)
 
 
 @dataclass(frozen=True, slots=True)
