@@ -5,7 +5,7 @@ import re
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import served  # skips without the extra
@@ -24,7 +24,14 @@ VALUES = {
     "texts": st.just(["a", "b"]), "queries": st.just(["a", "b"]), "input": st.sampled_from(["a", ["a", "b"]]),
     "encoding_format": st.sampled_from(["float", "base64"]), "dimensions": st.just(16), "user": st.just("u"),
 }  # fmt: skip
-ANY = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.just([{}])
+ANY = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.just([{}])
+)
 
 
 def check(operation, response):
@@ -62,7 +69,7 @@ def test_right_requests_are_answered_as_documented(site, path, method):
     operation = DOCUMENT["paths"][path][method]
     known, required = fields(operation)
 
-    @settings(max_examples=12)
+    @settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def run(data):
         chosen = {name: data.draw(VALUES[name]) for name in known if name in required or data.draw(st.booleans())}
@@ -82,7 +89,7 @@ def test_wrong_requests_are_refused_as_documented(site, path, method):
     operation = DOCUMENT["paths"][path][method]
     known, _ = fields(operation)
 
-    @settings(max_examples=25)
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def run(data):
         names = [*known, "other"]
