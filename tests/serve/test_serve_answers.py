@@ -189,12 +189,14 @@ def test_the_server_tells_about_itself(site):
     [
         ({}, "nothing is looked for"), ({"query": ""}, "empty"), ({"query": 3}, "query"), ({"query": []}, "query"),
         ({"query": "x", "k": 0}, "k"), ({"query": "x", "k": 1001}, "k"), ({"query": "x", "k": "3"}, "k"),
-        ({"query": "x", "k": True}, "k"), ({"query": "x", "diverse": 2}, "diverse"), ({"query": "x", "per": "y"}, "per"),
+        ({"query": "x", "k": True}, "k"), ({"query": "x", "diverse": 2}, "diverse"),
+        ({"query": "x", "per": "y"}, "per"),
         ({"query": "x", "wher": "y"}, "wher"), ({"query": "x", "terms": [{"text": "x"}]}, "both"),
         ({"terms": [{"text": "x", "id": "y"}]}, "one of"), ({"terms": [{"text": "x", "weight": 0}]}, "weight 0"),
         ({"terms": []}, "terms"), ({"terms": [{"image": "%"}]}, "Base64"), ({"query": "x" * 5000}, "letters"),
         ({"query": "a\0b"}, "NUL"), ({"query": ["a", "+"]}, "empty"), ({"query": "x", "where": "prise < 3"}, "prise"),
-        ({"query": "x", "k": 900, "diverse": 0.5}, "diverse"), ({"query": "x", "min_score": float(10**30)}, "min_score"),
+        ({"query": "x", "k": 900, "diverse": 0.5}, "diverse"),
+        ({"query": "x", "min_score": float(10**30)}, "min_score"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_named(site, document, word):

@@ -1,4 +1,4 @@
-"""The process and its index: a newer one is taken over, one that vanishes is waited for, SIGTERM lets answers finish."""
+"""The process and its index: a newer one is taken over, a lost one is waited for, SIGTERM lets answers finish."""
 
 import json
 import os
@@ -39,12 +39,13 @@ def publish(home, generation):
         if path.name != manifest.NAME:
             moved[path.name] = f"{generation}-{path.name}"
             shutil.move(path, index / moved[path.name])
-    shards = tuple(
-        replace(shard, vectors=replace(shard.vectors, name=moved[shard.vectors.name])) for shard in entry.shards
-    )
+    vectors = [replace(shard.vectors, name=moved[shard.vectors.name]) for shard in entry.shards]
+    shards = tuple(replace(shard, vectors=file) for shard, file in zip(entry.shards, vectors, strict=True))
     items = replace(entry.items, name=moved[entry.items.name])
-    new = replace(entry, shards=shards, items=items, generation=generation, made_from=old.made_from,
-                  text_encoder=old.text_encoder, image_encoder=old.image_encoder, catalog=old.catalog, decoder=old.decoder)  # fmt: skip
+    kept = ("made_from", "text_encoder", "image_encoder", "catalog", "decoder")
+    new = replace(
+        entry, shards=shards, items=items, generation=generation, **{name: getattr(old, name) for name in kept}
+    )
     entries["student"] = new
     manifest.write(index, entries)
     manifest.sweep(index, entries.values())
@@ -179,6 +180,19 @@ def test_it_answers_with_the_token_of_a_variable_on_any_address(shop):
         assert httpx2.get(f"{address}/v1/info", headers=known).status_code == 200
         assert httpx2.get(f"{address}/v1/info", headers={**known, "Host": "10.1.2.3:80"}).status_code == 200
         refused(httpx2.get(f"{address}/v1/info", headers={**known, "Host": "evil.example"}), 421, "unknown_host")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_a_filter_that_fills_the_memory_is_refused(shop):
+    process, address = start(shop)
+    try:
+        some, long = f"json_each('{list(range(100))}')", f"replace('{'0' * 100}', '0', '{'0' * 100}')"
+        where = f"(SELECT count(DISTINCT {long}||a.value||b.value||c.value) FROM {some} a, {some} b, {some} c) > 0"
+        answer = httpx2.get(f"{address}/v1/search", params={"query": "x", "where": where}, timeout=60)
+        assert "too much memory" in refused(answer, 400, "invalid_request")
+        assert httpx2.get(f"{address}/v1/search?query=x&where=price<12").status_code == 200
     finally:
         process.terminate()
         process.communicate(timeout=60)

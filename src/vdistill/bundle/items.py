@@ -121,6 +121,7 @@ class Items:
         It is opened here: later the file may be gone, when a newer index was published.
         """
         self._apart = self._apart or Items(self.path)
+        self._apart.use(lambda connection: connection.execute("PRAGMA temp_store = MEMORY"))  # no file fills a disk
 
     def filter(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `read`, which may take its time, on the connection for filters."""

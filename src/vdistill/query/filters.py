@@ -78,6 +78,8 @@ def matching_keys(connection: sqlite3.Connection, expression: str, limits: Limit
             return np.array([row[0] for row in connection.execute(sql, values)], np.uint64)
     except sqlite3.Error as error:
         raise _explained(error, expression, names) from error
+    except MemoryError as error:
+        raise VdistillError("--where needs too much memory", hint="simplify the expression") from error
 
 
 def _check_internal(tokens: list[Token], names: Names) -> None:

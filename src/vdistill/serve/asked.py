@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -105,6 +106,8 @@ def asked(values: Mapping[str, Any], parts: tuple[Part, ...]) -> Asked:
         raise wrong(
             f"k is more than {MOST_DIVERSE} and diverse is given", "ask for fewer results, or leave diverse out"
         )
+    if values["where"] is not None and sys.version_info < (3, 11):
+        raise wrong("where needs Python 3.11 on the server", "older ones cannot limit what a filter uses")
     options = SearchOptions(
         where=values["where"], exact=values["exact"], hybrid=bool(values.get("hybrid")),
         min_score=values["min_score"], diverse=values["diverse"], per=values["per"],

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from vdistill.serve.settings import HEAD_SECONDS
 _DRAIN_SECONDS = 30  # that requests in flight have after SIGTERM
 _IDLE_SECONDS = 30  # that a connection waits for its next request
 _HEAD_BYTES = 64 * 2**10  # of a request without its body
+_SQLITE_BYTES = 256 * 2**20  # of memory, for all filters and look-ups together
 _FILES = 65_536  # open at once, where the system lets us
 _SPARE = 256  # of these, for what is not a connection
 
@@ -76,6 +78,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what has been asked, and return."""
+    _limit_sqlite()
     with _ending_quietly():
         made = server(service)
         started()
@@ -104,6 +107,12 @@ def _ending_quietly() -> Any:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _limit_sqlite() -> None:
+    """Bound what SQLite takes in this process: a filter may sort or collect any number of values."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"PRAGMA hard_heap_limit = {_SQLITE_BYTES}")
 
 
 def _most_connections() -> int:
