@@ -88,6 +88,10 @@ class TextEncoder:
         ]
         return unit(np.concatenate(parts)) if parts else np.zeros((0, self.settings.dim), np.float32)
 
+    def length(self, text: str) -> int:
+        """How many tokens the model gets for this text alone, padding included."""
+        return len(self._tokenizer.encode(text).ids)
+
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """How many tokens the model reads of each text."""
         return [sum(encoding.attention_mask) for encoding in self._tokenizer.encode_batch(list(texts))]

@@ -14,6 +14,7 @@ import numpy as np
 
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load, quiet
+from vdistill.inputs.lines import well_formed
 from vdistill.query.documents import hit_document
 from vdistill.query.search import Searcher
 from vdistill.query.terms import Term, wanted_text
@@ -41,7 +42,13 @@ class Answers:
 
     def batch(self, searches: Sequence[Asked]) -> dict[str, Any]:
         """The answers to several searches of texts, each the same as it would get alone."""
-        return self._leased(lambda found: {"answers": [_search(found, asked, {}) for asked in searches]})
+
+        def all_of_them(found: Generation) -> dict[str, Any]:
+            texts = [term.what for asked in searches for term in _terms(found, found.named(asked.model), asked, {})]
+            found.texts[found.named(searches[0].model).model].encode([well_formed(str(text)) for text in texts])
+            return {"answers": [_search(found, asked, {}) for asked in searches]}
+
+        return self._leased(all_of_them)
 
     def compare(self, asked: Asked) -> dict[str, Any]:
         """The student's answer beside the backbone's."""
@@ -67,7 +74,8 @@ class Answers:
 
         def vectors(found: Generation) -> tuple[str, np.ndarray, int]:
             searcher = found.named(model)
-            return searcher.model, searcher.encode(texts), sum(found.texts[searcher.model].token_counts(texts))
+            encoder, whole = found.texts[searcher.model], [well_formed(text) for text in texts]
+            return searcher.model, encoder.encode(whole), sum(encoder.token_counts(whole))
 
         return self._leased(vectors)
 
@@ -121,7 +129,7 @@ def image_path(id_: str) -> str:
 def _search(found: Generation, asked: Asked, images: dict[int, bytes], model: str | None = None) -> dict[str, Any]:
     searcher = found.named(model or asked.model)
     started = time.perf_counter()
-    terms = [Term(_value(found, searcher, part, images.get(n)), part.weight) for n, part in enumerate(asked.parts)]
+    terms = _terms(found, searcher, asked, images)
     hits = searcher.hits(searcher.vector(terms), asked.k, asked.options, wanted_text(terms))
     took = round((time.perf_counter() - started) * 1000, 2)
     texts = [term.what for term in terms if isinstance(term.what, str)]
@@ -166,6 +174,10 @@ def item_key(searcher: Searcher, id_: str) -> int:
 def _document(searcher: Searcher, asked: str, hits: Sequence[Hit], took: float) -> dict[str, Any]:
     results = [{**hit_document(hit), "image": image_path(hit.id)} for hit in hits]
     return {"query": asked, "model": searcher.model, "results": results, "took_ms": took}
+
+
+def _terms(found: Generation, searcher: Searcher, asked: Asked, images: dict[int, bytes]) -> list[Term]:
+    return [Term(_value(found, searcher, part, images.get(n)), part.weight) for n, part in enumerate(asked.parts)]
 
 
 def _value(found: Generation, searcher: Searcher, part: Part, image: bytes | None) -> str | np.ndarray:
