@@ -140,6 +140,18 @@ def test_a_head_that_trickles_in_is_not_waited_for(site, monkeypatch):
         assert b" 200 " in connection.recv(65536)
 
 
+def test_an_answer_that_nobody_reads_is_not_kept(large_site, monkeypatch):
+    monkeypatch.setattr(run, "READ_SECONDS", 0.5)
+    request = b"GET /v1/search?query=x&per=image&k=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    size = len(large_site.get("/v1/search?query=x&per=image&k=1000").content)
+    with socket.create_connection(("127.0.0.1", large_site.port), timeout=20) as connection:
+        connection.sendall(request * 100)
+        time.sleep(3)
+        read = len(read_all(connection))
+    assert read < 90 * size
+    alive(large_site)
+
+
 def test_large_bodies_take_turns(shop, monkeypatch):
     monkeypatch.setattr(settings, "BODY_SECONDS", 3.0)
     with served(shop) as site:

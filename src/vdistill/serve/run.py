@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vdistill.errors import VdistillError
 from vdistill.serve.app import application
 from vdistill.serve.service import Service
-from vdistill.serve.settings import HEAD_SECONDS
+from vdistill.serve.settings import HEAD_SECONDS, READ_SECONDS
 
 _DRAIN_SECONDS = 30  # that requests in flight have after SIGTERM
 _IDLE_SECONDS = 30  # that a connection waits for its next request
@@ -28,9 +28,10 @@ _SPARE = 256  # of these, for what is not a connection
 
 
 class PatientProtocol(H11Protocol):
-    """A connection that is closed where the head of a request does not come in time, however it trickles in."""
+    """A connection that is closed where the head of a request does not come in time, or an answer is not read."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
@@ -50,7 +51,20 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._stop()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The caller does not read what was sent: wait for him, but not for ever."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The caller reads on."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
 
     def _wait(self) -> None:
         self._waiting = self.loop.call_later(HEAD_SECONDS, self._give_up)

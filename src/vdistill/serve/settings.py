@@ -20,6 +20,7 @@ SMALL_BODY = 64 * 2**10  # larger bodies take turns
 LARGE_BODIES = 4  # held in memory at once
 BODY_SECONDS = 20.0
 HEAD_SECONDS = 10.0
+READ_SECONDS = 30.0  # that a caller may leave an answer unread
 ANSWER_SECONDS = 60.0
 IMAGE_PIXELS = 50_000_000  # of an image that is sent
 IN_FLIGHT = 512  # requests at once
