@@ -37,6 +37,7 @@ class ServeCommand:
 
     def execute(self, session: Session) -> None:
         """Serve until told to stop."""
+        _import_numpy()
         try:
             from vdistill.serve.run import listen, run
             from vdistill.serve.service import Service
@@ -80,3 +81,14 @@ class ServeCommand:
         if not token:
             raise VdistillError(f"the variable {self.token_env} is empty", hint="put the token into it")
         return token
+
+
+def _import_numpy() -> None:
+    """With one thread for each product, which many requests share: OpenBLAS lets its others spin for 30 ms after each."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = before or "1"
+    import numpy  # noqa: F401
+
+    if before is None:
+        del os.environ[name]  # not for `vdistill index`, which may be called
