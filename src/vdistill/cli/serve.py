@@ -84,7 +84,7 @@ class ServeCommand:
 
 
 def _import_numpy() -> None:
-    """With one thread for each product, which many requests share: OpenBLAS lets its others spin for 30 ms after each."""
+    """With one thread a product, since requests share the cores: OpenBLAS lets its others spin for 30 ms after each."""
     name = "OPENBLAS_NUM_THREADS"
     before = os.environ.get(name)
     os.environ[name] = before or "1"

@@ -55,7 +55,7 @@ class Pools:
 
     def __init__(self) -> None:
         cores = os.cpu_count() or 1
-        self.quick = Pool("quick", 8 * cores)  # more than cores: texts that wait together are encoded together
+        self.quick = Pool("quick", min(16 * cores, 128))  # more than cores: what waits together is encoded together
         self.slow = Pool("slow", max(1, cores // 2), settings.WAITING // 4)
         self.images = Pool("images", max(1, cores // 2), settings.WAITING)
 
