@@ -105,6 +105,16 @@ def test_files_of_old_indexes_are_closed(own_shop):
         wait_for(lambda: not [path for path in held() if str(own_shop) in path and "(deleted)" in path])
 
 
+def test_pages_of_vectors_are_given_back_while_it_answers(large_shop, monkeypatch):
+    from vdistill.serve import reload
+
+    monkeypatch.setattr(reload, "RESIDENT_BYTES", 1)
+    monkeypatch.setattr(reload, "SECONDS", 0.001)
+    with served(large_shop) as site:
+        expected = site.get("/v1/search?query=red").json()["results"]
+        assert all(site.get("/v1/search?query=red").json()["results"] == expected for _ in range(50))
+
+
 def test_an_index_that_vanishes_is_waited_for(own_shop):
     index = own_shop / ".vdistill" / "index"
     with served(own_shop) as site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+import psutil  # type: ignore[import-untyped]
+
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
 from vdistill.serve.refusals import Refused, unavailable
-from vdistill.serve.settings import FILTER_LIMITS
+from vdistill.serve.settings import FILTER_LIMITS, RESIDENT_BYTES
 from vdistill.serve.texts import CachedTexts, TextEncoders
 
 SECONDS = 0.5  # between two looks at the manifest
@@ -102,9 +105,12 @@ class Indexes:
         self.loads += 1
 
     async def watch(self) -> None:
-        """Load each newer index, until cancelled."""
+        """Load each newer index, and keep the memory small, until cancelled."""
+        process = psutil.Process()
         while True:
             await asyncio.sleep(SECONDS)
+            if process.memory_info().rss > RESIDENT_BYTES:
+                await asyncio.to_thread(self.let_go)
             again = self._failed is not None and time.monotonic() > self._failed + RETRY_SECONDS
             if again or self._look() != self._mark:
                 await asyncio.to_thread(self.refresh)
@@ -126,6 +132,12 @@ class Indexes:
         self._said = ""
         with self.lease() as found:
             self._say(f"serving a newer index of {len(found.named(None)):,} items")
+
+    def let_go(self) -> None:
+        """Give back the pages of the vectors, which may be a whole large index after many searches."""
+        with contextlib.suppress(Refused), self.lease() as found:
+            for searcher in found.searchers.values():
+                searcher.store.let_go()
 
     def close(self) -> None:
         """Release the files, as soon as nobody uses them."""

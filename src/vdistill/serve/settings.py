@@ -26,6 +26,7 @@ IMAGE_PIXELS = 50_000_000  # of an image that is sent
 IN_FLIGHT = 512  # requests at once
 WAITING = 256  # of these, for one kind of work
 RETRY_SECONDS = 2
+RESIDENT_BYTES = 600 * 2**20  # of memory, from which on the pages of vectors are given back
 THUMBNAIL_BYTES = 512 * 2**20  # on the disk
 
 # No function that SQLite calls can be interrupted, so its arguments are short: `instr` takes their product.
