@@ -225,6 +225,16 @@ def test_a_slow_filter_is_not_in_the_way_and_ends(strict_site):
             assert "too long" in refused(one.result(), 400, "invalid_request")
 
 
+def test_a_search_for_words_ends_too(large_shop, monkeypatch):
+    monkeypatch.setattr(reload, "FILTER_LIMITS", replace(settings.FILTER_LIMITS, wall_seconds=1e-6))
+    with served(large_shop) as site:
+        words = " ".join(["red", "green", "blue", "thing"] * 50)
+        answers = [site.get("/v1/search", params={"query": words, "hybrid": True}) for _ in range(20)]
+        assert any("takes too long" in answer.text for answer in answers)
+        assert {answer.status_code for answer in answers} <= {200, 400}
+        alive(site)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="SQLite's limits can be set from Python 3.11 on")
 @pytest.mark.parametrize(
     "function", [f"instr({LONG}, substr({LONG}, 40000)||'1')", f"replace({LONG}, substr({LONG}, 40000)||'1', '')"]

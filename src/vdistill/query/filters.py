@@ -7,7 +7,6 @@ import re
 import secrets
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vdistill.bundle.columns import Kind, value_sql
-from vdistill.bundle.items import kinds_of
+from vdistill.bundle.items import interrupted_after, kinds_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.query.expression import Named, Names, Token, check_comparisons, to_sql, tokenize
@@ -74,7 +73,7 @@ def matching_keys(connection: sqlite3.Connection, expression: str, limits: Limit
         f"SELECT {prefix} FROM (SELECT key AS {prefix}{sources} FROM items) AS item WHERE (\n{condition}\n) ORDER BY 1"
     )
     try:
-        with _read_only(connection, limits), _interrupted_after(connection, limits.wall_seconds):
+        with _read_only(connection, limits), interrupted_after(connection, limits.wall_seconds):
             return np.array([row[0] for row in connection.execute(sql, values)], np.uint64)
     except sqlite3.Error as error:
         raise _explained(error, expression, names) from error
@@ -130,21 +129,6 @@ def _read_only(connection: sqlite3.Connection, limits: Limits) -> Iterator[None]
         connection.set_progress_handler(None, 0)
         connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # None takes it off from Python 3.11 on
         _set_lengths(connection, before)
-
-
-@contextmanager
-def _interrupted_after(connection: sqlite3.Connection, seconds: float | None) -> Iterator[None]:
-    """Interrupt what the connection does in the block: asked between two rows, and a row may have hardly any steps."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()  # it must not interrupt whoever comes next
 
 
 def _set_lengths(connection: sqlite3.Connection, lengths: Sequence[int]) -> list[int]:

@@ -56,7 +56,7 @@ class Pools:
     def __init__(self) -> None:
         cores = os.cpu_count() or 1
         self.quick = Pool("quick", min(16 * cores, 128))  # more than cores: what waits together is encoded together
-        self.slow = Pool("slow", max(1, cores // 2), settings.WAITING // 4)
+        self.slow = Pool("slow", max(2, cores // 2), settings.WAITING // 4)
         self.images = Pool("images", max(1, cores // 2), settings.WAITING)
 
     @property

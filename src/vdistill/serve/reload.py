@@ -180,7 +180,7 @@ class Indexes:
         store = Store.open(self._folder, model)
         try:
             texts = self._encoders.of(store)
-            store.items.filter_apart()
+            store.items.filter_apart(patience=FILTER_LIMITS.wall_seconds or 10.0)
             searcher = Searcher(store, model, texts=texts, limits=FILTER_LIMITS)
             if self._current is not None and self._current.has_image_encoder(model):
                 _ = searcher.image_encoder

@@ -49,7 +49,8 @@ class Service:
         """The threads for a search: one that may take long is not in the way of the others."""
         if asked.by_image:
             return self.pools.images
-        return self.pools.slow if asked.options.exact or self._unfiltered(asked) else self.pools.quick
+        long = asked.options.exact or asked.options.hybrid or self._unfiltered(asked)
+        return self.pools.slow if long else self.pools.quick
 
     async def json(self, pool: Pool, answer: Callable[[], Any]) -> bytes:
         """A document, made in a thread."""
