@@ -112,6 +112,8 @@ def open_session(model: Path, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    if threads:  # somebody shares the cores: threads that have nothing to do must not spin
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
