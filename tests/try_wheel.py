@@ -27,7 +27,7 @@ with tempfile.TemporaryDirectory() as folder:
     with zipfile.ZipFile(SHOP) as packed:
         packed.extractall(shop)
     print(run("--version", cwd=shop).strip())
-    for command in ([], ["label"], ["distill"], ["index"], ["query"], ["bench"]):
+    for command in ([], ["label"], ["distill"], ["index"], ["query"], ["serve"], ["bench"]):
         assert "Usage" in run(*command, "--help", cwd=shop)
     here = ["--backbone", str(shop / "backbone")]
     assert len(json.loads(run("query", "red mug", "-k", "3", "--json", cwd=shop))["results"]) == 3

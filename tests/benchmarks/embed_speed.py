@@ -52,9 +52,7 @@ def ours(encoder: DualEncoder, paths: list[Path]) -> np.ndarray:
     with tempfile.TemporaryDirectory() as name:
         vector_cache = VectorCache(Path(name), "", "", encoder.dim)
         found = [
-            vector
-            for _, part, _ in Embedder(Path("/"), replicas(encoder), vector_cache).embedded(rows)
-            for vector in part
+            vector for _, part, _ in Embedder("/", replicas(encoder), vector_cache).embedded(rows) for vector in part
         ]
     return np.stack([vector for vector in found if vector is not None])
 

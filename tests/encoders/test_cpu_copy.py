@@ -173,7 +173,7 @@ def test_several_devices_embed_side_by_side_and_keep_the_order(tmp_path, clip_en
     models = [Slow(clip_encoder.preprocessing, used, number) for number in range(3)]
     rows = [Row(number, f"{number:04}.png", f"{number:04}.png", f"{number:064}", 0, 0, "{}") for number in range(count)]
     with VectorCache(tmp_path / "cache", "", "", models[0].dim) as vector_cache:
-        batches = list(Embedder(tmp_path, models, vector_cache).embedded(rows))
+        batches = list(Embedder(str(tmp_path), models, vector_cache).embedded(rows))
     assert [row.key for found, _, _ in batches for row in found] == list(range(count))
     vectors = np.stack([vector for _, found, _ in batches for vector in found])
     assert len(np.unique(vectors[:256].round(6), axis=0)) == 256, "each image has its own vector"

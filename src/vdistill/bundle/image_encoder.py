@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from vdistill.bundle.text_encoder import open_session
 from vdistill.bundle.vectors import unit
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import Preprocessing, load, quiet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MODEL, SETTINGS = "model.onnx", "preprocessing.json"
 
@@ -42,6 +45,10 @@ class ImageEncoder:
                 image = load(path, self.preprocessing.target)
         except ImageError as error:
             raise VdistillError(f"cannot search by {path}: {error.message}", hint="give an image file") from error
+        return self.encode_loaded(image)
+
+    def encode_loaded(self, image: Image) -> np.ndarray:
+        """The unit vector (dim,), float32, of a decoded image, upright and RGB, as `vdistill.images.load` gives it."""
         return np.asarray(self.encode_images(self.preprocessing.stack([self.preprocessing(image)]))[0])
 
     def encode_images(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

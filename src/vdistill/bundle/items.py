@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,8 @@ class Items:
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             weakref.finalize(self, self._connection.close)  # also of what is dropped without `close`, or damaged
             self._all("SELECT key FROM items LIMIT 1")
+            self._apart: Items | None = None
+            self._patience: float | None = None
         except sqlite3.Error as error:
             raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
 
@@ -111,20 +114,60 @@ class Items:
         only = "" if allowed is None else "AND rowid IN (SELECT value FROM json_each(?))"
         sql = f"SELECT rowid FROM words WHERE words MATCH ? {only} ORDER BY rank, rowid LIMIT ?"
         values = (terms, limit) if allowed is None else (terms, _json(allowed), limit)
-        return _keys(self._all(sql, *values))
+
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            with interrupted_after(connection, self._patience):
+                return connection.execute(sql, values).fetchall()
+
+        try:
+            return _keys(self.filter(read))
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            raise VdistillError("the search for these words takes too long", hint="leave hybrid out") from error
 
     def use(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `read` on the connection, which no other thread uses meanwhile."""
         with self._lock:
             return read(self._connection)
 
+    def filter_apart(self, patience: float) -> None:
+        """Give filters and words a connection of their own from now on, for which no other reader waits.
+
+        patience: seconds, after which a search for words is given up. The connection is opened here: later the file may
+        be gone, when a newer index was published.
+        """
+        self._apart, self._patience = self._apart or Items(self.path), patience
+        self._apart.use(lambda connection: connection.execute("PRAGMA temp_store = MEMORY"))  # no file fills a disk
+
+    def filter(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `read`, which may take its time, on the connection for filters."""
+        return (self._apart or self).use(read)
+
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+        if self._apart:
+            self._apart.close()
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
+
+
+@contextmanager
+def interrupted_after(connection: sqlite3.Connection, seconds: float | None) -> Iterator[None]:
+    """Interrupt what the connection does in the block: asked between two rows, and a row may have hardly any steps."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # it must not interrupt whoever comes next
 
 
 def describe(connection: sqlite3.Connection) -> None:

@@ -49,10 +49,11 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None) -> TextEncoder:
+    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None, threads: int = 0) -> TextEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged.
 
         begun: returns the session for a folder where it has been opened already, else None; asked last.
+        threads: of each call; 0 for one on each core.
         """
         from tokenizers import Tokenizer
 
@@ -67,7 +68,7 @@ class TextEncoder:
             direction=settings.padding_side, pad_id=settings.pad_id, pad_token=settings.pad_token, length=length
         )
         session = begun(folder) if begun else None
-        return cls(settings, tokenizer, session or open_session(folder / MODEL))
+        return cls(settings, tokenizer, session or open_session(folder / MODEL, threads))
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The model's inputs for one batch: int64 arrays (n, length)."""
@@ -87,18 +88,32 @@ class TextEncoder:
         ]
         return unit(np.concatenate(parts)) if parts else np.zeros((0, self.settings.dim), np.float32)
 
+    def length(self, text: str) -> int:
+        """How many tokens the model gets for this text alone, padding included."""
+        return len(self._tokenizer.encode(text).ids)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens the model reads of each text."""
+        return [sum(encoding.attention_mask) for encoding in self._tokenizer.encode_batch(list(texts))]
+
     def truncated(self, texts: Sequence[str]) -> int:
         """How many tokens of these texts are cut, because the model reads `max_length` at most."""
         overflowing = [part for encoding in self._tokenizer.encode_batch(list(texts)) for part in encoding.overflowing]
         return sum(part.special_tokens_mask.count(0) for part in overflowing)
 
 
-def open_session(model: Path) -> Any:
-    """An ONNX Runtime session on the CPU. Raises VdistillError where the file is damaged."""
+def open_session(model: Path, threads: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU. Raises VdistillError where the file is damaged.
+
+    threads: of each call; 0 for one on each core.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if threads:  # somebody shares the cores: threads that have nothing to do must not spin
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:

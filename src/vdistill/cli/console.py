@@ -6,14 +6,10 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.sources import shown
-
-if TYPE_CHECKING:
-    from vdistill.records import Hit
 
 SECONDS_A_LINE = 60.0
 
@@ -85,16 +81,6 @@ def _formatted(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def hits_document(model: str, asked: str, hits: "Sequence[Hit]", took_ms: float) -> dict[str, Any]:
-    """What `query --json` prints for one query."""
-    results = [
-        {"rank": hit.rank, "id": hit.id, "path": shown(hit.file), "score": round(hit.score, 6),
-         "metadata": dict(hit.metadata), "product": hit.product, "images": hit.images}
-        for hit in hits
-    ]  # fmt: skip
-    return {"query": asked, "model": model, "results": results, "took_ms": took_ms}
 
 
 def raw(data: bytes) -> None:

@@ -41,6 +41,9 @@ COMMANDS = {
         "vdistill.cli.index", "IndexCommand", "Embed the catalog, and publish the bundle that `query` reads."
     ),
     "query": Named("vdistill.cli.query", "QueryCommand", "Search the catalog."),
+    "serve": Named(
+        "vdistill.cli.serve", "ServeCommand", "Answer searches over HTTP, from this machine or with a token."
+    ),
     "bench": Named(
         "vdistill.cli.bench",
         "BenchCommand",

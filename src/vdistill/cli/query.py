@@ -132,13 +132,14 @@ class QueryCommand:
     def _answer_batch(self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions") -> None:
         """Print one document per query of `source` as it comes, the same as the query alone would get."""
         from vdistill.inputs.queries import texts
+        from vdistill.query.documents import hits_document
 
         long = 0
         for text in texts(source):
             started = time.perf_counter()
             hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
             took = round((time.perf_counter() - started) * 1000, 2)
-            console.document(console.hits_document(searcher.model, text, hits, took), line=True)
+            console.document(hits_document(searcher.model, text, hits, took), line=True)
             long += bool(searcher.truncated([text]))
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
@@ -161,7 +162,9 @@ class QueryCommand:
         if self.paths0:
             console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in hits))
         elif self.as_json:
-            console.document(console.hits_document(model, asked, hits, took))
+            from vdistill.query.documents import hits_document
+
+            console.document(hits_document(model, asked, hits, took))
         else:
             console.result(_table(asked, hits, took))
             if self.show:

@@ -50,27 +50,27 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def load(image: Source | Path, target: int | None = None) -> Image.Image:
+def load(image: Source | Path, target: int | None = None, most: int = MAX_PIXELS) -> Image.Image:
     """Decode an image to upright 8-bit RGB in sRGB, an animation to its first frame, transparency to white.
 
     `target` is the length in pixels that the shorter side will be scaled to later: a JPEG far larger than that is
-    decoded at a fraction of its size, never below twice `target`.
+    decoded at a fraction of its size, never below twice `target`.  most: pixels that it may declare.
     Raises ImageError, whose message is the reason alone, and nothing else.
     """
     try:
-        return _load(LocalFile(image) if isinstance(image, Path) else image, target)
+        return _load(LocalFile(image) if isinstance(image, Path) else image, target, most)
     except ImageError:
         raise
     except Exception as error:  # Pillow's readers raise exceptions of any kind on damaged files
         raise ImageError(_reason(error)) from error
 
 
-def _load(image: Source, target: int | None) -> Image.Image:
+def _load(image: Source, target: int | None, most: int) -> Image.Image:
     with image.open("rb") as file:
         if not file.read(1):
             raise ImageError("the file is empty")
         try:
-            return _decoded(file, target)
+            return _decoded(file, target, most)
         except (ImageError, MemoryError):
             raise
         except Exception:
@@ -78,14 +78,14 @@ def _load(image: Source, target: int | None) -> Image.Image:
             whole = repaired(file.read())
             if whole is None:
                 raise
-    return _decoded(io.BytesIO(whole), target)
+    return _decoded(io.BytesIO(whole), target, most)
 
 
-def _decoded(file: BinaryIO, target: int | None) -> Image.Image:
+def _decoded(file: BinaryIO, target: int | None, most: int) -> Image.Image:
     with _opened(file) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"declares {width} × {height} pixels, more than {MAX_PIXELS // 10**6} million")
+        if width * height > most:
+            raise ImageError(f"declares {width} × {height} pixels, more than {most // 10**6} million")
         if image.info.get("progressive") and _scans(file) > MAX_SCANS:
             raise ImageError(f"has more than {MAX_SCANS} scans")
         if target is not None and image.format in ("JPEG", "MPO") and min(width, height) > 4 * target:

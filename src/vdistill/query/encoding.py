@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,20 +17,35 @@ from vdistill.query.terms import Term
 if TYPE_CHECKING:
     from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
-    from vdistill.bundle.text_encoder import TextEncoder
+
+
+class Texts(Protocol):
+    """Who encodes texts, such as `vdistill.bundle.text_encoder.TextEncoder`."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, dim), float32, one per text."""
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many tokens of these texts are cut."""
 
 
 class QueryEncoder:
     """The encoders of an index, opened when first used: they need its manifest and their own files alone.
 
     sample: returns vectors (n, dim) of items spread over the whole catalog; called for mixtures.
+    texts: encodes texts instead of the index's own encoder.
     """
 
     def __init__(
-        self, folder: Path, entry: Entry, sample: Callable[[], np.ndarray], early: EarlySessions | None = None
+        self,
+        folder: Path,
+        entry: Entry,
+        sample: Callable[[], np.ndarray],
+        early: EarlySessions | None = None,
+        texts: Texts | None = None,
     ) -> None:
         self._folder, self._entry, self._early = folder, entry, early
-        self._take_sample = sample
+        self._take_sample, self._texts = sample, texts
 
     def vector(self, terms: Sequence[Term]) -> np.ndarray:
         """The unit vector (dim,), float32, of a query. Raises VdistillError for an empty one.
@@ -38,12 +53,9 @@ class QueryEncoder:
         In a mixture the scores of each term are scaled to the same spread over the catalog before they are weighted:
         images are much closer to an image than to any text, so it would outweigh the text.
         """
-        if not terms or not all(str(term.what).strip() for term in terms):
+        if not terms or not all(str(term.what).strip() for term in terms):  # of a vector numpy's text, never empty
             raise VdistillError("the query is empty", hint="say what you look for")
-        parts = np.stack([
-            self.encode_image(term.what) if isinstance(term.what, Path) else self.encode([term.what])[0]
-            for term in terms
-        ])  # fmt: skip
+        parts = np.stack([self._vector(term.what) for term in terms])
         weights = np.array([term.weight for term in terms])
         if len(terms) > 1:
             weights = weights / np.maximum((self._sample @ parts.T).std(axis=0), 1e-6)
@@ -54,6 +66,11 @@ class QueryEncoder:
         if length <= 1e-6 * float(np.abs(weights).sum()):
             raise VdistillError("the parts of the query cancel out", hint="leave one of them out")
         return np.asarray(mixed / length, np.float32)
+
+    def _vector(self, what: str | Path | np.ndarray) -> np.ndarray:
+        if isinstance(what, np.ndarray):
+            return what
+        return self.encode_image(what) if isinstance(what, Path) else self.encode([what])[0]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, dim), float32, of texts, each encoded by itself: its vector depends on no other text."""
@@ -82,7 +99,9 @@ class QueryEncoder:
         return ImageEncoder.open(self._checked(self._entry.image_encoder))
 
     @cached_property
-    def _text_encoder(self) -> TextEncoder:
+    def _text_encoder(self) -> Texts:
+        if self._texts is not None:
+            return self._texts
         from vdistill.bundle.text_encoder import TextEncoder
 
         return TextEncoder.open(self._checked(self._entry.text_encoder), self._early.take if self._early else None)

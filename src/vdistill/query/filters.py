@@ -6,22 +6,23 @@ import json
 import re
 import secrets
 import sqlite3
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from vdistill.bundle.columns import Kind, raw_sql, value_sql
-from vdistill.bundle.items import kinds_of
+from vdistill.bundle.items import interrupted_after, kinds_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.query.expression import Named, Names, Token, check_comparisons, to_sql, tokenize
 
-_CPU_SECONDS = 20.0  # an expression that takes longer is interrupted
-_MAX_BYTES = 10_000_000  # of any intermediate value
+_KEPT = 1000  # characters of a value whose answer `has` remembers
 _ITEM_ID = ("id", "file_name")  # both are the item's id, unless the metadata has such a column
 _INTERNAL = frozenset({"items", "rowid", "oid", "_rowid_"})
 _READABLE = frozenset({"items", "item", "json_each", "json_tree"})
@@ -30,7 +31,24 @@ _FORBIDDEN_FUNCTIONS = frozenset(
 )
 
 
-def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an expression may use.
+
+    cpu_seconds: then it is interrupted.  wall_seconds: then too, even where few steps take long; None for never.
+    value_bytes: of any value, stored or made.  pattern_bytes: of LIKE and GLOB.
+    """
+
+    cpu_seconds: float = 20.0
+    wall_seconds: float | None = None
+    value_bytes: int = 10_000_000
+    pattern_bytes: int = 50_000
+
+
+OWN = Limits()  # of somebody who asks at his own machine
+
+
+def matching_keys(connection: sqlite3.Connection, expression: str, limits: Limits = OWN) -> np.ndarray:
     """Keys, ascending, of the items for which `expression` is true; a column that an item lacks is NULL there.
 
     `connection` is to the items of an index, opened read-only. The expression can name every column of the metadata,
@@ -55,10 +73,12 @@ def matching_keys(connection: sqlite3.Connection, expression: str) -> np.ndarray
         f"SELECT {prefix} FROM (SELECT key AS {prefix}{sources} FROM items) AS item WHERE (\n{condition}\n) ORDER BY 1"
     )
     try:
-        with _read_only(connection):
+        with _read_only(connection, limits), interrupted_after(connection, limits.wall_seconds):
             return np.array([row[0] for row in connection.execute(sql, values)], np.uint64)
     except sqlite3.Error as error:
         raise _explained(error, expression, names) from error
+    except MemoryError as error:
+        raise VdistillError("--where needs too much memory", hint="simplify the expression") from error
 
 
 def _check_internal(tokens: list[Token], names: Names) -> None:
@@ -83,13 +103,13 @@ def _sources(used: dict[str, Named], kinds: dict[str, Kind], own: list[str]) -> 
 
 
 @contextmanager
-def _read_only(connection: sqlite3.Connection) -> Iterator[None]:
+def _read_only(connection: sqlite3.Connection, limits: Limits) -> Iterator[None]:
     """Within the block the connection can read the items, for a limited time, and do nothing else."""
-    give_up = time.thread_time() + _CPU_SECONDS
+    give_up = time.thread_time() + limits.cpu_seconds
     connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()  # loads them, which is forbidden below
     connection.create_function("has", 2, _has, deterministic=True)
     connection.create_function("number", 1, _number, deterministic=True)
-    longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES) if hasattr(connection, "setlimit") else 0
+    before = _set_lengths(connection, (limits.value_bytes, limits.pattern_bytes))
     connection.set_authorizer(_authorize)
     connection.set_progress_handler(lambda: time.thread_time() > give_up, 100_000)
     try:
@@ -97,13 +117,24 @@ def _read_only(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         connection.set_progress_handler(None, 0)
         connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # None takes it off from Python 3.11 on
-        if longest:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+        _set_lengths(connection, before)
 
 
-@lru_cache(maxsize=4096)  # many items have the same list
+def _set_lengths(connection: sqlite3.Connection, lengths: Sequence[int]) -> list[int]:
+    """Set the most bytes of a value and of a pattern, and return what they were; nothing before Python 3.11."""
+    if sys.version_info < (3, 11):
+        return []
+    kinds = (sqlite3.SQLITE_LIMIT_LENGTH, sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH)
+    return [connection.setlimit(kind, length) for kind, length in zip(kinds, lengths, strict=True)]
+
+
 def _has(values: Any, wanted: Any) -> bool | None:
     """Whether the list `values` (JSON) contains `wanted`; a single value counts as a list of one."""
+    long = any(isinstance(one, str | bytes) and len(one) > _KEPT for one in (values, wanted))
+    return _contains(values, wanted) if long else _contains_or_known(values, wanted)
+
+
+def _contains(values: Any, wanted: Any) -> bool | None:
     if values is None or wanted is None:
         return None
     found: Any = values
@@ -113,6 +144,9 @@ def _has(values: Any, wanted: Any) -> bool | None:
         except ValueError:
             found = values
     return any(one == wanted or str(one) == str(wanted) for one in (found if isinstance(found, list) else [found]))
+
+
+_contains_or_known = lru_cache(maxsize=4096)(_contains)  # many items have the same list
 
 
 def _number(value: Any) -> float | int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -19,8 +21,12 @@ from vdistill.query.results import Results
 from vdistill.records import Hit, Per
 from vdistill.sources import joined
 
+if TYPE_CHECKING:
+    from vdistill.query.filters import Limits
+
 SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where i8 finds them, then scored by the more precise vectors beside it
+_FILTERS = 16  # expressions whose items are kept: 8 bytes an item
 POOL, LEAST = 5, 100  # candidates where a later step decides the order: so many times k, and at least so many
 
 
@@ -67,9 +73,10 @@ def checked(vector: np.ndarray, k: int, options: SearchOptions, dim: int) -> np.
 class Retriever:
     """Finds items in an open index. May be shared between threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits | None = None) -> None:
         self._store = store
-        self._filtered: tuple[str, np.ndarray] | None = None  # the last expression, and the keys that fulfil it
+        self._limits = limits
+        self._filtered: OrderedDict[str, np.ndarray] = OrderedDict()  # the last expressions, the keys that fulfil them
 
     def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str) -> list[Hit]:
         """The `k` best results for a unit vector (dim,), best first; `words` are what a hybrid search looks for."""
@@ -89,12 +96,20 @@ class Retriever:
 
     def _allowed(self, where: str) -> np.ndarray:
         """Keys of the items that fulfil the expression, ascending; found once for a batch of queries."""
-        from vdistill.query.filters import matching_keys
+        from vdistill.query.filters import OWN, matching_keys
 
-        last = self._filtered
-        if last is None or last[0] != where:
-            last = self._filtered = (where, self._store.items.use(lambda items: matching_keys(items, where)))
-        return last[1]
+        found = self._filtered.pop(where, None)
+        if found is None:
+            found = self._store.items.filter(lambda items: matching_keys(items, where, self._limits or OWN))
+        self._filtered[where] = found
+        if len(self._filtered) > _FILTERS:
+            with contextlib.suppress(KeyError):  # another thread was faster
+                self._filtered.popitem(last=False)
+        return found
+
+    def has_filtered(self, where: str) -> bool:
+        """Whether the items that fulfil the expression are known already."""
+        return where in self._filtered
 
     def _nearest(self, request: _Request, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys and scores of enough allowed items for the `k` nearest results, with all that tie with the last."""

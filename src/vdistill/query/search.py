@@ -25,10 +25,13 @@ from vdistill.sources import joined
 if TYPE_CHECKING:
     from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
+    from vdistill.query.encoding import Texts
+    from vdistill.query.filters import Limits
 
 __all__ = ["SearchOptions", "Searcher"]
 
 SAMPLE = 1000  # items whose scores tell how widely those of a term spread
+
 
 Query = str | Path | Term | Sequence[Term] | np.ndarray
 
@@ -40,11 +43,20 @@ class Searcher:
     Encoders are opened when first used: query once before a re-index with another student, or open anew after it.
     """
 
-    def __init__(self, store: Store, model: str, early: EarlySessions | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        early: EarlySessions | None = None,
+        *,
+        texts: Texts | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """From an open index.  texts: encodes texts instead of the index's own encoder.  limits: of `where`."""
         self.model = model
         self._store = store
-        self._retriever = Retriever(store)
-        self._encoder = QueryEncoder(store.folder, store.entry, self._sample, early)
+        self._retriever = Retriever(store, limits)
+        self._encoder = QueryEncoder(store.folder, store.entry, self._sample, early, texts)
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -181,6 +193,10 @@ class Searcher:
     def hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """The SHA-256 of each item's file as it was embedded. Raises VdistillError for an unknown id."""
         return {row.id: row.sha256 for row in self._rows(ids)}
+
+    def filtered(self, where: str) -> bool:
+        """Whether the items that fulfil this expression are known already."""
+        return self._retriever.has_filtered(where)
 
     def _sample(self) -> np.ndarray:
         """Vectors (n, dim) of items spread over the whole catalog."""

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIGNS = {"+": 1.0, "-": -1.0, "−": -1.0}
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
@@ -17,17 +21,21 @@ _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One part of a query: a text, or the path of an image. With a negative weight it is to be avoided."""
+    """One part of a query: a text, the path of an image, or a unit vector (dim,).
 
-    what: str | Path
+    With a negative weight it is to be avoided.
+    """
+
+    what: str | Path | np.ndarray
     weight: float = 1.0
 
 
-def parse(words: Sequence[str]) -> tuple[Term, ...]:
+def parse(words: Sequence[str], *, images: bool = True) -> tuple[Term, ...]:
     """Terms from the words of a command line: `"2:cosy" + photo.jpg - plastic`.
 
     A word that is `+` or `-` alone starts the next term, other words belong together; `2:` in front weights a term of
-    several ("16:9 screen" alone is text), and a term with the name of an image file is one. A sign in a word is text.
+    several ("16:9 screen" alone is text), and a term with the name of an image file is one, unless `images` is false:
+    who asks from elsewhere has no business with files here. A sign in a word is text.
     Raises VdistillError for an empty term, one of weight 0, and an image that does not exist.
     """
     groups: list[tuple[float, list[str]]] = [] if words and words[0] in SIGNS else [(1.0, [])]
@@ -36,7 +44,7 @@ def parse(words: Sequence[str]) -> tuple[Term, ...]:
             groups.append((SIGNS[word], []))
         else:
             groups[-1][1].append(word)
-    return tuple(_term(sign, " ".join(group), weighted=len(groups) > 1) for sign, group in groups)
+    return tuple(_term(sign, " ".join(group), weighted=len(groups) > 1, images=images) for sign, group in groups)
 
 
 def spoken(terms: Sequence[Term]) -> str:
@@ -45,7 +53,7 @@ def spoken(terms: Sequence[Term]) -> str:
     for place, term in enumerate(terms):
         sign = "- " if term.weight < 0 else "+ " if place else ""
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
-        parts.append(f"{sign}{weight}{term.what}")
+        parts.append(f"{sign}{weight}{term.what if isinstance(term.what, str | Path) else '(vector)'}")
     return " ".join(parts)
 
 
@@ -54,7 +62,7 @@ def wanted_text(terms: Sequence[Term]) -> str:
     return " ".join(term.what for term in terms if isinstance(term.what, str) and term.weight > 0)
 
 
-def _term(sign: float, text: str, *, weighted: bool) -> Term:
+def _term(sign: float, text: str, *, weighted: bool, images: bool) -> Term:
     found = _WEIGHTED.fullmatch(text.strip()) if weighted else None
     weight = sign * float(found[1]) if found else sign
     what = (found[2] if found else text).strip()
@@ -62,7 +70,7 @@ def _term(sign: float, text: str, *, weighted: bool) -> Term:
         raise VdistillError("the query is empty", hint='say what you look for: vdistill query "gift for a gardener"')
     if weight == 0:
         raise VdistillError(f"{text.strip()!r} has the weight 0", hint="leave it out, or give another weight")
-    if Path(what).suffix.lower() not in IMAGE_SUFFIXES:
+    if not images or Path(what).suffix.lower() not in IMAGE_SUFFIXES:
         return Term(well_formed(what), weight)
     if not Path(what).is_file():
         raise VdistillError(f"there is no image {what}", hint="give the path of an image file, or words")

@@ -1,0 +1,83 @@
+"""All that the routes share: the index, the threads, the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vdistill.serve.answers import Answers
+from vdistill.serve.asked import Asked
+from vdistill.serve.limits import Admission, Pool, Pools
+from vdistill.serve.metrics import Metrics
+from vdistill.serve.refusals import json_bytes
+from vdistill.serve.reload import Indexes
+from vdistill.serve.settings import Settings
+from vdistill.serve.thumbnails import Thumbnails
+from vdistill.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server."""
+
+    settings: Settings
+    indexes: Indexes
+    answers: Answers
+    thumbnails: Thumbnails
+    pools: Pools
+    admission: Admission
+    metrics: Metrics
+    say: Callable[[str], None]
+
+    @classmethod
+    def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
+        """A server of a workspace's index. Raises VdistillError where that cannot be opened."""
+        settings.check()
+        indexes = Indexes(workspace.index, settings.model, say)
+        indexes.load()
+        pools, admission = Pools(), Admission()
+        return cls(
+            settings, indexes, Answers(indexes, settings), Thumbnails(workspace.cache / "thumbnails"), pools, admission,
+            Metrics(indexes, pools, admission), say,
+        )  # fmt: skip
+
+    def pool_of(self, asked: Asked) -> Pool:
+        """The threads for a search: one that may take long is not in the way of the others."""
+        if asked.by_image:
+            return self.pools.images
+        long = asked.options.exact or asked.options.hybrid or self._unfiltered(asked)
+        return self.pools.slow if long else self.pools.quick
+
+    async def json(self, pool: Pool, answer: Callable[[], Any]) -> bytes:
+        """A document, made in a thread."""
+        return await pool.run(lambda: json_bytes(answer()))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> Any:
+        """While the server runs: newer indexes are looked for."""
+        watching = asyncio.create_task(self.indexes.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await asyncio.to_thread(self.pools.close)
+            self.indexes.close()
+
+    def log(self, line: str) -> None:
+        """A line of the access log."""
+        if self.settings.access_log:
+            sys.stderr.write(line + "\n")
+
+    def _unfiltered(self, asked: Asked) -> bool:
+        """Whether the items that fulfil the search's filter are still to be found."""
+        current = self.indexes.current()
+        if asked.options.where is None or current is None:
+            return False
+        searcher = current.searchers.get(asked.model or current.model)
+        return searcher is None or not searcher.filtered(asked.options.where)
