@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,7 +86,9 @@ def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
         found: dict[str, np.ndarray] = {}
 
         def run(arm: str) -> None:
+            begun = time.perf_counter()
             found[arm] = embedded(encoder, folder, embedders[arm])
+            print(f"{arm}: {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
 
         seconds = alternate({arm: lambda arm=arm: run(arm) for arm in embedders}, rounds)  # type: ignore[misc]
         show(f"{count} JPEGs, workers started anew each time", seconds, count, "pictures")

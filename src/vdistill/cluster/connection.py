@@ -19,8 +19,9 @@ from vdistill.cluster.nodes import Node, alive
 from vdistill.cluster.quiet import SETTINGS, own_streams, settings
 from vdistill.errors import VdistillError, first_line
 
-# Of a cluster that is started here: it listens on the loopback address alone, where Ray would take any.
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Of a cluster that is started here: it listens on the loopback address alone, where Ray would take any, and its workers
+# have the priority of this process, where Ray would give them the least.
+OURS = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_worker_niceness": "0"}
 
 
 SILENCE = 25.0  # seconds without an answer after which it is given up; after 60 Ray would end this process
@@ -135,7 +136,7 @@ def cores() -> int:
 def _own() -> dict[str, str]:
     """A cluster of our own listens to this process and its children alone, which know a token that is never written."""
     token = {} if "RAY_AUTH_MODE" in os.environ else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    return LOOPBACK | token
+    return OURS | token
 
 
 def _start(ray: Any, engine: Engine, options: dict[str, Any]) -> None:
