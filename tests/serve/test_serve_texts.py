@@ -17,7 +17,7 @@ assert served
 @pytest.fixture
 def encoder(shop):
     with Searcher.open(shop) as searcher:
-        yield searcher._text_encoder
+        yield searcher._encoder._text_encoder
 
 
 class Slow:
