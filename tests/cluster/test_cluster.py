@@ -277,18 +277,21 @@ def test_a_vision_language_model_answers_on_all_nodes_and_a_node_that_dies_loses
                                 env={**os.environ, **SETTINGS})  # fmt: skip
 
     def judgments(workspace):
-        connection = sqlite3.connect(tmp_path / workspace / "vdistill.db")
+        path = tmp_path / workspace / "vdistill.db"
+        if not path.exists():
+            return {}
+        connection = sqlite3.connect(path)
         try:
             found = connection.execute("SELECT query, items, probabilities FROM judgments")
             return {row[:2]: json.loads(row[2]) for row in found}
+        except sqlite3.OperationalError:  # there is no table yet
+            return {}
         finally:
             connection.close()
 
     alone = finish(label("alone"))
     assert alone.code == 0, alone.err
     process = label("cluster", "--engine", cluster.address)
-    while process.poll() is None and not (tmp_path / "cluster" / "vdistill.db").exists():
-        time.sleep(0.05)
     while process.poll() is None and len(judgments("cluster")) < 20:
         time.sleep(0.05)
     cluster.kill("two")

@@ -173,7 +173,11 @@ def _refused(engine: Engine, error: Exception) -> VdistillError:
         return VdistillError(
             f"Ray could not be started on this machine: {_shortened(words)}", hint="--debug shows more"
         )
-    return VdistillError(f"{engine.name} cannot be joined: {_shortened(words)}", hint=engine.remedy)
+    return VdistillError(
+        f"{engine.name} cannot be joined: {_shortened(words)}",
+        hint=f"{engine.remedy}; and where it asks for a token, this machine needs the same (~/.ray/auth_token, or "
+        "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN)",
+    )
 
 
 def _shortened(words: str, most: int = 300) -> str:

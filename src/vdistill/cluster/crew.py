@@ -30,13 +30,12 @@ JobT = TypeVar("JobT")
 class Role:
     """What the workers of a run are.
 
-    kind: a class with the methods `prepare() -> list of notices` and `method(job)`; it is made with `arguments`,
-    then the number of its cores and whether it has a GPU.  depth: how many jobs one has at a time, so that none waits.
+    kind: a class with the methods `prepare(…) -> list of notices` and `method(job)`; it is made with the number of its
+    cores and whether it has a GPU.  depth: how many jobs one has at a time, so that none waits.
     side_by_side: how many of them it works on at once.
     """
 
     kind: type
-    arguments: tuple[Any, ...]
     method: str
     room: Posts
     depth: int = 2
@@ -67,7 +66,10 @@ class _Worker(Generic[JobT]):
 
 
 class Crew(Generic[JobT]):
-    """Workers on all nodes that have room, also on those that come later. For one thread; close it at the end."""
+    """Workers on all nodes that have room, also on those that come later. For one thread; close it at the end.
+
+    They start, and import what they need, at once; `brief` them before anything else.
+    """
 
     def __init__(self, cluster: Cluster, role: Role, say: Callable[[str], None]) -> None:
         """Begin to hire. Raises VdistillError where no node could ever have room."""
@@ -81,6 +83,7 @@ class Crew(Generic[JobT]):
         self._strikes: Counter[str] = Counter()
         self._said: set[str] = set()
         self._here = versions_here()
+        self._briefing: tuple[Any, ...] = ()
         self._looked = time.monotonic()
         self._alone_since = time.monotonic()
         nodes = cluster.nodes()
@@ -91,6 +94,10 @@ class Crew(Generic[JobT]):
     def __len__(self) -> int:
         """How many workers are ready."""
         return len(self._ready())
+
+    def brief(self, *arguments: Any) -> None:
+        """Say what workers prepare with; references to what was put into the cluster's store are followed."""
+        self._briefing = arguments
 
     @property
     def free(self) -> int:
@@ -224,7 +231,7 @@ class Crew(Generic[JobT]):
         if post.memory and post.node.memory:
             options["memory"] = post.memory
         kind = self._ray.remote(role.kind).options(**options, scheduling_strategy=self._cluster.only_on(post.node))
-        worker: _Worker[JobT] = _Worker(post, kind.remote(*role.arguments, post.cpus, post.gpus > 0), time.monotonic())
+        worker: _Worker[JobT] = _Worker(post, kind.remote(post.cpus, post.gpus > 0), time.monotonic())
         self._workers.append(worker)
         self._events[worker.actor.hello.remote()] = lambda ready: self._arrived(worker, ready)
 
@@ -233,7 +240,7 @@ class Crew(Generic[JobT]):
         if self._answer(worker, reference) is not None:
             worker.state = "preparing"
             self._alone_since = time.monotonic()
-            self._events[worker.actor.prepare.remote()] = lambda ready: self._prepared(worker, ready)
+            self._events[worker.actor.prepare.remote(*self._briefing)] = lambda ready: self._prepared(worker, ready)
 
     def _prepared(self, worker: _Worker[JobT], reference: Any) -> None:
         answer = self._answer(worker, reference)

@@ -84,13 +84,12 @@ class ClusterEmbedder:
             return
         room = Room(CORES, 2 * _bytes(self.encoder) + SLACK)
         posts = room(self.on.cluster.nodes())
-        here = self._here(first)
-        put = self.on.cluster.ray.put
-        arguments = (put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path)
         gpu = any(post.gpus for post in posts)
         side_by_side = 2 if gpu else 1  # one part is decoded while the GPU works on another
-        role = Role(EmbeddingWorker, arguments, "embed", room, 1 + side_by_side, side_by_side)
+        role = Role(EmbeddingWorker, "embed", room, 1 + side_by_side, side_by_side)
         with closing(Crew[Part](self.on.cluster, role, self.on.say)) as crew:
+            here, put = self._here(first), self.on.cluster.ray.put  # while workers start
+            crew.brief(put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path)
             parts = _parts(itertools.chain(first, given), BATCH * (GPU_BATCHES if gpu else 1))
             yield from _HandingOut(crew, here, self.on.manned).of(parts)
 

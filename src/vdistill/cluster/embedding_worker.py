@@ -74,12 +74,8 @@ def shortened(sha256: str) -> bytes:
 class EmbeddingWorker:
     """Embeds parts of a catalog. `prepare` before the first."""
 
-    def __init__(self, model: Model, known: np.ndarray, root: str, path: str | None, cpus: int, gpu: bool) -> None:
-        """known: see `Known`.  root: of the catalog.  path: the numeric path of a model on a CPU.
-
-        cpus, gpu: what this worker may use.
-        """
-        self._model, self._known, self._root, self._path = model, Known(known), root, path
+    def __init__(self, cpus: int, gpu: bool) -> None:
+        """cpus, gpu: what this worker may use."""
         self._cpus, self._gpu = max(cpus, 1), gpu
         self._embedder: Embedder | None = None
 
@@ -87,16 +83,19 @@ class EmbeddingWorker:
         """Answer as soon as there is room."""
         return True
 
-    def prepare(self) -> list[str]:
-        """Set up the model; returns notices."""
+    def prepare(self, model: Model, known: np.ndarray, root: str, path: str | None) -> list[str]:
+        """Set up the model; returns notices.
+
+        known: see `Known`.  root: of the catalog.  path: the numeric path of a model on a CPU.
+        """
         torch.set_num_threads(self._cpus)
-        found, notices = self._encoder(), []
+        found, notices = self._encoder(model), []
         if not self._gpu:
             try:
-                found = with_path(found, self._path)
+                found = with_path(found, path)
             except Exception:  # whatever a build of torch raises without the instructions: the encoder itself works
-                notices.append(f"some processors of the cluster do not compute in {self._path}: they embed in float32")
-        self._embedder = Embedder(self._root, [found], self._known, threads=self._cpus)
+                notices.append(f"some processors of the cluster do not compute in {path}: they embed without it")
+        self._embedder = Embedder(root, [found], Known(known), threads=self._cpus)
         return notices
 
     def embed(self, part: Part) -> Found:
@@ -111,8 +110,7 @@ class EmbeddingWorker:
         stacked = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
         return Found(keys, np.array(new, bool), stacked, skipped)
 
-    def _encoder(self) -> DualEncoder:
-        of = self._model
+    def _encoder(self, of: Model) -> DualEncoder:
         device = torch.device("cuda" if self._gpu else "cpu")
         precision = of.precision if of.on_gpu is self._gpu else pick_precision("auto", device)
         model = of.model.to(device)

@@ -56,11 +56,11 @@ class ClusterTeacher:
         self.name, self.prompt, self.rewording = model.name, model.prompt, model.rewording
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         room = Room(0, _bytes(source) + SLACK if Path(source).is_dir() else 0)
-        role = Role(TeacherWorker, (source, replace(options, memory=None), (self.name, self.prompt)), "do", room, DEPTH)
+        briefing = source, replace(options, memory=None), (self.name, self.prompt)
         with ExitStack() as opened:
             cluster = opened.enter_context(connected(engine))
             self.concurrency = DEPTH * len(room(cluster.nodes()))
-            self._desk = _Desk(cluster, role, say)
+            self._desk = _Desk(cluster, Role(TeacherWorker, "do", room, DEPTH), briefing, say)
             opened.callback(self._desk.end)
             self._opened = opened.pop_all()
 
@@ -96,9 +96,10 @@ class ClusterTeacher:
 class _Desk(threading.Thread):
     """Takes calls from many threads, and is the only one that talks to the workers."""
 
-    def __init__(self, cluster: Cluster, role: Role, say: Callable[[str], None]) -> None:
+    def __init__(self, cluster: Cluster, role: Role, briefing: tuple[Any, ...], say: Callable[[str], None]) -> None:
         super().__init__(daemon=True, name="cluster")
         self._crew = Crew[Call](cluster, role, say)
+        self._crew.brief(*briefing)
         self._numbers = itertools.count()
         self._given: SimpleQueue[tuple[Call, Future[Any]]] = SimpleQueue()
         self._waiting: deque[Call] = deque()

@@ -43,12 +43,8 @@ class Said:
 class TeacherWorker:
     """Asks a model of its own. `prepare` before the first call."""
 
-    def __init__(self, source: str, options: TeacherOptions, wanted: tuple[str, str], cpus: int, gpu: bool) -> None:
-        """wanted: name and prompt of the teacher, as they are where the answers are stored.
-
-        cpus, gpu: what this worker may use.
-        """
-        self._source, self._options, self._wanted = source, options, wanted
+    def __init__(self, cpus: int, gpu: bool) -> None:
+        """cpus, gpu: what this worker may use."""
         self._cpus, self._gpu = max(cpus, 1), gpu
         self._notices: list[str] = []
         self._teacher: LocalVLM | None = None
@@ -57,16 +53,19 @@ class TeacherWorker:
         """Answer as soon as there is room."""
         return True
 
-    def prepare(self) -> list[str]:
-        """Load the model; returns notices. Raises VdistillError where it is not there, or is another one."""
+    def prepare(self, source: str, options: TeacherOptions, wanted: tuple[str, str]) -> list[str]:
+        """Load the model; returns notices. Raises VdistillError where it is not there, or is another one.
+
+        wanted: name and prompt of the teacher, as they are where the answers are stored.
+        """
         import torch
 
         torch.set_num_threads(self._cpus)
         device = "auto" if self._gpu else "cpu"
-        self._teacher = LocalVLM(self._source, self._options, say=self._notices.append, device=device)
-        if (self._teacher.name, self._teacher.prompt) != self._wanted:
+        self._teacher = LocalVLM(source, options, say=self._notices.append, device=device)
+        if (self._teacher.name, self._teacher.prompt) != wanted:
             raise VdistillError(
-                f"it has another {self._source}: {self._teacher.name} instead of {self._wanted[0]}",
+                f"it has another {source}: {self._teacher.name} instead of {wanted[0]}",
                 hint="copy the same files to all nodes",
             )
         self._teacher.load()
