@@ -272,9 +272,10 @@ def test_a_vision_language_model_answers_on_all_nodes_and_a_node_that_dies_loses
                "--images-per-call", "3", "--paraphrases", "0", "--ask", "best", "--json"]  # fmt: skip
 
     def label(workspace, *more):
-        return subprocess.Popen([sys.executable, "-m", "vdistill", *command, "--workspace", workspace, *more], cwd=tmp_path,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env={**os.environ, **SETTINGS})  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "-m", "vdistill", *command, "--workspace", workspace, *more], cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **SETTINGS},
+        )  # fmt: skip
 
     def judgments(workspace):
         path = tmp_path / workspace / "vdistill.db"
