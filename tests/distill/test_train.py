@@ -316,18 +316,17 @@ def test_killed_at_ten_moments_it_ends_in_the_same_weights(home, labelled):
 
 
 def trained_by_two(home, *more):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
-              "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-              "--main_process_port", "0", "-m", "vdistill"]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vdistill"]
     arguments = map(str, [*TRAIN, *more])
     done = subprocess.run([*launch, *arguments], cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "2 processes on" in done.stderr
 
 
 def assert_alike(one, two):
     moved = sum(((one[name] - tensor) ** 2).sum() for name, tensor in two.items()) ** 0.5
     size = sum((tensor**2).sum() for tensor in one.values()) ** 0.5
-    assert moved < 0.02 * size
+    assert moved < 1e-4 * size
 
 
 @pytest.mark.slow
@@ -347,7 +346,7 @@ def test_two_processes_share_one_cache_of_states_that_just_fits(home, tmp_path):
     files = (home / ".vdistill").rglob("trunk/*/*.safetensors")
     kept = [json.loads(safe_open(path, "pt").metadata()["sha256"]) for path in files]
     once = [key for keys in kept for key in keys]
-    assert len(kept) > 1, "each process wrote a share"
+    assert len(kept) > 1, f"each process wrote a share: {[len(keys) for keys in kept]}"
     assert len(once) == len(set(once)), "of each image once"
     assert_alike(tensors(alone), tensors(home))
 
