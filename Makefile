@@ -17,7 +17,7 @@ help:  ## Show what can be made.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(INSTALL) torch
-	$(BIN)/python $(INSTALL) --editable '.[demo,dev,ray]'
+	$(BIN)/python $(INSTALL) --editable '.[demo,dev]'
 	touch $@
 
 install: $(VENV)/installed  ## Make .venv and install vdistill into it.

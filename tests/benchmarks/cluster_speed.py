@@ -45,7 +45,7 @@ def embedded(encoder: DualEncoder, folder: Path, embedder: MakesEmbedder) -> np.
         tempfile.TemporaryDirectory() as name,
         VectorCache(Path(name), encoder.fingerprint, encoder.precision, encoder.dim) as cache,
     ):
-        for batch, vectors, _ in embedder(folder, replicas(encoder), cache).embedded(rows):
+        for batch, vectors, _ in embedder(str(folder), replicas(encoder), cache).embedded(rows):
             new = {row.sha256: one for row, one in zip(batch, vectors, strict=True) if one is not None}
             if new:
                 cache.add(list(new), np.stack(list(new.values())))
@@ -137,7 +137,7 @@ def first_vectors(encoder: DualEncoder, folder: Path, embedder: MakesEmbedder) -
         tempfile.TemporaryDirectory() as name,
         VectorCache(Path(name), "", "", encoder.dim) as cache,
     ):
-        for _ in embedder(folder, replicas(encoder), cache).embedded(rows_of(folder)[:64]):
+        for _ in embedder(str(folder), replicas(encoder), cache).embedded(rows_of(folder)[:64]):
             pass
     return time.perf_counter() - started
 

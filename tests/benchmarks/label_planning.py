@@ -45,7 +45,7 @@ class Silent:
     def close(self): ...
 
 folder = Path(sys.argv[1])
-settings = LabelSettings(folder / "catalog", str(folder / "queries.txt"))
+settings = LabelSettings(str(folder / "catalog"), str(folder / "queries.txt"))
 workspace = create(folder / ".vdistill")
 teacher = Silent()
 steps = [time.monotonic()]
