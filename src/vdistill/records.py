@@ -14,8 +14,25 @@ Ask = Literal["best", "rank"]
 Per = Literal["product", "image"]
 
 
+class Located:
+    """An image that is found by its locator.  file: the locator (see `vdistill.sources`)."""
+
+    __slots__ = ()
+    file: Path | str
+
+    @property
+    def path(self) -> Path:
+        """The path of a file on this machine."""
+        return Path(self.file)
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return source_at(self.file)
+
+
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(Located):
     """An image of the catalog. `id` is its POSIX path relative to the catalog.
 
     file: its locator (see `vdistill.sources`), such as a path.  stamp: as the catalog's listing gave it; None where the
@@ -28,13 +45,8 @@ class Item:
     stamp: Stamp | None = field(default=None, compare=False)
 
     @property
-    def path(self) -> Path:
-        """The path of a file on this machine."""
-        return Path(self.file)
-
-    @property
     def source(self) -> Source:
-        """Where its bytes are."""
+        """Where its bytes are; the listing's stamp saves asking for one."""
         return source_at(self.file, self.stamp)
 
     @property
@@ -74,22 +86,12 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownImage:
+class ShownImage(Located):
     """An image as a teacher sees it.  file: its locator.  sha256: the hash of its bytes."""
 
     item_id: str
     file: Path | str
     sha256: str
-
-    @property
-    def path(self) -> Path:
-        """The path of a file on this machine."""
-        return Path(self.file)
-
-    @property
-    def source(self) -> Source:
-        """Where its bytes are."""
-        return source_at(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Located):
     """One search result: an image, the best of its product.
 
     file: its locator (see `vdistill.sources`): the path of a file on this machine.
@@ -182,13 +184,3 @@ class Hit:
     metadata: Mapping[str, Any]
     product: str | None = None
     images: int = 1
-
-    @property
-    def path(self) -> Path:
-        """The path of a file on this machine."""
-        return Path(self.file)
-
-    @property
-    def source(self) -> Source:
-        """Where its bytes are."""
-        return source_at(self.file)
