@@ -6,16 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import whole
 from vdistill.inputs.listings.listed import Skipped
-from vdistill.inputs.listings.shard import Member, Shard, ShardFound
+from vdistill.inputs.listings.shard import Member, Shard, ShardFound, opened
 from vdistill.inputs.plain_values import plain
 from vdistill.sources import is_remote, joined
-from vdistill.sources.remote import open_remote, reason_of
 from vdistill.sources.secrets import holds_secret
 
 URLS = ("image_url", "image_link", "url", "URL")
@@ -23,6 +22,7 @@ NAMES = ("file_name", "id")
 _LIKELY = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
 _NETWORK = ("http", "https", "s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "memory")
 _ROWS = 4096
+_BLOCK = 1 << 20  # bytes of a file that is elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,10 @@ def members(shard: Shard) -> Iterator[ShardFound]:
     import pyarrow.parquet as pq
 
     try:
-        with _opened(shard.file) as source, pq.ParquetFile(source, pre_buffer=is_remote(shard.file)) as file:
+        with opened(shard, _BLOCK) as source, pq.ParquetFile(source, pre_buffer=is_remote(shard.file)) as file:
             yield from _rows(shard, file, _layout(shard, file))
     except pa.ArrowException as error:
         yield Skipped(shard.name, f"not a Parquet file that can be read: {str(error).splitlines()[0]}")
-    except OSError as error:
-        raise VdistillError(
-            f"cannot read {shard.shown}: {reason_of(error)}", hint="check it and the network, and run this again"
-        ) from error
-
-
-def _opened(file: str) -> BinaryIO:
-    return open_remote(file, 1 << 20) if is_remote(file) else Path(file).open("rb")
 
 
 def _layout(shard: Shard, file: Any) -> _Layout:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings.listed import MetadataFile, Skipped
-from vdistill.sources import Stamp, shown
+from vdistill.sources import Stamp, is_remote, shown
+from vdistill.sources.remote import open_remote, reason_of
 
 SUFFIXES = (".tar", ".parquet")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
@@ -43,6 +46,21 @@ class Member:
 
 
 ShardFound: TypeAlias = "Member | Skipped | MetadataFile"
+
+
+@contextmanager
+def opened(shard: Shard, block_size: int) -> Iterator[BinaryIO]:
+    """The file of a shard; one elsewhere is read by blocks of this size.
+
+    Raises VdistillError where it cannot be read now, also within the block.
+    """
+    try:
+        with open_remote(shard.file, block_size) if is_remote(shard.file) else Path(shard.file).open("rb") as file:
+            yield file
+    except OSError as error:
+        raise VdistillError(
+            f"cannot read {shard.shown}: {reason_of(error)}", hint="check it and the network, and run this again"
+        ) from error
 
 
 def is_shard(name: str) -> bool:

@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed, whole
 from vdistill.inputs.listings.listed import METADATA_FILES, MetadataFile, Skipped
-from vdistill.inputs.listings.shard import Member, Shard, ShardFound, compressed
+from vdistill.inputs.listings.shard import Member, Shard, ShardFound, compressed, opened
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.inputs.plain_values import plain
-from vdistill.sources import is_remote
-from vdistill.sources.remote import as_oserror, open_remote, reason_of
+from vdistill.sources.remote import as_oserror
 from vdistill.sources.suffixes import IMAGE_SUFFIXES
 
 TEXTS = {".json": "json", ".txt": "text", ".cls": "cls"}  # members that describe a sample, and their columns
 _MOST = 1 << 20  # bytes of such a member
+_BLOCK = 4 << 20  # bytes: headers are far apart, and all between them is read from a tar that is elsewhere
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
@@ -29,7 +28,7 @@ def members(shard: Shard) -> Iterator[ShardFound]:
     Raises VdistillError where it is compressed, or cannot be read now.
     """
     try:
-        with _opened(shard.file) as file:
+        with opened(shard, _BLOCK) as file:
             start = file.read(512)
             if start.startswith(_PACKED):
                 raise compressed(shard)
@@ -40,14 +39,6 @@ def members(shard: Shard) -> Iterator[ShardFound]:
             yield from _Reading(shard, file).found()
     except tarfile.TarError as error:
         yield Skipped(shard.name, f"not a tar that can be read: {error}")
-    except OSError as error:
-        raise VdistillError(
-            f"cannot read {shard.shown}: {reason_of(error)}", hint="check it and the network, and run this again"
-        ) from error
-
-
-def _opened(file: str) -> BinaryIO:
-    return open_remote(file) if is_remote(file) else Path(file).open("rb")
 
 
 class _Reading:
