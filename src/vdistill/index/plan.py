@@ -241,7 +241,7 @@ class Plan:
     def _enter(
         self, item: Item, root: str, old: tuple[Row, int | None] | None, facts: tuple[Stamp, str], reuse: bool
     ) -> None:
-        known, (state, sha256) = old and old[0], facts
+        known, (state, sha256) = old[0] if old else None, facts
         path = relative(root, str(item.file))
         metadata = _json(item.metadata)
         key = self._key(known, sha256, metadata, reuse=reuse)
