@@ -11,7 +11,6 @@ cluster. A killed node is started again at once, a killed command is called agai
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import random
 import signal
@@ -29,7 +28,7 @@ SUPPORT = Path(__file__).resolve().parents[1] / "support"
 sys.path.insert(0, str(SUPPORT))
 
 from rich.table import Table  # noqa: E402
-from side_by_side import CONSOLE, header  # noqa: E402
+from side_by_side import CONSOLE, header, lacks  # noqa: E402
 from speed_model import drawn, tiny  # noqa: E402
 
 
@@ -85,8 +84,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    if importlib.util.find_spec("ray") is None:
-        print("not run: it needs the extra `ray`")
+    if lacks("ray", "ray"):
         return
     header("ray")
     if options.quick:

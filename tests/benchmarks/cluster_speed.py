@@ -10,7 +10,6 @@ starting the workers counts, and what that and the cluster took is printed besid
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from threading import Event, Thread
 
 import numpy as np
 import psutil
-from side_by_side import CONSOLE, alternate, header, show
+from side_by_side import CONSOLE, alternate, header, lacks, show
 from speed_model import backbone, catalog, drawn, tiny
 
 from vdistill.bundle.items import Row
@@ -86,8 +85,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    if importlib.util.find_spec("ray") is None:
-        print("not run: it needs the extra `ray`")
+    if lacks("ray", "ray"):
         return
     header("ray")
     with tempfile.TemporaryDirectory() as name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,14 @@ def header(*packages: str) -> None:
         except PackageNotFoundError:
             versions.append(f"no {package}")
     CONSOLE.print(f"{Machine.this().describe()}; Python {platform.python_version()}, {', '.join(versions)}")
+
+
+def lacks(package: str, extra: str) -> bool:
+    """Whether a package is missing; then says so, as `tests/test_benchmarks.py` expects of what cannot run."""
+    missing = importlib.util.find_spec(package) is None
+    if missing:
+        print(f"not run: it needs the extra `{extra}`")
+    return missing
 
 
 def alternate(arms: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

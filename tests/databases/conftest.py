@@ -4,8 +4,7 @@ import uuid
 
 import pytest
 
-from command_line import vdistill
-from drawings import draw_catalog
+from command_line import index_drawn
 from postgres_servers import Cluster, missing
 
 
@@ -32,9 +31,4 @@ def address(request, tmp_path):
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory, clip_folder):
     """A catalog with the backbone's index."""
-    home = tmp_path_factory.mktemp("indexed")
-    (home / "catalog").mkdir()
-    draw_catalog(home / "catalog")
-    done = vdistill("index", "catalog", "--model", "backbone", "--backbone", clip_folder, cwd=home)
-    assert done.code == 0, done.err
-    return home
+    return index_drawn(tmp_path_factory.mktemp("indexed"), clip_folder)

@@ -6,8 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from command_line import errors, vdistill, vdistill_process
-from drawings import draw_catalog
+from command_line import errors, index_drawn, vdistill, vdistill_process
 from indexes import index_of, unit
 from vdistill import Searcher, Term
 from vdistill.errors import VdistillError
@@ -18,12 +17,7 @@ from vdistill.query.terms import parse, spoken
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, clip_folder):
     """A catalog with the backbone's index."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "catalog").mkdir()
-    draw_catalog(home / "catalog")
-    done = vdistill("index", "catalog", "--model", "backbone", "--backbone", clip_folder, cwd=home)
-    assert done.code == 0, done.err
-    return home
+    return index_drawn(tmp_path_factory.mktemp("home"), clip_folder)
 
 
 def ids(done):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from drawings import draw_catalog
+
 COLOURS = ("red", "green", "blue", "yellow")
 QUERIES = [
     f"{phrase} {colour}"
@@ -96,3 +98,12 @@ def errors(done: Done) -> tuple[str, str]:
     assert len(error) == len(hint) == 1, done.err
     assert done.out == ""
     return error[0], hint[0]
+
+
+def index_drawn(home, backbone):
+    """Draw a catalog in the folder `home` and index it by the backbone; returns `home`."""
+    (home / "catalog").mkdir()
+    draw_catalog(home / "catalog")
+    done = vdistill("index", "catalog", "--model", "backbone", "--backbone", backbone, cwd=home)
+    assert done.code == 0, done.err
+    return home
