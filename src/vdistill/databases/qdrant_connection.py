@@ -105,9 +105,10 @@ def _client_of_folder(client: Any, address: Address) -> Any:
     except RuntimeError as error:
         if "already accessed" not in str(error):
             raise
-        raise VdistillError(f"{address.shown} is in use by another process",
-                            hint="wait for it; for several at a time run a Qdrant server") from None  # fmt: skip
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise VdistillError(f"{address.shown} cannot be opened: {reason}",
                             hint="check the permissions, and that qdrant-client made the folder") from None  # fmt: skip
+    # Raised out here, where nothing holds its error any more: a client that is refused leaves its lock file open.
+    raise VdistillError(f"{address.shown} is in use by another process",
+                        hint="wait for it; for several at a time run a Qdrant server")  # fmt: skip
