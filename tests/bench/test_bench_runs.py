@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from vdistill.bench.gates import check_gates, no_worse, parse_gates
 from vdistill.bench.graded import Scored, largest_changes
 from vdistill.bench.report.outputs import markdown
 from vdistill.bench.trec_output import write_runs
+from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.errors import VdistillError
 from vdistill.workspace import create
 
@@ -374,3 +376,13 @@ def test_an_audit_stands_on_the_page(home):
     page = (home / "audited.html").read_text()
     assert "Audits of teachers" in page
     assert done.json["reason"].split()[0] in page
+
+
+def test_what_student_and_backbone_read_is_encoded_once(home, monkeypatch):
+    given, encode = [], TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: given.extend(texts) or encode(self, texts))
+    assert vdistill("bench", "--json", cwd=home).code == 0
+    asked = (home / "queries.txt").read_text().splitlines()
+    counted = Counter(text for text in given if text in asked)
+    assert counted
+    assert set(counted.values()) == {1}

@@ -219,7 +219,7 @@ class BenchCommand:
                     "no held-out judgments to measure by",
                     hint="`vdistill label` judges held-out queries too; or judge by a TREC file: --qrels FILE",
                 )
-            searchers = open_searchers(session, workspace, names, backbone)
+            searchers = open_searchers(session, workspace, names, backbone, many=True)
             models, rankers = rows.opened(searchers["backbone"], workspace)
             if "student" in searchers and (head := open_item_head(workspace)):
                 models |= parts(searchers["student"], head, workspace.cache)

@@ -26,10 +26,12 @@ def open_searchers(
     backbone: str | None = None,
     *,
     by_text: bool = True,
+    many: bool = False,
 ) -> dict[str, Searcher]:
     """The searchers of up-to-date indexes, by model. Raises VdistillError where one cannot be built.
 
     by_text: texts are searched for, so their encoder is opened at once.
+    many: many texts are, so it is one that all models share, which takes several at a time.
     """
     reasons = {model: reason for model in models if (reason := stale(workspace, model, backbone))}
     for reason in reasons.values():
@@ -38,17 +40,27 @@ def open_searchers(
         session.say(f"{reason}: indexing first")
     if reasons:
         _index(session, workspace, list(reasons), backbone)
-    early = EarlySessions(workspace.index, models) if by_text else None
-    return {model: _opened(session, workspace, model, early) for model in models}
+    found = _sharing(workspace, models) if many else _opened(workspace, models, by_text=by_text)
+    if any(searcher.manifest.decoder != DECODER_VERSION for searcher in found.values()):
+        session.say("an older version read some images differently: `vdistill index` embeds them all again")
+    return found
 
 
-def _opened(session: Session, workspace: Workspace, model: str, early: EarlySessions | None) -> Searcher:
+def _opened(workspace: Workspace, models: Sequence[str], *, by_text: bool) -> dict[str, Searcher]:
     from vdistill.query.search import Searcher
 
-    searcher = Searcher.at(workspace.index, model, early)
-    if searcher.manifest.decoder != DECODER_VERSION:
-        session.say("an older version read some images differently: `vdistill index` embeds them all again")
-    return searcher
+    early = EarlySessions(workspace.index, models) if by_text else None
+    return {model: Searcher.at(workspace.index, model, early) for model in models}
+
+
+def _sharing(workspace: Workspace, models: Sequence[str]) -> dict[str, Searcher]:
+    from vdistill.bundle.store import Store
+    from vdistill.query.search import Searcher
+    from vdistill.query.shared_texts import TextEncoders
+
+    encoders = TextEncoders()
+    stores = {model: Store.open(workspace.index, model) for model in models}
+    return {model: Searcher(store, model, texts=encoders.of(store)) for model, store in stores.items()}
 
 
 def stale(workspace: Workspace, model: str, backbone: str | None = None) -> str | None:

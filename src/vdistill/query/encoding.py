@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vdistill.bundle.image_encoder import ImageEncoder
 
 
+BLOCK = 256  # texts that an encoder which keeps them apart is given at once
+
+
 class Texts(Protocol):
     """Who encodes texts, such as `vdistill.bundle.text_encoder.TextEncoder`."""
 
@@ -33,7 +36,7 @@ class QueryEncoder:
     """The encoders of an index, opened when first used: they need its manifest and their own files alone.
 
     sample: returns vectors (n, dim) of items spread over the whole catalog; called for mixtures.
-    texts: encodes texts instead of the index's own encoder.
+    texts: encodes texts instead of the index's own encoder, each as if it were alone.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class QueryEncoder:
         """Unit vectors (n, dim), float32, of texts, each encoded by itself: its vector depends on no other text."""
         if not texts:
             return np.zeros((0, self._entry.dim), np.float32)
-        return np.concatenate([self._text_encoder.encode([well_formed(text)]) for text in texts])
+        block = 1 if self._texts is None else BLOCK
+        parts = [texts[at : at + block] for at in range(0, len(texts), block)]
+        return np.concatenate([self._text_encoder.encode([well_formed(text) for text in part]) for part in parts])
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many tokens of these texts are cut, because the model reads no more."""

@@ -18,9 +18,9 @@ from vdistill.bundle.image_encoder import ImageEncoder
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
+from vdistill.query.shared_texts import CachedTexts, TextEncoders
 from vdistill.serve.refusals import Refused, unavailable
 from vdistill.serve.settings import FILTER_LIMITS, RESIDENT_BYTES
-from vdistill.serve.texts import CachedTexts, TextEncoders
 
 SECONDS = 0.5  # between two looks at the manifest
 RETRY_SECONDS = 5.0  # until an index that could not be opened is tried again

@@ -6,17 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import served  # skips without the extra
+from command_line import index_drawn
 from vdistill import Searcher
-from vdistill.serve import texts
-from vdistill.serve.texts import CachedTexts
+from vdistill.query import shared_texts
+from vdistill.query.shared_texts import CachedTexts
 
-assert served
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, clip_folder):
+    return index_drawn(tmp_path_factory.mktemp("home"), clip_folder)
 
 
 @pytest.fixture
-def encoder(shop):
-    with Searcher.open(shop) as searcher:
+def encoder(home):
+    with Searcher.open(home) as searcher:
         yield searcher._encoder._text_encoder
 
 
@@ -51,7 +54,7 @@ def test_many_threads_get_the_vectors_of_single_texts(encoder):
 
 
 def test_what_waits_is_encoded_in_one_batch_of_one_length(encoder, monkeypatch):
-    monkeypatch.setattr(texts.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(shared_texts.os, "cpu_count", lambda: 1)
     slow = Slow(encoder)
     cached = CachedTexts(slow)
     slow.batches.clear()
