@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vdistill.arrays import Floats
 from vdistill.distill.exam import Exam, Grades
-from vdistill.distill.head_training import HeadSettings, Known, trained_head
+from vdistill.distill.head_training import HeadJob, HeadSettings, Known, trained_heads
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say
 from vdistill.distill.towers import embed
@@ -22,7 +22,7 @@ from vdistill.encoders.text_copy import training_vectors
 from vdistill.inputs import item_texts
 from vdistill.records import Item, Judgment, title_column
 
-HEADS = 3  # that are trained at the end
+HEADS = 2  # that are trained at the end
 STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.1)  # of the image; never 0, because of items without text
 MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
 
@@ -144,8 +144,9 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     first = exam.graded(images, material.settings.temperature)
     candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, lost=first.lost)]
     best, chosen = (first if automatic else None), None
-    for how, wanted in ways:
-        head = trained_head(texts.known(part, known, wanted.fields), wanted, material.settings)
+    seed = material.settings.seed
+    jobs = [HeadJob(texts.known(part, known, wanted.fields), wanted, seed) for _, wanted in ways]
+    for (how, wanted), head in zip(ways, trained_heads(jobs, material.settings), strict=True):
         strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields), material.settings.temperature)
         against = first if best is None else best
         fields = ",".join((item_texts.IMAGE, *wanted.fields))
@@ -178,7 +179,7 @@ def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead
     final, settings = material.data.final, material.settings
     known = texts.known(final, embed(final.tower), wanted.fields)
     seeds = [settings.seed + number * 100_003 for number in range(HEADS if wanted.hidden else 1)]
-    return ItemHead.mean([trained_head(known, wanted, replace(settings, seed=seed)) for seed in seeds])
+    return ItemHead.mean(trained_heads([HeadJob(known, wanted, seed) for seed in seeds], settings))
 
 
 def _images(material: Material, items: Sequence[str]) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +24,7 @@ from vdistill.encoders.item_head import ItemHead
 START = 0.3  # of each text's weight, relative to the image's
 CALLS = 1024  # in a step
 STEPS, LR, WEIGHT_LR, DECAY = 160, 2e-3, 2e-2, 0.05
+FEW_STEPS = 80  # for weights alone, a handful of numbers: with twice as many they end at the same
 HIDDEN, DROPOUT = 256, 51  # units; of 256 values so many are dropped
 RETAINED = 256  # items of a step whose titles are held to: the rest of its cost is the loss
 
@@ -60,22 +63,46 @@ class HeadSettings:
     blind: float = 0.8
 
 
-def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) -> ItemHead:
-    """Train a head from its start, where it is the plain sum of image and texts. Its randomness is of the seed."""
-    torch.manual_seed(settings.seed)
-    rng = torch.Generator().manual_seed(settings.seed)
-    order = np.random.default_rng([settings.seed, 1])
-    head = _Head(known.texts.shape[1], known.images.shape[1], wanted.hidden, settings.seed, known.bf16)
-    head = head.to(known.images.device)
+@dataclass(frozen=True, slots=True)
+class HeadJob:
+    """A head to be trained.  seed: of its randomness."""
+
+    known: Known
+    wanted: HeadSettings
+    seed: int
+
+
+def trained_heads(jobs: Sequence[HeadJob], settings: DistillSettings) -> list[ItemHead]:
+    """Train heads from their start, where each is the plain sum of image and texts.
+
+    On a CPU side by side, each on one core: two cores are busier with two heads than with one.
+    """
+    heads = [_Head.of(job) for job in jobs]  # here, since it draws from the one generator that torch has
+    threads = torch.get_num_threads()
+    if len(jobs) == 1 or threads == 1 or jobs[0].known.images.device.type != "cpu":
+        return [_trained(head, job, settings) for head, job in zip(heads, jobs, strict=True)]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as executor:
+            return list(executor.map(lambda head, job: _trained(head, job, settings), heads, jobs))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(head: _Head, job: HeadJob, settings: DistillSettings) -> ItemHead:
+    known, wanted, seed = job.known, job.wanted, job.seed
+    rng = torch.Generator().manual_seed(seed)
+    order = np.random.default_rng([seed, 1])
     optimizer = torch.optim.AdamW(head.groups())
-    rows, asked = np.array([], np.int64), known.wordings.drawn(known.calls.query, settings.seed, 0)
-    for step in range(STEPS):
+    rows, asked = np.array([], np.int64), known.wordings.drawn(known.calls.query, seed, 0)
+    steps = STEPS if wanted.hidden else FEW_STEPS
+    for step in range(steps):
         if not len(rows):
             rows = order.permutation(len(known.calls.query))
-            asked = known.wordings.drawn(known.calls.query, settings.seed, step)
+            asked = known.wordings.drawn(known.calls.query, seed, step)
         chosen, rows = rows[:CALLS], rows[CALLS:]
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * _schedule(step)
+            group["lr"] = group["peak"] * _schedule(step, steps)
         loss = _loss(head, known, asked, np.sort(chosen), settings, wanted.blind, rng)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -86,6 +113,14 @@ def trained_head(known: Known, wanted: HeadSettings, settings: DistillSettings) 
 
 class _Head(nn.Module):
     """`ItemHead` as it is trained; the last layer starts at zero."""
+
+    @classmethod
+    def of(cls, job: HeadJob) -> _Head:
+        """The start of a job."""
+        known = job.known
+        torch.manual_seed(job.seed)
+        head = cls(known.texts.shape[1], known.images.shape[1], job.wanted.hidden, job.seed, known.bf16)
+        return head.to(known.images.device)
 
     def __init__(self, fields: int, dim: int, hidden: int, seed: int, bf16: bool) -> None:
         super().__init__()
@@ -144,12 +179,12 @@ def _loss(
     vectors = head(known.images[places] * seen, texts)
     memory = known.images  # of the items of other steps nothing is needed: all that these calls show are `used`
     preference = preference_loss(known.calls, asked, Step(used, rows, 1.0), vectors, memory, settings)
-    local = known.titles.part(places)
+    local = known.titles if len(used) == len(known.images) else known.titles.part(places)
     some = torch.randperm(len(used), generator=rng)[:RETAINED].sort().values.to(places.device)
     return preference + known.retention * local.loss(vectors[some], some, vectors.detach(), rng)
 
 
-def _schedule(step: int) -> float:
+def _schedule(step: int, steps: int) -> float:
     """A tenth of the steps to warm up, then half a cosine down to nothing."""
-    warm = STEPS // 10
-    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (STEPS - warm)))
+    warm = steps // 10
+    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))

@@ -71,8 +71,11 @@ class Titles:
         by_image = _kl(self._logits(images, titles), self.scale * student @ texts.T, truth)
         own = texts[title_at]
         same = (self.row[images][:, None] == self.row[others][None, :]).float()
+        everywhere = others if len(others) < len(self.before) else None
         by_title = _kl(
-            self._logits(others, self.row[images]).T, self.scale * own @ vectors.T, same / same.sum(dim=1, keepdim=True)
+            self._logits(everywhere, self.row[images]).T,
+            self.scale * own @ vectors.T,
+            same / same.sum(dim=1, keepdim=True),
         )
         return 0.5 * (by_image + by_title)
 
@@ -84,11 +87,11 @@ class Titles:
         believed = None if self._known is None else self._known[images].index_select(1, titles)
         return Titles(self.texts[titles], row - untitled, self.before[images], self.scale, believed)
 
-    def _logits(self, images: Tensor, titles: Tensor) -> Tensor:
-        """(k, l) the backbone's logits of some images and titles."""
+    def _logits(self, images: Tensor | None, titles: Tensor) -> Tensor:
+        """(k, l) the backbone's logits of some images, None for all in their order, and some titles."""
         if self._known is not None:
-            return self._known[images].index_select(1, titles)
-        return self.scale * self.before[images] @ self.texts[titles].T
+            return (self._known if images is None else self._known[images]).index_select(1, titles)
+        return self.scale * (self.before if images is None else self.before[images]) @ self.texts[titles].T
 
     @cached_property
     def _known(self) -> Tensor | None:
