@@ -13,9 +13,10 @@ import typer
 from vdistill.cli import console
 from vdistill.cli.command import configured
 from vdistill.cli.config import Meaning
+from vdistill.cli.distill_outputs import require_published, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
 from vdistill.distill.settings import DistillSettings
-from vdistill.errors import GateError, VdistillError
+from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ class DistillCommand:
             session.require()  # before torch is loaded
         found = self._train(session)
         if found is not None:
-            _show(*found, as_json=self.as_json)
-            _require_published(found[0])
+            show(*found, as_json=self.as_json)
+            require_published(found[0])
 
     def _train(self, session: Session) -> "tuple[DistillReport, list[dict[str, Any]]] | None":
         """Train; what came of it, and of each cycle. None in a process that does not lead."""
@@ -266,52 +267,6 @@ def _lost(error: VdistillError) -> None:
     """End this process, whose training hangs because another one is gone."""
     console.failure(error, debug=False)
     os._exit(1)
-
-
-def _show(report: "DistillReport", cycles: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        console.document(report.to_json() | ({"cycles": cycles} if cycles else {}))
-        return
-    from vdistill.evaluation.metrics_table import metrics_table
-
-    console.result(f"student of {report.backbone}: {report.trainable_parameters:,} parameters trained, "
-                   f"{report.steps} steps, {report.seconds:.0f} s")  # fmt: skip
-    if cycles and report.heldout:
-        students = {f"cycle {one['cycle']}": one["heldout"]["student"] for one in cycles if one["heldout"]}
-        columns = {"backbone": report.heldout["backbone"], **students}
-        console.result(metrics_table(columns, title="the student after each cycle, on the held-out test set"))
-    elif report.heldout:
-        console.result(metrics_table(report.heldout, title="held-out test set: unseen queries on unseen images"))
-    if report.seeds:
-        console.result(_spread(report))
-    if report.fields["candidates"]:
-        console.result(f"an item's vector: {report.fields['fields']} ({report.fields['how']})")
-    if report.published:
-        console.result(f"adapter: {report.adapter}")
-
-
-def _spread(report: "DistillReport") -> str:
-    """How far apart the seeds are, on the held-out queries where they were judged, else in validation."""
-    held_out = [one["heldout"]["student"]["ndcg@10"] for one in report.seeds if one["heldout"]]
-    where, values = ("held-out", held_out) if held_out else ("validation", [one["validation"] for one in report.seeds])
-    if any(one["validation"] is None for one in report.seeds):
-        return f"{len(report.seeds)} seeds, of which nothing could tell the best: the first was taken"
-    mean = sum(values) / len(values)
-    of = "" if report.fields["fields"] == "image" else ", the images alone"
-    return (
-        f"{len(values)} seeds{of}: {where} nDCG@10 {mean:.3f} on average ({min(values):.3f} to {max(values):.3f}); "
-        "the best in validation was taken"
-    )
-
-
-def _require_published(report: "DistillReport") -> None:
-    """Raise GateError (exit code 3) where the student was not published."""
-    if not report.published:
-        raise GateError(
-            f"{report.objection}: not published",
-            hint="an earlier student stays as it was; try a smaller --lr or more judgments, or publish this one with "
-            "the same command and --keep-anyway",
-        )
 
 
 def _merge(workspace: Workspace, folder: Path, *, as_json: bool) -> None:

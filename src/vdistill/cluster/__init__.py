@@ -2,6 +2,7 @@
 
     engine.py                what `--engine` says;  connection.py  the cluster in use;  quiet.py  without its words
     nodes.py                 its nodes, what runs there, and where workers have room
+    jobs.py                  who works on what;  failures.py  what goes wrong, in words
     crew.py                  the workers: hired, given jobs, replaced when they die
     embedding.py             `index`: parts of the catalog for workers (embedding_worker.py) that decode and embed
     teacher.py               `label`: questions for workers (teacher_worker.py) that have a model each

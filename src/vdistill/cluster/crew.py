@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from vdistill.cluster.connection import Cluster
-from vdistill.cluster.nodes import PACKAGES, Node, Post, Posts, differences, versions_here, versions_there
+from vdistill.cluster.failures import as_ours, free_now, no_room, reason, shortened
+from vdistill.cluster.jobs import JobT, Outcome, Role, Worker
+from vdistill.cluster.nodes import PACKAGES, Node, Post, differences, versions_here, versions_there
 from vdistill.errors import VdistillError, first_line
 
 LOOK = 3.0  # seconds between two looks at the nodes
@@ -22,47 +23,6 @@ BUSY = 60.0  # seconds without any worker after which it is said that there is n
 PATIENCE = 180.0  # seconds after which it is given up; Ray frees what a killed command had after 30
 STARTS = 3  # deaths of workers one after the other before they had a job, until their node gets no more
 FRUITLESS = 20  # deaths one after the other without a job done; one bad image takes ten workers until it is found
-
-JobT = TypeVar("JobT")
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What the workers of a run are.
-
-    kind: a class with the methods `prepare(…) -> list of notices` and `method(job)`; it is made with the number of its
-    cores and whether it has a GPU.  depth: how many jobs one has at a time, so that none waits.
-    side_by_side: how many of them it works on at once.
-    """
-
-    kind: type
-    method: str
-    room: Posts
-    depth: int = 2
-    side_by_side: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[JobT]):
-    """What became of a job.  found: None where the worker was lost, or what it found.
-
-    blamed: whether the worker died while it worked on this job, on a node that lives on.
-    """
-
-    job: JobT
-    node: Node
-    found: Any = None
-    lost: bool = False
-    blamed: bool = False
-
-
-@dataclass(eq=False)
-class _Worker(Generic[JobT]):
-    post: Post
-    actor: Any
-    started: float
-    state: str = "hired"  # then "preparing", "ready", "gone"
-    jobs: dict[Any, JobT] = field(default_factory=dict)  # by reference, oldest first
 
 
 class Crew(Generic[JobT]):
@@ -74,7 +34,7 @@ class Crew(Generic[JobT]):
     def __init__(self, cluster: Cluster, role: Role, say: Callable[[str], None]) -> None:
         """Begin to hire. Raises VdistillError where no node could ever have room."""
         self._cluster, self._ray, self._role, self._say = cluster, cluster.ray, role, say
-        self._workers: list[_Worker[JobT]] = []
+        self._workers: list[Worker[JobT]] = []
         self._events: dict[Any, Callable[[Any], None]] = {}  # what to do when a reference is there
         self._outcomes: deque[Outcome[JobT]] = deque()
         self._known: dict[str, Node] = {}
@@ -155,7 +115,7 @@ class Crew(Generic[JobT]):
         nodes = {worker.post.node.id for worker in self._ready()}
         return f"{len(self)} workers on {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
 
-    def _ready(self) -> list[_Worker[JobT]]:
+    def _ready(self) -> list[Worker[JobT]]:
         return [worker for worker in self._workers if worker.state == "ready"]
 
     def _await(self, seconds: float) -> None:
@@ -207,7 +167,7 @@ class Crew(Generic[JobT]):
         try:
             problem = differences(self._here, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
-            problem = f"it does not run anything: {_shortened(error)}"
+            problem = f"it does not run anything: {shortened(error)}"
         if problem and node.id in self._known:
             self.leave_out(node, problem)
         elif node.id in self._known:
@@ -231,18 +191,18 @@ class Crew(Generic[JobT]):
         if post.memory and post.node.memory:
             options["memory"] = post.memory
         kind = self._ray.remote(role.kind).options(**options, scheduling_strategy=self._cluster.only_on(post.node))
-        worker: _Worker[JobT] = _Worker(post, kind.remote(post.cpus, post.gpus > 0), time.monotonic())
+        worker: Worker[JobT] = Worker(post, kind.remote(post.cpus, post.gpus > 0), time.monotonic())
         self._workers.append(worker)
         self._events[worker.actor.hello.remote()] = lambda ready: self._arrived(worker, ready)
 
-    def _arrived(self, worker: _Worker[JobT], reference: Any) -> None:
+    def _arrived(self, worker: Worker[JobT], reference: Any) -> None:
         """It has its place; now it may take its time to prepare."""
         if self._answer(worker, reference) is not None:
             worker.state = "preparing"
             self._alone_since = time.monotonic()
             self._events[worker.actor.prepare.remote(*self._briefing)] = lambda ready: self._prepared(worker, ready)
 
-    def _prepared(self, worker: _Worker[JobT], reference: Any) -> None:
+    def _prepared(self, worker: Worker[JobT], reference: Any) -> None:
         answer = self._answer(worker, reference)
         if answer is not None:
             worker.state = "ready"
@@ -255,37 +215,37 @@ class Crew(Generic[JobT]):
                 self._said.add(line)
                 self._say(line)
 
-    def _answer(self, worker: _Worker[JobT], reference: Any) -> Any:
+    def _answer(self, worker: Worker[JobT], reference: Any) -> Any:
         """What a worker answered before it had a job; None where it is lost, or its node is of no use."""
         if worker.state == "gone":
             return None
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            self.leave_out(worker.post.node, _reason(error.cause))
+            self.leave_out(worker.post.node, reason(error.cause))
         except self._ray.exceptions.RayError as error:
             self._lose(worker, blame=False)
-            self._strike(worker, _shortened(error), STARTS)
+            self._strike(worker, shortened(error), STARTS)
         return None
 
-    def _done(self, worker: _Worker[JobT], reference: Any) -> None:
+    def _done(self, worker: Worker[JobT], reference: Any) -> None:
         """A job is done, or its worker is lost."""
         if worker.state == "gone":
             return
         try:
             found = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise _as_ours(error, worker.post.node) from error
+            raise as_ours(error, worker.post.node) from error
         except self._ray.exceptions.ObjectLostError:  # the answer is lost, not the worker
             self._outcomes.append(Outcome(worker.jobs.pop(reference), worker.post.node, lost=True))
         except self._ray.exceptions.RayError as error:
             self._lose(worker, blame=True)
-            self._strike(worker, _shortened(error), FRUITLESS)
+            self._strike(worker, shortened(error), FRUITLESS)
         else:
             self._strikes[worker.post.node.id] = 0
             self._outcomes.append(Outcome(worker.jobs.pop(reference), worker.post.node, found))
 
-    def _lose(self, worker: _Worker[JobT], *, blame: bool) -> None:
+    def _lose(self, worker: Worker[JobT], *, blame: bool) -> None:
         """Give back the jobs of a worker, the first of which may be why it died."""
         alive = (
             blame and self._cluster.answers() and any(node.id == worker.post.node.id for node in self._cluster.nodes())
@@ -299,14 +259,14 @@ class Crew(Generic[JobT]):
         if worker in self._workers:
             self._workers.remove(worker)
 
-    def _strike(self, worker: _Worker[JobT], reason: str, most: int) -> None:
+    def _strike(self, worker: Worker[JobT], reason: str, most: int) -> None:
         """Count a death; a node where nothing lives long enough to do anything gets no more workers."""
         node = worker.post.node
         self._strikes[node.id] += 1
         if node.id in self._known and self._strikes[node.id] >= most:
             self.leave_out(node, f"workers die there: {reason}")
 
-    def _kill(self, worker: _Worker[JobT]) -> None:
+    def _kill(self, worker: Worker[JobT]) -> None:
         if self._cluster.gone or not self._ray.is_initialized():
             return
         try:
@@ -332,48 +292,10 @@ class Crew(Generic[JobT]):
         waited = time.monotonic() - self._alone_since
         if waited < BUSY:
             return
-        room = _free(self._cluster)
+        room = free_now(self._cluster)
         if waited > PATIENCE:
             raise VdistillError(
                 f"{self._cluster.name} started no worker in {waited:.0f} seconds: {room}",
                 hint="if others use it, wait until they are done, or add nodes; the same command goes on from here",
             )
         self.relay([f"{self._cluster.name} has started no worker yet: {room}"])
-
-
-def no_room(cluster: Cluster, nodes: Sequence[Node]) -> VdistillError:
-    """The error of a cluster on which no worker could ever run."""
-    has = f"{sum(node.cpus for node in nodes)} CPUs and {sum(node.gpus for node in nodes)} GPUs"
-    memory = max((node.memory for node in nodes), default=0) / 2**30
-    return VdistillError(
-        f"{cluster.name} has no room for a worker: {len(nodes)} nodes with {has}, at most {memory:.1f} GiB of memory",
-        hint="add a node with CPUs or a GPU (`ray start --address=… --num-cpus=…`) and enough memory for the model",
-    )
-
-
-def _free(cluster: Cluster) -> str:
-    free, nodes = cluster.free(), cluster.nodes()
-    return (
-        f"{free.get('CPU', 0):.0f} of {sum(node.cpus for node in nodes)} CPUs and "
-        f"{free.get('GPU', 0):.0f} of {sum(node.gpus for node in nodes)} GPUs are free"
-    )
-
-
-def _as_ours(error: Any, node: Node) -> VdistillError:
-    """What a job raised: our own errors as they are, anything else in one line."""
-    cause = error.cause
-    if isinstance(cause, VdistillError):
-        return cause
-    return VdistillError(
-        f"a worker on {node.name} failed: {type(cause).__name__}: {first_line(cause)}",
-        hint="what was done is kept; --debug shows where it failed",
-    )
-
-
-def _reason(error: BaseException) -> str:
-    return error.message if isinstance(error, VdistillError) else f"{type(error).__name__}: {_shortened(error)}"
-
-
-def _shortened(error: BaseException, most: int = 200) -> str:
-    words = " ".join(str(error).split())
-    return words if len(words) <= most else f"{words[:most]}…"

@@ -14,8 +14,9 @@ import torch
 
 from vdistill.bundle.items import Row
 from vdistill.cluster.connection import Cluster
-from vdistill.cluster.crew import Crew, Outcome, Role
+from vdistill.cluster.crew import Crew
 from vdistill.cluster.embedding_worker import BYTES, EmbeddingWorker, Found, Model, Part, shortened
+from vdistill.cluster.jobs import Outcome, Role
 from vdistill.cluster.nodes import SLACK, Room
 from vdistill.encoders.cpu_copy import PROBES, fields_of, path_for, with_path
 from vdistill.encoders.dual_encoder import DualEncoder

@@ -14,8 +14,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from vdistill.cluster.connection import Cluster, connected
-from vdistill.cluster.crew import Crew, Outcome, Role
+from vdistill.cluster.crew import Crew
 from vdistill.cluster.engine import Engine
+from vdistill.cluster.jobs import Outcome, Role
 from vdistill.cluster.nodes import SLACK, Room
 from vdistill.cluster.teacher_worker import Call, Said, TeacherWorker
 from vdistill.errors import VdistillError
