@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vdistill.bundle.items import Row
-from vdistill.cluster.connection import Cluster
+from vdistill.cluster.connection import Cluster, cores
 from vdistill.cluster.crew import Crew
 from vdistill.cluster.embedding_worker import BYTES, EmbeddingWorker, Found, Model, Part, shortened
 from vdistill.cluster.jobs import Outcome, Role
@@ -90,7 +90,7 @@ class ClusterEmbedder:
         role = Role(EmbeddingWorker, "embed", room, 1 + side_by_side, side_by_side)
         with closing(Crew[Part](self.on.cluster, role, self.on.say)) as crew:
             here, put = self._here(first), self.on.cluster.ray.put  # while workers start
-            crew.brief(put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path)
+            crew.brief(put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path, _limit())
             parts = _parts(itertools.chain(first, given), BATCH * (GPU_BATCHES if gpu else 1))
             yield from _HandingOut(crew, here, self.on.manned).of(parts)
 
@@ -103,6 +103,12 @@ class ClusterEmbedder:
             inputs = Embedder(self.root, [encoder], self.vector_cache).inputs_of_first(first, PROBES)
             path = path_for(encoder, inputs) if inputs else None
         return _Here(Embedder(self.root, [with_path(encoder, path)], self.vector_cache), path)
+
+
+def _limit() -> int | None:
+    """How many threads somebody allows this process (OMP_NUM_THREADS); workers keep to it, too. None for all cores."""
+    threads = torch.get_num_threads()
+    return threads if threads < cores() else None
 
 
 @dataclass(frozen=True)

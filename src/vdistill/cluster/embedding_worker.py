@@ -83,12 +83,15 @@ class EmbeddingWorker:
         """Answer as soon as there is room."""
         return True
 
-    def prepare(self, model: Model, known: np.ndarray, root: str, path: str | None) -> list[str]:
+    def prepare(
+        self, model: Model, known: np.ndarray, root: str, path: str | None, threads: int | None = None
+    ) -> list[str]:
         """Set up the model; returns notices.
 
         known: see `Known`.  root: of the catalog.  path: the numeric path of a model on a CPU.
+        threads: of torch at most; the last bits of float32 vectors depend on how many there are.
         """
-        torch.set_num_threads(self._cpus)
+        torch.set_num_threads(min(self._cpus, threads or self._cpus))
         found, notices = self._encoder(model), []
         if not self._gpu:
             try:
