@@ -59,11 +59,12 @@ class Nodes:
 def nodes(**cpus):
     """A cluster of nodes with so many CPUs each, by name; the first is the head."""
     folder = tempfile.mkdtemp(prefix="rn-", dir="/tmp")  # a short name: those of sockets have 107 bytes at most
+    Path(folder, "ray").mkdir()  # where Ray notes the address, but for this one it would be in everybody's /tmp/ray
     with (
         Path(folder, "log").open("w") as log,
         subprocess.Popen(
             [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=log,
-            env={**os.environ, **SETTINGS}, start_new_session=True,
+            env={**os.environ, **SETTINGS, "RAY_TMPDIR": folder}, start_new_session=True,
         ) as process,
     ):  # fmt: skip
         try:
