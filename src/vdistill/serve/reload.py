@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import psutil  # type: ignore[import-untyped]
 
@@ -34,6 +34,7 @@ class Generation:
         self.searchers = searchers
         self.texts = texts
         self.model = model
+        self.filters: dict[str, dict[str, Any]] = {}  # of each model's items, once they were asked for
         self.users = 0
         self.retired = False
         self._lock = threading.Lock()

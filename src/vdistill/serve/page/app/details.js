@@ -1,0 +1,122 @@
+// The details of an item: a dialog with its image, all of its metadata, and its place in the answer.
+
+import { ACTIONS, titleOf } from "./actions.js";
+import { ask, itemPath } from "./api.js";
+import { byId, el, formatted, icon } from "./dom.js";
+import { Latest } from "./latest.js";
+import { cards } from "./results.js";
+import { canGoBack, change, current, onChange } from "./state.js";
+import { plate } from "./thumbnails.js";
+
+const SIDE = 640; // px
+const latest = new Latest();
+
+/** Open the dialog whenever the address names an item. refused: told of a token that is missing. */
+export function watchDetails(refused) {
+  const dialog = byId("details");
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    close();
+  });
+  dialog.addEventListener("close", () => current().item && close()); // a browser may close it without asking
+  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  dialog.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea")) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step && go(step)) event.preventDefault();
+  });
+  onChange((search, before) => search.item !== before.item && show(search, refused));
+  show(current(), refused);
+}
+
+export async function show(search = current(), refused = () => {}) {
+  const dialog = byId("details");
+  if (!search.item) {
+    latest.drop();
+    if (dialog.open) dialog.close();
+    return;
+  }
+  const id = search.item;
+  const seen = cards().find((one) => one.dataset.id === id);
+  const model = seen?.closest("section").dataset.model ?? search.show;
+  const path = itemPath("items", id) + (["student", "backbone"].includes(model) ? `?model=${model}` : "");
+  try {
+    const item = await latest.run((signal) => ask(path, { signal }));
+    if (item) fill(dialog, item, seen);
+  } catch (trouble) {
+    if (trouble.status === 401) return void refused(trouble, () => show(search, refused));
+    fillTrouble(dialog, trouble);
+  }
+  if (current().item === id && !dialog.open) dialog.showModal();
+}
+
+function close() {
+  if (canGoBack()) history.back();
+  else change({ item: "" }, { replace: true });
+}
+
+function neighbour(step) {
+  const ids = [...new Set(cards().map((one) => one.dataset.id))];
+  const place = ids.indexOf(current().item);
+  return place < 0 ? undefined : ids[place + step];
+}
+
+function go(step) {
+  const id = neighbour(step);
+  if (id) change({ item: id }, { replace: true });
+  return Boolean(id);
+}
+
+function fill(dialog, item, seen) {
+  const kept = dialog.contains(document.activeElement) ? document.activeElement.dataset.stays : "";
+  const { title: _, name: __, description, ...metadata } = item.metadata;
+  const shown = item.metadata.title ? metadata : Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== titleOf(item)));
+  dialog.replaceChildren(
+    bar(),
+    el("div", { class: "two" },
+      plate(item, SIDE, { eager: true }),
+      el("div", { class: "told" },
+        el("h2", { id: "details-title", dir: "auto" }, titleOf(item)),
+        place(seen),
+        description ? el("p", { class: "description", dir: "auto" }, String(description)) : null,
+        el("dl", { class: "pairs" }, ...Object.entries(shown).map(([key, value]) => pair(key, said(value))),
+          item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null, pair("id", item.id)),
+        el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), copyButton()))));
+  (dialog.querySelector(`[data-stays="${kept || "close"}"]:not([disabled])`) ?? dialog.querySelector("[data-stays=close]")).focus();
+}
+
+function fillTrouble(dialog, trouble) {
+  dialog.replaceChildren(bar(), el("div", { class: "told", role: "alert" },
+    el("h2", { id: "details-title" }, trouble.message), trouble.hint ? el("p", {}, trouble.hint) : null));
+}
+
+function bar() {
+  const step = (name, by, text) => el("button", { type: "button", class: "icon", "aria-label": text, title: text,
+    "data-stays": name, disabled: !neighbour(by), click: () => go(by) }, icon(name));
+  return el("div", { class: "head" }, step("before", -1, "Previous result"), step("after", 1, "Next result"),
+    el("button", { type: "button", class: "icon", "aria-label": "Close", title: "Close (Esc)", "data-stays": "close", click: close }, icon("close")));
+}
+
+/** Where it stands in the answer. */
+function place(seen) {
+  const rank = seen?.querySelector(".rank").textContent;
+  if (!rank) return null;
+  return el("p", { class: "soft" }, `${rank} · score ${seen.querySelector(".score").lastChild.textContent}`);
+}
+
+const pair = (name, value) => el("div", {}, el("dt", {}, name), el("dd", { dir: "auto" }, value));
+
+function said(value) {
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.join(", ");
+  return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–");
+}
+
+/** Only where the browser lets a page write to the clipboard: on this machine, and over HTTPS. */
+function copyButton() {
+  if (!navigator.clipboard) return null;
+  const copy = async ({ currentTarget }) => {
+    await navigator.clipboard.writeText(location.href);
+    currentTarget.lastChild.textContent = "Link copied";
+  };
+  return el("button", { type: "button", class: "action", click: copy }, icon("link"), el("span", { role: "status" }, "Copy link"));
+}

@@ -1,0 +1,185 @@
+// The page: what is looked for becomes a request, and its answer results.
+
+import { asks, filtered, FIRST_K } from "./address.js";
+import { ask } from "./api.js";
+import { answers, request } from "./asking.js";
+import { watchBox } from "./box.js";
+import { watchChips } from "./chips.js";
+import { expression } from "./conditions.js";
+import { watchDetails } from "./details.js";
+import { byId, el } from "./dom.js";
+import { commonValues, kinds, loadFilters, showConditionTrouble, watchFilters } from "./filters.js";
+import { watchKeys } from "./keys.js";
+import { Latest } from "./latest.js";
+import { countOf, showBusy, showCount, showNone, showNoNote, showStart, showTrouble } from "./notes.js";
+import { picture, takePictures } from "./pictures.js";
+import { showAnswers, showItems, showNothing, showWaiting } from "./results.js";
+import { change, current, onChange } from "./state.js";
+import { retryImages } from "./thumbnails.js";
+import { askForToken, watchToken } from "./token.js";
+
+const TYPING = 60; // ms between the last letter and the search
+const SLOW = 150; // ms, after which one sees that an answer is waited for
+const LATER = 2; // s between two tries, where the server is gone
+
+const latest = new Latest();
+let info; // what is served; undefined until the server has told it
+let filters; // the promise of its filters
+let timer; // of the next search
+let retry; // of the next try
+let moreFrom = 0; // how many cards there were when more were asked for
+
+function search(soon, scroll = null) {
+  clearTimeout(timer);
+  clearTimeout(retry);
+  timer = setTimeout(answer, soon, scroll);
+}
+
+async function answer(scroll) {
+  const wanted = current();
+  const slow = setTimeout(showSlow, SLOW);
+  try {
+    const found = await latest.run((signal) => (asks(wanted) ? searched(wanted, signal) : begun(signal)));
+    if (!found) return;
+    showFound(found, wanted);
+    restore(scroll);
+  } catch (trouble) {
+    showRefusal(trouble, wanted);
+  } finally {
+    clearTimeout(slow);
+    if (!latest.busy) showBusy(false);
+  }
+}
+
+async function searched(wanted, signal) {
+  await known(signal);
+  if (filtered(wanted)) await filters.catch(() => {}); // how a column is compared
+  const image = wanted.image ? picture(wanted.image) : null;
+  const asked = request(wanted, expression(wanted, kinds()), image);
+  if (!asked) return wanted.image ? { lost: true } : begun(signal);
+  return { answers: answers(wanted, await ask(asked.path, { body: asked.body, signal })) };
+}
+
+/** Something to look at, where nothing is looked for yet. */
+async function begun(signal) {
+  await known(signal);
+  return { items: (await ask("/v1/items?k=12", { signal })).items };
+}
+
+/** Ask once what is served, and what to filter by. */
+async function known(signal) {
+  if (info) return;
+  info = await ask("/v1/info", { signal });
+  showModels();
+  filters = loadFilters(info.columns);
+  filters.then(() => asks(current()) || showStart(commonValues(), filtered(current())), () => {});
+}
+
+function showFound(found, wanted) {
+  showTrouble(null);
+  showConditionTrouble(null);
+  retryImages();
+  if (found.answers) showSearch(found.answers, wanted);
+  else {
+    showCount("");
+    byId("more-button").hidden = true;
+    if (found.lost) {
+      showNothing();
+      showNoNote();
+      showTrouble({ message: "The image of this search is no longer here.", hint: "Drop it once more: no address holds it." });
+    } else {
+      showStart(commonValues(), filtered(wanted));
+      showItems(found.items);
+    }
+  }
+}
+
+function showSearch(found, wanted) {
+  const { shown, told } = countOf(found, wanted, info.items);
+  const most = Math.max(...Object.values(found).map((answer) => answer.results.length));
+  showCount(most ? shown : "", most ? told : "Nothing found.");
+  byId("more-button").hidden = most < wanted.k || wanted.k >= info.most_results;
+  if (most) showNoNote();
+  else showNone(filtered(wanted));
+  if (most) showAnswers(found);
+  else showNothing();
+  if (moreFrom) document.querySelectorAll("#results a.open")[moreFrom]?.focus();
+  moreFrom = 0;
+}
+
+function showRefusal(trouble, wanted) {
+  if (trouble.status === undefined) throw trouble; // a mistake of ours
+  if (trouble.status === 401) return askForToken(trouble, () => search(0));
+  const own = trouble.status === 400 && wanted.where.trim() && trouble.message.toLowerCase().startsWith("where");
+  showConditionTrouble(own ? trouble : null);
+  if (own) {
+    showTrouble({ message: "The condition cannot be read.", hint: `${trouble.message} ${trouble.hint}` });
+  } else {
+    showTrouble(trouble, () => search(0));
+  }
+  showCount("");
+  if (trouble.passing) {
+    info = undefined; // it may be another index when it is back
+    retry = setTimeout(search, (trouble.wait || LATER) * 1000, 0);
+  }
+}
+
+function showSlow() {
+  showBusy(true);
+  if (!byId("results").childElementCount && !byId("trouble").childElementCount) showWaiting(FIRST_K / 2);
+}
+
+function showModels() {
+  const models = byId("models");
+  models.hidden = info.models.length < 2;
+  if (models.hidden) return;
+  const choice = (value, text) => el("label", {}, el("input", { type: "radio", name: "show", value, change: () => change({ show: value === info.model ? "" : value }) }),
+    el("span", {}, text));
+  const legend = models.querySelector("legend");
+  models.replaceChildren(legend, choice("backbone", "Backbone"), choice("student", "Student"), choice("both", "Side by side"));
+  markModel(current());
+}
+
+function markModel(wanted) {
+  const value = wanted.show || info?.model;
+  for (const input of byId("models").querySelectorAll("input")) input.checked = input.value === value;
+}
+
+function restore(scroll) {
+  if (scroll !== null) requestAnimationFrame(() => scrollTo(0, scroll));
+}
+
+function titled(wanted) {
+  const what = wanted.words.trim() || (wanted.image ? "your image" : wanted.like && `like ${wanted.like}`);
+  document.title = what ? `${what} · vdistill` : "vdistill";
+  byId("heading").textContent = what ? `Results for ${what}` : "Search";
+}
+
+onChange((wanted, before, scroll) => {
+  titled(wanted);
+  markModel(wanted);
+  const same = { ...before, item: wanted.item };
+  if (JSON.stringify(same) === JSON.stringify(wanted)) return; // only the details were opened or closed
+  search(scroll === null && wanted.words !== before.words ? TYPING : 0, scroll);
+});
+
+byId("more-button").addEventListener("click", () => {
+  moreFrom = document.querySelectorAll("#results a.open").length;
+  change({ k: Math.min(current().k + FIRST_K, info.most_results) }, { replace: true });
+});
+byId("home").addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  change({ words: "", like: "", image: 0, where: "", picks: {}, ranges: {}, k: FIRST_K, show: "", hybrid: false });
+  byId("words").focus();
+});
+
+watchToken();
+watchBox();
+watchChips();
+watchFilters();
+watchKeys();
+takePictures((message, hint) => showTrouble({ message, hint }));
+titled(current());
+search(0);
+watchDetails(askForToken);

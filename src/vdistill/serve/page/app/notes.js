@@ -1,0 +1,64 @@
+// What the page says beside the results: how many, nothing found, an error with its hint, where to begin.
+
+import { byId, debounced, el, formatted } from "./dom.js";
+import { change } from "./state.js";
+
+const QUIET = 700; // ms: while somebody types, a reader of the screen is not told each count
+
+const tellSoon = debounced(QUIET, (text) => (byId("told").textContent = text));
+
+/** The line above the results. told: what a reader of the screen hears, where that is more. */
+export function showCount(text, told = text) {
+  byId("count").textContent = text;
+  tellSoon(told);
+}
+
+export function countOf(answers, search, items) {
+  const [first, second] = Object.values(answers);
+  const took = Math.max(first.took_ms, second?.took_ms ?? 0);
+  const number = Math.max(first.results.length, second?.results.length ?? 0);
+  const least = number >= search.k ? `The best ${formatted(number)}` : number === 1 ? "1 result" : `${formatted(number)} results`;
+  const of = number >= search.k && items > number ? ` of ${formatted(items)}` : "";
+  const cut = first.truncated ? " · the text is longer than the model reads" : "";
+  return { shown: `${least}${of} · ${took < 10 ? took.toFixed(1) : Math.round(took)} ms${cut}`, told: `${least}${of}${cut}` };
+}
+
+export function showBusy(busy) {
+  byId("main").setAttribute("aria-busy", String(busy));
+  document.documentElement.classList.toggle("busy", busy);
+}
+
+/** An error; null takes it away. again: what its button does. */
+export function showTrouble(trouble, again) {
+  const room = byId("trouble");
+  room.replaceChildren();
+  document.documentElement.classList.toggle("stale", Boolean(trouble));
+  if (!trouble) return;
+  room.append(el("div", { class: "trouble" },
+    el("p", { class: "what" }, trouble.message), trouble.hint ? el("p", { class: "hint" }, trouble.hint) : null,
+    again ? el("button", { type: "button", class: "plain", click: again }, "Try again") : null));
+}
+
+/** Where nothing was found. */
+export function showNone(filters) {
+  const clear = el("button", { type: "button", class: "plain", click: clearFilters }, "Clear the filters");
+  note("Nothing found", filters ? "No item fulfils these filters." : "The index has no other items.", filters ? clear : null);
+}
+
+/** Where nothing is looked for yet. values: words to begin with. */
+export function showStart(values, filters) {
+  const tries = values.map((value) => el("li", {}, el("button", { type: "button", class: "try", click: () => change({ words: value }) }, value)));
+  note("What do you look for?",
+    filters ? "Describe it; your filters apply then." : "Describe it, a person it is for or an occasion. Or drop an image here.",
+    tries.length ? el("ul", { class: "tries", "aria-label": "Searches to begin with" }, ...tries) : null);
+}
+
+export function showNoNote() {
+  byId("note").replaceChildren();
+}
+
+export const clearFilters = () => change({ picks: {}, ranges: {}, where: "" });
+
+function note(title, text, more) {
+  byId("note").replaceChildren(el("div", { class: "note" }, el("h2", {}, title), el("p", {}, text), more));
+}
