@@ -30,7 +30,7 @@ function show(search) {
   const words = byId("words");
   if (words.value !== search.words) words.value = search.words;
   const wanted = search.image ? `image ${search.image}` : search.like && `item ${search.like}`;
-  words.placeholder = wanted ? "Add words" : "Describe what you look for";
+  words.placeholder = wanted ? "Add words" : "Search the catalog";
   if (wanted === shown) return;
   shown = wanted;
   byId("with").replaceChildren();

@@ -12,6 +12,12 @@ export function expression(search, kinds) {
   return [...made, ...(typed ? [`(${typed}\n)`] : [])].join(" AND ");
 }
 
+/** What the API says of the condition, in words for its field; null where something else is wrong. */
+export function conditionTrouble({ status, message, hint }) {
+  const found = status === 400 && /^where(?: '.*')?:? (.*)$/is.exec(message);
+  return found ? { message: found[1][0].toUpperCase() + found[1].slice(1), hint } : null;
+}
+
 const name = (column) => `"${column.replaceAll('"', '""')}"`;
 const text = (value) => `'${value.replaceAll("'", "''")}'`;
 

@@ -50,6 +50,18 @@ export async function show(search = current(), refused = () => {}) {
   if (current().item === id && !dialog.open) dialog.showModal();
 }
 
+/** Say where the item stands, once the results are there. */
+export function placeDetails() {
+  const dialog = byId("details");
+  if (!dialog.open) return;
+  for (const [name, by] of [["before", -1], ["after", 1]]) {
+    const step = dialog.querySelector(`[data-stays=${name}]`);
+    if (step) step.disabled = !neighbour(by);
+  }
+  const seen = cards().find((one) => one.dataset.id === current().item);
+  dialog.querySelector("#details-place")?.replaceChildren(...place(seen));
+}
+
 function close() {
   if (canGoBack()) history.back();
   else change({ item: "" }, { replace: true });
@@ -77,7 +89,7 @@ function fill(dialog, item, seen) {
       plate(item, SIDE, { eager: true }),
       el("div", { class: "told" },
         el("h2", { id: "details-title", dir: "auto" }, titleOf(item)),
-        place(seen),
+        el("p", { class: "soft", id: "details-place" }, ...place(seen)),
         description ? el("p", { class: "description", dir: "auto" }, String(description)) : null,
         el("dl", { class: "pairs" }, ...Object.entries(shown).map(([key, value]) => pair(key, said(value))),
           item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null, pair("id", item.id)),
@@ -100,8 +112,7 @@ function bar() {
 /** Where it stands in the answer. */
 function place(seen) {
   const rank = seen?.querySelector(".rank").textContent;
-  if (!rank) return null;
-  return el("p", { class: "soft" }, `${rank} · score ${seen.querySelector(".score").lastChild.textContent}`);
+  return rank ? [`${rank} · score ${seen.querySelector(".score").lastChild.textContent}`] : [];
 }
 
 const pair = (name, value) => el("div", {}, el("dt", {}, name), el("dd", { dir: "auto" }, value));

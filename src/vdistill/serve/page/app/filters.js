@@ -6,6 +6,7 @@ import { byId, debounced, el, formatted, unseen } from "./dom.js";
 import { clearFilters } from "./notes.js";
 import { change, current, onChange } from "./state.js";
 
+const TRIES = 8;
 const FIRST = 8; // values of a filter, before all are asked for
 const TYPING = 300; // ms: half a condition is an error
 let offered = []; // as the server tells them
@@ -14,8 +15,12 @@ let offered = []; // as the server tells them
 export const kinds = () => Object.fromEntries(offered.map((one) => [one.column, one.kind]));
 
 /** Words that some items have, to begin with. */
-export const commonValues = () =>
-  offered.filter((one) => one.kind === "list" || one.kind === "values").flatMap((one) => one.values.map(({ value }) => value)).slice(-8);
+export function commonValues() {
+  const all = offered.filter((one) => one.kind === "list" || one.kind === "values").flatMap((one) => one.values);
+  const rarer = all.slice(Math.floor(all.length / 3)); // what all items share says little
+  const step = Math.max(1, rarer.length / TRIES);
+  return Array.from({ length: Math.min(TRIES, rarer.length) }, (_, place) => rarer[Math.floor(place * step)].value);
+}
 
 /** Ask what there is to filter by. columns: all of the metadata, by kind. */
 export async function loadFilters(columns) {
@@ -51,7 +56,7 @@ export function unfold(on) {
 /** What is wrong with the condition, beside it; null for nothing. */
 export function showConditionTrouble(trouble) {
   byId("where").setAttribute("aria-invalid", String(Boolean(trouble)));
-  byId("where-error").textContent = trouble ? `${trouble.message} ${trouble.hint}` : "";
+  byId("where-error").textContent = trouble ? `${trouble.message} ${trouble.hint}` : ""; // told as an alert by the page
 }
 
 function show(search) {
@@ -81,7 +86,7 @@ function ticks(filter, whole) {
   };
   const more = labels.length > FIRST
     ? el("button", { type: "button", class: "quiet", click: all }, `All ${labels.length}`, unseen(` values of ${filter.column}`)) : null;
-  const legend = el("legend", {}, filter.column, filter.kind === "list" ? el("span", { class: "soft" }, " all of") : null);
+  const legend = el("legend", {}, filter.column, filter.kind === "list" ? el("span", { class: "soft" }, " · all of these") : null);
   return el("fieldset", { class: "filter" }, legend, ...labels, more);
 }
 

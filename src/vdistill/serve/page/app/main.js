@@ -5,8 +5,8 @@ import { ask } from "./api.js";
 import { answers, request } from "./asking.js";
 import { watchBox } from "./box.js";
 import { watchChips } from "./chips.js";
-import { expression } from "./conditions.js";
-import { watchDetails } from "./details.js";
+import { conditionTrouble, expression } from "./conditions.js";
+import { placeDetails, watchDetails } from "./details.js";
 import { byId, el } from "./dom.js";
 import { commonValues, kinds, loadFilters, showConditionTrouble, watchFilters } from "./filters.js";
 import { watchKeys } from "./keys.js";
@@ -42,6 +42,7 @@ async function answer(scroll) {
     const found = await latest.run((signal) => (asks(wanted) ? searched(wanted, signal) : begun(signal)));
     if (!found) return;
     showFound(found, wanted);
+    placeDetails();
     restore(scroll);
   } catch (trouble) {
     showRefusal(trouble, wanted);
@@ -110,13 +111,10 @@ function showSearch(found, wanted) {
 function showRefusal(trouble, wanted) {
   if (trouble.status === undefined) throw trouble; // a mistake of ours
   if (trouble.status === 401) return askForToken(trouble, () => search(0));
-  const own = trouble.status === 400 && wanted.where.trim() && trouble.message.toLowerCase().startsWith("where");
-  showConditionTrouble(own ? trouble : null);
-  if (own) {
-    showTrouble({ message: "The condition cannot be read.", hint: `${trouble.message} ${trouble.hint}` });
-  } else {
-    showTrouble(trouble, () => search(0));
-  }
+  const wrong = wanted.where.trim() ? conditionTrouble(trouble) : null;
+  showConditionTrouble(wrong);
+  if (wrong) showTrouble({ message: "The condition cannot be used.", hint: `${wrong.message} ${wrong.hint}` });
+  else showTrouble(trouble, () => search(0));
   showCount("");
   if (trouble.passing) {
     info = undefined; // it may be another index when it is back
@@ -136,7 +134,7 @@ function showModels() {
   const choice = (value, text) => el("label", {}, el("input", { type: "radio", name: "show", value, change: () => change({ show: value === info.model ? "" : value }) }),
     el("span", {}, text));
   const legend = models.querySelector("legend");
-  models.replaceChildren(legend, choice("backbone", "Backbone"), choice("student", "Student"), choice("both", "Side by side"));
+  models.replaceChildren(legend, choice("backbone", "Backbone"), choice("student", "Student"), choice("both", "Compare"));
   markModel(current());
 }
 

@@ -48,8 +48,8 @@ export function showNone(filters) {
 /** Where nothing is looked for yet. values: words to begin with. */
 export function showStart(values, filters) {
   const tries = values.map((value) => el("li", {}, el("button", { type: "button", class: "try", click: () => change({ words: value }) }, value)));
-  note("What do you look for?",
-    filters ? "Describe it; your filters apply then." : "Describe it, a person it is for or an occasion. Or drop an image here.",
+  note("What are you looking for?",
+    filters ? "Describe it; your filters apply then." : "Describe it, the person it is for, or the occasion. Or drop an image here.",
     tries.length ? el("ul", { class: "tries", "aria-label": "Searches to begin with" }, ...tries) : null);
 }
 
