@@ -147,12 +147,11 @@ class Page:
         return found["result"].get("value")
 
     def wait(self, script, seconds=20):
-        """Wait until an expression is true; returns its value."""
+        """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
-        while not (found := self.do(script)):
+        while not self.do(f"Boolean({script})"):
             assert time.monotonic() < deadline, f"still not: {script}\n{self.do('document.body.innerText')[:2000]}"
             time.sleep(0.02)
-        return found
 
     def until(self, condition, seconds=20):
         """Wait until something is true."""
@@ -186,7 +185,7 @@ class Page:
     def axe(self):
         """What axe finds against WCAG 2.1 AA, and its best practices, as texts."""
         source = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-        self.do(f"window.axe || (() => {{ {source} }})()")
+        self.do(f"window.axe === undefined && (() => {{ {source} }})()")
         rules = '["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]'
         found = json.loads(self.do(f"axe.run(document, {{runOnly: {rules}}}).then((one) => JSON.stringify(one.violations))"))
         return [f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]]

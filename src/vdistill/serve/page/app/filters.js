@@ -51,6 +51,7 @@ export function watchFilters() {
 export function unfold(on) {
   document.documentElement.classList.toggle("unfolded", on);
   byId("filters-button").setAttribute("aria-expanded", String(on));
+  if (on) byId("filters-title").focus();
 }
 
 /** What is wrong with the condition, beside it; null for nothing. */

@@ -56,8 +56,9 @@ async function searched(wanted, signal) {
   await known(signal);
   if (filtered(wanted)) await filters.catch(() => {}); // how a column is compared
   const image = wanted.image ? picture(wanted.image) : null;
+  if (wanted.image && !image) return { lost: true };
   const asked = request(wanted, expression(wanted, kinds()), image);
-  if (!asked) return wanted.image ? { lost: true } : begun(signal);
+  if (!asked) return begun(signal); // signs without words
   return { answers: answers(wanted, await ask(asked.path, { body: asked.body, signal })) };
 }
 
