@@ -53,8 +53,11 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE, NARROW], ids=["desktop", "phone", "narrow"])
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True), (NARROW, True)],
+    ids=["desktop-light", "desktop-dark", "phone-light", "phone-dark", "narrow-dark"],
+)
 def test_every_state_is_for_everybody(site, chromium, size, dark):
     page = chromium.page(*size, dark)
     found = []
@@ -203,7 +206,9 @@ def test_filters_are_found_in_the_metadata(large_site, page):
 
 def test_markup_in_metadata_stays_text(tmp_path, page):
     hostile = {"title": HOSTILE, HOSTILE: HOSTILE, "tags": [HOSTILE]}
-    home = unpack_large_shop(tmp_path, 40, lambda n: {**hostile, "price": n} if n % 2 else {"title": "x", "tags": ["y"]})
+    home = unpack_large_shop(
+        tmp_path, 40, lambda n: {**hostile, "price": n} if n % 2 else {"title": "x", "tags": ["y"]}
+    )
     with served(home) as site:
         search(page, site, "/?q=x")
         assert page.do(f"document.body.innerText.includes({HOSTILE!r})")
@@ -293,7 +298,9 @@ def test_what_moved_is_shown_side_by_side(site, page):
     search(page, site, "/?q=red+mug&compare=1&k=6")
     answer = site.get("/v1/compare?query=red+mug&k=6").json()
     for model in ("backbone", "student"):
-        shown = page.do(f"[...document.querySelectorAll('section[data-model={model}] .card')].map((one) => one.dataset.id)")
+        shown = page.do(
+            f"[...document.querySelectorAll('section[data-model={model}] .card')].map((one) => one.dataset.id)"
+        )
         assert shown == [one["id"] for one in answer[model]["results"]]
     ranks = {one["id"]: one["rank"] for one in answer["backbone"]["results"]}
     signs = page.do("[...document.querySelectorAll('section[data-model=student] .moved')].map((one) => one.className)")

@@ -29,15 +29,9 @@ def browser(profile):
     fds = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 20) for one in (to_read, to_write)]
     for one in (to_read, to_write):
         os.close(one)
-
-    def connect():  # it reads commands from 3, and writes to 4
-        os.dup2(fds[0], 3)
-        os.dup2(fds[1], 4)
-
-    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3, 4), preexec_fn=connect
-    )
+    # It reads commands from 3, and writes to 4.
+    command = ["bash", "-c", f'exec "$0" "$@" 3<&{fds[0]} 4>&{fds[1]}', BROWSER, *FLAGS, f"--user-data-dir={profile}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=fds)
     for one in fds:
         os.close(one)
     made = Browser(given, taken)
@@ -142,7 +136,9 @@ class Page:
 
     def do(self, script):
         """The value of an expression, awaited where it is a promise."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        found = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -187,8 +183,14 @@ class Page:
         source = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
         self.do(f"window.axe === undefined && (() => {{ {source} }})()")
         rules = '["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]'
-        found = json.loads(self.do(f"axe.run(document, {{runOnly: {rules}}}).then((one) => JSON.stringify(one.violations))"))
-        return [f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]]
+        found = json.loads(
+            self.do(f"axe.run(document, {{runOnly: {rules}}}).then((one) => JSON.stringify(one.violations))")
+        )
+        return [
+            f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for one in found
+            for node in one["nodes"]
+        ]
 
     def of_kind(self, method):
         """The parameters of all events of a kind."""

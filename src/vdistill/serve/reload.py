@@ -102,8 +102,9 @@ class Indexes:
     def load(self) -> None:
         """Open the newest index. Raises VdistillError where it is missing or damaged; then the old one goes on."""
         self._mark = self._look()
-        self._replace(self._opened())
-        self.loads += 1
+        opened = self._opened()
+        self.loads += 1  # before anybody can see it
+        self._replace(opened)
 
     async def watch(self) -> None:
         """Load each newer index, and keep the memory small, until cancelled."""
