@@ -43,6 +43,7 @@ async function answer(scroll) {
     if (!found) return;
     showFound(found, wanted);
     placeDetails();
+    offered(); // only now: the first results do not wait for it
     restore(scroll);
   } catch (trouble) {
     showRefusal(trouble, wanted);
@@ -53,13 +54,21 @@ async function answer(scroll) {
 }
 
 async function searched(wanted, signal) {
-  await known(signal);
-  if (filtered(wanted)) await filters.catch(() => {}); // how a column is compared
+  const told = known(signal);
+  told.catch(() => {}); // awaited below
+  if (Object.keys(wanted.picks).length + Object.keys(wanted.ranges).length) {
+    await told;
+    await offered(); // how a column is compared
+  }
   const image = wanted.image ? picture(wanted.image) : null;
-  if (wanted.image && !image) return { lost: true };
+  if (wanted.image && !image) {
+    await told;
+    return { lost: true };
+  }
   const asked = request(wanted, expression(wanted, kinds()), image);
   if (!asked) return begun(signal); // signs without words
-  return { answers: answers(wanted, await ask(asked.path, { body: asked.body, signal })) };
+  const [document] = await Promise.all([ask(asked.path, { body: asked.body, signal }), told]);
+  return { answers: answers(wanted, document) };
 }
 
 /** Something to look at, where nothing is looked for yet. */
@@ -68,13 +77,21 @@ async function begun(signal) {
   return { items: (await ask("/v1/items?k=12", { signal })).items };
 }
 
-/** Ask once what is served, and what to filter by. */
+/** Ask once what is served. */
 async function known(signal) {
   if (info) return;
   info = await ask("/v1/info", { signal });
+  filters = undefined;
   showModels();
-  filters = loadFilters(info.columns);
-  filters.then(() => asks(current()) || showStart(commonValues(), filtered(current())), () => {});
+}
+
+/** Ask once what to filter by. Without it the page searches all the same. */
+function offered() {
+  filters ??= loadFilters(info.columns).then(
+    () => asks(current()) || showStart(commonValues(), filtered(current())),
+    () => (filters = undefined),
+  );
+  return filters;
 }
 
 function showFound(found, wanted) {
