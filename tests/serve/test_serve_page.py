@@ -113,7 +113,7 @@ def test_it_can_be_used_by_keyboard_alone(site, page):
     page.wait(f"new URLSearchParams(location.search).get('item') === {found[1]!r}")
     page.press("Escape")
     page.wait("!document.getElementById('details').open && location.search === '?q=red+mug'")
-    assert page.do(here) == found[0], "the focus is where it was"
+    assert page.do(here) == found[1], "the focus is where the arrows led"
     page.press("ArrowUp")
     assert page.do("document.activeElement.id") == "words"
     page.press("ArrowDown", "?")

@@ -15,7 +15,8 @@ export function expression(search, kinds) {
 /** What the API says of the condition, in words for its field; null where something else is wrong. */
 export function conditionTrouble({ status, message, hint }) {
   const found = status === 400 && /^where(?: '.*')?:? (.*)$/is.exec(message);
-  return found ? { message: found[1][0].toUpperCase() + found[1].slice(1), hint } : null;
+  if (!found) return null;
+  return { message: found[1][0].toUpperCase() + found[1].slice(1), hint: hint.replace(/where "(.*)"/, "$1") };
 }
 
 const name = (column) => `"${column.replaceAll('"', '""')}"`;

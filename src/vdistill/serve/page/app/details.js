@@ -25,15 +25,16 @@ export function watchDetails(refused) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step && go(step)) event.preventDefault();
   });
-  onChange((search, before) => search.item !== before.item && show(search, refused));
+  onChange((search, before) => search.item !== before.item && show(search, refused, before.item));
   show(current(), refused);
 }
 
-export async function show(search = current(), refused = () => {}) {
+async function show(search, refused, left = "") {
   const dialog = byId("details");
   if (!search.item) {
     latest.drop();
     if (dialog.open) dialog.close();
+    cards().find((one) => one.dataset.id === left)?.querySelector("a.open").focus(); // where one was led by the arrows
     return;
   }
   const id = search.item;
@@ -42,7 +43,7 @@ export async function show(search = current(), refused = () => {}) {
   const path = itemPath("items", id) + (["student", "backbone"].includes(model) ? `?model=${model}` : "");
   try {
     const item = await latest.run((signal) => ask(path, { signal }));
-    if (item) fill(dialog, item, seen);
+    if (item) fill(dialog, item);
   } catch (trouble) {
     if (trouble.status === 401) return void refused(trouble, () => show(search, refused));
     fillTrouble(dialog, trouble);
@@ -58,8 +59,7 @@ export function placeDetails() {
     const step = dialog.querySelector(`[data-stays=${name}]`);
     if (step) step.disabled = !neighbour(by);
   }
-  const seen = cards().find((one) => one.dataset.id === current().item);
-  dialog.querySelector("#details-place")?.replaceChildren(...place(seen));
+  dialog.querySelector("#details-place")?.replaceChildren(place(current().item));
 }
 
 function close() {
@@ -79,7 +79,7 @@ function go(step) {
   return Boolean(id);
 }
 
-function fill(dialog, item, seen) {
+function fill(dialog, item) {
   const kept = dialog.contains(document.activeElement) ? document.activeElement.dataset.stays : "";
   const { title: _, name: __, description, ...metadata } = item.metadata;
   const shown = item.metadata.title ? metadata : Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== titleOf(item)));
@@ -89,7 +89,7 @@ function fill(dialog, item, seen) {
       plate(item, SIDE, { eager: true }),
       el("div", { class: "told" },
         el("h2", { id: "details-title", dir: "auto" }, titleOf(item)),
-        el("p", { class: "soft", id: "details-place" }, ...place(seen)),
+        el("p", { class: "soft", id: "details-place" }, place(item.id)),
         description ? el("p", { class: "description", dir: "auto" }, String(description)) : null,
         el("dl", { class: "pairs" }, ...Object.entries(shown).map(([key, value]) => pair(key, said(value))),
           item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null, pair("id", item.id)),
@@ -109,10 +109,13 @@ function bar() {
     el("button", { type: "button", class: "icon", "aria-label": "Close", title: "Close (Esc)", "data-stays": "close", click: close }, icon("close")));
 }
 
-/** Where it stands in the answer. */
-function place(seen) {
-  const rank = seen?.querySelector(".rank").textContent;
-  return rank ? [`${rank} · score ${seen.querySelector(".score").lastChild.textContent}`] : [];
+/** Where it stands in the answer, or in those of both models. */
+function place(id) {
+  const found = cards().filter((one) => one.dataset.id === id && one.querySelector(".score").lastChild);
+  const two = byId("results").classList.contains("two");
+  const said = (one) => `${one.querySelector(".rank").textContent}${two ? ` with the ${one.closest("section").dataset.model}` : ""}`
+    + ` · score ${one.querySelector(".score").lastChild.textContent}`;
+  return found.map(said).join("\n");
 }
 
 const pair = (name, value) => el("div", {}, el("dt", {}, name), el("dd", { dir: "auto" }, value));

@@ -20,6 +20,7 @@ import { askForToken, watchToken } from "./token.js";
 
 const TYPING = 60; // ms between the last letter and the search
 const SLOW = 150; // ms, after which one sees that an answer is waited for
+const PATIENCE = 500; // ms that the first page waits for words to begin with, so that nothing moves
 const LATER = 2; // s between two tries, where the server is gone
 
 const latest = new Latest();
@@ -73,8 +74,12 @@ async function searched(wanted, signal) {
 
 /** Something to look at, where nothing is looked for yet. */
 async function begun(signal) {
+  const asked = ask("/v1/items?k=12", { signal });
+  asked.catch(() => {}); // awaited below
   await known(signal);
-  return { items: (await ask("/v1/items?k=12", { signal })).items };
+  const patience = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+  const [{ items }] = await Promise.all([asked, Promise.race([offered(), patience])]);
+  return { items };
 }
 
 /** Ask once what is served. */
@@ -129,9 +134,9 @@ function showSearch(found, wanted) {
 function showRefusal(trouble, wanted) {
   if (trouble.status === undefined) throw trouble; // a mistake of ours
   if (trouble.status === 401) return askForToken(trouble, () => search(0));
-  const wrong = wanted.where.trim() ? conditionTrouble(trouble) : null;
-  showConditionTrouble(wrong);
-  if (wrong) showTrouble({ message: "The condition cannot be used.", hint: `${wrong.message} ${wrong.hint}` });
+  const wrong = conditionTrouble(trouble);
+  showConditionTrouble(wanted.where.trim() ? wrong : null);
+  if (wrong) showTrouble({ message: "The filters cannot be used.", hint: `${wrong.message} ${wrong.hint}` });
   else showTrouble(trouble, () => search(0));
   showCount("");
   if (trouble.passing) {
@@ -142,7 +147,7 @@ function showRefusal(trouble, wanted) {
 
 function showSlow() {
   showBusy(true);
-  if (!byId("results").childElementCount && !byId("trouble").childElementCount) showWaiting(FIRST_K / 2);
+  if (asks(current()) && !byId("results").childElementCount && !byId("trouble").childElementCount) showWaiting(FIRST_K / 2);
 }
 
 function showModels() {
