@@ -1,7 +1,7 @@
 // The buttons under a result, in this order. Each is made by a function of the result, as the API gives it; null for
 // a result that it does not suit. Add a function here, and it has its place on every card.
 
-import { el, icon, unseen } from "./dom.js";
+import { byId, el, icon, unseen } from "./dom.js";
 import { change } from "./state.js";
 
 export const ACTIONS = [moreLikeThis];
@@ -14,6 +14,7 @@ export function titleOf(result) {
 /** Search for what resembles an item. */
 export function findLike(id) {
   change({ like: id, words: "", image: 0, item: "" });
+  byId("main").focus({ preventScroll: true }); // the button may be gone in a moment
   scrollTo(0, 0);
 }
 

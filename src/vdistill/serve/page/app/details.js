@@ -34,10 +34,12 @@ async function show(search, refused, left = "") {
   if (!search.item) {
     latest.drop();
     if (dialog.open) dialog.close();
+    if (document.activeElement.closest(".card")?.dataset.id === left) return;
     cards().find((one) => one.dataset.id === left)?.querySelector("a.open").focus(); // where one was led by the arrows
     return;
   }
   const id = search.item;
+  const stays = dialog.contains(document.activeElement) ? document.activeElement.dataset.stays : "close";
   const seen = cards().find((one) => one.dataset.id === id);
   const model = seen?.closest("section").dataset.model ?? search.show;
   const path = itemPath("items", id) + (["student", "backbone"].includes(model) ? `?model=${model}` : "");
@@ -48,7 +50,9 @@ async function show(search, refused, left = "") {
     if (trouble.status === 401) return void refused(trouble, () => show(search, refused));
     fillTrouble(dialog, trouble);
   }
-  if (current().item === id && !dialog.open) dialog.showModal();
+  if (current().item !== id) return;
+  if (!dialog.open) dialog.showModal();
+  (dialog.querySelector(`[data-stays=${stays || "close"}]:not([disabled])`) ?? dialog.querySelector("[data-stays=close]")).focus();
 }
 
 /** Say where the item stands, once the results are there. */
@@ -80,7 +84,6 @@ function go(step) {
 }
 
 function fill(dialog, item) {
-  const kept = dialog.contains(document.activeElement) ? document.activeElement.dataset.stays : "";
   const { title: _, name: __, description, ...metadata } = item.metadata;
   const shown = item.metadata.title ? metadata : Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== titleOf(item)));
   dialog.replaceChildren(
@@ -94,7 +97,6 @@ function fill(dialog, item) {
         el("dl", { class: "pairs" }, ...Object.entries(shown).map(([key, value]) => pair(key, said(value))),
           item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null, pair("id", item.id)),
         el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), copyButton()))));
-  (dialog.querySelector(`[data-stays="${kept || "close"}"]:not([disabled])`) ?? dialog.querySelector("[data-stays=close]")).focus();
 }
 
 function fillTrouble(dialog, trouble) {

@@ -191,7 +191,7 @@ byId("more-button").addEventListener("click", () => {
 byId("home").addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  change({ words: "", like: "", image: 0, where: "", picks: {}, ranges: {}, k: FIRST_K, show: "", hybrid: false });
+  change({ words: "", like: "", image: 0, where: "", picks: {}, ranges: {}, k: FIRST_K, show: "", hybrid: false, item: "" });
   byId("words").focus();
 });
 
