@@ -47,7 +47,7 @@ export async function fetched(path, { body, signal } = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble(0, "The server does not answer.", "Trying again until it is back.");
+    throw new Trouble(0, "The server does not answer.");
   }
   if (!response.ok) throw await refusal(response);
   return response;
@@ -60,7 +60,7 @@ export async function ask(path, options) {
     return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble(0, "The server stopped in the middle of its answer.", "Trying again until it is back.");
+    throw new Trouble(0, "The server stopped in the middle of its answer.");
   }
 }
 

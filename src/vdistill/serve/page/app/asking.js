@@ -8,7 +8,9 @@ export function request(search, where, image) {
   const both = search.show === "both";
   const options = { k: search.k, ...(where && { where }) };
   if (!both && search.show) options.model = search.show;
-  if (search.like && !search.words.trim() && !both) return { path: `${itemPath("similar", search.like)}?${query(options)}` };
+  if (search.like && !search.words.trim() && !both) {
+    return { path: `${itemPath("similar", search.like)}?${query(options)}` };
+  }
   if (search.hybrid) options.hybrid = true;
   const path = both ? "/v1/compare" : "/v1/search";
   if (image) return { path, body: form(search, options, image) };
@@ -22,7 +24,8 @@ export function request(search, where, image) {
 
 /** The answers by model, without the item that the others should resemble. */
 export function answers(search, document) {
-  const found = document.results ? { [document.model]: document } : { backbone: document.backbone, student: document.student };
+  const { backbone, student } = document;
+  const found = document.results ? { [document.model]: document } : { backbone, student };
   for (const answer of Object.values(found)) {
     const others = answer.results.filter((result) => result.id !== search.like).slice(0, search.k);
     answer.results = others.map((result, place) => ({ ...result, rank: place + 1 }));

@@ -64,6 +64,7 @@ function token(view, text, without) {
     change(without);
     byId("words").focus();
   };
-  byId("with").replaceChildren(el("span", { class: "token" }, view, el("span", { class: "name", dir: "auto", title: text }, text),
+  byId("with").replaceChildren(el("span", { class: "token" },
+    view, el("span", { class: "name", dir: "auto", title: text }, text),
     el("button", { type: "button", "aria-label": `Search without ${text}`, click: off }, icon("close"))));
 }

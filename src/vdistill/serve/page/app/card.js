@@ -15,7 +15,7 @@ export function card(result, place) {
   const link = el("a", { class: "open", click: open },
     plate(result, THUMBNAIL, { eager: place < 8 }),
     el("span", { class: "words" },
-      el("span", { class: "facts" }, el("span", { class: "rank" }), el("span", { class: "moved" }), el("span", { class: "score" })),
+      el("span", { class: "facts" }, ...["rank", "moved", "score"].map((name) => el("span", { class: name }))),
       el("span", { class: "title", dir: "auto" }, titleOf(result)),
       ...lines(result).map((line) => el("span", { class: "line", dir: "auto" }, line))));
   const actions = el("div", { class: "actions" }, ...ACTIONS.map((make) => make(result)));
@@ -55,6 +55,7 @@ function open(event) {
 
 /** Show where the same thing stands in the other model's answer. */
 function light(made, on) {
-  const lists = document.querySelectorAll("#results.two .card");
-  for (const other of lists) other.classList.toggle("same", on && other !== made && other.dataset.same === made.dataset.same);
+  for (const other of document.querySelectorAll("#results.two .card")) {
+    other.classList.toggle("same", on && other !== made && other.dataset.same === made.dataset.same);
+  }
 }

@@ -24,7 +24,9 @@ const text = (value) => `'${value.replaceAll("'", "''")}'`;
 
 /** One of several values; of a list all of them, since an item has many. */
 function picked(column, values, kind) {
-  if (kind === "boolean") return `(${values.map((value) => (value === "true" ? "" : "NOT ") + name(column)).join(" OR ")})`;
+  if (kind === "boolean") {
+    return `(${values.map((value) => (value === "true" ? "" : "NOT ") + name(column)).join(" OR ")})`;
+  }
   if (kind === "values") return `${name(column)} IN (${values.map(text).join(", ")})`;
   return values.map((value) => `has(${name(column)}, ${text(value)})`).join(" AND ");
 }

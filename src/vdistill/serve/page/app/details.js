@@ -48,11 +48,12 @@ async function show(search, refused, left = "") {
     if (item) fill(dialog, item);
   } catch (trouble) {
     if (trouble.status === 401) return void refused(trouble, () => show(search, refused));
-    fillTrouble(dialog, trouble);
+    fillTrouble(dialog, trouble, () => show(current(), refused));
   }
   if (current().item !== id) return;
   if (!dialog.open) dialog.showModal();
-  (dialog.querySelector(`[data-stays=${stays || "close"}]:not([disabled])`) ?? dialog.querySelector("[data-stays=close]")).focus();
+  const same = dialog.querySelector(`[data-stays=${stays || "close"}]:not([disabled])`);
+  (same ?? dialog.querySelector("[data-stays=close]")).focus();
 }
 
 /** Say where the item stands, once the results are there. */
@@ -85,7 +86,6 @@ function go(step) {
 
 function fill(dialog, item) {
   const { title: _, name: __, description, ...metadata } = item.metadata;
-  const shown = item.metadata.title ? metadata : Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== titleOf(item)));
   dialog.replaceChildren(
     bar(),
     el("div", { class: "two" },
@@ -94,30 +94,35 @@ function fill(dialog, item) {
         el("h2", { id: "details-title", dir: "auto" }, titleOf(item)),
         el("p", { class: "soft", id: "details-place" }, place(item.id)),
         description ? el("p", { class: "description", dir: "auto" }, String(description)) : null,
-        el("dl", { class: "pairs" }, ...Object.entries(shown).map(([key, value]) => pair(key, said(value))),
-          item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null, pair("id", item.id)),
+        el("dl", { class: "pairs" }, ...Object.entries(metadata).map(([key, value]) => pair(key, said(value))),
+          item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null,
+          pair("id", item.id)),
         el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), copyButton()))));
 }
 
-function fillTrouble(dialog, trouble) {
+function fillTrouble(dialog, trouble, again) {
+  const button = trouble.passing ? el("button", { type: "button", class: "plain", click: again }, "Try again") : null;
   dialog.replaceChildren(bar(), el("div", { class: "told", role: "alert" },
-    el("h2", { id: "details-title" }, trouble.message), trouble.hint ? el("p", {}, trouble.hint) : null));
+    el("h2", { id: "details-title" }, trouble.message), trouble.hint ? el("p", {}, trouble.hint) : null, button));
 }
 
 function bar() {
   const step = (name, by, text) => el("button", { type: "button", class: "icon", "aria-label": text, title: text,
     "data-stays": name, disabled: !neighbour(by), click: () => go(by) }, icon(name));
   return el("div", { class: "head" }, step("before", -1, "Previous result"), step("after", 1, "Next result"),
-    el("button", { type: "button", class: "icon", "aria-label": "Close", title: "Close (Esc)", "data-stays": "close", click: close }, icon("close")));
+    el("button", { type: "button", class: "icon", "aria-label": "Close", title: "Close (Esc)", "data-stays": "close",
+      click: close }, icon("close")));
 }
 
 /** Where it stands in the answer, or in those of both models. */
 function place(id) {
   const found = cards().filter((one) => one.dataset.id === id && one.querySelector(".score").lastChild);
   const two = byId("results").classList.contains("two");
-  const said = (one) => `${one.querySelector(".rank").textContent}${two ? ` with the ${one.closest("section").dataset.model}` : ""}`
-    + ` · score ${one.querySelector(".score").lastChild.textContent}`;
-  return found.map(said).join("\n");
+  const line = (one) => {
+    const [rank, score] = [one.querySelector(".rank").textContent, one.querySelector(".score").lastChild.textContent];
+    return `${rank}${two ? ` with the ${one.closest("section").dataset.model}` : ""} · score ${score}`;
+  };
+  return found.map(line).join("\n");
 }
 
 const pair = (name, value) => el("div", {}, el("dt", {}, name), el("dd", { dir: "auto" }, value));
@@ -134,5 +139,6 @@ function copyButton() {
     await navigator.clipboard.writeText(location.href);
     currentTarget.lastChild.textContent = "Link copied";
   };
-  return el("button", { type: "button", class: "action", click: copy }, icon("link"), el("span", { role: "status" }, "Copy link"));
+  return el("button", { type: "button", class: "action", click: copy },
+    icon("link"), el("span", { role: "status" }, "Copy link"));
 }

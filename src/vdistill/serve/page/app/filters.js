@@ -38,7 +38,7 @@ export function watchFilters() {
   where.addEventListener("input", debounced(TYPING, () => change({ where: where.value }, { typing: true })));
   byId("hybrid").addEventListener("change", (event) => change({ hybrid: event.target.checked }));
   byId("clear").addEventListener("click", clearFilters);
-  byId("filters-button").addEventListener("click", () => unfold(!document.documentElement.classList.contains("unfolded")));
+  byId("filters-button").addEventListener("click", () => unfold(true));
   byId("done").addEventListener("click", () => {
     unfold(false);
     byId("filters-button").focus();
@@ -79,16 +79,18 @@ function ticks(filter, whole) {
   const labels = filter.values.map(({ value, items }, place) =>
     el("label", { class: place < FIRST ? "tick" : "tick further" },
       el("input", { type: "checkbox", name: filter.column, value: String(value), change: pick }),
-      el("span", { dir: "auto" }, String(value)), whole ? el("span", { class: "items" }, formatted(items), unseen(" items")) : null));
+      el("span", { dir: "auto" }, String(value)),
+      whole ? el("span", { class: "items" }, formatted(items), unseen(" items")) : null));
   const all = (event) => {
     event.currentTarget.parentElement.classList.add("whole");
     labels[FIRST].querySelector("input").focus();
     event.currentTarget.remove();
   };
-  const more = labels.length > FIRST
-    ? el("button", { type: "button", class: "quiet", click: all }, `All ${labels.length}`, unseen(` values of ${filter.column}`)) : null;
-  const legend = el("legend", {}, filter.column, filter.kind === "list" ? el("span", { class: "soft" }, " · all of these") : null);
-  return el("fieldset", { class: "filter" }, legend, ...labels, more);
+  const more = el("button", { type: "button", class: "quiet", click: all },
+    `All ${labels.length}`, unseen(` values of ${filter.column}`));
+  const every = filter.kind === "list" ? el("span", { class: "soft" }, " · all of these") : null;
+  return el("fieldset", { class: "filter" },
+    el("legend", {}, filter.column, every), ...labels, labels.length > FIRST ? more : null);
 }
 
 function pick({ target: { name, value, checked } }) {
@@ -99,10 +101,11 @@ function pick({ target: { name, value, checked } }) {
 
 function range(filter) {
   const type = filter.kind === "number" ? "number" : "date";
-  const changed = debounced(TYPING, ({ target }) => setEnd(filter.column, Number(target.dataset.end), target.value));
-  const input = (end, word, value) => el("label", {}, el("span", { class: "soft" }, word), unseen(` ${filter.column}`),
-    el("input", { type, step: "any", name: filter.column, "data-end": end, placeholder: String(value), input: changed }));
-  return el("fieldset", { class: "filter" }, el("legend", {}, filter.column),
+  const column = filter.column;
+  const changed = debounced(TYPING, ({ target }) => setEnd(column, Number(target.dataset.end), target.value));
+  const input = (end, word, value) => el("label", {}, el("span", { class: "soft" }, word), unseen(` ${column}`),
+    el("input", { type, step: "any", name: column, "data-end": end, placeholder: String(value), input: changed }));
+  return el("fieldset", { class: "filter" }, el("legend", {}, column),
     el("div", { class: "range" }, input(0, "from", filter.least), input(1, "to", filter.most)));
 }
 

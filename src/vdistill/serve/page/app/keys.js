@@ -16,8 +16,9 @@ export function watchKeys() {
     if ((!typing(event.target) && single(event.key)) || otherKey(event)) event.preventDefault();
   });
   byId("help").addEventListener("click", help);
-  for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
-  byId("help-dialog").addEventListener("click", (event) => event.target === event.currentTarget && event.target.close());
+  const dialog = byId("help-dialog");
+  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   const keys = byId("single-keys");
   keys.checked = singleKeys();
   keys.addEventListener("change", () => remember(keys.checked));
@@ -98,7 +99,7 @@ function focusBox() {
 }
 
 const here = () => document.activeElement?.closest("#results .card");
-const typing = (target) => target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+const typing = (target) => target.closest("input:not([type=checkbox], [type=radio])");
 
 function singleKeys() {
   try {

@@ -1,6 +1,6 @@
 // The page: what is looked for becomes a request, and its answer results.
 
-import { asks, filtered, FIRST_K } from "./address.js";
+import { asks, filtered, FIRST_K, START } from "./address.js";
 import { ask } from "./api.js";
 import { answers, request } from "./asking.js";
 import { watchBox } from "./box.js";
@@ -110,7 +110,8 @@ function showFound(found, wanted) {
     if (found.lost) {
       showNothing();
       showNoNote();
-      showTrouble({ message: "The image of this search is no longer here.", hint: "Drop it once more: no address holds it." });
+      const hint = "Drop it once more: no address holds it.";
+      showTrouble({ message: "The image of this search is no longer here.", hint });
     } else {
       showStart(commonValues(), filtered(wanted));
       showItems(found.items);
@@ -137,7 +138,7 @@ function showRefusal(trouble, wanted) {
   const wrong = conditionTrouble(trouble);
   showConditionTrouble(wanted.where.trim() ? wrong : null);
   if (wrong) showTrouble({ message: "The filters cannot be used.", hint: `${wrong.message} ${wrong.hint}` });
-  else showTrouble(trouble, () => search(0));
+  else showTrouble({ message: trouble.message, hint: hintOf(trouble) }, () => search(0));
   showCount("");
   if (trouble.passing) {
     info = undefined; // it may be another index when it is back
@@ -145,19 +146,24 @@ function showRefusal(trouble, wanted) {
   }
 }
 
+const hintOf = ({ status, hint }) => hint || (status === 0 ? "Trying again until it is back." : "");
+
 function showSlow() {
   showBusy(true);
-  if (asks(current()) && !byId("results").childElementCount && !byId("trouble").childElementCount) showWaiting(FIRST_K / 2);
+  const nothing = !byId("results").childElementCount && !byId("trouble").childElementCount;
+  if (nothing && asks(current())) showWaiting(FIRST_K / 2);
 }
 
 function showModels() {
   const models = byId("models");
   models.hidden = info.models.length < 2;
   if (models.hidden) return;
-  const choice = (value, text) => el("label", {}, el("input", { type: "radio", name: "show", value, change: () => change({ show: value === info.model ? "" : value }) }),
-    el("span", {}, text));
+  const choose = ({ target: { value } }) => change({ show: value === info.model ? "" : value });
+  const choice = (value, text) =>
+    el("label", {}, el("input", { type: "radio", name: "show", value, change: choose }), el("span", {}, text));
   const legend = models.querySelector("legend");
-  models.replaceChildren(legend, choice("backbone", "Backbone"), choice("student", "Student"), choice("both", "Compare"));
+  const choices = [["backbone", "Backbone"], ["student", "Student"], ["both", "Compare"]];
+  models.replaceChildren(legend, ...choices.map((one) => choice(...one)));
   markModel(current());
 }
 
@@ -191,7 +197,7 @@ byId("more-button").addEventListener("click", () => {
 byId("home").addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  change({ words: "", like: "", image: 0, where: "", picks: {}, ranges: {}, k: FIRST_K, show: "", hybrid: false, item: "" });
+  change(START);
   byId("words").focus();
 });
 

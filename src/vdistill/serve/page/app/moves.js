@@ -17,7 +17,8 @@ export function summary({ backbone, student }) {
   const kept = found.filter(([was]) => was !== undefined);
   const up = kept.filter(([was, is]) => is < was).length;
   const down = kept.filter(([was, is]) => is > was).length;
-  return `${kept.length} of ${found.length} in both · ${up} higher with the student, ${down} lower, ${found.length - kept.length} new`;
+  const fresh = found.length - kept.length;
+  return `${kept.length} of ${found.length} in both · ${up} higher with the student, ${down} lower, ${fresh} new`;
 }
 
 const ranks = (results) => new Map(results.map((result) => [sameAs(result), result.rank]));

@@ -17,10 +17,12 @@ export function countOf(answers, search, items) {
   const [first, second] = Object.values(answers);
   const took = Math.max(first.took_ms, second?.took_ms ?? 0);
   const number = Math.max(first.results.length, second?.results.length ?? 0);
-  const least = number >= search.k ? `The best ${formatted(number)}` : number === 1 ? "1 result" : `${formatted(number)} results`;
+  const all = number === 1 ? "1 result" : `${formatted(number)} results`;
+  const least = number >= search.k ? `The best ${formatted(number)}` : all;
   const of = number >= search.k && items > number ? ` of ${formatted(items)}` : "";
   const cut = first.truncated ? " · the text is longer than the model reads" : "";
-  return { shown: `${least}${of} · ${took < 10 ? took.toFixed(1) : Math.round(took)} ms${cut}`, told: `${least}${of}${cut}` };
+  const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
+  return { shown: `${least}${of} · ${time}${cut}`, told: `${least}${of}${cut}` };
 }
 
 export function showBusy(busy) {
@@ -31,8 +33,11 @@ export function showBusy(busy) {
 /** An error; null takes it away. again: what its button does. */
 export function showTrouble(trouble, again) {
   const room = byId("trouble");
-  room.replaceChildren();
+  const said = trouble ? `${trouble.message} ${trouble.hint}` : "";
   document.documentElement.classList.toggle("stale", Boolean(trouble));
+  if (room.dataset.said === said) return; // it is not told again with each try, and its button keeps the focus
+  room.dataset.said = said;
+  room.replaceChildren();
   if (!trouble) return;
   room.append(el("div", { class: "trouble" },
     el("p", { class: "what" }, trouble.message), trouble.hint ? el("p", { class: "hint" }, trouble.hint) : null,
@@ -42,14 +47,16 @@ export function showTrouble(trouble, again) {
 /** Where nothing was found. */
 export function showNone(filters) {
   const clear = el("button", { type: "button", class: "plain", click: clearFilters }, "Clear the filters");
-  note("Nothing found", filters ? "No item fulfils these filters." : "The index has no other items.", filters ? clear : null);
+  if (filters) note("Nothing found", "No item fulfils these filters.", clear);
+  else note("Nothing found", "The index has no other items.");
 }
 
 /** Where nothing is looked for yet. values: words to begin with. */
 export function showStart(values, filters) {
-  const tries = values.map((value) => el("li", {}, el("button", { type: "button", class: "try", click: () => change({ words: value }) }, value)));
-  note("What are you looking for?",
-    filters ? "Describe it; your filters apply then." : "Describe it, the person it is for, or the occasion. Or drop an image here.",
+  const attempt = (words) => el("button", { type: "button", class: "try", click: () => change({ words }) }, words);
+  const tries = values.map((value) => el("li", {}, attempt(value)));
+  const free = "Describe it, the person it is for, or the occasion. Or drop an image here.";
+  note("What are you looking for?", filters ? "Describe it; your filters apply then." : free,
     tries.length ? el("ul", { class: "tries", "aria-label": "Searches to begin with" }, ...tries) : null);
 }
 

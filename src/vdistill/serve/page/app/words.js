@@ -36,7 +36,8 @@ export function terms(text) {
       continue;
     }
     const weighted = several && /^(\d+(?:\.\d+)?|\.\d+):(.+)$/s.exec(part);
-    found.push(weighted ? { text: weighted[2].trim(), weight: sign * Number(weighted[1]) } : { text: part, weight: sign });
+    if (weighted) found.push({ text: weighted[2].trim(), weight: sign * Number(weighted[1]) });
+    else found.push({ text: part, weight: sign });
   }
   return found.filter((term) => term.text && term.weight);
 }
