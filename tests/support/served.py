@@ -37,17 +37,19 @@ def unpack_shop(home):
     return home
 
 
-def unpack_large_shop(home, count=3000):
-    """The shop with so many items more in the student's index, four of them a product each; without images."""
+def things(n):
+    """Metadata of an item."""
+    return {"title": f"{('red', 'green', 'blue')[n % 3]} thing", "price": n % 40, "group": f"g{n // 4}",
+            "tags": ["new", "old"][: 1 + n % 2]}  # fmt: skip
+
+
+def unpack_large_shop(home, count=3000, metadata=things):
+    """The shop with so many other items in the student's index, four of them a product each; without images."""
     unpack_shop(home)
     index = home / ".vdistill" / "index"
     entries = manifest.read(index)
     made = home / "made"
-    entry = write_index(
-        made, unit(count, entries["student"].dim), "bf16",
-        metadata=lambda n: {"title": f"{('red', 'green', 'blue')[n % 3]} thing", "price": n % 40, "group": f"g{n // 4}",
-                            "tags": ["new", "old"][: 1 + n % 2]},
-    )  # fmt: skip
+    entry = write_index(made, unit(count, entries["student"].dim), "bf16", metadata=metadata)
     for path in made.iterdir():
         if path.name != manifest.NAME:
             shutil.move(path, index / path.name)
@@ -87,11 +89,11 @@ def read_all(connection):
 
 
 @contextlib.contextmanager
-def served(home, **settings):
+def served(home, port=0, **settings):
     """A server of the workspace in a folder, as long as the block."""
     said = []
     service = Service.of(Workspace(Path(home) / ".vdistill"), Settings(**settings), said.append)
-    with listen("127.0.0.1", 0) as listening:
+    with listen("127.0.0.1", port) as listening:
         port = listening.getsockname()[1]
         running = server(service)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

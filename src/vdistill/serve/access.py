@@ -20,7 +20,8 @@ _GUARDED = ("/v1/", "/metrics")  # needs the token; the pages hold no data
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"  # no text of ours becomes markup
 )
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

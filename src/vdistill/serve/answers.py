@@ -21,6 +21,7 @@ from vdistill.query.terms import Term, wanted_text
 from vdistill.records import Hit
 from vdistill.serve.asked import Asked, Part
 from vdistill.serve.far_images import fetched
+from vdistill.serve.filterable import filterable
 from vdistill.serve.refusals import Refused, unknown, wrong
 from vdistill.serve.reload import Generation, Indexes
 from vdistill.serve.settings import IMAGE_PIXELS, Settings
@@ -68,6 +69,21 @@ class Answers:
     def item(self, id_: str, model: str | None) -> dict[str, Any]:
         """An item."""
         return self._leased(lambda found: _item(found.named(model), id_))
+
+    def some_items(self, count: int, model: str | None) -> dict[str, Any]:
+        """A few items, spread over the index, of each product one."""
+        return self._leased(lambda found: {"items": _some_items(found.named(model), count)})
+
+    def filters(self, model: str | None) -> dict[str, Any]:
+        """What the items can be filtered by; found once for each index."""
+
+        def found_once(found: Generation) -> dict[str, Any]:
+            searcher = found.named(model)
+            if searcher.model not in found.filters:
+                found.filters[searcher.model] = filterable(searcher.store.items, len(searcher))
+            return found.filters[searcher.model]
+
+        return self._leased(found_once)
 
     def embed(self, texts: Sequence[str], model: str | None) -> tuple[str, np.ndarray, int]:
         """The model that answers, unit vectors (n, dim), and how many tokens it has read."""
@@ -153,14 +169,30 @@ def _similar(found: Generation, id_: str, asked: Asked) -> dict[str, Any]:
 
 
 def _item(searcher: Searcher, id_: str) -> dict[str, Any]:
-    key = item_key(searcher, id_)
-    row = searcher.store.items.rows_of([key])[key]
-    product = searcher.store.items.products.shown([key]).get(key)
-    return {
-        "id": id_, "model": searcher.model, "metadata": json.loads(row.metadata),
-        "product": product.name if product else None, "images": product.images if product else 1,
-        "image": image_path(id_),
-    }  # fmt: skip
+    return _items(searcher, [item_key(searcher, id_)])[0]
+
+
+def _some_items(searcher: Searcher, count: int) -> list[dict[str, Any]]:
+    items = _items(searcher, searcher.store.items.some_keys(4 * count).tolist())
+    products: dict[str, dict[str, Any]] = {}
+    for one in items:
+        products.setdefault(one["product"] or f"item {one['id']}", one)
+    step = max(len(products) // count, 1)
+    return [*products.values()][::step][:count]
+
+
+def _items(searcher: Searcher, keys: Sequence[int]) -> list[dict[str, Any]]:
+    rows = searcher.store.items.rows_of(keys)
+    products = searcher.store.items.products.shown(keys)
+    return [
+        {
+            "id": row.id, "model": searcher.model, "metadata": json.loads(row.metadata),
+            "product": product.name if product else None, "images": product.images if product else 1,
+            "image": image_path(row.id),
+        }
+        for row in (rows[key] for key in keys if key in rows)
+        for product in [products.get(row.key)]
+    ]  # fmt: skip
 
 
 def item_key(searcher: Searcher, id_: str) -> int:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,20 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.routing import Mount
+from starlette.responses import Response
 from starlette.routing import Route as Path_
-from starlette.staticfiles import StaticFiles
 
 from vdistill.errors import VdistillError
-from vdistill.serve import openapi
 from vdistill.serve.access import Access
-from vdistill.serve.refusals import Refused, json_response, refusal, translated, unavailable
+from vdistill.serve.pages import page_routes
+from vdistill.serve.refusals import Refused, refusal, translated, unavailable
 from vdistill.serve.routes import ROUTES, Route
 from vdistill.serve.service import Service
 from vdistill.serve.settings import ANSWER_SECONDS
 
-PAGE = Path(__file__).parent / "page"
 _LOG = logging.getLogger("vdistill.serve")
 
 
@@ -47,7 +43,7 @@ def application(service: Service) -> Starlette:
             allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"],
         ))  # fmt: skip
     made = Starlette(
-        routes=[*_routes(service), *_pages()], lifespan=lifespan, middleware=middleware,
+        routes=[*_routes(service), *page_routes()], lifespan=lifespan, middleware=middleware,
         exception_handlers={HTTPException: _http_error},
     )  # fmt: skip
     made.router.redirect_slashes = False
@@ -60,20 +56,6 @@ def _routes(service: Service) -> list[Path_]:
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
     return [Path_(path, _endpoint(service, routes), methods=[*routes]) for path, routes in by_path.items()]
-
-
-def _pages() -> list[Any]:
-    async def document(request: Request) -> Response:
-        return json_response(openapi.document())
-
-    async def docs(request: Request) -> Response:
-        return HTMLResponse(openapi.page())
-
-    async def style(request: Request) -> Response:
-        return FileResponse(Path(__file__).with_name("docs.css"), media_type="text/css")
-
-    own = [Path_("/openapi.json", document), Path_("/docs", docs), Path_("/docs.css", style)]
-    return [*own, Mount("/", StaticFiles(directory=PAGE, html=True))]
 
 
 def _endpoint(service: Service, routes: dict[str, Route]) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import psutil  # type: ignore[import-untyped]
 
@@ -34,6 +34,7 @@ class Generation:
         self.searchers = searchers
         self.texts = texts
         self.model = model
+        self.filters: dict[str, dict[str, Any]] = {}  # of each model's items, once they were asked for
         self.users = 0
         self.retired = False
         self._lock = threading.Lock()
@@ -101,8 +102,9 @@ class Indexes:
     def load(self) -> None:
         """Open the newest index. Raises VdistillError where it is missing or damaged; then the old one goes on."""
         self._mark = self._look()
-        self._replace(self._opened())
-        self.loads += 1
+        opened = self._opened()
+        self.loads += 1  # before anybody can see it
+        self._replace(opened)
 
     async def watch(self) -> None:
         """Load each newer index, and keep the memory small, until cancelled."""

@@ -66,6 +66,15 @@ SCHEMAS: dict[str, Any] = {
     "Answers": _object(answers={"type": "array", "items": named("Answer")}),
     "Comparison": _object(query=_TEXT, student=named("Answer"), backbone=named("Answer")),
     "Item": _object(model=_TEXT, **_RESULT),
+    "Items": _object(items={"type": "array", "items": named("Item")}),
+    "Filters": _object(
+        filters={"type": "array", "items": _object(
+            column=_TEXT, kind={"enum": ["values", "list", "boolean", "number", "date", "time"]},
+            values={"type": "array", "items": _object(value={"type": ["string", "boolean"]}, items=_INTEGER)},
+            least={"type": ["number", "string", "null"]}, most={"type": ["number", "string", "null"]},
+        )},
+        read=_INTEGER, items=_INTEGER,
+    ),
     "Vectors": _object(model=_TEXT, dim=_INTEGER, vectors={"type": "array", "items": _VECTOR}),
     "Embeddings": _object(
         object={"const": "list"}, model=_TEXT, usage=_object(prompt_tokens=_INTEGER, total_tokens=_INTEGER),

@@ -12,10 +12,11 @@ from vdistill.serve.asked import Asked
 from vdistill.serve.fields import Field, read_json, read_texts
 from vdistill.serve.refusals import Refused, unknown
 from vdistill.serve.service import Service
-from vdistill.serve.settings import SIDES
+from vdistill.serve.settings import MOST_SHOWN, SIDES
 from vdistill.sources import joined, source_at
 
 SIZE = Field("size", "integer", "The longer side at most, in pixels.", SIDES[1], choices=SIDES)
+SOME = Field("k", "integer", "How many items.", 12, 1, MOST_SHOWN)
 _IMAGE_SECONDS = 300
 
 
@@ -63,6 +64,20 @@ async def item(service: Service, request: Request) -> Response:
     values = read_texts((requests.MODEL,), requests.multi(request.query_params.multi_items()))
     id_ = item_id(request)
     return _json(await service.json(service.pools.quick, lambda: service.answers.item(id_, values["model"])))
+
+
+async def items(service: Service, request: Request) -> Response:
+    """GET /v1/items."""
+    values = read_texts((SOME, requests.MODEL), requests.multi(request.query_params.multi_items()))
+    return _json(
+        await service.json(service.pools.quick, lambda: service.answers.some_items(values["k"], values["model"]))
+    )
+
+
+async def filters(service: Service, request: Request) -> Response:
+    """GET /v1/filters."""
+    values = read_texts((requests.MODEL,), requests.multi(request.query_params.multi_items()))
+    return _json(await service.json(service.pools.slow, lambda: service.answers.filters(values["model"])))
 
 
 async def image(service: Service, request: Request) -> Response:

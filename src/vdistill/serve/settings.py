@@ -10,6 +10,7 @@ from vdistill.query.filters import Limits
 
 MOST_RESULTS = 1000
 MOST_DIVERSE = 200  # results that differ: the work grows with the square of the candidates
+MOST_SHOWN = 100  # items that nobody has searched for
 MOST_QUERIES = 100  # of a batch, and texts to embed
 MOST_TERMS = 16
 MOST_LETTERS = 4000  # of a text or a filter

@@ -1,0 +1,44 @@
+// A search becomes a request to the API.
+
+import { itemPath } from "./api.js";
+import { parts, terms } from "./words.js";
+
+/** The path and the body of a search's request.  where: its filters as an expression.  image: a Blob, or none. */
+export function request(search, where, image) {
+  const both = search.show === "both";
+  const options = { k: search.k, ...(where && { where }) };
+  if (!both && search.show) options.model = search.show;
+  if (search.like && !search.words.trim() && !both) {
+    return { path: `${itemPath("similar", search.like)}?${query(options)}` };
+  }
+  if (search.hybrid) options.hybrid = true;
+  const path = both ? "/v1/compare" : "/v1/search";
+  if (image) return { path, body: form(search, options, image) };
+  if (search.like) {
+    const body = { ...options, k: options.k + 1, terms: [...terms(search.words), { id: search.like }] };
+    return { path, body };
+  }
+  const words = parts(search.words).map((part) => ["query", part]);
+  return words.length ? { path: `${path}?${new URLSearchParams([...words, ...Object.entries(options)])}` } : null;
+}
+
+/** The answers by model, without the item that the others should resemble. */
+export function answers(search, document) {
+  const { backbone, student } = document;
+  const found = document.results ? { [document.model]: document } : { backbone, student };
+  for (const answer of Object.values(found)) {
+    const others = answer.results.filter((result) => result.id !== search.like).slice(0, search.k);
+    answer.results = others.map((result, place) => ({ ...result, rank: place + 1 }));
+  }
+  return found;
+}
+
+const query = (options) => new URLSearchParams(Object.entries(options));
+
+function form(search, options, image) {
+  const made = new FormData();
+  made.append("image", image, "image");
+  for (const part of search.words.trim() ? parts(search.words) : []) made.append("query", part);
+  for (const [name, value] of Object.entries(options)) made.append(name, String(value));
+  return made;
+}
