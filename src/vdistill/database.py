@@ -133,13 +133,13 @@ class Database:
             self._connection.executemany(_SIDE, sides)
             self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
-                "INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                f"INSERT INTO judgments VALUES ({', '.join('?' * 16)}) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
-        columns = "key, probabilities, ranking, tokens, cost_usd"
+        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens"
         return {row["key"]: _answer(row) for row in self._by_key(columns, keys)}
 
     def answered(self, keys: Sequence[str]) -> set[str]:
@@ -172,6 +172,16 @@ class Database:
         gaps = [later[0] - earlier[0] for later, earlier in pairwise(rows)]
         working = [gap for gap in gaps if 0 <= gap < _PAUSE]
         return sum(working) / len(working) if working else None
+
+    def used(self, teacher: str, prompt: str) -> list[tuple[int, int, float, float]]:
+        """What recent answers took: (images shown, answers, mean tokens, mean tokens of thought) each.
+
+        Answers whose tokens were not counted are left out.
+        """
+        sql = """SELECT json_array_length(items), count(*), avg(tokens), avg(thought_tokens) FROM (
+            SELECT items, tokens, thought_tokens FROM judgments WHERE teacher = ? AND prompt = ? AND tokens > 0
+            ORDER BY rowid DESC LIMIT ?) GROUP BY 1"""
+        return [tuple(row) for row in self._all(sql, (teacher, prompt, _RECENT))]
 
     @property
     def paraphrases(self) -> Paraphrases:
@@ -225,6 +235,8 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
         answer.tokens,
         answer.cost_usd,
         now,
+        answer.coverage,
+        answer.thought_tokens,
     )
 
 
@@ -248,6 +260,8 @@ def _answer(row: sqlite3.Row) -> Answer:
         order=None if row["ranking"] is None else tuple(json.loads(row["ranking"])),
         tokens=row["tokens"],
         cost_usd=row["cost_usd"],
+        coverage=row["coverage"],
+        thought_tokens=row["thought_tokens"],
     )
 
 

@@ -72,6 +72,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX rewordings_by_query ON rewordings (query)",
     ),
+    (
+        "ALTER TABLE judgments ADD COLUMN coverage REAL",  # of the option letters' probability; NULL where unknown
+        "ALTER TABLE judgments ADD COLUMN thought_tokens INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 

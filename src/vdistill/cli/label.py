@@ -57,9 +57,7 @@ class LabelCommand:
             metavar="NAME",
         ),
     ] = None
-    think: Annotated[
-        str, _teacher(help="off, low, or how many tokens a model may think before it answers, over HTTP.")
-    ] = "off"
+    think: Annotated[str, _teacher(help="off, low, or how many tokens a model may think before it answers.")] = "off"
     queries: Annotated[
         str | None,
         Meaning.PATH,

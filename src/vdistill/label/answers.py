@@ -49,6 +49,8 @@ def sound(said: Answer, count: int) -> Answer:
         order=None if order is None else _order(order, count),
         tokens=int(_amount("tokens", said.tokens)),
         cost_usd=_amount("cost_usd", said.cost_usd),
+        coverage=None if said.coverage is None else min(_amount("coverage", said.coverage), 1.0),
+        thought_tokens=int(_amount("thought_tokens", said.thought_tokens)),
     )
 
 

@@ -32,6 +32,7 @@ class Tally:
     failed: int = 0
     images_shown: int = 0
     tokens: int = 0
+    thought_tokens: int = 0
     cost_usd: float = 0.0
 
 
@@ -183,6 +184,7 @@ class Asker:
         else:
             self._failures_in_a_row = 0
             tally.judgments += 1
+            tally.thought_tokens += answer.thought_tokens
 
     def _pay(self, question: Question, said: Answer | Failure) -> None:
         before = self.purse.usd

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from vdistill.database import Database
-from vdistill.label import ask_mode, paraphrase
+from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import WINDOW
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
@@ -89,6 +89,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
     with Database.existing(workspace) as database:
         if choose_ask and database:
             stage = ask_mode.in_mode(stage, teacher, ask_mode.remembered(database, teacher), say)
+        habits.calibrate(teacher, database, say)
         wanted = paraphrase.wanted(database, stage, paraphrase.count_for(teacher, stage.settings.paraphrases))
         purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
         written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)

@@ -10,7 +10,7 @@ from typing import Any
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import Skipped
-from vdistill.label import ask_mode, paraphrase
+from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
@@ -38,6 +38,7 @@ class LabelReport:
     failed: int = 0
     images_shown: int = 0
     tokens: int = 0
+    thought_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
     paraphrases: int = 0
@@ -85,6 +86,7 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
         remember_split(database, stage.settings)
         stage.register(database)
         paraphrase.keep_given(database, stage.queries, say)
+        habits.calibrate(teacher, database)
         writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrases)
         asker = Asker(

@@ -9,6 +9,7 @@
     local_vlm.py             a vision-language model in this process
       vlm_loading.py         opens its files, and says what is missing
       vlm_processor.py       images and text as tensors; vlm_template.py  the prompt in its chat template
+      vlm_thoughts.py        what it thinks before it answers
       vlm_cost.py            tokens and seconds of a call, before the weights are there
     both models share        options.py, model_names.py, model_images.py, letter_mass.py
 
@@ -56,10 +57,6 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
         return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)
     if spec not in ALIASES and not Path(spec).is_dir():
         _check_hub_id(spec, list(plugins))
-    if options.thinking.tokens:
-        raise VdistillError(
-            "--think is for teachers that are asked over HTTP", hint="give --endpoint URL, or leave --think out"
-        )
     from vdistill.label.teachers.local_vlm import LocalVLM
 
     return LocalVLM(ALIASES.get(spec, spec), options, say=say)
