@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vdistill.batch_jobs import BatchJobs, Statement
 from vdistill.errors import VdistillError
 from vdistill.migrations import is_current, migrate
 from vdistill.paraphrases import Paraphrases
@@ -121,10 +122,12 @@ class Database:
         rows: Sequence[tuple[str, str, Judgment]],
         failures: Sequence[tuple[str, str, Question, str]] = (),
         sides: Iterable[tuple[str, str, Split]] = (),
+        also: Iterable[Statement] = (),
     ) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
         failures: calls that brought no answer, (key, teacher, question, reason) each.  sides: as for `add_item_sides`.
+        also: of `batch_jobs`, committed with them.
         Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
         """
         now = time.time()
@@ -136,6 +139,8 @@ class Database:
                 f"INSERT INTO judgments VALUES ({', '.join('?' * 16)}) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
+            for sql, values in also:
+                self._connection.executemany(sql, values)
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
@@ -187,6 +192,11 @@ class Database:
     def paraphrases(self) -> Paraphrases:
         """The other wordings of queries."""
         return Paraphrases(self._connection, self._all, self._transaction)
+
+    @property
+    def batch_jobs(self) -> BatchJobs:
+        """The jobs of batch APIs."""
+        return BatchJobs(self._connection, self._all, self._transaction)
 
     def judgment_count(self) -> int:
         """How many judgments are stored."""

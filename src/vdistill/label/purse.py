@@ -31,6 +31,12 @@ class Purse:
         self.usd += usd or estimate or 0.0
         self._estimated += estimate or 0.0
 
+    def earlier(self, calls: int, usd: float, estimate: float) -> None:
+        """Count calls that earlier runs of the same command made, or have under way."""
+        self.calls += calls
+        self.usd += usd
+        self._estimated += estimate
+
     def affords(self, calls: int, estimate: float, share: float = 1.0) -> bool:
         """Whether the caps (or a share of them) allow so many more calls, expected to cost `estimate` dollars."""
         if self.budget is not None and self.calls + calls > self.budget * share:

@@ -46,6 +46,9 @@ class LabelReport:
     paraphrase_failed: int = 0
     paraphrase_tokens: int = 0
     paraphrase_cost_usd: float = 0.0
+    batch_submitted: int = 0
+    batch_waiting: int = 0
+    batch_jobs: int = 0
     coverage_before: float | None = None
     coverage: float | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -84,6 +87,11 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     guides = guides_of(workspace, stage, say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
+        if jobs := database.batch_jobs.open(teacher.name):
+            raise VdistillError(
+                f"{sum(job.calls for job in jobs):,} questions of {teacher.name} are under way in batch jobs",
+                hint="collect them first, with the command that submitted them (--batch or --batch-file)",
+            )
         stage.register(database)
         paraphrase.keep_given(database, stage.queries, say)
         habits.calibrate(teacher, database)

@@ -5,6 +5,7 @@
       chat_endpoint.py       its address and key;  chat_route.py  the proxy and certificates on the way
       chat_http.py           requests and retries; chat_replies.py  a response as a document or an error
       chat_terms.py          which fields of a request the server refuses, learnt and remembered
+      chat_bills.py          what a completion costs;  chat_batches.py  many questions in a file, answered later
       chat_answers.py        the letters and probabilities in a completion
     local_vlm.py             a vision-language model in this process
       vlm_loading.py         opens its files, and says what is missing
@@ -51,7 +52,7 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
     plugins = {point.name: point for point in entry_points(group=GROUP)}
     if kind in plugins:
         return _from_plugin(plugins[kind], rest)
-    if options.endpoint is not None or kind == "openai":
+    if options.endpoint is not None or kind == "openai" or options.offline:
         from vdistill.label.teachers.openai_api import OpenAITeacher
 
         return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from vdistill.errors import TeacherError
 from vdistill.label.habits import Habits
 from vdistill.label.prompts import CHARACTERS, Part, letters, longest_rewording, usual_rewording
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text, used_tokens
+from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text
+from vdistill.label.teachers.chat_bills import Bill, Tariff
 from vdistill.label.teachers.chat_endpoint import read_endpoint
 from vdistill.label.teachers.chat_http import ChatClient, Patience
-from vdistill.label.teachers.chat_terms import QUIET, Agreement
+from vdistill.label.teachers.chat_terms import QUIET, Agreement, Terms
 from vdistill.label.teachers.model_images import ImageCache, load_each
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE = 768
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # an estimate, for prices
+OFFLINE = "http://localhost:8000"  # files for no server are written as vLLM reads them
 LONGER = 2  # by how much the cap on tokens is raised, once, where answers are cut by it
 FRUITLESS = 3  # questions that brought nothing but thoughts, with no answer to any, end the run
 _CUT = "output limit was reached"  # OpenAI's words, with a 400, for a thinking model that came to its cap
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """The tokens of completions, what they cost in US dollars, and those of them that were thoughts."""
-
-    tokens: int = 0
-    usd: float = 0.0
-    thoughts: int = 0
-
-    def __add__(self, other: Bill) -> Bill:
-        """The bill of both."""
-        return Bill(self.tokens + other.tokens, self.usd + other.usd, self.thoughts + other.thoughts)
 
 
 class OpenAITeacher:
@@ -58,14 +46,16 @@ class OpenAITeacher:
         self.name = f"openai:{model}"
         self.concurrency = options.concurrency
         self.hard_answers: bool | None = None  # whether it answers without probabilities; None before that is known
-        self._model, self._prices = model, options.price_of(model, f"openai:{model}")
-        self._wording, self._thinking = options.wording, options.thinking
+        self._model = model
+        self._wording, self._thinking, self._batched = options.wording, options.thinking, options.batch
         self.thoughts = options.thinking.tokens
         self._habits: Habits | None = None
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
         self._asked_as = f"{options.wording.version}/{bounds}{options.thinking.version}"
         self._images = ImageCache(MOST_SIDE, options.max_pixels)
-        endpoint = read_endpoint(options.endpoint, options.key_name)
+        endpoint = read_endpoint(OFFLINE if options.offline else options.endpoint, options.key_name)
+        self._tariff = Tariff.of(options, endpoint, model, f"openai:{model}")
+        self.factor = self._tariff.factor
         self._strict = endpoint.strict
         self._agreement = Agreement(f"server/{endpoint.place}/{model}", options.memory, say)
         self._client = ChatClient(endpoint, self._agreement, options, patience or Patience())
@@ -98,7 +88,7 @@ class OpenAITeacher:
         prompt, thoughts = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * count, self._thinking.tokens
         if self._habits is not None:
             prompt, thoughts = round(self._habits.besides(count)) - 1, round(self._habits.thought_tokens)
-        usd = self._usd(prompt, 1 + thoughts) if self._prices else None
+        usd = self._tariff.usd(prompt, 1 + thoughts, batched=self._batched)
         return Price(tokens=prompt + thoughts, usd=usd, seconds=1.0)
 
     def learn(self, habits: Habits | None) -> None:
@@ -128,8 +118,28 @@ class OpenAITeacher:
         """Tokens by the length of the texts; dollars by the price table."""
         prompt = len(self._wording.system_of_rewording + self._wording.other_words(query, count)) // CHARACTERS
         completion = usual_rewording(query, count) + self._thinking.tokens
-        usd = self._usd(prompt, completion) if self._prices else None
-        return Price(tokens=prompt + completion, usd=usd, seconds=1.0)
+        return Price(tokens=prompt + completion, usd=self._tariff.usd(prompt, completion), seconds=1.0)
+
+    def request(self, question: Question) -> Mapping[str, Any] | Failure:
+        """What a question is asked with, in a batch."""
+        uris = load_each(question.images, self._images.data_uri)
+        if isinstance(uris, Failure):
+            return uris
+        return self._agreement.terms.applied(self._question_body(question, uris, LONGER if self._longer else 1))
+
+    def read(self, question: Question, document: Any) -> Answer | Failure:
+        """The answer in a completion that came in a batch, at its price."""
+        reading = read_answer(document, question, thought=bool(self.thoughts))
+        self._longer = self._longer or reading.cut
+        return self._answer(question, reading, self._tariff.bill(document, batched=True))
+
+    def refused(self, question: Question, words: str) -> bool:
+        """Learn from an error in a batch what the server does not accept; whether it refuses a field at all."""
+        body = self._question_body(question, [""] * len(question.images), 1)
+        self._agreement.refused(words, body, self._agreement.terms.applied(body))
+        self._agreement.accepted()
+        plain = Terms()  # of a batch all questions fail for what the first one has taught already
+        return plain.learnt(words, plain.applied(body)) != plain
 
     def close(self) -> None:
         """Close the connections."""
@@ -147,7 +157,7 @@ class OpenAITeacher:
             document = self._client.complete(asked)
             if isinstance(document, Failure):
                 return Failure(document.reason, tokens, usd)
-            bill = self._paid(document)
+            bill = self._tariff.bill(document)
             tokens, usd, text = tokens + bill.tokens, usd + bill.usd, read_text(document)
             if isinstance(text, str):
                 return Written(tuple(text.splitlines()), tokens, usd)
@@ -158,7 +168,9 @@ class OpenAITeacher:
         uris = load_each(question.images, self._images.data_uri)
         if isinstance(uris, Failure):
             return uris
-        reading, bill = self._read(question, uris)
+        return self._answer(question, *self._read(question, uris))
+
+    def _answer(self, question: Question, reading: Reading, bill: Bill) -> Answer | Failure:
         answer = reading.answer
         if isinstance(answer, Failure):
             hint = " (one that thinks first may need --think low)" if reading.mass and not self._thinking.tokens else ""
@@ -194,7 +206,7 @@ class OpenAITeacher:
             thought = _CUT in document.reason
             return Reading(document, cut=thought, thinking=thought), Bill()
         self._agreement.accepted(settles=True)
-        return read_answer(document, question, thought=bool(self._thinking.tokens)), self._paid(document)
+        return read_answer(document, question, thought=bool(self._thinking.tokens)), self._tariff.bill(document)
 
     def _only_thinks(self, reading: Reading) -> Failure:
         """A failure; where no question brought an answer, the end of the run, as each call would cost as much."""
@@ -228,15 +240,6 @@ class OpenAITeacher:
             self._said.add(kind)
         if new:
             self._say(text)
-
-    def _paid(self, document: Any) -> Bill:
-        used = used_tokens(document)
-        usd = self._usd(used.prompt, used.completion)
-        return Bill(used.prompt + used.completion, usd, used.thoughts)
-
-    def _usd(self, prompt: int, completion: int) -> float:
-        prompt_price, completion_price = self._prices or (0.0, 0.0)
-        return (prompt * prompt_price + completion * completion_price) / 1e6
 
     def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
         known = letters(len(question.images))
