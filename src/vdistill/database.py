@@ -136,7 +136,7 @@ class Database:
             self._connection.executemany(_SIDE, sides)
             self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
-                f"INSERT INTO judgments VALUES ({', '.join('?' * 16)}) ON CONFLICT (key) DO NOTHING",
+                f"INSERT INTO judgments VALUES ({', '.join('?' * 17)}) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
             for sql, values in also:
@@ -144,7 +144,7 @@ class Database:
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
-        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens"
+        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens, level"
         return {row["key"]: _answer(row) for row in self._by_key(columns, keys)}
 
     def answered(self, keys: Sequence[str]) -> set[str]:
@@ -247,6 +247,7 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
         now,
         answer.coverage,
         answer.thought_tokens,
+        answer.level,
     )
 
 
@@ -272,6 +273,7 @@ def _answer(row: sqlite3.Row) -> Answer:
         cost_usd=row["cost_usd"],
         coverage=row["coverage"],
         thought_tokens=row["thought_tokens"],
+        level=row["level"],
     )
 
 

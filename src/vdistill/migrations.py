@@ -75,6 +75,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE judgments ADD COLUMN coverage REAL",  # of the option letters' probability; NULL where unknown
         "ALTER TABLE judgments ADD COLUMN thought_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE judgments ADD COLUMN level REAL",  # of scores of single images; NULL for comparisons
         """
         CREATE TABLE batch_jobs (
             name TEXT PRIMARY KEY, session TEXT NOT NULL, teacher TEXT NOT NULL, place TEXT NOT NULL,

@@ -111,6 +111,8 @@ class Answer:
     best first) exactly one is set.
     coverage: the probability that the model gave to all option letters together, in [0, 1]; None where that is unknown.
     thought_tokens: those of `tokens` that the model thought before it answered.
+    level: of a teacher that scores each image by itself: its scores, comparable over all of a query's answers, are the
+    log-probabilities plus this number. None where probabilities compare the images shown and nothing else.
     """
 
     probabilities: tuple[float, ...] | None = None
@@ -119,6 +121,7 @@ class Answer:
     cost_usd: float = 0.0
     coverage: float | None = None
     thought_tokens: int = 0
+    level: float | None = None
 
     @property
     def best(self) -> int:

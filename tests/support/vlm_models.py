@@ -237,3 +237,20 @@ def qwen3_vl(folder: Path, template: str | None = None, *, said: str = "ABCDEFGH
                 image_processor_type="Qwen2VLImageProcessor")  # fmt: skip
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": template or TEMPLATE}))
     return folder
+
+
+def jina_m0(folder: Path, *, score: bool = True) -> Path:
+    """A jina-reranker-m0: a Qwen2-VL without a head over words, with the layers `score` in the same file."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    qwen2_vl(folder)
+    weights = {name: value for name, value in load_file(folder / "model.safetensors").items() if "lm_head" not in name}
+    if score:
+        torch.manual_seed(1)
+        for name, shape in (("0.weight", (32, 32)), ("0.bias", (32,)), ("2.weight", (1, 32)), ("2.bias", (1,))):
+            weights[f"score.{name}"] = torch.randn(shape)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    change_json(folder / "config.json", architectures=["JinaVLForRanking"],
+                auto_map={"AutoModel": "modeling.JinaVLForRanking"})  # fmt: skip
+    return folder

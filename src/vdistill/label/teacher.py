@@ -113,6 +113,29 @@ class Batched(Protocol):
 
 
 @runtime_checkable
+class Pointwise(Protocol):
+    """A teacher that scores each image by itself: a call is one image for one query.
+
+    Its answers have a `level`. A question is as many calls as it has images.
+
+    Attributes:
+        pointwise: True.
+    """
+
+    pointwise: bool
+
+
+def pointwise(teacher: object) -> bool:
+    """Whether a teacher scores each image by itself."""
+    return isinstance(teacher, Pointwise) and teacher.pointwise
+
+
+def calls_of(teacher: object, question: Question) -> int:
+    """How many calls a question is."""
+    return len(question.images) if pointwise(teacher) else 1
+
+
+@runtime_checkable
 class Selective(Protocol):
     """A teacher that can judge only some queries and items."""
 
