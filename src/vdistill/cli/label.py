@@ -50,7 +50,9 @@ class LabelCommand:
     teacher: Annotated[
         str,
         Meaning.TEACHER,
-        _teacher(help="metadata, table:FILE, an alias (qwen2-vl, smolvlm, …), a model id or folder, openai:MODEL."),
+        _teacher(
+            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL."
+        ),
     ] = "qwen2-vl"
     endpoint: Annotated[str | None, _teacher(help="Ask an OpenAI-compatible server at this URL.")] = None
     api_key_env: Annotated[

@@ -1,5 +1,6 @@
 """Rerankers as teachers: each image is scored by itself, once for a query, and all scores of a query compare."""
 
+import hashlib
 import json
 import math
 
@@ -202,7 +203,8 @@ def test_the_budget_is_images_and_none_is_shown_twice_for_a_query(tmp_path, cata
         for at, document in enumerate(body["documents"]):
             key = body["query"], document["content"][0]["image_url"]["url"]
             truth.setdefault(key, []).append(key)
-            found.append({"index": at, "relevance_score": (hash(key) % 1000 + 1) / 1002})
+            drawn = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big") / 2**32
+            found.append({"index": at, "relevance_score": 0.05 + 0.9 * drawn})
         return {"results": found, "usage": {"total_tokens": 500 * len(found)}}
 
     command = ["label", "catalog", "--teacher", "rerank:vlm", "--queries", "q.txt", "--images-per-call", 4, "--holdout",

@@ -23,6 +23,7 @@ from vdistill.label.teachers.letter_mass import LetterMass
 from vdistill.label.teachers.model_images import load_each, load_scaled
 from vdistill.label.teachers.model_names import model_name
 from vdistill.label.teachers.options import TeacherOptions
+from vdistill.label.teachers.vlm_computing import computed
 from vdistill.label.teachers.vlm_cost import Size, Work, size_by_name, size_of
 from vdistill.label.teachers.vlm_letters import Ready, check_length, read_letters
 from vdistill.label.teachers.vlm_loading import BROKEN, loading, open_files
@@ -269,20 +270,7 @@ class LocalVLM:
         Raises TeacherError with one line for whatever goes wrong inside the model.
         """
         self._model  # noqa: B018 - loaded here, as its own errors are no failures of a forward pass
-        try:
-            with torch.inference_mode():
-                return model_call()
-        except (MemoryError, *BROKEN) as error:
-            if not _out_of_memory(error):
-                raise TeacherError(
-                    f"{self.name} fails: {first_line(error)}", hint="--debug shows where; try another model"
-                ) from error
-            if may_halve:
-                return None
-            raise TeacherError(
-                f"{self.name} does not fit into the memory of {self._device}",
-                hint="show fewer images (--images-per-call), take a smaller teacher, or ask a server with --endpoint",
-            ) from error
+        return computed(model_call, self.name, self._device, may_halve=may_halve)
 
     def _last_logits(self, inputs: Any) -> Tensor:
         """(questions, vocabulary), float32: the logits of the first token of the answer."""
@@ -306,11 +294,3 @@ class LocalVLM:
 
     def _check_length(self, inputs: Any, images: int, thoughts: int = 0) -> None:
         check_length(self._config, self.name, images, inputs["input_ids"].shape[1], thoughts)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether memory is what was missing; not every device has an error of its own for that."""
-    words = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words or "can't allocate" in words
-    )

@@ -17,6 +17,7 @@ from vdistill.label.teachers.model_images import load_each, load_scaled
 from vdistill.label.teachers.model_names import model_name
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.label.teachers.scores import scored
+from vdistill.label.teachers.vlm_computing import computed
 from vdistill.label.teachers.vlm_cost import Size, Work, size_by_name, size_of
 from vdistill.label.teachers.vlm_loading import BROKEN, loading, open_files
 from vdistill.label.teachers.vlm_processor import Processor
@@ -49,7 +50,7 @@ class LocalReranker:
 
         Raises VdistillError for a model that cannot be had, and, naming its class, for one whose layout is not known.
         """
-        self._source, self._say = source, say
+        self._source, self._say, self._at_once = source, say, AT_ONCE
         self._most_pixels = options.max_pixels or MAX_PIXELS
         self._device = pick_device(device)
         self._dtype = torch.bfloat16 if pick_precision(precision, self._device) == "bf16" else torch.float32
@@ -109,31 +110,37 @@ class LocalReranker:
             return Failure(f"a text holds {token}, which stands for an image")
         assert layout is not None
         prompt = layout.prompt(processor, question.query)
-        scores: list[float] = []
-        tokens = 0
-        for start in range(0, len(images), AT_ONCE):
-            found, used = self._scores(prompt, images[start : start + AT_ONCE])
-            scores, tokens = scores + found, tokens + used
-        return scored(question, scores, tokens)
-
-    def _scores(self, prompt: str, images: Sequence[Image.Image]) -> tuple[list[float], int]:
-        """The scores of some images, and the tokens that were read."""
-        self._model  # noqa: B018 - loaded here, as its own errors are no failures of a forward pass
-        assert self._layout is not None
         try:
-            inputs = self._layout.inputs(self._processor.inputs([prompt] * len(images), [[one] for one in images]))
-            tensors = {
-                name: value.to(self._device, self._dtype if value.is_floating_point() else None)
-                for name, value in inputs.items()
-            }
-            with torch.inference_mode():
-                scores = self._layout.scores(self._model, self._processor, tensors)
-        except (MemoryError, *BROKEN) as error:
-            raise TeacherError(
-                f"{self.name} fails: {first_line(error)}",
-                hint="--debug shows where; smaller images (--max-pixels) need less memory",
-            ) from error
-        return scores.cpu().tolist(), int(inputs["attention_mask"].sum())
+            return scored(question, *self._in_parts(prompt, images))
+        except BROKEN as error:
+            return Failure(f"the model's processor fails: {first_line(error)}")
+
+    def _in_parts(self, prompt: str, images: Sequence[Image.Image]) -> tuple[list[float], int]:
+        """The scores of images, and the tokens that were read; as many at once as memory takes."""
+        scores: list[float] = []
+        tokens, start = 0, 0
+        while start < len(images):
+            part = images[start : start + self._at_once]
+            found = self._scores(prompt, part)
+            if found is None:
+                self._at_once = (len(part) + 1) // 2
+                continue
+            scores, tokens, start = scores + found[0], tokens + found[1], start + len(part)
+        return scores, tokens
+
+    def _scores(self, prompt: str, images: Sequence[Image.Image]) -> tuple[list[float], int] | None:
+        """The same at once; None where memory does not take them together."""
+        model, processor, layout = self._model, self._processor, self._layout
+        assert layout is not None
+        inputs = layout.inputs(processor.inputs([prompt] * len(images), [[one] for one in images]))
+        tensors = {
+            name: value.to(self._device, self._dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+        scores = computed(
+            lambda: layout.scores(model, processor, tensors), self.name, self._device, may_halve=len(images) > 1
+        )
+        return None if scores is None else (scores.cpu().tolist(), int(inputs["attention_mask"].sum()))
 
     def _scaled(self, image: ShownImage) -> Image.Image:
         return load_scaled(image.source, most_side=MOST_SIDE, most_pixels=self._most_pixels)
