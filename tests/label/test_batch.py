@@ -85,6 +85,10 @@ def test_what_is_under_way_is_not_asked_again_by_any_command(home):
         assert "a job is under way" in first.err
         again = label(home, server, "--budget", 60).json
         assert (again["batch_submitted"], again["batch_waiting"]) == (0, first.json["batch_waiting"])
+        with BatchServer(answer) as another:
+            asked = label(home, another, "--budget", 60)
+            assert (asked.json["batch_submitted"], len(another.jobs)) == (0, 0), "though it does not know the job"
+            assert server.url in asked.err
         label(home, server, "--budget", 90)
         assert "--batch" in errors(label(home, server, "--budget", 60, batch="--quiet"))[1]
         sent = [json.loads(line)["custom_id"] for file in server.files.values() for line in file.splitlines()]

@@ -118,15 +118,17 @@ def rerank_server(path, shape):
     def uris(documents):
         if shape == "together":
             return [part["image_url"]["url"] for part in documents["content"]]
-        if shape == "images":
-            return [document["image"] for document in documents]
+        if shape in ("images", "data"):
+            found = [document["image"] for document in documents]
+            assert all(image.startswith("data:") == (shape == "data") for image in found)
+            return found
         return [document["content"][0]["image_url"]["url"] for document in documents]
 
     def answer(body):
         documents = body.get("documents", body.get("data_2"))
         try:
             count = len(uris(documents))
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, AssertionError):
             return refusal("documents: input should be a valid string", 422)
         known = [0.9, 0.2, 0.6, 0.01][:count]
         if path == "/v1/score":
@@ -147,7 +149,8 @@ def opened(server, **options):
 
 @pytest.mark.parametrize(
     ("path", "shape"),
-    [("/v1/rerank", "each"), ("/v1/rerank", "together"), ("/v1/rerank", "images"), ("/v1/score", "each"),
+    [("/v1/rerank", "each"), ("/v1/rerank", "together"), ("/v1/rerank", "images"), ("/v1/rerank", "data"),
+     ("/v1/score", "each"),
      ("/v1/score", "together")],
 )  # fmt: skip
 def test_a_server_is_asked_in_the_form_that_it_understands(images, path, shape):
@@ -233,6 +236,14 @@ def test_the_budget_is_images_and_none_is_shown_twice_for_a_query(tmp_path, cata
         )
     with Database.open(tmp_path / ".vdistill" / "vdistill.db") as database:
         judgments = [one for one in database.judgments("heldout") if one.answer.level is not None]
+    export = tmp_path / "judgments.parquet"
+    assert vdistill("label", "--export", export, cwd=tmp_path).code == 0
+    elsewhere = tmp_path / "elsewhere"
+    done = vdistill("--workspace", elsewhere, "label", "catalog", "--import", export, cwd=tmp_path)
+    assert done.code == 0, done.err
+    with Database.open(elsewhere / "vdistill.db") as database:
+        restored = {(one.query, one.items): one.answer.level for one in database.judgments("heldout")}
+    assert restored == {(one.query, one.items): pytest.approx(one.answer.level) for one in judgments}
     fitted = preferences.fit(judgments)
     for query in fitted.queries:
         known = dict(zip(*fitted.means(query), strict=True))

@@ -35,7 +35,7 @@ class LocalFiles:
 
     def settle(self, job: Job) -> None:
         """It is handed in if its file is there."""
-        if job.state == "planned":
+        if job.state == "planned" and job.place == self.place:
             self._jobs.step(job.name, "submitted" if self._holds(job) else "lost")
 
     def ended(self, job: Job) -> Ended | None:

@@ -42,6 +42,8 @@ class Server:
 
     def settle(self, job: Job) -> None:
         """Look for it among the server's jobs. Without a file on the server there can be none."""
+        if job.place != self.place:
+            return
         if job.state == "planned":
             self._jobs.step(job.name, "lost")
         elif job.state == "creating":
@@ -49,7 +51,12 @@ class Server:
             self._adopt(job.name, job.file_id)
 
     def ended(self, job: Job) -> Ended | None:
-        """Its results and errors, once it is completed, expired or cancelled; nothing of one that failed."""
+        """Its results and errors, once it is completed, expired or cancelled; nothing of one that failed.
+
+        A job of another server, or in a file, stays under way.
+        """
+        if job.place != self.place:
+            return None
         found = self._client.job(job.job_id or "")
         if found is None:
             return Ended((), whole=False, reason="the server knows it no more")
@@ -65,7 +72,8 @@ class Server:
         seen = [self._seen[job.name] for job in jobs if job.name in self._seen]
         done, total = sum(one.done for one in seen), sum(job.calls for job in jobs)
         many = f"{len(jobs)} jobs are" if len(jobs) > 1 else "a job is"
-        return f"{many} under way at {self.place}: {done:,} of {total:,} questions are done"
+        places = " and ".join(sorted({job.place for job in jobs}))
+        return f"{many} under way at {places}: {done:,} of {total:,} questions are done"
 
     def close(self) -> None:
         """Close the connections."""

@@ -48,7 +48,8 @@ def _part(uri: str) -> dict[str, Any]:
 FORMS = (
     Form("rerank", "/rerank", lambda uris: [{"content": [_part(uri)]} for uri in uris]),  # vLLM
     Form("rerank together", "/rerank", lambda uris: {"content": [_part(uri) for uri in uris]}),  # before 0.16
-    Form("rerank images", "/rerank", lambda uris: [{"image": uri} for uri in uris]),  # Jina
+    Form("rerank images", "/rerank", lambda uris: [{"image": uri.partition(",")[2]} for uri in uris]),  # Jina: base64
+    Form("rerank data", "/rerank", lambda uris: [{"image": uri} for uri in uris]),
     Form("score", "/score", lambda uris: [{"content": [_part(uri)]} for uri in uris]),
     Form("score together", "/score", lambda uris: {"content": [_part(uri) for uri in uris]}),
 )
