@@ -142,9 +142,14 @@ def rerank_server(path, shape):
     return server
 
 
-def opened(server, **options):
+def ask(server, *questions, **options):
+    """The answers of a teacher that is opened for these questions and closed."""
     known = TeacherOptions(endpoint=server.url, **{"prices": {"vlm": (2.0, 0.0)}} | options)
-    return RerankServer("vlm", known, say=lambda _: None, patience=QUICK)
+    teacher = RerankServer("vlm", known, say=lambda _: None, patience=QUICK)
+    try:
+        return teacher.ask(questions)
+    finally:
+        teacher.close()
 
 
 @pytest.mark.parametrize(
@@ -164,15 +169,14 @@ def test_a_server_is_asked_in_the_form_that_it_understands(images, path, shape):
         # The path decides, too: the server of these tests gets the body alone.
         knows = lambda body: answer(body) if ("data_2" in body) == (path == "/v1/score") else refusal("no", 404)  # noqa: E731
         server.script = [knows]
-        teacher = opened(server, memory=Memory())
-        first, second = teacher.ask([Question("red", images), Question("red", images[:2])])
+        first, second = ask(server, Question("red", images), Question("red", images[:2]), memory=Memory())
         tried = server.calls - 1
         assert server.bodies[-1][0] == path
         assert scores_of(first) == pytest.approx([math.log(p / (1 - p)) for p in (0.9, 0.2, 0.6, 0.01)])
         assert scores_of(second) == pytest.approx(scores_of(first)[:2])
         assert first.tokens == 2000
         assert first.cost_usd == pytest.approx(2000 * 2e-6)
-        opened(server, memory=Memory()).ask([Question("red", images)])
+        ask(server, Question("red", images), memory=Memory())
         assert server.calls == tried + 2, "it remembers the form"
 
 
@@ -185,14 +189,14 @@ def test_a_server_is_asked_in_the_form_that_it_understands(images, path, shape):
 )  # fmt: skip
 def test_scores_that_are_not_one_for_each_image_are_a_failure(images, results, why):
     with ChatServer({"results": results, "usage": {"total_tokens": 10}}) as server:
-        (answer,) = opened(server).ask([Question("red", images)])
+        (answer,) = ask(server, Question("red", images))
     assert why in answer.reason
 
 
 def test_an_address_without_a_reranker_ends_the_run(images):
     with ChatServer(refusal("Not Found", 404)) as server:
         with pytest.raises(TeacherError, match="no reranker answers") as caught:
-            opened(server).ask([Question("red", images)])
+            ask(server, Question("red", images))
     assert "--runner pooling" in caught.value.hint
 
 
