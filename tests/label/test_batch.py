@@ -186,22 +186,25 @@ def test_results_that_are_not_complete_and_files_that_are_gone_cost_nothing(home
 @pytest.mark.slow
 def test_killed_at_twenty_moments_of_submit_and_collect_it_loses_and_pays_nothing_twice(home, monkeypatch):
     monkeypatch.setenv("VDISTILL_USD_PER_MILLION", PRICE["VDISTILL_USD_PER_MILLION"])
-    rng, killed = random.Random(0), 0
+    rng, killed, number = random.Random(0), 0, 0
     with BatchServer(answer, delay=0.03) as server:
         options = command("--endpoint", server.url, "--batch", "--ask", "best", "--quiet", "--budget")
-        for number in range(20):
+        while killed < 20:
             known, before = stored(home), len(server.requests)
-            process = forked.start(*options, 100 + 20 * number, cwd=home, streams=home / "said")
-            wanted = before + number % 6  # at each request of a run: jobs, results, the file, the job
+            process = forked.start(*options, min(100 + 12 * number, 480), cwd=home, streams=home / "said")
+            wanted = before + number % 5  # at each request of a run: jobs, results, the file, the job
             while len(server.requests) < wanted and process.is_alive():
                 time.sleep(0.001)
-            time.sleep(rng.random() * 0.1)
+            time.sleep(rng.random() * 0.08)
             killed += process.is_alive()
             process.kill()
             process.join()
             assert known.keys() <= stored(home).keys(), "judgments were lost"
+            number += 1
+            assert number < 100
         reports = to_the_end(home, server, "--budget", 500, "--ask", "best")
         assert not server.paid_twice
         assert len(stored(home)) == sum(server.processed.values()) + 1
         assert reports[-1]["reused"] >= 450
-    print(f"{killed} of 20 runs were killed at work; {len(server.jobs)} jobs, {sum(server.processed.values())} answers")
+    answers = sum(server.processed.values())
+    print(f"{killed} of {number} runs were killed at work; {len(server.jobs)} jobs, {answers} answers")
