@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vdistill.batch_jobs import BatchJobs, Statement
 from vdistill.errors import VdistillError
 from vdistill.migrations import is_current, migrate
 from vdistill.paraphrases import Paraphrases
@@ -121,10 +122,12 @@ class Database:
         rows: Sequence[tuple[str, str, Judgment]],
         failures: Sequence[tuple[str, str, Question, str]] = (),
         sides: Iterable[tuple[str, str, Split]] = (),
+        also: Iterable[Statement] = (),
     ) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
         failures: calls that brought no answer, (key, teacher, question, reason) each.  sides: as for `add_item_sides`.
+        also: of `batch_jobs`, committed with them.
         Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
         """
         now = time.time()
@@ -133,13 +136,15 @@ class Database:
             self._connection.executemany(_SIDE, sides)
             self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
-                "INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                f"INSERT INTO judgments VALUES ({', '.join('?' * 17)}) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
+            for sql, values in also:
+                self._connection.executemany(sql, values)
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
-        columns = "key, probabilities, ranking, tokens, cost_usd"
+        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens, level"
         return {row["key"]: _answer(row) for row in self._by_key(columns, keys)}
 
     def answered(self, keys: Sequence[str]) -> set[str]:
@@ -173,10 +178,25 @@ class Database:
         working = [gap for gap in gaps if 0 <= gap < _PAUSE]
         return sum(working) / len(working) if working else None
 
+    def used(self, teacher: str, prompt: str) -> list[tuple[int, int, float, float]]:
+        """What recent answers took: (images shown, answers, mean tokens, mean tokens of thought) each.
+
+        Answers whose tokens were not counted are left out.
+        """
+        sql = """SELECT json_array_length(items), count(*), avg(tokens), avg(thought_tokens) FROM (
+            SELECT items, tokens, thought_tokens FROM judgments WHERE teacher = ? AND prompt = ? AND tokens > 0
+            ORDER BY rowid DESC LIMIT ?) GROUP BY 1"""
+        return [tuple(row) for row in self._all(sql, (teacher, prompt, _RECENT))]
+
     @property
     def paraphrases(self) -> Paraphrases:
         """The other wordings of queries."""
         return Paraphrases(self._connection, self._all, self._transaction)
+
+    @property
+    def batch_jobs(self) -> BatchJobs:
+        """The jobs of batch APIs."""
+        return BatchJobs(self._connection, self._all, self._transaction)
 
     def judgment_count(self) -> int:
         """How many judgments are stored."""
@@ -225,6 +245,9 @@ def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ..
         answer.tokens,
         answer.cost_usd,
         now,
+        answer.coverage,
+        answer.thought_tokens,
+        answer.level,
     )
 
 
@@ -248,6 +271,9 @@ def _answer(row: sqlite3.Row) -> Answer:
         order=None if row["ranking"] is None else tuple(json.loads(row["ranking"])),
         tokens=row["tokens"],
         cost_usd=row["cost_usd"],
+        coverage=row["coverage"],
+        thought_tokens=row["thought_tokens"],
+        level=row["level"],
     )
 
 

@@ -72,6 +72,27 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX rewordings_by_query ON rewordings (query)",
     ),
+    (
+        "ALTER TABLE judgments ADD COLUMN coverage REAL",  # of the option letters' probability; NULL where unknown
+        "ALTER TABLE judgments ADD COLUMN thought_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE judgments ADD COLUMN level REAL",  # of scores of single images; NULL for comparisons
+        """
+        CREATE TABLE batch_jobs (
+            name TEXT PRIMARY KEY, session TEXT NOT NULL, teacher TEXT NOT NULL, place TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('planned', 'creating', 'submitted', 'collected', 'lost')),
+            file_id TEXT, job_id TEXT,     -- the server's
+            calls INTEGER NOT NULL, estimated REAL NOT NULL, usd REAL NOT NULL, since REAL NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE batch_questions (
+            job TEXT NOT NULL, key TEXT NOT NULL, question TEXT NOT NULL,  -- JSON
+            outcome TEXT,                  -- 'answered', 'failed' or 'unprocessed'; NULL while the job is open
+            PRIMARY KEY (job, key)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX batch_questions_by_key ON batch_questions (key)",
+    ),
 )
 
 

@@ -109,12 +109,19 @@ class Answer:
 
     Of `probabilities` (ask `best`; sums to 1, one-hot for a hard label) and `order` (ask `rank`; positions,
     best first) exactly one is set.
+    coverage: the probability that the model gave to all option letters together, in [0, 1]; None where that is unknown.
+    thought_tokens: those of `tokens` that the model thought before it answered.
+    level: of a teacher that scores each image by itself: its scores, comparable over all of a query's answers, are the
+    log-probabilities plus this number. None where probabilities compare the images shown and nothing else.
     """
 
     probabilities: tuple[float, ...] | None = None
     order: tuple[int, ...] | None = None
     tokens: int = 0
     cost_usd: float = 0.0
+    coverage: float | None = None
+    thought_tokens: int = 0
+    level: float | None = None
 
     @property
     def best(self) -> int:

@@ -23,7 +23,7 @@ from rich.table import Table
 from simulated_teachers import Independent, Persistent, item_id
 
 from vdistill import preferences
-from vdistill.label.schedules import Group, Narrowing, Plan, Schedule
+from vdistill.label.schedules import Group, Narrowing, Plan, Schedule, scored
 from vdistill.label.schedules.knockout import Knockout
 from vdistill.label.schedules.single_round import SingleRound, banded_groups
 from vdistill.records import Judgment
@@ -182,15 +182,34 @@ def baselines(repetitions: Sequence[int]) -> Table:
     return found
 
 
+def scores(repetitions: Sequence[int]) -> Table:
+    """Pointwise scores beside soft pairs at equal images shown; a query's images are scored once, and no more."""
+    found = table("pointwise scores and soft pairs, teacher B, 100 items; calls are images shown")
+    for images in (50, 100, 200, 300, 400):
+        pairs = measure(Persistent(100, repetitions, way="soft"), Narrowing, 2, images // 2)
+        line(found, "soft pairs", 100, pairs | {"calls": 2 * pairs["calls"]})
+        if images > 100:
+            continue
+        single = measure(Persistent(100, repetitions, way="score"), _scored, 10, images // 10)
+        line(found, "scores", 100, single | {"calls": 10 * single["calls"]})
+        ahead = single["ndcg"] - pairs["ndcg"]
+        found.add_row("scores − soft pairs", "100", str(images), "", "", spread(ahead, 3), "", "")
+    return found
+
+
+def _scored(queries: Sequence[str], items: Sequence[str], plan: Plan) -> Schedule:
+    return scored(queries, items, replace(plan, pointwise=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tune", action="store_true", help="the repetitions that schedules may be tuned on")
-    parser.add_argument("--parts", nargs="*", default=["ours", "baselines"])
+    parser.add_argument("--parts", nargs="*", default=["ours", "baselines", "scores"])
     options = parser.parse_args()
     repetitions = range(0, 240) if options.tune else range(1000, 1003 if options.quick else 1480)
     console = Console(width=120)
-    for part in (part for part in (ours, baselines) if part.__name__ in options.parts):
+    for part in (part for part in (ours, baselines, scores) if part.__name__ in options.parts):
         console.print(part(repetitions))
 
 

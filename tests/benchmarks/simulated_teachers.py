@@ -61,7 +61,10 @@ class Independent:
 
 @dataclass
 class Persistent:
-    """Teacher B: persistent noise, circular preferences and lapses. `way`: hard, soft, rank or choice (k-way soft)."""
+    """Teacher B: persistent noise, circular preferences and lapses.
+
+    way: hard, soft, rank, choice (k-way soft), score.
+    """
 
     count: int
     repetitions: Sequence[int]
@@ -73,7 +76,7 @@ class Persistent:
 
     def __post_init__(self) -> None:
         n = self.count
-        self.utility, self.prior, self._logit, self._rng = {}, {}, {}, {}
+        self.utility, self.prior, self._logit, self._rng, self._scores = {}, {}, {}, {}, {}
         for r in self.repetitions:
             rng = np.random.default_rng([20261120, n, r])
             u, e = rng.standard_normal(n), rng.standard_normal(n)
@@ -89,12 +92,25 @@ class Persistent:
 
     def ask(self, group: Group) -> Judgment:
         items = np.array([int(item) for item in group.items])
+        if self.way == "score":
+            return self.score(group)
         if self.way in ("hard", "soft"):
             z = float(self._logit[group.query][items[0], items[1]])
             if self.way == "hard":
                 return judgment(group, one_hot(0 if z > 0 else 1, 2))
             return judgment(group, Answer(softmax(np.array([np.clip(z, -CLIP, CLIP), 0.0]))))
         return judgment(group, self._of_many(group.query, items))
+
+    def score(self, group: Group) -> Judgment:
+        """Each image by itself, with the noise of a pair: two scores differ as far from the truth as a pair's logit."""
+        if group.query not in self._scores:
+            rng = np.random.default_rng([20261126, self.count, int(group.query)])
+            noise = rng.normal(size=self.count) * np.sqrt((2 * 1.2**2 + 1.2**2) / 2)
+            scores, lapsed = self.slope * self.utility[group.query] + noise, 2 * rng.normal(size=self.count)
+            self._scores[group.query] = np.where(rng.random(self.count) < 0.03, lapsed, scores)
+        scores = self._scores[group.query][[int(item) for item in group.items]]
+        level = float(np.log(np.exp(scores).sum()))
+        return judgment(group, Answer(softmax(scores), level=level))
 
     def _of_many(self, query: str, items: np.ndarray) -> Answer:
         rng, k = self._rng[query], len(items)

@@ -13,8 +13,9 @@ from command_line import QUERIES, sides_of, vdistill, write_scores
 from vdistill.database import Database
 
 LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "failed", "images_shown", "tokens",
-              "cost_usd", "seconds", "paraphrases", "paraphrase_calls", "paraphrase_failed", "paraphrase_tokens",
-              "paraphrase_cost_usd", "coverage_before", "coverage", "skipped"]  # fmt: skip
+              "thought_tokens", "cost_usd", "seconds", "paraphrases", "paraphrase_calls", "paraphrase_failed",
+              "paraphrase_tokens", "paraphrase_cost_usd", "batch_submitted", "batch_waiting", "batch_jobs",
+              "coverage_before", "coverage", "skipped"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from vdistill.label.audit.statistics import bits, evidence, position_effects
 from vdistill.records import Answer
 
 KEYS = ["teacher", "prompt", "calls", "reused", "failed", "tokens", "cost_usd", "soft", "reliability", "hears_query",
-        "self_agreement", "tie_rate", "backbone", "sizes", "images_per_call", "verdict", "reason"]  # fmt: skip
+        "self_agreement", "tie_rate", "backbone", "coverage", "thought_tokens", "sizes", "images_per_call",
+        "verdict", "reason"]  # fmt: skip
 
 
 @pytest.fixture

@@ -201,3 +201,56 @@ def _tokenizer(special):
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token=special[0], eos_token=special[1], chat_template=TEMPLATE
     )
+
+
+THINKING = TEMPLATE.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")
+
+
+def qwen3_vl(folder: Path, template: str | None = None, *, said: str = "ABCDEFGHI", ends: bool = False) -> Path:
+    """A Qwen3-VL of the true classes.  said: words that it prefers.  ends: whether it likes to end a thought, too."""
+    import torch
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    torch.manual_seed(0)
+    tokenizer = _tokenizer((*SPECIAL, "<think>", "</think>", "yes", "no"))
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "patch_size": 16,
+              "spatial_merge_size": 2, "temporal_patch_size": 2, "out_hidden_size": 32,
+              "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}  # fmt: skip
+    text = TEXT | {"vocab_size": len(tokenizer), "head_dim": 8, "attention_bias": True,
+                   "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1],
+                                       "mrope_interleaved": True}}  # fmt: skip
+    config = Qwen3VLConfig(
+        text_config=text, vision_config=vision,
+        image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"], vision_end_token_id=ids["<|vision_end|>"],
+    )  # fmt: skip
+    model = Qwen3VLForConditionalGeneration(config)
+    words = [*said, *(["</think>"] if ends else [])]
+    prefer(model, [tokenizer.convert_tokens_to_ids(word) for word in words], 60.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    images = Qwen2VLImageProcessorPil(min_pixels=64 * 64, max_pixels=128 * 128, patch_size=16)
+    images.save_pretrained(folder)
+    change_json(folder / "preprocessor_config.json", processor_class="Qwen3VLProcessor",
+                image_processor_type="Qwen2VLImageProcessor")  # fmt: skip
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template or TEMPLATE}))
+    return folder
+
+
+def jina_m0(folder: Path, *, score: bool = True) -> Path:
+    """A jina-reranker-m0: a Qwen2-VL without a head over words, with the layers `score` in the same file."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    qwen2_vl(folder)
+    weights = {name: value for name, value in load_file(folder / "model.safetensors").items() if "lm_head" not in name}
+    if score:
+        torch.manual_seed(1)
+        for name, shape in (("0.weight", (32, 32)), ("0.bias", (32,)), ("2.weight", (1, 32)), ("2.bias", (1,))):
+            weights[f"score.{name}"] = torch.randn(shape)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    change_json(folder / "config.json", architectures=["JinaVLForRanking"],
+                auto_map={"AutoModel": "modeling.JinaVLForRanking"})  # fmt: skip
+    return folder

@@ -41,6 +41,8 @@ def _findings(facts: dict[str, Any]) -> dict[str, str]:
         "ties": _number(facts["tie_rate"]),
         "agreement with the backbone": _number(facts["backbone"]),
         "answers": "probabilities" if facts["soft"] else "hard labels or rankings",
+        "probability of the letters": _number(facts["coverage"]),
+        "thoughts": f"{facts['thought_tokens']:,.0f} tokens an answer",
         "calls": f"{facts['calls']:,}, {facts['failed']:,} failed, ${facts['cost_usd']:,.4f}",
         "best images per call": str(facts["images_per_call"]),
     }

@@ -1,5 +1,7 @@
 """`vdistill label`."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog="")
-INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "engine", "ignore_robots", "as_json")
+INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "engine", "ignore_robots", "as_json", "batch",
+           "batch_file")  # fmt: skip
+MANNERS = ("api_key_env", "concurrency", "calls_per_minute")  # these change nothing that is asked
 WORKERS = 4096  # calls at once on a cluster, at most: as many as it has room for
 _teacher = partial(typer.Option, rich_help_panel="Teacher")
 _question = partial(typer.Option, rich_help_panel="What is asked")
@@ -46,7 +50,9 @@ class LabelCommand:
     teacher: Annotated[
         str,
         Meaning.TEACHER,
-        _teacher(help="metadata, table:FILE, an alias (qwen2-vl, smolvlm, …), a model id or folder, openai:MODEL."),
+        _teacher(
+            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL."
+        ),
     ] = "qwen2-vl"
     endpoint: Annotated[str | None, _teacher(help="Ask an OpenAI-compatible server at this URL.")] = None
     api_key_env: Annotated[
@@ -57,9 +63,13 @@ class LabelCommand:
             metavar="NAME",
         ),
     ] = None
-    think: Annotated[
-        str, _teacher(help="off, low, or how many tokens a model may think before it answers, over HTTP.")
-    ] = "off"
+    think: Annotated[str, _teacher(help="off, low, or how many tokens a model may think before it answers.")] = "off"
+    batch: Annotated[
+        bool, _teacher("--batch", help="Submit a round to the server's batch API, or collect the last one.")
+    ] = False
+    batch_file: Annotated[
+        Path | None, _teacher(help="Write a round for `vllm run-batch` to this file, or collect its results.")
+    ] = None
     queries: Annotated[
         str | None,
         Meaning.PATH,
@@ -146,6 +156,8 @@ class LabelCommand:
         found = report.to_json()
         if not (self.as_json or found["paraphrase_calls"]):
             found = {name: value for name, value in found.items() if not name.startswith("paraphrase")}
+        if not (self.as_json or self.batched):
+            found = {name: value for name, value in found.items() if not name.startswith("batch")}
         if not self.as_json:
             found["skipped"] = len(found["skipped"])
         console.facts(title, found, as_json=self.as_json)
@@ -154,6 +166,16 @@ class LabelCommand:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
         others = (*INSTEAD, "ignore_robots")
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
+
+    @property
+    def batched(self) -> bool:
+        """Whether questions are asked in batches."""
+        return self.batch or self.batch_file is not None
+
+    def _name(self) -> str:
+        """A hash of what is asked: the runs of one command share their caps."""
+        asked = {name: value for name, value in self.asked().items() if name not in MANNERS}
+        return hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
     def settings(self, session: Session) -> "LabelSettings":
         """The stage's settings, with what the workspace remembers. Raises VdistillError where no catalog is known."""
@@ -184,6 +206,7 @@ class LabelCommand:
     @contextmanager
     def task(self, session: Session) -> Iterator["LabelTask"]:
         """One run that asks; its teacher is closed at the end."""
+        from vdistill.cli.label_batches import Batching
         from vdistill.cli.label_task import LabelTask, WorkspaceMemory
         from vdistill.label.prompts import Wording, read_wording
         from vdistill.label.purse import Purse
@@ -201,11 +224,13 @@ class LabelCommand:
             key_name=self.api_key_env,
             thinking=read_thinking(self.think),
             memory=WorkspaceMemory(session),
+            batch=self.batched,
+            offline=self.batch_file is not None,
         )
         purse = Purse(self.budget, self.max_cost)
         task = LabelTask(
             session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None,
-            engine=self.engine,
+            engine=self.engine, batch=Batching(self._name(), self.batch_file) if self.batched else None,
         )  # fmt: skip
         try:
             yield task

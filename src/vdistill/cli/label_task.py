@@ -9,14 +9,18 @@ from typing import Any
 import typer
 
 from vdistill.cli import console
+from vdistill.cli.label_batches import Batching, notes
 from vdistill.cli.session import Session, pick_backbone, remember, remembered
+from vdistill.database import Database
 from vdistill.encoders.text_length import surely_whole
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
-from vdistill.label import generate
+from vdistill.label import generate, habits
 from vdistill.label.asking import Tally
 from vdistill.label.audit import LEAST_CALLS, audit_teacher, stored_size
+from vdistill.label.batch.run import label_in_batches
 from vdistill.label.dry_run import dry_run
+from vdistill.label.first_answers import find_out
 from vdistill.label.outlook import announcement, outlook
 from vdistill.label.prepare import Inputs, Samples, read_inputs
 from vdistill.label.prompts import LETTERS
@@ -30,6 +34,7 @@ from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
+COUNTED = ("judgments", "failed", "images_shown", "thought_tokens")  # of the first answers, in the report
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
 WRITTEN = "written_queries.jsonl"
 
@@ -56,6 +61,7 @@ class LabelTask:
     spec: the teacher's name as the user gave it.  ask_given: whether the user said how to ask; otherwise the teacher's
     answers decide.  judged_by_backbone: whether a backbone, too, will look at the images.
     engine: where the teacher's model runs, as the user gave it; None for this process.
+    batch: where its questions are asked in batches.
     """
 
     session: Session
@@ -67,6 +73,7 @@ class LabelTask:
     ask_given: bool = True
     judged_by_backbone: bool = False
     engine: str | None = None
+    batch: Batching | None = None
     _teacher: Teacher | None = None
     _inputs: Inputs | None = None
 
@@ -126,13 +133,38 @@ class LabelTask:
 
     def label(self) -> LabelReport:
         """Ask, and store the answers."""
+        if self.batch is not None:
+            return self._in_batches(self.batch)
+        first = self._first_answers()
         stage, purse, workspace = self._stage(), self.purse, self.session.create()
         self._say_cut(stage)
         self._say_all(announcement(self._read().teacher, stage))
         with console.progress(self.session.quiet) as update:
             run = replace(self._run(), advance=_progress(update), rewording=_rewording(update))
             report = label(workspace, stage, run, choose_ask=not self.ask_given)
-        return self._with_inputs(replace(report, calls=purse.calls, tokens=purse.tokens, cost_usd=purse.usd))
+        paid: dict[str, Any] = {"calls": purse.calls, "tokens": purse.tokens, "cost_usd": purse.usd}
+        more: dict[str, Any] = {name: getattr(report, name) + getattr(first, name) for name in COUNTED}
+        return self._with_inputs(replace(report, **more, **paid))
+
+    def _in_batches(self, batch: Batching) -> LabelReport:
+        teacher = self._read().teacher
+        self._say_all(notes(teacher, self.options, self.settings.paraphrases))
+        first = Tally() if self.options.offline else self._first_answers()
+        stage, workspace = self._stage(), self.session.create()
+        self._say_cut(stage)
+        run = batch.run(self.options, self.spec.removeprefix("openai:"), first)
+        report = label_in_batches(workspace, stage, self._run(), run, choose_ask=not self.ask_given)
+        return self._with_inputs(report)
+
+    def _first_answers(self) -> Tally:
+        """Where a cap in dollars decides how many calls are planned, find out first what a thinking model's cost."""
+        if self.settings.max_cost is None or self._recalled():
+            return Tally()
+        return find_out(self.session.create(), self._stage(), self._run())
+
+    def _recalled(self) -> bool:
+        with Database.existing(self.session.find()) as database:
+            return habits.recall(self._read().teacher, database)
 
     def _with_inputs(self, report: LabelReport) -> LabelReport:
         inputs = self._read()
@@ -143,6 +175,7 @@ class LabelTask:
         return LabelRun(self._read().teacher, self.purse, self.session.say)
 
     def _stage(self) -> Stage:
+        self._recalled()  # what is planned must not depend on the answers that came since
         return self._read().stage(self.settings)
 
     def _read(self) -> Inputs:

@@ -20,6 +20,7 @@ from vdistill.cluster.jobs import Outcome, Role
 from vdistill.cluster.nodes import SLACK, Room
 from vdistill.cluster.teacher_worker import Call, Said, TeacherWorker
 from vdistill.errors import VdistillError
+from vdistill.label.habits import Habits
 from vdistill.label.teacher import Price, Teacher, Written
 from vdistill.label.teachers.local_vlm import LocalVLM
 from vdistill.label.teachers.options import TeacherOptions
@@ -55,6 +56,7 @@ class ClusterTeacher:
         """
         self._model = model
         self.name, self.prompt, self.rewording = model.name, model.prompt, model.rewording
+        self.thoughts = model.thoughts
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         room = Room(0, _bytes(source) + SLACK if Path(source).is_dir() else 0)
         briefing = source, replace(options, memory=None), (self.name, self.prompt)
@@ -83,6 +85,10 @@ class ClusterTeacher:
     def price(self, question: Question) -> Price:
         """Tokens; how long it takes depends on the cluster."""
         return replace(self._model.price(question), seconds=0.0)
+
+    def learn(self, habits: Habits | None) -> None:
+        """Price calls by what they took so far."""
+        self._model.learn(habits)
 
     def price_of_rewording(self, query: str, count: int) -> Price:
         """The same of a call for other wordings."""

@@ -80,7 +80,9 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
         count = len(positions)
         image[row, :count] = [items[judgment.items[position]] for position in positions]
         shown[row, :count] = True
-        target[row, :count] = _unbiased(probabilities, bias[judgment.teacher, len(judgment.items)][list(positions)])
+        of_positions = bias[judgment.teacher, preferences.positions(judgment)]
+        favour = of_positions[list(positions)] if judgment.answer.level is None else np.zeros(count)
+        target[row, :count] = _unbiased(probabilities, favour)
     if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):
         raise VdistillError(
             "all judgments are ties: the teacher preferred nothing",

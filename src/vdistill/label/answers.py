@@ -49,6 +49,9 @@ def sound(said: Answer, count: int) -> Answer:
         order=None if order is None else _order(order, count),
         tokens=int(_amount("tokens", said.tokens)),
         cost_usd=_amount("cost_usd", said.cost_usd),
+        coverage=None if said.coverage is None else min(_amount("coverage", said.coverage), 1.0),
+        thought_tokens=int(_amount("thought_tokens", said.thought_tokens)),
+        level=_level(said.level),
     )
 
 
@@ -72,6 +75,12 @@ def _amount(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
     return float(value)
+
+
+def _level(given: Any) -> float | None:
+    if given is None or math.isfinite(given):
+        return None if given is None else float(given)
+    raise ValueError(f"level must be finite, got {given!r}")
 
 
 def _short(values: Sequence[Any], most: int = 9) -> str:

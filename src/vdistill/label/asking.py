@@ -14,7 +14,7 @@ from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of
 from vdistill.label.registry import Registry, Unregistered
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Teacher, calls_of
 from vdistill.records import Answer, Failure, Question
 
 FAILURES_IN_A_ROW = 40  # after so many, with no answer between, a teacher is not asked any more
@@ -32,6 +32,7 @@ class Tally:
     failed: int = 0
     images_shown: int = 0
     tokens: int = 0
+    thought_tokens: int = 0
     cost_usd: float = 0.0
 
 
@@ -113,7 +114,7 @@ class Asker:
 
     def ask_again(self, question: Question) -> Answer | Failure | None:
         """A new answer to a question that may be stored; it is not stored. None where the caps are reached."""
-        if not self.purse.affords(1, self._estimate(question)):
+        if not self.purse.affords(calls_of(self.teacher, question), self._estimate(question)):
             return None
         said = _said(self.teacher, [question])[0]
         self._pay(question, said)
@@ -140,13 +141,14 @@ class Asker:
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
-        waiting = sum(len(batch.asked) for batch in running)
+        waiting = sum(calls_of(self.teacher, one.question) for batch in running for one in batch.asked)
         expected = sum(batch.usd for batch in running)
         batch: list[Asked] = []
         usd = 0.0
         while len(batch) < self.teacher.batch_size and (one := fresh.peek()) is not None:
             estimate = self._estimate(one.question)
-            if not self.purse.affords(waiting + len(batch) + 1, expected + usd + estimate):
+            waiting += calls_of(self.teacher, one.question)
+            if not self.purse.affords(waiting, expected + usd + estimate):
                 break
             batch.append(fresh.take())
             usd += estimate
@@ -183,13 +185,15 @@ class Asker:
         else:
             self._failures_in_a_row = 0
             tally.judgments += 1
+            tally.thought_tokens += answer.thought_tokens
 
     def _pay(self, question: Question, said: Answer | Failure) -> None:
         before = self.purse.usd
         # A failed call may never have reached the server: it counts what it says it cost.
         estimate = 0.0 if isinstance(said, Failure) else self._estimate(question)
-        self.purse.pay(said.tokens, said.cost_usd, estimate)
-        self.tally.calls += 1
+        calls = calls_of(self.teacher, question)
+        self.purse.pay(said.tokens, said.cost_usd, estimate, calls)
+        self.tally.calls += calls
         self.tally.tokens += said.tokens
         self.tally.cost_usd += self.purse.usd - before
 

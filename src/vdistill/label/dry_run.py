@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from vdistill.database import Database
-from vdistill.label import ask_mode, paraphrase
+from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import WINDOW
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Price, Teacher
+from vdistill.label.teacher import Price, Teacher, calls_of, pointwise
 from vdistill.label.turns import Side
 from vdistill.records import Question
 from vdistill.workspace import Workspace
@@ -31,6 +31,7 @@ class Forecast:
     images: int
     reused: int = 0
     calls: int = 0
+    questions: int = 0
     images_shown: int = 0
     tokens: int = 0
     usd: float = 0.0
@@ -59,20 +60,21 @@ class Forecast:
         for _ in range(self.open_calls):
             if self._full:
                 return
-            self._add(self.usual, self.images)
+            self._add(self.usual, self.images, self.images if pointwise(self.teacher) else 1)
 
     def _ask(self, question: Question) -> None:
         price = self.teacher.price(question)
         if not self._all or price.tokens > self.usual.tokens:
             self._all, self.usual = True, price
-        self._add(price, len(question.images))
+        self._add(price, len(question.images), calls_of(self.teacher, question))
 
-    def _add(self, price: Price, images: int) -> None:
-        """Count a call, if the caps allow it after all those before."""
-        self._full = self._full or not self.purse.affords(self.calls + 1, self.usd + (price.usd or 0.0))
+    def _add(self, price: Price, images: int, calls: int) -> None:
+        """Count a question, if the caps allow it after all those before."""
+        self._full = self._full or not self.purse.affords(self.calls + calls, self.usd + (price.usd or 0.0))
         if self._full:
             return
-        self.calls += 1
+        self.calls += calls
+        self.questions += 1
         self.images_shown += images
         self.tokens += price.tokens
         self.usd += price.usd or 0.0
@@ -89,6 +91,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
     with Database.existing(workspace) as database:
         if choose_ask and database:
             stage = ask_mode.in_mode(stage, teacher, ask_mode.remembered(database, teacher), say)
+        habits.calibrate(teacher, database, say)
         wanted = paraphrase.wanted(database, stage, paraphrase.count_for(teacher, stage.settings.paraphrases))
         purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
         written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)
@@ -107,11 +110,11 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
         queries=len(stage.queries),
         items=len(stage.items),
         calls=forecast.calls + written.calls,
-        judgments=forecast.calls,
+        judgments=forecast.questions,
         reused=forecast.reused,
         images_shown=forecast.images_shown,
         tokens=forecast.tokens + written.tokens,
         cost_usd=forecast.usd + written.cost_usd,
-        seconds=forecast.calls * seconds + writing,
+        seconds=forecast.questions * seconds + writing,
         **written.to_json(),
     )

@@ -23,7 +23,7 @@ from vdistill.label.schedules import Plan, coverable, shown_items
 from vdistill.label.schedules.plan import generator
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
-from vdistill.label.teacher import Selective, Teacher
+from vdistill.label.teacher import Selective, Teacher, calls_of, pointwise
 from vdistill.label.views import View
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.sources.read_ahead import readers
@@ -67,8 +67,12 @@ class Inputs:
         """
         if settings.images_per_call < 2:
             raise VdistillError("--images-per-call must be at least 2", hint="a choice needs an alternative")
-        plan = Plan(1, settings.images_per_call, settings.pool, settings.seed, products=shared_products(self.sides))
-        laid = lay_out(self.queries, self.reach(settings), plan)
+        plan = Plan(
+            1, settings.images_per_call, settings.pool, settings.seed, products=shared_products(self.sides),
+            pointwise=pointwise(self.teacher),
+        )  # fmt: skip
+        calls = self.reach(settings)
+        laid = lay_out(self.queries, calls if calls is None else self._questions(calls, settings), plan)
         ids = {side: [key for key in self.sides.of(side) if key in self.items] for side in SIDES}
         shown = self.check([
             *shown_items(settings.schedule, ids["train"], laid.train),
@@ -90,8 +94,9 @@ class Inputs:
             return settings.budget
         some = islice(self.items.values(), settings.images_per_call)
         usual = Question(self.queries[0].text, tuple(ShownImage(item.id, item.file, "") for item in some), settings.ask)
-        usd = self.teacher.price(usual).usd or 0.0
-        most = usual_calls(self.queries) if settings.budget is None else settings.budget
+        usd = (self.teacher.price(usual).usd or 0.0) / calls_of(self.teacher, usual)
+        usual_most = usual_calls(self.queries) * calls_of(self.teacher, usual)
+        most = usual_most if settings.budget is None else settings.budget
         calls = Purse(max_cost=settings.max_cost).reach(usd, most)
         if calls < 1:
             raise VdistillError(
@@ -102,6 +107,10 @@ class Inputs:
             return settings.budget
         self._once(f"--max-cost {settings.max_cost:g} allows about {calls:,} calls at ${usd:.3g}: planned for them")
         return calls
+
+    def _questions(self, calls: int, settings: LabelSettings) -> int:
+        """How many questions so many calls are."""
+        return max(1, calls // settings.images_per_call) if pointwise(self.teacher) else calls
 
     def check(self, keys: Sequence[str], *, looks: bool | None = None) -> View[ShownImage]:
         """The images of these items as they are shown; broken ones are left out, and named."""

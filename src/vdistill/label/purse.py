@@ -24,12 +24,21 @@ class Purse:
     usd: float = 0.0
     _estimated: float = 0.0  # the expected cost of the calls so far
 
-    def pay(self, tokens: int, usd: float, estimate: float | None) -> None:
-        """Count one call. Where the server bills nothing (usd is 0), the estimate counts, so that a cap still holds."""
-        self.calls += 1
+    def pay(self, tokens: int, usd: float, estimate: float | None, calls: int = 1) -> None:
+        """Count a question, which is a call or several.
+
+        Where the server bills nothing (usd is 0), the estimate counts, so that a cap still holds.
+        """
+        self.calls += calls
         self.tokens += tokens
         self.usd += usd or estimate or 0.0
         self._estimated += estimate or 0.0
+
+    def earlier(self, calls: int, usd: float, estimate: float) -> None:
+        """Count calls that earlier runs of the same command made, or have under way."""
+        self.calls += calls
+        self.usd += usd
+        self._estimated += estimate
 
     def affords(self, calls: int, estimate: float, share: float = 1.0) -> bool:
         """Whether the caps (or a share of them) allow so many more calls, expected to cost `estimate` dollars."""

@@ -10,7 +10,7 @@ from typing import Any
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs.listings import Skipped
-from vdistill.label import ask_mode, paraphrase
+from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
@@ -38,6 +38,7 @@ class LabelReport:
     failed: int = 0
     images_shown: int = 0
     tokens: int = 0
+    thought_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
     paraphrases: int = 0
@@ -45,6 +46,9 @@ class LabelReport:
     paraphrase_failed: int = 0
     paraphrase_tokens: int = 0
     paraphrase_cost_usd: float = 0.0
+    batch_submitted: int = 0
+    batch_waiting: int = 0
+    batch_jobs: int = 0
     coverage_before: float | None = None
     coverage: float | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -83,8 +87,14 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     guides = guides_of(workspace, stage, say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
+        if jobs := database.batch_jobs.open(teacher.name):
+            raise VdistillError(
+                f"{sum(job.calls for job in jobs):,} questions of {teacher.name} are under way in batch jobs",
+                hint="collect them first, with the command that submitted them (--batch or --batch-file)",
+            )
         stage.register(database)
         paraphrase.keep_given(database, stage.queries, say)
+        habits.calibrate(teacher, database)
         writer = Paraphraser(teacher, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrases)
         asker = Asker(

@@ -12,8 +12,8 @@ GuideName = Literal["student", "backbone", "none"]
 
 # What `--teacher` takes beside names of models. Those of `PATH_KINDS` may be followed by a path, which `vdistill.toml`
 # reads relative to itself.
-KINDS = ("metadata", "table:FILE", "openai:MODEL")
-PATH_KINDS = {"table": True, "metadata": False}  # and whether it must be one
+KINDS = ("metadata", "table:FILE", "rerank:MODEL", "openai:MODEL")
+PATH_KINDS = {"table": True, "metadata": False, "rerank": False}  # and whether it must be one
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class Stage:
     def most_calls(self) -> int:
         """How many calls both plans make, at most."""
         plans = {"train": self.plan, "heldout": self.held_out_plan}
-        return sum(plans[query.split].calls_per_query for query in self.queries)
+        each = self.plan.images_per_call if self.plan.pointwise else 1
+        return each * sum(plans[query.split].calls_per_query for query in self.queries)
 
     def items_of(self, split: Split) -> Sequence[str]:
         """The ids on one side of the held-out split, in order."""
@@ -92,7 +93,11 @@ class Stage:
         """The held-out items are narrowed down for each held-out query; None where there is nothing to compare."""
         queries = in_order(self.queries_of("heldout"), self.plan.seed)
         items = coverable(self.items_of("heldout"), self.held_out_plan, "heldout")
-        return Narrowing(queries, items, self.held_out_plan) if queries and len(items) > 1 else None
+        if not queries or len(items) < 2:
+            return None
+        if self.held_out_plan.pointwise:
+            return schedules.scored(queries, items, self.held_out_plan)
+        return Narrowing(queries, items, self.held_out_plan)
 
     def check_sides(self, say: Callable[[str], None]) -> None:
         """Say which side has nothing to ask about.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from vdistill.records import Answer, Failure, Question, ShownImage
 
@@ -82,6 +82,57 @@ class MayAnswerHard(Protocol):
     """
 
     hard_answers: bool | None
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A teacher whose questions can be asked together in files, and whose answers come later (`--batch`).
+
+    Attributes:
+        factor: what a call in a batch costs, as a share of the usual price; None where that is not known.
+    """
+
+    factor: float | None
+
+    @property
+    def prompt(self) -> str:
+        """As of `Teacher`."""
+        ...
+
+    def request(self, question: Question) -> Mapping[str, Any] | Failure:
+        """The JSON of a question, or why it cannot be asked."""
+        ...
+
+    def read(self, question: Question, document: Any) -> Answer | Failure:
+        """The answer in the JSON that came for a question."""
+        ...
+
+    def refused(self, question: Question, words: str) -> bool:
+        """Learn from an error that came instead; whether it is no failure, as the question is asked otherwise now."""
+        ...
+
+
+@runtime_checkable
+class Pointwise(Protocol):
+    """A teacher that scores each image by itself: a call is one image for one query.
+
+    Its answers have a `level`. A question is as many calls as it has images.
+
+    Attributes:
+        pointwise: True.
+    """
+
+    pointwise: bool
+
+
+def pointwise(teacher: object) -> bool:
+    """Whether a teacher scores each image by itself."""
+    return isinstance(teacher, Pointwise) and teacher.pointwise
+
+
+def calls_of(teacher: object, question: Question) -> int:
+    """How many calls a question is."""
+    return len(question.images) if pointwise(teacher) else 1
 
 
 @runtime_checkable

@@ -105,16 +105,16 @@ def take_turns(sides: Sequence[Side], ask: Ask, answers: Answers) -> None:
         step = min(side.waiting() / max(side.calls, 1) for side in open_sides)
         counts = [min(max(math.ceil(step * side.calls), 1), side.waiting()) for side in open_sides]
         taken = [side.take(count) for side, count in zip(open_sides, counts, strict=True)]
-        ask(_mixed(counts, taken))
+        ask(mixed(counts, taken))
         for side in open_sides:
             side.note(answers)
 
 
-def _mixed(counts: Sequence[int], parts: Sequence[Iterable[Keyed | None]]) -> Iterator[Keyed]:
+def mixed(counts: Sequence[int], parts: Sequence[Iterable[Keyed | None]]) -> Iterator[Keyed]:
     """What the parts yield, in an order in which every stretch has the same shares of all. counts: how many of each."""
 
     def placed(count: int, part: Iterable[Keyed | None]) -> Iterator[tuple[float, Keyed | None]]:
         return (((at + 0.5) / count, one) for at, one in enumerate(part))
 
-    mixed = heapq.merge(*map(placed, counts, parts), key=lambda pair: pair[0])
-    return (one for _, one in mixed if one is not None)
+    merged = heapq.merge(*map(placed, counts, parts), key=lambda pair: pair[0])
+    return (one for _, one in merged if one is not None)

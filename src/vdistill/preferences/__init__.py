@@ -9,12 +9,15 @@ shown) explain the answers:
 A ranking of k images is k − 1 choices: the best of all, the best of the rest, … A soft answer says more than which
 image is the likeliest: its log-probabilities are fitted as measurements, each on its teacher's scale.
 
+A teacher that scores each image by itself has no positions, and its scores compare over calls: all scores of a query
+are one soft answer about all its images.
+
 Utilities have a normal prior, and so do position biases. The posterior mode is found by Newton's method.
 Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured differences.
 """
 
-from vdistill.preferences.choices import picks
+from vdistill.preferences.choices import picks, positions
 from vdistill.preferences.fitted import Fitted, Utilities, fit
 from vdistill.preferences.position_bias import position_biases
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases"]
+__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "positions"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,14 +79,22 @@ def read(judgments: Sequence[Judgment]) -> Choices:
     for judgment in judgments:
         by_query.setdefault(judgment.query, []).append(judgment)
     biases: dict[tuple[str, int], int] = {}
-    for key in sorted({(one.teacher, len(one.items)) for one in judgments}):
+    for key in sorted({(one.teacher, positions(one)) for one in judgments}):
         biases[key] = sum(size for _, size in biases)
     teachers = tuple(sorted({one.teacher for one in judgments}))
     rows, start, items = _Rows(), [0], []
     for found in by_query.values():
         known = tuple(sorted({item for judgment in found for item in judgment.items}))
         index = {item: number for number, item in enumerate(known)}
+        for teacher, scores in pointwise(found).items():
+            scored = [index[item] for item, _ in scores]
+            best = max(score for _, score in scores)
+            chances = [math.exp(max(score - best, -2 * LOG_CLIP)) for _, score in scores]
+            rows.add(scored, [biases[teacher, 1]] * len(scored), chances, soft=True)
+            rows.teacher.append(teachers.index(teacher))
         for judgment in found:
+            if judgment.answer.level is not None:
+                continue
             local, first = [index[item] for item in judgment.items], biases[judgment.teacher, len(judgment.items)]
             for shown, probabilities, soft in picks(judgment):
                 rows.add([local[s] for s in shown], [first + s for s in shown], probabilities, soft)
@@ -93,6 +102,25 @@ def read(judgments: Sequence[Judgment]) -> Choices:
         items.append(known)
         start.append(len(rows.count))
     return Choices(tuple(by_query), tuple(items), np.array(start), *rows.arrays(), teachers, biases)
+
+
+def positions(judgment: Judgment) -> int:
+    """How many positions have a bias of their own: all are one where each image was scored by itself."""
+    return len(judgment.items) if judgment.answer.level is None else 1
+
+
+def pointwise(judgments: Sequence[Judgment]) -> dict[str, list[tuple[str, float]]]:
+    """For each teacher that scored images of a query by themselves, (item, score) of all of them.
+
+    They are one soft choice among all these images, since they are comparable over the calls.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    for judgment in judgments:
+        answer = judgment.answer
+        if answer.level is not None and answer.probabilities is not None:
+            logs = [math.log(max(chance, 1e-9)) + answer.level for chance in answer.probabilities]
+            found.setdefault(judgment.teacher, []).extend(zip(judgment.items, logs, strict=True))
+    return {teacher: scores for teacher, scores in found.items() if len(scores) > 1}
 
 
 def is_soft(answer: Answer) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from vdistill.arrays import Floats
+from vdistill.preferences.choices import positions
 from vdistill.preferences.fitted import fit
 from vdistill.records import Judgment
 
@@ -24,7 +25,7 @@ def position_biases(judgments: Sequence[Judgment]) -> dict[tuple[str, int], Floa
     taken: Counter[tuple[str, int]] = Counter()
     sample: list[Judgment] = []
     for query in sorted(of_query, key=lambda text: sha256(text.encode()).digest()):
-        wanted = [one for one in of_query[query] if taken[one.teacher, len(one.items)] < ENOUGH]
+        wanted = [one for one in of_query[query] if taken[one.teacher, positions(one)] < ENOUGH]
         sample += wanted
-        taken.update((one.teacher, len(one.items)) for one in wanted)
+        taken.update((one.teacher, positions(one)) for one in wanted)
     return fit(sample).bias

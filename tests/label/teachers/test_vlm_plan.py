@@ -109,10 +109,10 @@ def test_smolvlm_names_the_package_that_it_needs_before_anything_is_planned(plac
     assert "needs the package num2words" in done.err
 
 
-def test_thinking_is_for_servers(place, model):
+def test_thinking_is_for_models_that_think(place, model):
     done = label(place, model, "--think", "low")
     assert done.code == 1
-    assert "--endpoint" in done.err
+    assert "does not think" in done.err
 
 
 def test_a_time_is_given_in_the_unit_that_suits():

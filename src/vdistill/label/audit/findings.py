@@ -58,6 +58,8 @@ class Audit:
     """The findings; the fields are the keys of `label --audit --json`.
 
     hears_query: query sensitivity.  backbone: the correlation with its scores, None where there is none.
+    coverage: the mean probability of all option letters together, None where it is unknown.
+    thought_tokens: the mean of an answer.
     """
 
     teacher: str
@@ -73,6 +75,8 @@ class Audit:
     self_agreement: float | None
     tie_rate: float | None
     backbone: float | None
+    coverage: float | None
+    thought_tokens: float
     sizes: tuple[SizeFindings, ...]
     images_per_call: int
     verdict: AuditVerdict
@@ -99,13 +103,15 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
     """The findings about a teacher; scores: the backbone's, to compare with."""
     answers = [answer for _, three in found.units for answer in three]
     soft = [answer for answer in answers if answer.soft]
+    covered = [answer.coverage for answer in answers if answer.coverage is not None]
     mostly_soft = len(soft) > len(answers) / 2
     seen: list[UnitEvidence] = []
     sizes = []
     for size in sorted({len(unit.turn) for unit, _ in found.units}):
         rows, bias = _evidence([(unit, three) for unit, three in found.units if len(unit.turn) == size])
         seen += rows
-        tokens = teacher.price(stage.example(size)).tokens
+        paid = [answer.tokens for unit, three in found.units if len(unit.turn) == size for answer in three]
+        tokens = float(np.mean(paid)) if all(paid) else teacher.price(stage.example(size)).tokens
         sizes.append(_of_size(size, rows, bias, tokens, graded=mostly_soft or answers[0].order is not None))
     reliable = with_interval(seen, reliability, stage.settings.seed)
     sensitive = with_interval(seen, query_sensitivity, stage.settings.seed)
@@ -125,6 +131,8 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
         self_agreement=float(np.mean(found.repeats)) if found.repeats else None,
         tie_rate=float(np.mean([_is_tie(answer) for answer in soft])) if soft else None,
         backbone=None if scores is None else _like_backbone(found.units, scores),
+        coverage=float(np.mean(covered)) if covered else None,
+        thought_tokens=float(np.mean([answer.thought_tokens for answer in answers])),
         sizes=tuple(sizes),
         images_per_call=_best_size(sizes),
         verdict=verdict,
@@ -148,7 +156,7 @@ def _evidence(part: Sequence[tuple[Unit, Sequence[Answer]]]) -> tuple[list[UnitE
     return found, float(np.ptp(positions))
 
 
-def _of_size(size: int, rows: Sequence[UnitEvidence], bias: float, tokens: int, *, graded: bool) -> SizeFindings:
+def _of_size(size: int, rows: Sequence[UnitEvidence], bias: float, tokens: float, *, graded: bool) -> SizeFindings:
     reliable = reliability(rows)
     information = bits(reliable, size, soft=graded)
     return SizeFindings(

@@ -16,7 +16,7 @@ from vdistill.label.questions import Asked
 from vdistill.label.run import LabelRun
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Teacher, pointwise
 from vdistill.records import Answer, Question
 from vdistill.workspace import Workspace
 
@@ -33,6 +33,11 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
     queries, items = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
+    if pointwise(teacher):
+        raise VdistillError(
+            f"an audit compares orders of images, and {teacher.name} scores each image by itself",
+            hint="compare it with another teacher by `vdistill bench`",
+        )
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
     pool = stage.plan.distinct(pools(items, stage.plan)[0])

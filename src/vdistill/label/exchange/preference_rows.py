@@ -86,7 +86,8 @@ def _whole(row: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], Answer]
             raise ValueError("items must be a list of ids")
         if not 1 < len(items) == len(set(items)):
             raise ValueError("items must be two or more different ids")
-        answer = Answer(order=order) if order else Answer(probabilities=row.get("probabilities"))
+        level = row["level"] if isinstance(row.get("level"), int | float) else None
+        answer = Answer(order=order) if order else Answer(probabilities=row.get("probabilities"), level=level)
         return tuple(items), sound(answer, len(items))
     except (TypeError, ValueError, OverflowError) as error:
         raise VdistillError(

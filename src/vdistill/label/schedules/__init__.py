@@ -11,11 +11,12 @@ from vdistill.label.schedules.in_turn import CallsInTurn
 from vdistill.label.schedules.knockout import Knockout
 from vdistill.label.schedules.narrowing import Narrowing, coverable
 from vdistill.label.schedules.plan import Group, Plan, Schedule
+from vdistill.label.schedules.scored_once import in_turn, scored_in_order, scored_once
 from vdistill.label.schedules.shared_pools import pools, training_groups
 from vdistill.label.schedules.single_round import SingleRound, banded_groups
 from vdistill.label.settings import ScheduleName
 
-__all__ = ["Group", "Guides", "Narrowing", "Plan", "Schedule", "coverable", "shown_items", "training"]
+__all__ = ["Group", "Guides", "Narrowing", "Plan", "Schedule", "coverable", "scored", "shown_items", "training"]
 
 Guides: TypeAlias = Mapping[str, Mapping[str, float]]  # query → item → the guide's score
 
@@ -28,6 +29,14 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
     guides: empty without a guide. Raises VdistillError for `banded` without one.
     """
     each = plan.calls_per_query
+    if plan.pointwise:
+        if name != "adaptive":
+            raise VdistillError(
+                f"--schedule {name} compares images, and this teacher scores each by itself",
+                hint="leave --schedule out",
+            )
+        shared = pools(items, plan)
+        return SingleRound(list(in_turn([scored_once(query, shared, plan) for query in queries])))
     if name == "knockout":
         return Knockout(queries, items, plan)
     if name == "banded":
@@ -39,6 +48,11 @@ def training(name: ScheduleName, queries: Sequence[str], items: Sequence[str], p
     shared, deep = pools(items, plan), replace(plan, calls_per_query=max(each, plan.depth))
     calls = CallsInTurn(queries, each, lambda query: training_groups(query, shared, deep, guides.get(query), each))
     return SingleRound(calls)
+
+
+def scored(queries: Sequence[str], items: Sequence[str], plan: Plan) -> Schedule:
+    """The schedule of the held-out queries for a teacher that scores each image by itself; items: as `coverable`."""
+    return SingleRound(list(in_turn([scored_in_order(query, items, plan) for query in queries])))
 
 
 def shown_items(name: ScheduleName, items: Sequence[str], plan: Plan) -> list[str]:

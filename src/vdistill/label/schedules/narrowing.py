@@ -19,7 +19,7 @@ from scipy.special import expit
 from vdistill import preferences
 from vdistill.arrays import Floats
 from vdistill.label.schedules.in_turn import CallsByQuery
-from vdistill.label.schedules.plan import Group, Plan, generator
+from vdistill.label.schedules.plan import Group, Plan, by_hash, generator
 from vdistill.records import Judgment, Split
 
 FLOOR = 14
@@ -211,8 +211,13 @@ def _unsure(mean: Floats, stderr: Floats) -> float:
 def coverable(items: Sequence[str], plan: Plan, split: Split) -> list[str]:
     """A random choice of the items to judge in depth: as many as three fifths of a query's calls can show once.
 
+    A teacher that scores each image by itself shows as many as its calls can, in an order in which more calls only add
+    more images.
+
     One image stands for its product, so that no call is spent on two of the same.
     """
+    if plan.pointwise:
+        return plan.distinct(by_hash(items, plan.seed, split))[: plan.calls_per_query * plan.images_per_call]
     most = max(plan.images_per_call, int(0.6 * plan.calls_per_query * plan.images_per_call))
     order = generator(plan.seed, split).permutation(len(items))
     return sorted(plan.distinct(items[i] for i in order)[:most])

@@ -22,6 +22,7 @@ class Plan:
         longer one is not asked again; 0 for none.
     products: of the items, by id, where any two show the same; an item that is absent is a product of its own. No call
     shows two images of one product: which of them is nicer teaches nothing about the query.
+    pointwise: the teacher scores each image by itself, so a query shows each once.
     """
 
     calls_per_query: int
@@ -31,6 +32,7 @@ class Plan:
     queries: int = 1
     depth: int = 0
     products: Mapping[str, str] = field(default_factory=dict)
+    pointwise: bool = False
 
     def distinct(self, items: Iterable[str], shown: Iterable[str] = ()) -> list[str]:
         """The first item of each product, in order, without the products of those that are `shown` already."""
@@ -98,3 +100,9 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     """A random generator that depends on the seed and on what it is for, and on nothing else."""
     digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def by_hash(names: Iterable[str], seed: int, *purpose: str) -> list[str]:
+    """A random order in which names stand alike whatever other names there are."""
+    prefix = "\0".join((str(seed), *purpose))
+    return sorted(names, key=lambda name: hashlib.sha256(f"{prefix}\0{name}".encode()).digest())

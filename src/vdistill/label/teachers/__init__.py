@@ -5,11 +5,15 @@
       chat_endpoint.py       its address and key;  chat_route.py  the proxy and certificates on the way
       chat_http.py           requests and retries; chat_replies.py  a response as a document or an error
       chat_terms.py          which fields of a request the server refuses, learnt and remembered
+      chat_bills.py          what a completion costs;  chat_batches.py  many questions in a file, answered later
       chat_answers.py        the letters and probabilities in a completion
     local_vlm.py             a vision-language model in this process
       vlm_loading.py         opens its files, and says what is missing
       vlm_processor.py       images and text as tensors; vlm_template.py  the prompt in its chat template
+      vlm_thoughts.py        what it thinks before it answers
       vlm_cost.py            tokens and seconds of a call, before the weights are there
+    rerank_server.py         a reranker on a server
+    vlm_reranker.py          one in this process;  vlm_rerank_layouts.py  those that are known;  scores.py  answers
     both models share        options.py, model_names.py, model_images.py, letter_mass.py
 
 A teacher of another package is a plug-in: its entry point is in the group `vdistill.teachers`.
@@ -47,22 +51,32 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
         from vdistill.label.teachers.metadata import MetadataTeacher
 
         return MetadataTeacher(items, rest or None, say)
+    if kind == "rerank" and rest:
+        return _reranker(rest, options, say)
     plugins = {point.name: point for point in entry_points(group=GROUP)}
     if kind in plugins:
         return _from_plugin(plugins[kind], rest)
-    if options.endpoint is not None or kind == "openai":
+    if options.endpoint is not None or kind == "openai" or options.offline:
         from vdistill.label.teachers.openai_api import OpenAITeacher
 
         return OpenAITeacher(rest if kind == "openai" else spec, options, say=say)
     if spec not in ALIASES and not Path(spec).is_dir():
         _check_hub_id(spec, list(plugins))
-    if options.thinking.tokens:
-        raise VdistillError(
-            "--think is for teachers that are asked over HTTP", hint="give --endpoint URL, or leave --think out"
-        )
     from vdistill.label.teachers.local_vlm import LocalVLM
 
     return LocalVLM(ALIASES.get(spec, spec), options, say=say)
+
+
+def _reranker(model: str, options: TeacherOptions, say: Callable[[str], None]) -> Teacher:
+    if options.endpoint is not None:
+        from vdistill.label.teachers.rerank_server import RerankServer
+
+        return RerankServer(model, options, say=say)
+    if not Path(model).is_dir():
+        _check_hub_id(model, ())
+    from vdistill.label.teachers.vlm_reranker import LocalReranker
+
+    return LocalReranker(model, options, say=say)
 
 
 def _from_plugin(plugin: EntryPoint, rest: str) -> Teacher:

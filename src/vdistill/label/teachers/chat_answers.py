@@ -15,7 +15,9 @@ from vdistill.records import Answer, Failure, Question
 # Where thoughts end: Qwen, GLM and DeepSeek; Magistral; Kimi-VL.
 _THOUGHTS_END = re.compile(r"</think(?:ing)?>|\[/THINK\]|◁/think▷")
 _THOUGHTS_BEGIN = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\]|◁think▷)")
-_MARKS = re.compile(r"<\|[^|<>]{1,40}\|>")  # GLM puts its answer between <|begin_of_box|> and <|end_of_box|>
+THOUGHT_FIELDS = ("reasoning_content", "reasoning")  # where servers put thoughts, beside the text
+# GLM puts its answer between <|begin_of_box|> and <|end_of_box|>; the others end an answer.
+_MARKS = re.compile(r"<\|[^|<>]{1,40}\|>|</s>|<eos>|<end_of_turn>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,18 @@ class Reading:
     unreadable: bool = False
 
 
-def read_answer(document: Any, question: Question) -> Reading:
-    """The answer in a chat completion.
+def read_answer(document: Any, question: Question, *, thought: bool = False) -> Reading:
+    """The answer in a chat completion; thought: the model was asked to think first.
 
     Whatever is not one of the letters asked for is a Failure, and so is a letter that the model hardly meant: never a
     guess.
     """
     reading = _read_answer(document, question)
-    if not isinstance(reading.answer, Failure):
-        return reading
     cut = (_first_choice(document) or {}).get("finish_reason") == "length"
+    if not isinstance(reading.answer, Failure):
+        if not (thought and cut):
+            return reading
+        reading = Reading(Failure("the answer was cut, and may be part of a thought"))
     return replace(reading, cut=cut, thinking=only_thinks(document))
 
 
@@ -92,15 +96,45 @@ def only_thinks(document: Any) -> bool:
     usage = document.get("usage")
     details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
     counted = isinstance(details, Mapping) and bool(details.get("reasoning_tokens"))
-    return counted or any(message.get(name) for name in ("reasoning_content", "reasoning"))
+    return counted or any(message.get(name) for name in THOUGHT_FIELDS)
 
 
-def used_tokens(document: Any) -> tuple[int, int]:
-    """Tokens of the prompt and of the completion; 0 where the server does not count."""
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens of the prompt, and of the completion with the thoughts in it; 0 where the server does not count."""
+
+    prompt: int = 0
+    completion: int = 0
+    thoughts: int = 0
+
+
+def used_tokens(document: Any) -> Used:
+    """The tokens of a completion.
+
+    Some servers (xAI, Gemini) count thoughts in the total alone. Where none are counted though there are some, all but
+    the last token of the completion are taken for them.
+    """
     usage = document.get("usage") if isinstance(document, Mapping) else None
     counts = usage if isinstance(usage, Mapping) else {}
-    prompt, completion = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
+    prompt, completion, total = (_count(counts, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    completion = max(completion, total - prompt)
+    thoughts = _count(counts.get("completion_tokens_details"), "reasoning_tokens") or _count(counts, "reasoning_tokens")
+    if not thoughts and _shows_thoughts(document):
+        thoughts = completion - 1
+    return Used(prompt, completion, max(min(thoughts, completion), 0))
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _shows_thoughts(document: Any) -> bool:
+    """Whether a completion has thoughts in its text or in a field of their own."""
+    message = (_first_choice(document) or {}).get("message") or {}
+    text = message.get("content")
+    marked = isinstance(text, str) and bool(_THOUGHTS_BEGIN.match(text) or _THOUGHTS_END.search(text))
+    return marked or any(message.get(name) for name in THOUGHT_FIELDS)
 
 
 def _first_choice(document: Any) -> Mapping[str, Any] | None:
@@ -133,15 +167,22 @@ def _probabilities(logprobs: Any, letter: str, known: str) -> LetterMass | None:
     A letter that is not listed, or whose log-probability is −∞, has no mass. Where that is the chosen one though other
     letters have some, the log-probabilities contradict the answer and are not used.
     """
-    chosen = [token for token in _tokens(logprobs) if spelt(str(token.get("token", ""))) == letter]
-    if not chosen:
+    # The last one: what came before may be thoughts, which name letters too. After it come marks at most; where words
+    # do, the answer's own token is not listed, and this one is of a thought.
+    tokens = list(_tokens(logprobs))
+    last = next((at for at in reversed(range(len(tokens))) if _spelling(tokens[at]) == letter), None)
+    after = "" if last is None else "".join(str(token.get("token", "")) for token in tokens[last + 1 :])
+    if last is None or re.search(r"\w", _MARKS.sub("", after)):
         return None
-    # The last: what came before may be thoughts, which name letters too.
-    options = _alternatives(chosen[-1])
+    options = _alternatives(tokens[last])
     if not any(math.exp(min(value, 0.0)) > 0 for _, value in options):
         return None
     mass = listed_mass(options, known)
     return mass if mass.total < LEAST or mass.letters[known.index(letter)] > 0 else None
+
+
+def _spelling(token: Mapping[str, Any]) -> str:
+    return spelt(str(token.get("token", "")))
 
 
 def _alternatives(token: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -55,11 +55,16 @@ def read_reply(response: httpx2.Response, secrets: Sequence[str]) -> Reply:
         if error is None:
             return Reply(200, document)
         status = _status(error)
-    details = "\n".join(_statements(error))[:_LONGEST]
+    details = words_of(error)
     for secret in secrets:
         details = details.replace(secret, "(the key)")
     words = " ".join(details.split("\n")[0].split())[:300]
     return Reply(status, document, words, details, _retry_after(response), within=response.status_code == 200)
+
+
+def words_of(error: Any) -> str:
+    """All that an error document says, one statement per line."""
+    return "\n".join(_statements(error))[:_LONGEST]
 
 
 def _error_within(document: Any) -> Any | None:

@@ -16,15 +16,16 @@ from vdistill.label.teachers.options import Memory
 
 CAP, NEWER_CAP = "max_tokens", "max_completion_tokens"
 # The answer can be read without these. Where two are named together, the earlier one is left out.
-DISPENSABLE = ("structured_outputs", "chat_template_kwargs", "reasoning_effort", "top_k", "top_p", "top_logprobs",
-               "logprobs", "temperature")  # fmt: skip
+DISPENSABLE = ("structured_outputs", "chat_template_kwargs", "thinking_token_budget", "reasoning_effort", "top_k",
+               "top_p", "top_logprobs", "logprobs", "temperature")  # fmt: skip
 SAMPLING = frozenset({"temperature", "top_p"})  # without them answers are sampled differently
 QUIET = ("none", "minimal")  # efforts that ask for no thoughts; which of them a server knows is found out
 FEWER = (5, 2)  # alternatives asked for, where the server does not say how many it gives
 HIGHEST_FLOOR = 64  # a server that demands more tokens than this for an answer means something else
 
 _REFUSES = re.compile(
-    r"unsupported|not (?:be )?support|n't support|no support|unrecogni[sz]ed|unavailable|deprecated|forbidden"
+    r"unsupported|not (?:be |yet )?support|not configured|n't support|no support|unrecogni[sz]ed|unavailable"
+    r"|deprecated|forbidden"
     r"|un(?:known|expected) (?:\w+ )?(?:name|param|field|arg|propert|key|option)|cannot find"
     r"|extra(?: inputs| fields)|not (?:permitted|allowed|enabled|available|accepted)"
     r"|(?:cannot|can't|can not) (?:both )?be (?:used|set|specified)",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,36 +16,32 @@ from vdistill.encoders.device import pick_device, pick_precision
 from vdistill.encoders.pretrained import quiet_transformers
 from vdistill.encoders.weights import load_whole
 from vdistill.errors import TeacherError, VdistillError, first_line
+from vdistill.label.habits import Habits
 from vdistill.label.prompts import CHARACTERS, letters, longest_rewording, usual_rewording
 from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.letter_mass import LetterMass
 from vdistill.label.teachers.model_images import load_each, load_scaled
 from vdistill.label.teachers.model_names import model_name
 from vdistill.label.teachers.options import TeacherOptions
+from vdistill.label.teachers.vlm_computing import computed
 from vdistill.label.teachers.vlm_cost import Size, Work, size_by_name, size_of
+from vdistill.label.teachers.vlm_letters import Ready, check_length, read_letters
 from vdistill.label.teachers.vlm_loading import BROKEN, loading, open_files
 from vdistill.label.teachers.vlm_processor import Processor
 from vdistill.label.teachers.vlm_template import Content
+from vdistill.label.teachers.vlm_thoughts import Thinker
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE, MAX_PIXELS = 1024, 512 * 512
 ONE_BY_ONE = 8.0  # times what a token costs among many: a model that writes reads its weights for each
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A question as the model will see it."""
-
-    question: Question
-    prompt: str
-    images: list[Image.Image]
-
-
 class LocalVLM:
     """Reads the probabilities of the option letters from one forward pass, several questions per batch.
 
     Asked for a ranking (`--ask rank`) it orders the letters by those probabilities: the most probable order (the
-    mode) of the Plackett–Luce model that they define. Nothing is generated, so nothing has to be parsed.
+    mode) of the Plackett–Luce model that they define. No answer is generated, so nothing has to be parsed; with
+    `--think` a thought is, and the probabilities are those behind it.
     """
 
     batch_size = 4
@@ -75,8 +70,17 @@ class LocalVLM:
         self._config: Any = opened.config
         self._work: dict[int, Work] = {}  # of a question, by its number of images
         self.name = model_name(source)
-        key_parts = opened.processor.key_parts if opened.processor else ()
+        self.thoughts = options.thinking.tokens
+        self._habits: Habits | None = None
+        self._thinker: Thinker | None = None
+        key_parts: tuple[str, ...] = ()
+        if opened.processor and self.thoughts:
+            self._thinker = Thinker(opened.processor, options.thinking, self.name)
+            key_parts = opened.processor.thinking_key_parts
+        elif opened.processor:
+            key_parts = opened.processor.key_parts
         self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *key_parts])
+        self.prompt += options.thinking.version
         self.machine = "this CPU" if self._device.type == "cpu" else "this GPU"
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -88,14 +92,22 @@ class LocalVLM:
     def price(self, question: Question) -> Price:
         """Tokens as the processor makes them, and this machine's time for them; it costs no money here.
 
-        Both are of the first question with so many images. No weights are needed.
+        Both are of the first question with so many images. No weights are needed. Thoughts are as many as in the
+        answers so far, else as many as there may be.
         """
         count = len(letters(len(question.images)))
         if count not in self._work:
             self._work[count] = self._measured(question)
         work = self._work[count]
-        seconds = self._size.seconds(work, str(self._device), self._dtype) if self._size else 0.0
-        return Price(tokens=work.tokens, seconds=seconds)
+        thought = round(self._habits.thought_tokens) if self._habits and self.thoughts else self.thoughts
+        seconds = self._seconds(work)
+        if thought:  # the question is read twice: before the thought, and with it
+            seconds += self._seconds(work) + ONE_BY_ONE * self._seconds(Work(thought, 0))
+        return Price(tokens=work.tokens + thought, seconds=seconds)
+
+    def learn(self, habits: Habits | None) -> None:
+        """Price thoughts by what was thought so far."""
+        self._habits = habits
 
     def needs(self) -> list[str]:
         """What has to come first: the download of the weights, if there is one and its size is known."""
@@ -124,8 +136,7 @@ class LocalVLM:
         """Tokens by the length of the texts, and a rough time on this machine: each token is a pass of its own."""
         prompt = len(self._wording.system_of_rewording + self._wording.other_words(query, count)) // CHARACTERS
         written = usual_rewording(query, count)
-        once = self._size.seconds(Work(prompt + written, 0), str(self._device), self._dtype) if self._size else 0.0
-        return Price(tokens=prompt + written, seconds=once * ONE_BY_ONE)
+        return Price(tokens=prompt + written, seconds=ONE_BY_ONE * self._seconds(Work(prompt + written, 0)))
 
     def _write(self, system: str, content: Content, scaled: Sequence[Image.Image], most: int) -> Written | Failure:
         try:
@@ -181,11 +192,14 @@ class LocalVLM:
         """By the model's configuration, else by its name."""
         return size_by_name(self._source) if self._config is None else size_of(self._config)
 
+    def _seconds(self, work: Work) -> float:
+        return self._size.seconds(work, str(self._device), self._dtype) if self._size else 0.0
+
     def _measured(self, question: Question) -> Work:
         """What a question takes, estimated where there is no processor. Raises TeacherError as `_check_length` does."""
         if self._known_processor is not None and not isinstance(ready := self._prepare(question), Failure):
             inputs = self._processor.inputs([ready.prompt], [ready.images])
-            self._check_length(inputs, len(question.images))
+            self._check_length(inputs, len(question.images), self.thoughts)
             return Work.of(inputs, self._config)
         return Work.usual(len(question.images), self._most_pixels)
 
@@ -196,6 +210,8 @@ class LocalVLM:
             return images
         content = self._wording.content(question.query, images, question.ask)
         try:
+            if self._thinker is not None:
+                return Ready(question, self._thinker.opened(self._wording.system, content), images, None)
             return Ready(question, self._processor.template.prompt(self._wording.system, content), images)
         except VdistillError as error:
             return Failure(error.message)
@@ -207,6 +223,9 @@ class LocalVLM:
         """One forward pass; where memory or the processor does not take them together, two of half the questions."""
         if not ready:
             return []
+        if ready[0].thought_tokens is None:
+            thought = self._think(ready)
+            return self._halves(ready) if thought is None else self._answers(thought)
         try:
             inputs = self._processor.inputs([one.prompt for one in ready], [one.images for one in ready])
         except BROKEN as error:
@@ -218,7 +237,28 @@ class LocalVLM:
         if logits is None:
             return self._halves(ready)
         counts = inputs["attention_mask"].sum(dim=1).tolist()
-        return [self._answer(one.question, *row) for one, *row in zip(ready, logits, counts, strict=True)]
+        return [self._answer(one, *row) for one, *row in zip(ready, logits, counts, strict=True)]
+
+    def _think(self, ready: Sequence[Ready]) -> list[Ready] | None:
+        """The same questions behind what the model thought; None where half of them may be tried."""
+        thinker, prompts = self._thinker, [one.prompt for one in ready]
+        assert thinker is not None
+        try:
+            inputs = self._processor.inputs(prompts, [one.images for one in ready])
+        except BROKEN:
+            if len(ready) > 1:
+                return None
+            return [replace(ready[0], thought_tokens=0)]  # the pass that reads its answer says what is wrong
+        self._check_length(inputs, max(len(one.images) for one in ready), self.thoughts)
+        written = self._run(
+            lambda: thinker.generate(self._model, self._tensors(inputs), prompts), may_halve=len(ready) > 1
+        )
+        if written is None:
+            return None
+        return [
+            replace(one, prompt=thinker.closed(one.prompt, thought.text), thought_tokens=thought.tokens)
+            for one, thought in zip(ready, thinker.read(written), strict=True)
+        ]
 
     def _halves(self, ready: Sequence[Ready]) -> list[Answer | Failure]:
         half = len(ready) // 2
@@ -230,20 +270,7 @@ class LocalVLM:
         Raises TeacherError with one line for whatever goes wrong inside the model.
         """
         self._model  # noqa: B018 - loaded here, as its own errors are no failures of a forward pass
-        try:
-            with torch.inference_mode():
-                return model_call()
-        except (MemoryError, *BROKEN) as error:
-            if not _out_of_memory(error):
-                raise TeacherError(
-                    f"{self.name} fails: {first_line(error)}", hint="--debug shows where; try another model"
-                ) from error
-            if may_halve:
-                return None
-            raise TeacherError(
-                f"{self.name} does not fit into the memory of {self._device}",
-                hint="show fewer images (--images-per-call), take a smaller teacher, or ask a server with --endpoint",
-            ) from error
+        return computed(model_call, self.name, self._device, may_halve=may_halve)
 
     def _last_logits(self, inputs: Any) -> Tensor:
         """(questions, vocabulary), float32: the logits of the first token of the answer."""
@@ -256,36 +283,14 @@ class LocalVLM:
             for name, value in inputs.items()
         }
 
-    def _answer(self, question: Question, logits: Tensor, tokens: int) -> Answer | Failure:
-        log_probabilities = logits.double().log_softmax(dim=0)
-        ids = [self._processor.letter_ids[letter] for letter in letters(len(question.images))]
-        mass = LetterMass(tuple(log_probabilities[of_letter].exp().sum().item() for of_letter in ids))
-        if not math.isfinite(mass.total):
-            return Failure("the model's scores of the letters are not finite")
-        if failure := mass.failure():
-            return failure
+    def _answer(self, ready: Ready, logits: Tensor, tokens: int) -> Answer | Failure:
+        return read_letters(ready, logits, int(tokens), self._processor.letter_ids, self._doubt)
+
+    def _doubt(self, mass: LetterMass) -> None:
+        """Tell the user once about letters that the model hardly means."""
         if not self._doubted and (doubt := mass.doubt(self.name)):
             self._doubted = True
             self._say(doubt)
-        if question.ask == "rank":
-            order = sorted(range(len(ids)), key=lambda position: -mass.letters[position])
-            return Answer(order=tuple(order), tokens=int(tokens))
-        return Answer(probabilities=mass.shares, tokens=int(tokens))
 
-    def _check_length(self, inputs: Any, images: int) -> None:
-        """Raise TeacherError for more tokens than the model has positions."""
-        tokens = inputs["input_ids"].shape[1]
-        limit = getattr(self._config.get_text_config(), "max_position_embeddings", None)
-        if isinstance(limit, int) and tokens > limit:
-            raise TeacherError(
-                f"{images} images and the question are {tokens:,} tokens, and {self.name} reads {limit:,}",
-                hint="show fewer images (--images-per-call) or smaller ones (--max-pixels)",
-            )
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether memory is what was missing; not every device has an error of its own for that."""
-    words = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words or "can't allocate" in words
-    )
+    def _check_length(self, inputs: Any, images: int, thoughts: int = 0) -> None:
+        check_length(self._config, self.name, images, inputs["input_ids"].shape[1], thoughts)

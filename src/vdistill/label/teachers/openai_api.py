@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vdistill.errors import TeacherError
+from vdistill.label.habits import Habits
 from vdistill.label.prompts import CHARACTERS, Part, letters, longest_rewording, usual_rewording
 from vdistill.label.teacher import Price, Written
-from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text, used_tokens
+from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text
+from vdistill.label.teachers.chat_bills import Bill, Tariff
 from vdistill.label.teachers.chat_endpoint import read_endpoint
 from vdistill.label.teachers.chat_http import ChatClient, Patience
-from vdistill.label.teachers.chat_terms import QUIET, Agreement
+from vdistill.label.teachers.chat_terms import QUIET, Agreement, Terms
 from vdistill.label.teachers.model_images import ImageCache, load_each
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 MOST_SIDE = 768
 TOKENS_OF_TEXT, TOKENS_PER_IMAGE = 150, 800  # an estimate, for prices
+OFFLINE = "http://localhost:8000"  # files for no server are written as vLLM reads them
 LONGER = 2  # by how much the cap on tokens is raised, once, where answers are cut by it
 FRUITLESS = 3  # questions that brought nothing but thoughts, with no answer to any, end the run
 _CUT = "output limit was reached"  # OpenAI's words, with a 400, for a thinking model that came to its cap
@@ -43,12 +46,16 @@ class OpenAITeacher:
         self.name = f"openai:{model}"
         self.concurrency = options.concurrency
         self.hard_answers: bool | None = None  # whether it answers without probabilities; None before that is known
-        self._model, self._prices = model, options.price_of(model, f"openai:{model}")
-        self._wording, self._thinking = options.wording, options.thinking
+        self._model = model
+        self._wording, self._thinking, self._batched = options.wording, options.thinking, options.batch
+        self.thoughts = options.thinking.tokens
+        self._habits: Habits | None = None
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
         self._asked_as = f"{options.wording.version}/{bounds}{options.thinking.version}"
         self._images = ImageCache(MOST_SIDE, options.max_pixels)
-        endpoint = read_endpoint(options.endpoint, options.key_name)
+        endpoint = read_endpoint(OFFLINE if options.offline else options.endpoint, options.key_name)
+        self._tariff = Tariff.of(options, endpoint, model, f"openai:{model}")
+        self.factor = self._tariff.factor
         self._strict = endpoint.strict
         self._agreement = Agreement(f"server/{endpoint.place}/{model}", options.memory, say)
         self._client = ChatClient(endpoint, self._agreement, options, patience or Patience())
@@ -73,10 +80,20 @@ class OpenAITeacher:
         return [self._ask(question) for question in questions]
 
     def price(self, question: Question) -> Price:
-        """What a question would cost by the price table, None without one; tokens are estimated, thoughts at most."""
-        prompt, thoughts = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * len(question.images), self._thinking.tokens
-        usd = self._usd(prompt, 1 + thoughts) if self._prices else None
+        """What a question would cost by the price table, None without one.
+
+        Tokens are those of the answers so far, else estimates with all thoughts that are allowed.
+        """
+        count = len(question.images)
+        prompt, thoughts = TOKENS_OF_TEXT + TOKENS_PER_IMAGE * count, self._thinking.tokens
+        if self._habits is not None:
+            prompt, thoughts = round(self._habits.besides(count)) - 1, round(self._habits.thought_tokens)
+        usd = self._tariff.usd(prompt, 1 + thoughts, batched=self._batched)
         return Price(tokens=prompt + thoughts, usd=usd, seconds=1.0)
+
+    def learn(self, habits: Habits | None) -> None:
+        """Price calls by what they took so far."""
+        self._habits = habits
 
     def write(self, images: Sequence[ShownImage], count: int) -> Written | Failure:
         """About `count` searches of shoppers who would like these images."""
@@ -101,8 +118,28 @@ class OpenAITeacher:
         """Tokens by the length of the texts; dollars by the price table."""
         prompt = len(self._wording.system_of_rewording + self._wording.other_words(query, count)) // CHARACTERS
         completion = usual_rewording(query, count) + self._thinking.tokens
-        usd = self._usd(prompt, completion) if self._prices else None
-        return Price(tokens=prompt + completion, usd=usd, seconds=1.0)
+        return Price(tokens=prompt + completion, usd=self._tariff.usd(prompt, completion), seconds=1.0)
+
+    def request(self, question: Question) -> Mapping[str, Any] | Failure:
+        """What a question is asked with, in a batch."""
+        uris = load_each(question.images, self._images.data_uri)
+        if isinstance(uris, Failure):
+            return uris
+        return self._agreement.terms.applied(self._question_body(question, uris, LONGER if self._longer else 1))
+
+    def read(self, question: Question, document: Any) -> Answer | Failure:
+        """The answer in a completion that came in a batch, at its price."""
+        reading = read_answer(document, question, thought=bool(self.thoughts))
+        self._longer = self._longer or reading.cut
+        return self._answer(question, reading, self._tariff.bill(document, batched=True))
+
+    def refused(self, question: Question, words: str) -> bool:
+        """Learn from an error in a batch what the server does not accept; whether it refuses a field at all."""
+        body = self._question_body(question, [""] * len(question.images), 1)
+        self._agreement.refused(words, body, self._agreement.terms.applied(body))
+        self._agreement.accepted()
+        plain = Terms()  # of a batch all questions fail for what the first one has taught already
+        return plain.learnt(words, plain.applied(body)) != plain
 
     def close(self) -> None:
         """Close the connections."""
@@ -120,8 +157,8 @@ class OpenAITeacher:
             document = self._client.complete(asked)
             if isinstance(document, Failure):
                 return Failure(document.reason, tokens, usd)
-            used, paid = self._paid(document)
-            tokens, usd, text = tokens + used, usd + paid, read_text(document)
+            bill = self._tariff.bill(document)
+            tokens, usd, text = tokens + bill.tokens, usd + bill.usd, read_text(document)
             if isinstance(text, str):
                 return Written(tuple(text.splitlines()), tokens, usd)
             if self._thinking.tokens or not only_thinks(document) or not self._agreement.quieter(effort):
@@ -131,42 +168,45 @@ class OpenAITeacher:
         uris = load_each(question.images, self._images.data_uri)
         if isinstance(uris, Failure):
             return uris
-        reading, tokens, usd = self._read(question, uris)
+        return self._answer(question, *self._read(question, uris))
+
+    def _answer(self, question: Question, reading: Reading, bill: Bill) -> Answer | Failure:
         answer = reading.answer
         if isinstance(answer, Failure):
             hint = " (one that thinks first may need --think low)" if reading.mass and not self._thinking.tokens else ""
-            return Failure(answer.reason + hint, tokens, usd)
+            return Failure(answer.reason + hint, bill.tokens, bill.usd)
         self._answered = True
         if question.ask == "best":
             self._note_hard(reading)
-        return Answer(answer.probabilities, answer.order, tokens, usd)
+        coverage = None if reading.mass is None else reading.mass.total
+        return Answer(answer.probabilities, answer.order, bill.tokens, bill.usd, coverage, bill.thoughts)
 
-    def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, int, float]:
-        """What the model answers, and the tokens and US dollars of all requests for it.
+    def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, Bill]:
+        """What the model answers, and the bill of all requests for it.
 
         If thoughts come instead of an answer, every way that the server knows to ask for none is tried. An answer that
         is cut is asked for again with a longer cap. Both hold for all questions from then on.
         """
-        longer, tokens, usd = self._longer, 0, 0.0
+        longer, bill = self._longer, Bill()
         while True:
             body = self._question_body(question, uris, LONGER if longer else 1)
             effort = self._agreement.terms.applied(body).get("reasoning_effort", "")
-            reading, used, paid = self._request(question, body)
-            tokens, usd = tokens + used, usd + paid
+            reading, further = self._request(question, body)
+            bill += further
             if reading.thinking and not self._thinking.tokens and self._agreement.quieter(effort):
                 continue
             if not reading.cut or longer:
                 break
             self._longer = longer = True
-        return (Reading(self._only_thinks(reading)) if reading.thinking else reading), tokens, usd
+        return (Reading(self._only_thinks(reading)) if reading.thinking else reading), bill
 
-    def _request(self, question: Question, body: Mapping[str, Any]) -> tuple[Reading, int, float]:
+    def _request(self, question: Question, body: Mapping[str, Any]) -> tuple[Reading, Bill]:
         document = self._client.complete(body)
         if isinstance(document, Failure):
             thought = _CUT in document.reason
-            return Reading(document, cut=thought, thinking=thought), 0, 0.0
+            return Reading(document, cut=thought, thinking=thought), Bill()
         self._agreement.accepted(settles=True)
-        return read_answer(document, question), *self._paid(document)
+        return read_answer(document, question, thought=bool(self._thinking.tokens)), self._tariff.bill(document)
 
     def _only_thinks(self, reading: Reading) -> Failure:
         """A failure; where no question brought an answer, the end of the run, as each call would cost as much."""
@@ -201,15 +241,6 @@ class OpenAITeacher:
         if new:
             self._say(text)
 
-    def _paid(self, document: Any) -> tuple[int, float]:
-        """The tokens of a completion, and what they cost."""
-        prompt, completion = used_tokens(document)
-        return prompt + completion, self._usd(prompt, completion)
-
-    def _usd(self, prompt: int, completion: int) -> float:
-        prompt_price, completion_price = self._prices or (0.0, 0.0)
-        return (prompt * prompt_price + completion * completion_price) / 1e6
-
     def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
         known = letters(len(question.images))
         # More than one token, so that "I'm sorry" is not read as the letter I.
@@ -237,6 +268,8 @@ class OpenAITeacher:
         body = {"model": self._model, "messages": messages, "max_tokens": times * (cap + tokens)}
         if not self._strict:  # for servers that fill in a model's chat template
             body["chat_template_kwargs"] = {"enable_thinking": tokens > 0}
+        if not self._strict and tokens:
+            body["thinking_token_budget"] = tokens  # where vLLM closes the thought
         # Without thinking the effort is sent only to a server whose model thinks unasked (see Terms).
         effort = self._thinking.effort if tokens else QUIET[0]
         return body | ({"reasoning_effort": effort} if effort else {})

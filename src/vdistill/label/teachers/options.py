@@ -15,7 +15,8 @@ from vdistill.label.prompts import Wording
 PRICES = "VDISTILL_USD_PER_MILLION"
 LOW = 2048  # tokens; what models need at low effort for a question of eight images, and some to spare
 
-Prices = tuple[float, float]  # US dollars per million tokens: of the prompt, of the completion
+# US dollars per million tokens: of the prompt, of the completion; and the share of them that a batch costs, if given.
+Prices = tuple[float, float] | tuple[float, float, float]
 
 
 class Memory(Protocol):
@@ -62,7 +63,8 @@ class TeacherOptions:
     max_pixels: of an image as it is shown; None leaves it to the teacher. calls_per_minute: None for no limit.
     prices: by model name. plan: nothing will be asked, so the weights of a model in this process are not needed.
     key_name: the environment variable with the server's key; None for VDISTILL_API_KEY or OPENAI_API_KEY.
-    memory: where to keep, for later runs, which parameters a server accepts.
+    memory: where to keep, for later runs, which parameters a server accepts.  batch: questions are asked in batches.
+    offline: their files go to no server.
     """
 
     endpoint: str | None = None
@@ -75,6 +77,8 @@ class TeacherOptions:
     key_name: str | None = None
     thinking: Thinking = field(default_factory=Thinking)
     memory: Memory | None = None
+    batch: bool = False
+    offline: bool = False
 
     def price_of(self, *names: str) -> Prices | None:
         """The environment's prices, else those of the first of a model's names that is in the table; None without.
@@ -85,7 +89,7 @@ class TeacherOptions:
         if not value:
             return next((self.prices[name] for name in names if name in self.prices), None)
         try:
-            return _two(value.split(","))
+            return _numbers(value.split(","))
         except ValueError as error:
             raise TeacherError(f"{PRICES} is {value!r}", hint=f"two prices, for example {PRICES}=0.15,0.60") from error
 
@@ -107,7 +111,7 @@ def price_table(table: Mapping[str, Any], where: str) -> dict[str, Prices]:
     found = {}
     for model, prices in table.items():
         try:
-            found[model] = _two(prices)
+            found[model] = _numbers(prices)
         except (TypeError, ValueError) as error:
             raise VdistillError(
                 f"{where}: the prices of {model!r} are {prices!r}",
@@ -116,8 +120,10 @@ def price_table(table: Mapping[str, Any], where: str) -> dict[str, Prices]:
     return found
 
 
-def _two(prices: Any) -> Prices:
-    prompt, completion = (float(price) for price in prices)
-    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+def _numbers(prices: Any) -> Prices:
+    prompt, completion, *factor = (float(price) for price in prices)
+    if not all(0 <= number < math.inf for number in (prompt, completion, *factor)):
         raise ValueError("a price is negative or infinite")
-    return prompt, completion
+    if len(factor) > 1 or any(number > 1 for number in factor):
+        raise ValueError("a batch costs a share of the price, from 0 to 1")
+    return (prompt, completion, factor[0]) if factor else (prompt, completion)

@@ -37,7 +37,16 @@ class Processor:
     @property
     def key_parts(self) -> tuple[str, ...]:
         """How prompts differ from what the model's own settings would make, for the key of an answer."""
-        return (*self.template.key_parts, *(("whole",) if self.cuts else ()))
+        return (*self.template.key_parts, *self._views_part)
+
+    @property
+    def thinking_key_parts(self) -> tuple[str, ...]:
+        """The same of prompts that end in an open thought."""
+        return (*self.template.layout_parts, *self._views_part)
+
+    @property
+    def _views_part(self) -> tuple[str, ...]:
+        return ("whole",) if self.cuts else ()
 
     def inputs(self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image]]) -> Any:
         """One batch of tensors: `input_ids` (prompts, tokens), padded on the left, and what any images became."""

@@ -36,17 +36,33 @@ class ChatTemplate:
     def key_parts(self) -> tuple[str, ...]:
         """What was rearranged, for the key of an answer: nothing for most models."""
         thoughts = ("no-think",) if self._thinks else ()
-        return thoughts if self.layout == "parts" else (self.layout, *thoughts)
+        return (*self.layout_parts, *thoughts)
 
-    def prompt(self, system: str, content: Content) -> str:
-        """The chat of a system message and a user's texts and images.
+    @property
+    def layout_parts(self) -> tuple[str, ...]:
+        """The same of prompts that end in an open thought."""
+        return () if self.layout == "parts" else (self.layout,)
 
+    def prompt(self, system: str, content: Content, *, think: bool = False, effort: str | None = None) -> str:
+        """The chat of a system message and a user's texts and images; with `think` it ends in an open thought.
+
+        effort: how much to think, for a template that asks for it.
         Raises VdistillError for a text that would be taken for an image.
         """
         token = self.image_token
         if token and any(kind == "text" and token in str(part) for kind, part in content):
             raise VdistillError(f"a text holds {token}, which stands for an image", hint="leave it out of the query")
-        return _close_thoughts(self._render(system, _arranged(content, self.layout, self.image_token)))
+        arranged = _arranged(content, self.layout, self.image_token)
+        if not think:
+            return _close_thoughts(self._render(system, arranged))
+        start, _ = self.thought_marks or ("", "")
+        prompt = self._render(system, arranged, think=True, effort=effort)
+        return prompt if prompt.rstrip().endswith(start) else f"{prompt}{start}\n"
+
+    @cached_property
+    def thought_marks(self) -> tuple[str, str] | None:
+        """How this template opens and closes a thought; None where it knows no thoughts."""
+        return next((marks for marks in THOUGHTS.items() if any(mark in self._template for mark in marks)), None)
 
     @cached_property
     def layout(self) -> Layout:
@@ -88,20 +104,27 @@ class ChatTemplate:
     def _thinks(self) -> bool:
         """Whether the template as it is lets the model think first."""
         question: Content = [("text", "?")]
-        return self._render("", question, think=True) != _close_thoughts(self._render("", question))
+        return self._render("", question, think=None) != _close_thoughts(self._render("", question))
 
-    def _render(self, system: str, content: Content, *, think: bool = False) -> str:
-        """The template's own prompt; where it knows no system role, the system message goes into the user's."""
+    def _render(self, system: str, content: Content, *, think: bool | None = False, effort: str | None = None) -> str:
+        """The template's own prompt; where it knows no system role, the system message goes into the user's.
+
+        think: None leaves it to the template.
+        """
         parts = [{"type": "text", "text": part} if kind == "text" else {"type": "image"} for kind, part in content]
         told = [{"type": "text", "text": system}]
         try:
-            return self._apply([{"role": "system", "content": told}, {"role": "user", "content": parts}], think)
+            chat = [{"role": "system", "content": told}, {"role": "user", "content": parts}]
+            return self._apply(chat, think, effort)
         except jinja2.TemplateError:
-            return self._apply([{"role": "user", "content": [*told, *parts]}], think)
+            return self._apply([{"role": "user", "content": [*told, *parts]}], think, effort)
 
-    def _apply(self, chat: Sequence[Any], think: bool) -> str:
+    def _apply(self, chat: Sequence[Any], think: bool | None, effort: str | None) -> str:
         # By the tokenizer: SmolVLM's processor needs its video part even for a prompt without any video.
-        switches = {} if think else {name: False for name in SWITCHES if name in self._template}
+        known = () if think is None else SWITCHES
+        switches: dict[str, Any] = {name: think for name in known if name in self._template}
+        if effort is not None and "reasoning_effort" in self._template:
+            switches["reasoning_effort"] = effort
         return str(
             self._tokenizer.apply_chat_template(
                 chat, chat_template=self._template, add_generation_prompt=True, tokenize=False, **switches
