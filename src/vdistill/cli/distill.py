@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.command import configured
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
@@ -152,6 +152,7 @@ class DistillCommand:
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
         if self.cycles == 1 and "WORLD_SIZE" not in os.environ:
             session.require()  # before torch is loaded
+        parts.require("torch", "distill")
         found = self._train(session)
         if found is not None:
             _show(*found, as_json=self.as_json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.config import Meaning
 from vdistill.cli.index_outputs import Outputs
 from vdistill.cli.session import (
@@ -121,7 +121,7 @@ class IndexCommand:
                 where = f" by {workers}"
 
             report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, head=head,
-                             progress=progress)  # fmt: skip
+                             progress=progress, anyway=not parts.has("torch"))  # fmt: skip
             if report is None:
                 with self._embedder(session, manned) as embedder:
                     encoder = open_model(workspace, model, backbone)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.session import Session
 from vdistill.workspace import Workspace
 
@@ -32,6 +32,8 @@ class Outputs:
 
         if file is not None:
             check_name(file)
+            if file.suffix.lower() == ".parquet":
+                parts.require("pyarrow")
         address = None if to is None else parse(to)
         if address is not None:
             from vdistill.databases.push import check
