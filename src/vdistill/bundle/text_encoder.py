@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.pack import PackedPath, Place
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 from vdistill.workspace import read_json
@@ -49,7 +49,7 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None, threads: int = 0) -> TextEncoder:
+    def open(cls, folder: Place, begun: Callable[[Place], Any] | None = None, threads: int = 0) -> TextEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged.
 
         begun: returns the session for a folder where it has been opened already, else None; asked last.
@@ -59,7 +59,7 @@ class TextEncoder:
 
         settings = _settings(folder)
         try:
-            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            tokenizer = Tokenizer.from_buffer((folder / TOKENIZER).read_bytes())
         except Exception as error:  # tokenizers raises nothing more precise
             raise VdistillError(f"the text encoder's tokenizer is damaged: {error}", hint=REMEDY) from error
         tokenizer.enable_truncation(settings.max_length, direction=settings.truncation_side)
@@ -102,7 +102,7 @@ class TextEncoder:
         return sum(part.special_tokens_mask.count(0) for part in overflowing)
 
 
-def open_session(model: Path, threads: int = 0) -> Any:
+def open_session(model: Place, threads: int = 0) -> Any:
     """An ONNX Runtime session on the CPU. Raises VdistillError where the file is damaged.
 
     threads: of each call; 0 for one on each core.
@@ -117,12 +117,33 @@ def open_session(model: Path, threads: int = 0) -> Any:
     # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
+        if isinstance(model, PackedPath):
+            return PackedSession(model, options)
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for its errors
         raise VdistillError(f"{model} is damaged: {error}", hint=REMEDY) from error
 
 
-def _settings(folder: Path) -> TextSettings:
+class PackedSession:
+    """A session of a model in a pack, whose weights ONNX Runtime reads where they lie: they stay mapped with it."""
+
+    def __init__(self, model: PackedPath, options: Any) -> None:
+        import onnxruntime
+
+        name = f"{model.name.rpartition('/')[2]}.data"
+        weights = model.parent / name
+        self._weights = weights.map() if weights.exists() else b""
+        if self._weights:
+            options.add_external_initializers_from_files_in_memory([name], [self._weights], [len(self._weights)])
+        graph = model.read_bytes()
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def run(self, *given: Any) -> Any:
+        """As `onnxruntime.InferenceSession.run`."""
+        return self._session.run(*given)
+
+
+def _settings(folder: Place) -> TextSettings:
     fields = read_json(folder / SETTINGS, "the text encoder", REMEDY)
     try:
         return TextSettings(**{**fields, "inputs": tuple(fields["inputs"])})

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,10 @@ _access = partial(typer.Option, rich_help_panel="Access")
 class ServeCommand:
     """Answer searches over HTTP, from this machine or with a token."""
 
+    pack: Annotated[
+        Path | None,
+        typer.Argument(help="A pack to serve, which `vdistill index --pack` has written.", show_default=False),
+    ] = None
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 8000
     model: ModelOption = None
@@ -52,16 +57,26 @@ class ServeCommand:
             raise VdistillError("serving needs more packages", hint="pip install 'vdistill[serve]'") from error
         settings = self._settings()
         settings.check()
+        index, cache = self._index(session)
+        with listen(self.host, self.port) as listening:
+            service = Service.at(index, cache, settings, session.say)
+            port = listening.getsockname()[1]
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
+
+    def _index(self, session: Session) -> tuple[Path, Path]:
+        """The index to serve, up to date, and a folder for what may be deleted."""
+        if self.pack is not None:
+            from vdistill.bundle.pack import Pack
+
+            Pack.open(self.pack)  # refused before anything listens
+            return self.pack, user_cache()
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers
 
         for searcher in open_searchers(session, workspace, [pick_model(workspace, self.model)], by_text=False).values():
             searcher.close()  # it is up to date now; the server opens it in its own way
-        with listen(self.host, self.port) as listening:
-            service = Service.of(workspace, settings, session.say)
-            port = listening.getsockname()[1]
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
+        return workspace.index, workspace.cache
 
     def _settings(self) -> "Settings":
         from vdistill.serve.access import valid_hosts
@@ -81,6 +96,11 @@ class ServeCommand:
         if not token:
             raise VdistillError(f"the variable {self.token_env} is empty", hint="put the token into it")
         return token
+
+
+def user_cache() -> Path:
+    """The user's own folder for what may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdistill"
 
 
 def _import_numpy() -> None:

@@ -76,11 +76,12 @@ async def image(service: Service, request: Request) -> Response:
             key = item_key(searcher, id_)
             row = searcher.store.items.rows_of([key])[key]
             source = source_at(joined(searcher.catalog_root, row.path))
+            packed = searcher.store.items.thumbnail(row.sha256)
         headers = {"ETag": f'"{row.sha256[:32]}-{side}"', "Cache-Control": f"private, max-age={_IMAGE_SECONDS}"}
         if headers["ETag"] in tags:
             return Response(status_code=304, headers=headers)
         try:
-            data = service.thumbnails.get(row.sha256, source, side)
+            data = service.thumbnails.of(row.sha256, source, side, packed)
         except ImageError as error:
             raise Refused(404, "image_unreadable", f"the image of this item cannot be read: {error.message}",
                           "run `vdistill index` again if it was moved") from error  # fmt: skip
