@@ -23,6 +23,8 @@ from starlette.staticfiles import StaticFiles
 from vdistill.errors import VdistillError
 from vdistill.serve import openapi
 from vdistill.serve.access import Access
+from vdistill.serve.agents import over_http
+from vdistill.serve.agents.over_http import OverHttp
 from vdistill.serve.refusals import Refused, json_response, refusal, translated, unavailable
 from vdistill.serve.routes import ROUTES, Route
 from vdistill.serve.service import Service
@@ -34,10 +36,11 @@ _LOG = logging.getLogger("vdistill.serve")
 
 def application(service: Service) -> Starlette:
     """The application of one server."""
+    agents = OverHttp(service)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with service.running():
+        async with service.running(), agents.open():
             yield
 
     middleware = [Middleware(Access, settings=service.settings)]
@@ -47,7 +50,7 @@ def application(service: Service) -> Starlette:
             allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"],
         ))  # fmt: skip
     made = Starlette(
-        routes=[*_routes(service), *_pages()], lifespan=lifespan, middleware=middleware,
+        routes=[*_routes(service), Path_(over_http.PATH, agents), *_pages()], lifespan=lifespan, middleware=middleware,
         exception_handlers={HTTPException: _http_error},
     )  # fmt: skip
     made.router.redirect_slashes = False

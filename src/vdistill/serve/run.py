@@ -92,7 +92,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what has been asked, and return."""
-    _limit_sqlite()
+    limit_sqlite()
     with _ending_quietly():
         made = server(service)
         started()
@@ -123,7 +123,7 @@ def _ending_quietly() -> Any:
             signal.signal(kind, handler)
 
 
-def _limit_sqlite() -> None:
+def limit_sqlite() -> None:
     """Bound what SQLite takes in this process: a filter may sort or collect any number of values."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"PRAGMA hard_heap_limit = {_SQLITE_BYTES}")
