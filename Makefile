@@ -56,7 +56,7 @@ wheel:  ## Build and check what is released, and try it in environments that hav
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python $(INSTALL) dist/*.whl
 	build/empty/bin/python tests/try_wheel.py
-	$(PYTHON) tests/try_container.py dist build/core
+	$(PYTHON) tests/try_core.py build/core
 
 clean:  ## Remove what was made.
 	rm -rf $(VENV) build dist .cache .pytest_cache .mypy_cache .ruff_cache

@@ -61,7 +61,8 @@ class QueryCommand:
         typer.Option("--from", help=f"Search a database: {DATABASES}.", show_default=False),
     ] = None
     index: Annotated[
-        Path | None, typer.Option(help="Search a pack, which `vdistill index --pack` has written.", show_default=False)
+        Path | None,
+        typer.Option(help="Search a pack (`vdistill index --pack`), or the folder of an index.", show_default=False),
     ] = None
     model: ModelOption = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False

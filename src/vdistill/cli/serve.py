@@ -25,7 +25,10 @@ class ServeCommand:
 
     pack: Annotated[
         Path | None,
-        typer.Argument(help="A pack to serve, which `vdistill index --pack` has written.", show_default=False),
+        typer.Argument(
+            help="What to serve instead: a pack (`vdistill index --pack`), or the folder of an index.",
+            show_default=False,
+        ),
     ] = None
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 8000
@@ -88,9 +91,9 @@ class ServeCommand:
     def _index(self, session: Session) -> tuple[Path, Path]:
         """The index to serve, up to date, and a folder for what may be deleted."""
         if self.pack is not None:
-            from vdistill.bundle.pack import Pack
+            from vdistill.query.search import Searcher
 
-            Pack.open(self.pack)  # refused before anything listens
+            Searcher.packed(self.pack, self.model).close()  # refused before anything listens
             return self.pack, user_cache()
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers

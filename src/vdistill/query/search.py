@@ -15,7 +15,7 @@ from vdistill.bundle import manifest
 from vdistill.bundle.early import EarlySessions
 from vdistill.bundle.items import Row
 from vdistill.bundle.manifest import Entry
-from vdistill.bundle.pack import Pack, PackedPath, Place
+from vdistill.bundle.pack import Place, place_of
 from vdistill.bundle.store import Store
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
@@ -82,13 +82,14 @@ class Searcher:
 
     @classmethod
     def packed(cls, path: Path, model: str | None = None, *, by_text: bool = False) -> Searcher:
-        """Open a pack, a file of `vdistill index --pack`.
+        """Open a pack, a file of `vdistill index --pack`; or the folder of an index.
 
         by_text: texts are searched for, so their encoder is opened at once.
         Raises VdistillError where it is missing or damaged, or holds another model.
         """
-        place = PackedPath(Pack.open(path))
-        found = model or next(iter(manifest.read(place)), "student")
+        place = place_of(path)
+        entries = manifest.read(place)
+        found = model or ("student" if "student" in entries else next(iter(entries), "student"))
         early = EarlySessions(place, [found]) if by_text else None
         return cls.at(place, found, early)
 
