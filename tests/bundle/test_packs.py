@@ -145,8 +145,9 @@ def test_what_is_no_pack_of_this_version_is_refused(packed, tmp_path):
     assert "there is no index" in error({"parts": {n: span for n, span in parts.items() if n != "manifest.json"}})
     assert "is damaged" in error({"parts": {n: span for n, span in parts.items() if "usearch" not in n}})
     assert "is no pack" in error(b"PK\x03\x04" * 100)
-    for absent in (tmp_path / "absent.vdx", tmp_path):
-        assert "cannot read the pack" in errors(vdistill("query", "red", "--index", absent, cwd=tmp_path))[0]
+    absent, folder = (errors(vdistill("query", "red", "--index", name, cwd=tmp_path))[0] for name in ("a.vdx", "."))
+    assert "cannot read the pack a.vdx: No such file" in absent
+    assert "there is no index" in folder
 
 
 @pytest.mark.slow  # loads torch

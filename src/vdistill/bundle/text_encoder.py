@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.manifest import REMEDY, remedy
 from vdistill.bundle.pack import PackedPath, Place
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
@@ -117,30 +118,22 @@ def open_session(model: Place, threads: int = 0) -> Any:
     # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        if isinstance(model, PackedPath):
-            return PackedSession(model, options)
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        graph = str(model) if isinstance(model, Path) else _in_pack(model, options)
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for its errors
-        raise VdistillError(f"{model} is damaged: {error}", hint=REMEDY) from error
+        raise VdistillError(f"{model} is damaged: {error}", hint=remedy(model)) from error
+    if isinstance(model, PackedPath):
+        model.pack.check_same()  # it was opened by its name
+    return session
 
 
-class PackedSession:
-    """A session of a model in a pack, whose weights ONNX Runtime reads where they lie: they stay mapped with it."""
+def _in_pack(model: PackedPath, options: Any) -> bytes:
+    """The graph, and in the options where its weights are."""
+    from vdistill.bundle.packed_graph import graph_in_pack
 
-    def __init__(self, model: PackedPath, options: Any) -> None:
-        import onnxruntime
-
-        name = f"{model.name.rpartition('/')[2]}.data"
-        weights = model.parent / name
-        self._weights = weights.map() if weights.exists() else b""
-        if self._weights:
-            options.add_external_initializers_from_files_in_memory([name], [self._weights], [len(self._weights)])
-        graph = model.read_bytes()
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    def run(self, *given: Any) -> Any:
-        """As `onnxruntime.InferenceSession.run`."""
-        return self._session.run(*given)
+    folder = str(model.pack.path.resolve().parent)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    return graph_in_pack(model)
 
 
 def _settings(folder: Place) -> TextSettings:
