@@ -14,10 +14,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 help:  ## Show what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml whole/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(INSTALL) torch
-	$(BIN)/python $(INSTALL) --editable '.[demo,dev]'
+	$(BIN)/python $(INSTALL) --editable . --editable './whole[demo,dev]'
 	touch $@
 
 install: $(VENV)/installed  ## Make .venv and install vdistill into it.
@@ -46,15 +46,17 @@ docs: install  ## Write docs/cli.md and docs/api.md anew, and build the site int
 	PYTHONPATH=docs $(BIN)/zensical build --clean --strict
 	rm build/site/*.py
 
-wheel:  ## Build and check what is released, and try it in an environment that has nothing else.
-	rm -rf build/tools build/empty dist
+wheel:  ## Build and check what is released, and try it in environments that have nothing else.
+	rm -rf build/tools build/empty build/core dist
 	$(PYTHON) -m venv build/tools
 	build/tools/bin/python $(INSTALL) build hatchling twine
 	build/tools/bin/python -m build --no-isolation --outdir dist
+	build/tools/bin/python -m build --no-isolation --outdir dist whole
 	build/tools/bin/twine check --strict dist/*
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python $(INSTALL) dist/*.whl
 	build/empty/bin/python tests/try_wheel.py
+	$(PYTHON) tests/try_core.py build/core
 
 clean:  ## Remove what was made.
 	rm -rf $(VENV) build dist .cache .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vdistill.errors import VdistillError
 
@@ -94,6 +94,14 @@ def create(root: Path) -> Workspace:
     return workspace
 
 
+class HasText(Protocol):
+    """What a text can be read from: a path, or a part of a pack."""
+
+    def read_text(self, encoding: str) -> str:
+        """The text."""
+        ...
+
+
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Turn the refusals of the operating system, as they are or as SQLite and safetensors word them, into one line."""
@@ -160,7 +168,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def read_json(path: Path, what: str, hint: str) -> Any:
+def read_json(path: HasText, what: str, hint: str) -> Any:
     """The JSON document in `path`; damage raises VdistillError naming `what` with `hint`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

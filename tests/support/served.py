@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -88,11 +89,20 @@ def read_all(connection):
     return b"".join(parts)
 
 
-@contextlib.contextmanager
 def served(home, port=0, **settings):
     """A server of the workspace in a folder, as long as the block."""
+    return _served(partial(Service.of, Workspace(Path(home) / ".vdistill"), Settings(**settings)), port)
+
+
+def served_pack(path, cache, **settings):
+    """A server of a pack, as long as the block."""
+    return _served(partial(Service.at, Path(path), Path(cache), Settings(**settings)))
+
+
+@contextlib.contextmanager
+def _served(make, port=0):
     said = []
-    service = Service.of(Workspace(Path(home) / ".vdistill"), Settings(**settings), said.append)
+    service = make(said.append)
     with listen("127.0.0.1", port) as listening:
         port = listening.getsockname()[1]
         running = server(service)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from vdistill.bundle import manifest
+from vdistill.bundle.pack import Place
 from vdistill.errors import VdistillError
 
 
@@ -19,8 +19,8 @@ class EarlySessions:
     needs it opens the encoder himself and finds out why.
     """
 
-    def __init__(self, index: Path, models: Iterable[str]) -> None:
-        self._sessions: dict[Path, Any] = {}
+    def __init__(self, index: Place, models: Iterable[str]) -> None:
+        self._sessions: dict[Place, Any] = {}
         folders = _folders(index, models)
         if folders:
             importlib.import_module("onnxruntime")  # here: threads that import at the same time hold each other up
@@ -28,13 +28,13 @@ class EarlySessions:
         for thread in self._threads.values():
             thread.start()
 
-    def take(self, folder: Path) -> Any | None:
+    def take(self, folder: Place) -> Any | None:
         """The session of the encoder in this folder, once it is there; None where there is none."""
         if folder in self._threads:
             self._threads[folder].join()
         return self._sessions.get(folder)
 
-    def _open(self, folder: Path) -> None:
+    def _open(self, folder: Place) -> None:
         from vdistill.bundle.text_encoder import MODEL, open_session
 
         try:
@@ -43,7 +43,7 @@ class EarlySessions:
             return
 
 
-def _folders(index: Path, models: Iterable[str]) -> set[Path]:
+def _folders(index: Place, models: Iterable[str]) -> set[Place]:
     """The folders of the text encoders; models share one."""
     try:
         entries = manifest.read(index)

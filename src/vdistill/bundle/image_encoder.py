@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.pack import Place
 from vdistill.bundle.text_encoder import open_session
 from vdistill.bundle.vectors import unit
 from vdistill.errors import ImageError, VdistillError
@@ -30,7 +31,7 @@ class ImageEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path) -> ImageEncoder:
+    def open(cls, folder: Place) -> ImageEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged."""
         try:
             preprocessing = Preprocessing.from_json((folder / SETTINGS).read_text(encoding="utf-8"))

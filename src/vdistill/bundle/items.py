@@ -9,13 +9,15 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vdistill.bundle.columns import ColumnKinds, Kind, known_kind
-from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.manifest import remedy
+from vdistill.bundle.pack import PackedPath, Place
 from vdistill.bundle.products import SCHEMA as PRODUCTS
 from vdistill.bundle.products import Products, write_products
 from vdistill.errors import VdistillError
@@ -24,6 +26,7 @@ from vdistill.inputs.words import TABLE, indexable, match, words_of
 
 T = TypeVar("T")
 
+THUMBNAILS = "CREATE TABLE thumbnails (sha256 TEXT PRIMARY KEY, image BLOB NOT NULL) STRICT"  # in packs alone
 COLUMNS = "key, id, path, sha256, size, mtime_ns, metadata"
 SCHEMA = f"""
     CREATE TABLE items (
@@ -57,19 +60,21 @@ class Row:
 class Items:
     """The items of an open index, read only. May be shared between threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self._lock = threading.Lock()
         self.products = Products(self.use)
         try:
-            uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+            uri = f"{_file(path).resolve().as_uri()}?mode=ro&immutable=1"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             weakref.finalize(self, self._connection.close)  # also of what is dropped without `close`, or damaged
             self._all("SELECT key FROM items LIMIT 1")
+            if isinstance(path, PackedPath):
+                path.pack.check_same()
             self._apart: Items | None = None
             self._patience: float | None = None
         except sqlite3.Error as error:
-            raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
+            raise VdistillError(f"{path} is damaged: {error}", hint=remedy(path)) from error
 
     def rows(self) -> Iterator[Row]:
         """All items, by id; read in pages, so that other threads can ask meanwhile."""
@@ -126,6 +131,18 @@ class Items:
                 raise
             raise VdistillError("the search for these words takes too long", hint="leave hybrid out") from error
 
+    def thumbnail(self, sha256: str) -> bytes | None:
+        """The small image that a pack has of this file, a JPEG; None where it has none."""
+        if not self.has_thumbnails:
+            return None
+        found = self._all("SELECT image FROM thumbnails WHERE sha256 = ?", sha256)
+        return found[0][0] if found else None
+
+    @cached_property
+    def has_thumbnails(self) -> bool:
+        """Whether this is of a pack with thumbnails."""
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'thumbnails'"))
+
     def use(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `read` on the connection, which no other thread uses meanwhile."""
         with self._lock:
@@ -168,6 +185,15 @@ def interrupted_after(connection: sqlite3.Connection, seconds: float | None) -> 
     finally:
         timer.cancel()
         timer.join()  # it must not interrupt whoever comes next
+
+
+def _file(place: Place) -> Path:
+    """The file that SQLite opens. Raises VdistillError where the items are not at the beginning of a pack."""
+    if isinstance(place, Path):
+        return place
+    if place.span[0]:
+        raise VdistillError(f"{place} is damaged: it does not begin with the items", hint=remedy(place))
+    return place.pack.path
 
 
 def describe(connection: sqlite3.Connection) -> None:

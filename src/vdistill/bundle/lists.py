@@ -11,15 +11,15 @@ import contextlib
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vdistill.arrays import Floats
 from vdistill.bundle.list_table import ListTable
-from vdistill.bundle.manifest import REMEDY, ShardFacts
+from vdistill.bundle.manifest import ShardFacts, remedy
+from vdistill.bundle.pack import Place
 from vdistill.bundle.precision import STORED, restored, similarities, stored
-from vdistill.bundle.shards import WIDTH, map_file
+from vdistill.bundle.shards import WIDTH, map_array, map_file
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 
@@ -54,7 +54,7 @@ class ListShard:
         self._centres = self.table.centres.reshape(-1, lists)
 
     @classmethod
-    def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> ListShard:
+    def open(cls, folder: Place, facts: ShardFacts, dim: int, dtype: str) -> ListShard:
         """Map the files. Raises VdistillError where they are not what was written."""
         assert facts.lists is not None
         path, precise = facts.vectors.check(folder), None
@@ -66,9 +66,9 @@ class ListShard:
             table = ListTable.read(mapped_table, facts.count, dim)
             if facts.precise:
                 path = facts.precise.check(folder)
-                precise = np.load(path, mmap_mode="r", allow_pickle=False)
+                precise = map_array(path)
         except (OSError, ValueError, RuntimeError) as error:
-            raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
+            raise VdistillError(f"{path} is damaged: {error}", hint=remedy(folder)) from error
         for file in (mapped, mapped_table):
             _advise(file, "MADV_RANDOM", 0, len(file))  # what to read ahead is known here
         _advise(mapped_table, "MADV_WILLNEED", 0, table.bytes_of_centres)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vdistill.bundle import pack
+from vdistill.bundle.pack import PackedPath, Place
 from vdistill.errors import VdistillError
 from vdistill.images.hashes import edges_sha256, file_sha256
 from vdistill.images.version import DECODER_VERSION
@@ -37,19 +39,21 @@ class FileFacts:
         path = folder / name
         return cls(name, path.stat().st_size, file_sha256(path), edges_sha256(path))
 
-    def check(self, folder: Path, full: bool = False) -> Path:
-        """The file's path. Raises VdistillError where it is not what was written; `full` reads large files whole."""
+    def check(self, folder: Place, full: bool = False) -> Place:
+        """The file's place. Raises VdistillError where it is not what was written; `full` reads large files whole."""
         path = folder / self.name
         try:
             actual = path.stat().st_size
             if actual != self.bytes:
-                raise VdistillError(f"{path} is damaged: {actual} bytes, the manifest says {self.bytes}", hint=REMEDY)
+                raise VdistillError(
+                    f"{path} is damaged: {actual} bytes, the manifest says {self.bytes}", hint=remedy(folder)
+                )
             whole = full or self.bytes <= _SMALL
             same = file_sha256(path) == self.sha256 if whole else edges_sha256(path) == self.edges_sha256
         except OSError as error:
-            raise VdistillError(f"the index is damaged: {path}: {error.strerror}", hint=REMEDY) from error
+            raise VdistillError(f"the index is damaged: {path}: {error.strerror}", hint=remedy(folder)) from error
         if not same:
-            raise VdistillError(f"{path} is damaged: its content is not what was written", hint=REMEDY)
+            raise VdistillError(f"{path} is damaged: its content is not what was written", hint=remedy(folder))
         return path
 
 
@@ -113,7 +117,12 @@ class Entry:
         return (*vectors, self.items, *self.text_encoder, *self.image_encoder)
 
 
-def read(folder: Path) -> dict[str, Entry]:
+def remedy(place: Place) -> str:
+    """What helps where a file of this index is damaged."""
+    return pack.REMEDY if isinstance(place, PackedPath) else REMEDY
+
+
+def read(folder: Place) -> dict[str, Entry]:
     """The entries by model name; none where there is no index, or one of an older format, which has to be rebuilt.
 
     Raises VdistillError where the manifest is damaged or of a newer version.
@@ -121,7 +130,7 @@ def read(folder: Path) -> dict[str, Entry]:
     path = folder / NAME
     if not path.exists():
         return {}
-    document = read_json(path, "the index", REMEDY)
+    document = read_json(path, "the index", remedy(folder))
     try:
         if document["schema_version"] > SCHEMA_VERSION:
             raise VdistillError(f"{path} was made by a newer vdistill", hint="upgrade: pip install --upgrade vdistill")
@@ -129,7 +138,7 @@ def read(folder: Path) -> dict[str, Entry]:
             return {}
         return {name: _entry(facts) for name, facts in document["models"].items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise VdistillError(f"the index is damaged: {path} lacks {error}", hint=REMEDY) from error
+        raise VdistillError(f"the index is damaged: {path} lacks {error}", hint=remedy(folder)) from error
 
 
 def made_before(folder: Path, model: str) -> bool:
@@ -152,8 +161,13 @@ def made_from(folder: Path, model: str) -> str | None:
 
 def write(folder: Path, entries: Mapping[str, Entry]) -> None:
     """Replace the manifest: before this readers open the old entries, after it these."""
+    write_file(folder / NAME, text(entries))
+
+
+def text(entries: Mapping[str, Entry]) -> str:
+    """The manifest of these."""
     document = {"schema_version": SCHEMA_VERSION, "models": {name: asdict(entry) for name, entry in entries.items()}}
-    write_file(folder / NAME, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def sweep(folder: Path, entries: Iterable[Entry]) -> None:

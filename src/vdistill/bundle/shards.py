@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill.bundle.manifest import REMEDY, ShardFacts
+from vdistill.bundle.manifest import ShardFacts, remedy
+from vdistill.bundle.pack import Place
 from vdistill.errors import VdistillError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 METRIC_OF = {"bf16": "ip", "f16": "ip", "f32": "ip", "i8": "cos"}
 
 FLAT = 20_000  # vectors; up to here a full scan takes a millisecond and misses nothing
+_NPY_HEAD = 4096  # bytes; more than a header has
 WIDTH = 64  # candidates kept while a graph is walked
 
 
@@ -39,16 +42,16 @@ class Shard:
     dtype: str
 
     @classmethod
-    def open(cls, folder: Path, facts: ShardFacts, dim: int, dtype: str) -> Shard:
+    def open(cls, folder: Place, facts: ShardFacts, dim: int, dtype: str) -> Shard:
         """Map the files. Raises VdistillError where they are not what was written."""
         path, precise = facts.vectors.check(folder), None
         try:
             index, mapped = view(path, facts.count, dim, dtype)
             if facts.precise:
                 path = facts.precise.check(folder)
-                precise = np.load(path, mmap_mode="r", allow_pickle=False)
+                precise = map_array(path)
         except (OSError, ValueError, RuntimeError) as error:
-            raise VdistillError(f"{path} is damaged: {error}", hint=REMEDY) from error
+            raise VdistillError(f"{path} is damaged: {error}", hint=remedy(folder)) from error
         return cls(facts, index, precise, mapped, dtype)
 
     @cached_property
@@ -109,7 +112,7 @@ def usearch_index(dim: int, dtype: str, **options: Any) -> Index:
     return Index(ndim=dim, metric=METRIC_OF[dtype], dtype=dtype, expansion_search=WIDTH, **options)
 
 
-def view(path: Path, count: int, dim: int, dtype: str) -> tuple[Index, mmap.mmap]:
+def view(path: Place, count: int, dim: int, dtype: str) -> tuple[Index, mmap.mmap]:
     """Map a file of `count` vectors, for searching without lookups by key, which would read the whole file.
 
     Raises ValueError for another file, which USearch would not notice.
@@ -123,7 +126,24 @@ def view(path: Path, count: int, dim: int, dtype: str) -> tuple[Index, mmap.mmap
     return index, mapped
 
 
-def map_file(path: Path) -> mmap.mmap:
+def map_array(path: Place) -> np.ndarray:
+    """An array of a `.npy` file in memory, read only. Raises ValueError for another file."""
+    if isinstance(path, Path):
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found
+    mapped = path.map()
+    head = io.BytesIO(mapped[:_NPY_HEAD])
+    if np.lib.format.read_magic(head) != (1, 0):
+        raise ValueError("it is no array")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+    if dtype.hasobject or len(shape) != 1:
+        raise ValueError("it is no array of vectors")
+    return np.frombuffer(mapped, dtype, shape[0], head.tell())
+
+
+def map_file(path: Place) -> mmap.mmap:
     """A file in memory, read only. Raises ValueError for an empty one."""
+    if not isinstance(path, Path):
+        return path.map()
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

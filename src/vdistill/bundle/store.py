@@ -6,7 +6,6 @@ import mmap
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from vdistill.bundle import manifest
 from vdistill.bundle.items import Items
 from vdistill.bundle.lists import ListShard, middle
 from vdistill.bundle.manifest import Entry, FileFacts, ShardFacts
+from vdistill.bundle.pack import Place
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
@@ -22,7 +22,7 @@ from vdistill.errors import VdistillError
 class Store:
     """An open index. May be shared between threads, and stays whole when a newer one is published, until closed."""
 
-    def __init__(self, folder: Path, entry: Entry, shards: tuple[Shard | ListShard, ...], items: Items) -> None:
+    def __init__(self, folder: Place, entry: Entry, shards: tuple[Shard | ListShard, ...], items: Items) -> None:
         self.folder = folder
         self.entry = entry
         self.shards = shards
@@ -30,7 +30,7 @@ class Store:
         self._lock = threading.Lock()  # two searches in one USearch index share its scratch space
 
     @classmethod
-    def open(cls, folder: Path, model: str) -> Store:
+    def open(cls, folder: Place, model: str) -> Store:
         """Open the index of `model`. Raises VdistillError where it is missing or damaged."""
         entry = entry_of(folder, model)
         while True:
@@ -95,7 +95,7 @@ class Store:
             found[here] = vectors
         return unit(found)
 
-    def encoder_folder(self, files: Sequence[FileFacts]) -> Path:
+    def encoder_folder(self, files: Sequence[FileFacts]) -> Place:
         """The folder of an exported encoder, of these files. Raises VdistillError where one of them is damaged."""
         paths = [file.check(self.folder) for file in files]
         return paths[0].parent
@@ -125,12 +125,12 @@ class Store:
                 yield here, vectors
 
 
-def open_shard(folder: Path, facts: ShardFacts, dim: int, dtype: str) -> Shard | ListShard:
+def open_shard(folder: Place, facts: ShardFacts, dim: int, dtype: str) -> Shard | ListShard:
     """Map a file of vectors. Raises VdistillError where it is damaged."""
     return (ListShard if facts.lists else Shard).open(folder, facts, dim, dtype)
 
 
-def entry_of(folder: Path, model: str) -> Entry:
+def entry_of(folder: Place, model: str) -> Entry:
     """The manifest's entry for `model`. Raises VdistillError where there is none."""
     entries = manifest.read(folder)
     if model not in entries:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdistill.bundle.manifest import REMEDY
+from vdistill.bundle.manifest import REMEDY, remedy
+from vdistill.bundle.pack import PackedPath, Place
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
 from vdistill.workspace import read_json
@@ -49,7 +50,7 @@ class TextEncoder:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path, begun: Callable[[Path], Any] | None = None, threads: int = 0) -> TextEncoder:
+    def open(cls, folder: Place, begun: Callable[[Place], Any] | None = None, threads: int = 0) -> TextEncoder:
         """Open an exported encoder. Raises VdistillError where it is damaged.
 
         begun: returns the session for a folder where it has been opened already, else None; asked last.
@@ -59,7 +60,7 @@ class TextEncoder:
 
         settings = _settings(folder)
         try:
-            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            tokenizer = Tokenizer.from_buffer((folder / TOKENIZER).read_bytes())
         except Exception as error:  # tokenizers raises nothing more precise
             raise VdistillError(f"the text encoder's tokenizer is damaged: {error}", hint=REMEDY) from error
         tokenizer.enable_truncation(settings.max_length, direction=settings.truncation_side)
@@ -102,7 +103,7 @@ class TextEncoder:
         return sum(part.special_tokens_mask.count(0) for part in overflowing)
 
 
-def open_session(model: Path, threads: int = 0) -> Any:
+def open_session(model: Place, threads: int = 0) -> Any:
     """An ONNX Runtime session on the CPU. Raises VdistillError where the file is damaged.
 
     threads: of each call; 0 for one on each core.
@@ -117,12 +118,25 @@ def open_session(model: Path, threads: int = 0) -> Any:
     # The export is optimized already: further passes cost time at each start and gain nothing per query.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        graph = str(model) if isinstance(model, Path) else _in_pack(model, options)
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for its errors
-        raise VdistillError(f"{model} is damaged: {error}", hint=REMEDY) from error
+        raise VdistillError(f"{model} is damaged: {error}", hint=remedy(model)) from error
+    if isinstance(model, PackedPath):
+        model.pack.check_same()  # it was opened by its name
+    return session
 
 
-def _settings(folder: Path) -> TextSettings:
+def _in_pack(model: PackedPath, options: Any) -> bytes:
+    """The graph, and in the options where its weights are."""
+    from vdistill.bundle.packed_graph import graph_in_pack
+
+    folder = str(model.pack.path.resolve().parent)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    return graph_in_pack(model)
+
+
+def _settings(folder: Place) -> TextSettings:
     fields = read_json(folder / SETTINGS, "the text encoder", REMEDY)
     try:
         return TextSettings(**{**fields, "inputs": tuple(fields["inputs"])})

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vdistill import __version__
-from vdistill.cli import config, console
+from vdistill.cli import config, console, parts
 from vdistill.cli.command import Interrupted, flag_name
 from vdistill.cli.program import COMMANDS, Program
 from vdistill.errors import GateError, VdistillError
@@ -83,6 +83,9 @@ def _call(arguments: list[str]) -> int:
     except typer.BadParameter as error:
         error.message = error.message.removeprefix("Value error, ").rstrip(".")  # of typer's choices, in its own words
         raise _of_file(error) or error from None
+    except ModuleNotFoundError as error:
+        command = next((name for name in arguments if name in COMMANDS), "")
+        raise parts.lacking(error.name or "", command) or error from error
     return code if isinstance(code, int) else DONE
 
 

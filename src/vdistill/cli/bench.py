@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
 from vdistill.errors import GateError, VdistillError
@@ -132,6 +132,7 @@ class BenchCommand:
         if self.history:
             show_history(workspace, as_json=self.as_json)
             return
+        parts.require_all(["scipy", *(["matplotlib"] if self.report else [])])
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
         from vdistill.encoders.student import open_item_head, read_info, require_same_holdout

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.command import configured
 from vdistill.cli.config import Meaning
 from vdistill.cli.distill_outputs import require_published, show
@@ -153,6 +153,7 @@ class DistillCommand:
             raise typer.BadParameter("goes with --cycles 2 or more", param_hint="--teacher, --endpoint, --budget")
         if self.cycles == 1 and "WORLD_SIZE" not in os.environ:
             session.require()  # before torch is loaded
+        parts.require("torch", "distill")
         found = self._train(session)
         if found is not None:
             show(*found, as_json=self.as_json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vdistill.cli import console
+from vdistill.cli import console, parts
 from vdistill.cli.config import Meaning
 from vdistill.cli.index_outputs import Outputs
 from vdistill.cli.session import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vdistill.index.embedding import MakesEmbedder
     from vdistill.inputs.catalog import Catalog
 
-_TITLES = {"to": "brought to the database", "export": "exported"}
+_TITLES = {"to": "brought to the database", "export": "exported", "pack": "packed"}
 INDEXED = "indexed"  # the setting for the folder that was indexed last, where judgments are about another one
 
 
@@ -60,12 +60,19 @@ class IndexCommand:
         Path | None,
         typer.Option(help="Write vectors, ids and metadata to a .parquet or .npy file.", show_default=False),
     ] = None
+    pack: Annotated[
+        Path | None,
+        typer.Option(help="Write the whole index to one .vdx file.", show_default=False),
+    ] = None
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Put small images into the pack.")] = False
     engine: EngineOption = None
     as_json: JsonOption = False
 
     def execute(self, session: Session) -> None:
         """Index the catalog."""
-        outputs = Outputs.checked(self.to, self.export)
+        if self.thumbnails and self.pack is None:
+            raise typer.BadParameter("goes with --pack FILE.vdx", param_hint="--thumbnails")
+        outputs = Outputs.checked(self.to, self.export, self.pack, thumbnails=self.thumbnails)
         if self.engine is not None:
             from vdistill.cluster.engine import Engine
 
@@ -121,7 +128,7 @@ class IndexCommand:
                 where = f" by {workers}"
 
             report = refresh(workspace, catalog, model, dtype=self.dtype, made_from=made_from, head=head,
-                             progress=progress)  # fmt: skip
+                             progress=progress, anyway=not parts.has("torch"))  # fmt: skip
             if report is None:
                 with self._embedder(session, manned) as embedder:
                     encoder = open_model(workspace, model, backbone)

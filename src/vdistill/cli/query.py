@@ -60,6 +60,10 @@ class QueryCommand:
         Meaning.DATABASE,
         typer.Option("--from", help=f"Search a database: {DATABASES}.", show_default=False),
     ] = None
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Search a pack (`vdistill index --pack`), or the folder of an index.", show_default=False),
+    ] = None
     model: ModelOption = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
@@ -73,8 +77,7 @@ class QueryCommand:
         from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
-        workspace = session.require()
-        model, searchers = self._searchers(session, workspace)
+        model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
         try:
             self._answer(session, searchers, model, terms)
         finally:
@@ -115,6 +118,12 @@ class QueryCommand:
         models = [model, "backbone"] if self.compare else [model]
         return model, open_searchers(session, workspace, models, by_text=self.image is None)
 
+    def _packed(self, pack: Path) -> "tuple[str, Mapping[str, AnySearcher]]":
+        from vdistill.query.search import Searcher
+
+        found = Searcher.packed(pack, self.model, by_text=self.image is None)
+        return found.model, {found.model: found}
+
     def _check_usage(self) -> None:
         if sum(value not in (None, []) for value in (self.text, self.image, self.batch)) != 1:
             raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
@@ -122,8 +131,10 @@ class QueryCommand:
             raise typer.BadParameter("prints JSON Lines and nothing else", param_hint="--batch")
         if self.compare and not self.gallery:
             raise typer.BadParameter("goes with --gallery FILE.html", param_hint="--compare")
-        if self.compare and self.source:
-            raise typer.BadParameter("a database has the vectors of one model", param_hint="--compare, --from")
+        if self.compare and (self.source or self.index):
+            raise typer.BadParameter("goes with an index of both models", param_hint="--compare")
+        if self.index is not None and self.source is not None:
+            raise typer.BadParameter("cannot be given together", param_hint="--index, --from")
         if self.paths0 and self.as_json:
             raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):

@@ -1,8 +1,10 @@
 """`vdistill serve`: nothing here may import torch."""
 
 import os
+import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ from vdistill.cli.session import ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 
 if TYPE_CHECKING:
+    from vdistill.serve.service import Service
     from vdistill.serve.settings import Settings
 
 _access = partial(typer.Option, rich_help_panel="Access")
@@ -20,6 +23,13 @@ _access = partial(typer.Option, rich_help_panel="Access")
 class ServeCommand:
     """Answer searches over HTTP, from this machine or with a token."""
 
+    pack: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What to serve instead: a pack (`vdistill index --pack`), or the folder of an index.",
+            show_default=False,
+        ),
+    ] = None
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 8000
     model: ModelOption = None
@@ -33,6 +43,9 @@ class ServeCommand:
         list[str] | None, _access(help="Origin of pages elsewhere that may call it.", show_default=False)
     ] = None
     image_urls: Annotated[bool, _access("--image-urls", help="Fetch images that callers name.")] = False
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Serve an agent over stdin and stdout (MCP), and listen nowhere.")
+    ] = False
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without its text.")] = False
 
     def execute(self, session: Session) -> None:
@@ -52,16 +65,42 @@ class ServeCommand:
             raise VdistillError("serving needs more packages", hint="pip install 'vdistill[serve]'") from error
         settings = self._settings()
         settings.check()
+        if self.mcp and session.typed("host", "port", "token_env", "allow_host", "allow_origin", "access_log"):
+            raise typer.BadParameter("listens nowhere: leave addresses and tokens out", param_hint="--mcp")
+        index, cache = self._index(session)
+        if self.mcp:
+            self._serve_agent(session, Service.at(index, cache, settings, session.say))
+            return
+        with listen(self.host, self.port) as listening:
+            service = Service.at(index, cache, settings, session.say)
+            port = listening.getsockname()[1]
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
+
+    def _serve_agent(self, session: Session, service: "Service") -> None:
+        try:
+            from vdistill.serve.agents.over_stdio import run
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+                raise
+            raise VdistillError("--mcp needs the package mcp", hint="pip install 'vdistill[mcp]'") from error
+        if sys.stdin.isatty():
+            session.say("an agent starts this itself and speaks MCP on stdin and stdout; Ctrl-D ends it")
+        run(service)
+
+    def _index(self, session: Session) -> tuple[Path, Path]:
+        """The index to serve, up to date, and a folder for what may be deleted."""
+        if self.pack is not None:
+            from vdistill.query.search import Searcher
+
+            Searcher.packed(self.pack, self.model).close()  # refused before anything listens
+            return self.pack, user_cache()
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers
 
         for searcher in open_searchers(session, workspace, [pick_model(workspace, self.model)], by_text=False).values():
             searcher.close()  # it is up to date now; the server opens it in its own way
-        with listen(self.host, self.port) as listening:
-            service = Service.of(workspace, settings, session.say)
-            port = listening.getsockname()[1]
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
+        return workspace.index, workspace.cache
 
     def _settings(self) -> "Settings":
         from vdistill.serve.access import valid_hosts
@@ -81,6 +120,11 @@ class ServeCommand:
         if not token:
             raise VdistillError(f"the variable {self.token_env} is empty", hint="put the token into it")
         return token
+
+
+def user_cache() -> Path:
+    """The user's own folder for what may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdistill"
 
 
 def _import_numpy() -> None:

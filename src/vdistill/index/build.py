@@ -17,6 +17,7 @@ from vdistill.bundle.shards import METRIC_OF
 from vdistill.bundle.store import Store
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.encoders.item_head import ItemHead
+from vdistill.encoders.student import same_provenance
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
 from vdistill.index.embedding import Embedder, MakesEmbedder, Progress
@@ -115,26 +116,31 @@ def refresh(
     made_from: str = "",
     head: ItemHead | None = None,
     progress: Progress | None = None,
+    anyway: bool = False,
 ) -> IndexReport | None:
     """Do what `build` does without torch, with the exported image encoder of the present index.
 
     That starts at once but embeds at half the rate, so it is for FEW images: None, and nothing is changed, where there
     are more, or where the index is missing, damaged, or of another model or precision.
+    anyway: there is no torch, so also for many images, another precision, and a backbone whose folder is not here.
     Raises VdistillError as `build` does.
     """
     with _started(workspace, model) as run:
         old = run.old.entry if run.old else None
-        if old is None or (old.made_from, old.dtype) != (made_from, dtype):
+        if old is None or not (same_provenance(old.made_from, made_from) if anyway else
+                               (old.made_from, old.dtype) == (made_from, dtype)):  # fmt: skip
             return None
         encoder = _exported(run.folder, old)
         if encoder is None:
             return None
         entry = replace(
-            old, generation=run.generation, catalog=catalog.root, created=time.time(), decoder=DECODER_VERSION
-        )
+            old, generation=run.generation, catalog=catalog.root, created=time.time(), decoder=DECODER_VERSION,
+            dtype=dtype, metric=METRIC_OF[dtype],
+        )  # fmt: skip
+        limit = None if anyway else FEW
         with VectorCache(workspace.cache, old.model_fingerprint, "exported", old.dim) as cache:
             fields = ItemFields(head, _text_encoder(run.folder, old).encode, cache) if head else None
-            made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=FEW, fields=fields))
+            made = run.write(entry, Source(catalog, [encoder], cache, progress, limit=limit, fields=fields))
             return run.publish(made, (old.text_encoder, old.image_encoder), cache) if made else None
 
 

@@ -45,6 +45,6 @@ def _kept_or_exported(folder: Path, home: str, known: Iterable[Files], export: C
 
 def _are_whole(folder: Path, files: Files) -> bool:
     try:
-        return all(file.check(folder, full=True).is_file() for file in files)
+        return all(file.check(folder, full=True).exists() for file in files)
     except VdistillError:
         return False

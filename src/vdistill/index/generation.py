@@ -59,7 +59,8 @@ def write_generation(folder: Path, name: str, entry: Entry, old: Store | None, s
     catalog, items = source.catalog, f"items-{name}.db"
     reused = old if old and _same_vectors(old.entry, entry) else None
     first_key = reused.entry.next_key if reused else 0
-    old_items, content = (old.items.path if old else None), (source.fields.content if source.fields else of_image)
+    old_items = folder / old.entry.items.name if old else None
+    content = source.fields.content if source.fields else of_image
     with writing(folder), Plan(folder / items, old_items, first_key, content) as plan:
         skipped = [*catalog.skipped, *plan.enter(catalog, reuse=reused is not None)]
         if source.fields:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vdistill.bundle.manifest import Entry, FileFacts
+from vdistill.bundle.pack import Place
 from vdistill.errors import VdistillError
 from vdistill.inputs.lines import well_formed
 from vdistill.query.terms import Term
@@ -41,7 +42,7 @@ class QueryEncoder:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         entry: Entry,
         sample: Callable[[], np.ndarray],
         early: EarlySessions | None = None,
@@ -115,7 +116,7 @@ class QueryEncoder:
     def _sample(self) -> np.ndarray:
         return self._take_sample()
 
-    def _checked(self, files: Sequence[FileFacts]) -> Path:
+    def _checked(self, files: Sequence[FileFacts]) -> Place:
         """The folder of these files. Raises VdistillError where one of them is damaged."""
         paths = [file.check(self._folder) for file in files]
         return paths[0].parent

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill import workspace
+from vdistill.bundle import manifest
+from vdistill.bundle.early import EarlySessions
 from vdistill.bundle.items import Row
 from vdistill.bundle.manifest import Entry
+from vdistill.bundle.pack import Place, place_of
 from vdistill.bundle.store import Store
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
@@ -23,7 +26,6 @@ from vdistill.records import Hit, Per
 from vdistill.sources import joined
 
 if TYPE_CHECKING:
-    from vdistill.bundle.early import EarlySessions
     from vdistill.bundle.image_encoder import ImageEncoder
     from vdistill.query.encoding import Texts
     from vdistill.query.filters import Limits
@@ -60,12 +62,14 @@ class Searcher:
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
-        """Open the index of a workspace: the `.vdistill` folder itself, or a folder that it belongs to.
+        """Open the index of a workspace: the `.vdistill` folder itself, or a folder that it belongs to; or a pack.
 
-        model: "student" or "backbone"; the student where there is one.
+        model: "student" or "backbone"; the student where there is one. A pack holds one of them.
         Raises VdistillError where workspace or index are missing, damaged, or the student is not the one indexed.
         """
         path = Path(folder).resolve()
+        if path.is_file():
+            return cls.packed(path, model)
         found = workspace.at(path) if path.name == workspace.FOLDER else workspace.find(path)
         if found is None:
             raise VdistillError(f"no workspace in {path} or above", hint="run `vdistill index CATALOG` first")
@@ -77,7 +81,20 @@ class Searcher:
         return searcher
 
     @classmethod
-    def at(cls, index: Path, model: str, early: EarlySessions | None = None) -> Searcher:
+    def packed(cls, path: Path, model: str | None = None, *, by_text: bool = False) -> Searcher:
+        """Open a pack, a file of `vdistill index --pack`; or the folder of an index.
+
+        by_text: texts are searched for, so their encoder is opened at once.
+        Raises VdistillError where it is missing or damaged, or holds another model.
+        """
+        place = place_of(path)
+        entries = manifest.read(place)
+        found = model or ("student" if "student" in entries else next(iter(entries), "student"))
+        early = EarlySessions(place, [found]) if by_text else None
+        return cls.at(place, found, early)
+
+    @classmethod
+    def at(cls, index: Place, model: str, early: EarlySessions | None = None) -> Searcher:
         """Open the index of `model` in the folder `index`. Raises VdistillError where it is missing or damaged.
 
         early: sessions of text encoders that are being opened already.

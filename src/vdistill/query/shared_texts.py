@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -124,7 +123,7 @@ class TextEncoders:
         """The encoder of an open index. Raises VdistillError where it is damaged."""
         content = _content(store)
         if content not in self._open:
-            folder: Path = store.encoder_folder(store.entry.text_encoder)
+            folder = store.encoder_folder(store.entry.text_encoder)
             self._open[content] = CachedTexts(TextEncoder.open(folder, threads=min(THREADS, os.cpu_count() or 1)))
         return self._open[content]
 

@@ -16,7 +16,7 @@ from vdistill.serve.settings import Settings
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz")  # tells nothing; who probes knows neither name nor token
-_GUARDED = ("/v1/", "/metrics")  # needs the token; the pages hold no data
+_GUARDED = ("/v1/", "/metrics", "/mcp")  # needs the token; the pages hold no data
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

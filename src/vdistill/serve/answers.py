@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -22,6 +21,7 @@ from vdistill.records import Hit
 from vdistill.serve.asked import Asked, Part
 from vdistill.serve.far_images import fetched
 from vdistill.serve.filterable import filterable
+from vdistill.serve.held import Held
 from vdistill.serve.refusals import Refused, unknown, wrong
 from vdistill.serve.reload import Generation, Indexes
 from vdistill.serve.settings import IMAGE_PIXELS, Settings
@@ -120,21 +120,6 @@ class Answers:
                     raise
         with self.indexes.lease() as found:
             return answer(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An image in memory, as a source."""
-
-    data: bytes
-
-    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
-        """Its bytes."""
-        return io.BytesIO(self.data)
-
-    def stamp(self) -> tuple[int, int, int]:
-        """It never changes."""
-        return len(self.data), 0, 0
 
 
 def image_path(id_: str) -> str:

@@ -19,6 +19,8 @@ from starlette.routing import Route as Path_
 
 from vdistill.errors import VdistillError
 from vdistill.serve.access import Access
+from vdistill.serve.agents import over_http
+from vdistill.serve.agents.over_http import OverHttp
 from vdistill.serve.pages import page_routes
 from vdistill.serve.refusals import Refused, refusal, translated, unavailable
 from vdistill.serve.routes import ROUTES, Route
@@ -30,10 +32,11 @@ _LOG = logging.getLogger("vdistill.serve")
 
 def application(service: Service) -> Starlette:
     """The application of one server."""
+    agents = OverHttp(service)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with service.running():
+        async with service.running(), agents.open():
             yield
 
     middleware = [Middleware(Access, settings=service.settings)]
@@ -43,8 +46,8 @@ def application(service: Service) -> Starlette:
             allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"],
         ))  # fmt: skip
     made = Starlette(
-        routes=[*_routes(service), *page_routes()], lifespan=lifespan, middleware=middleware,
-        exception_handlers={HTTPException: _http_error},
+        routes=[*_routes(service), Path_(over_http.PATH, agents), *page_routes()], lifespan=lifespan,
+        middleware=middleware, exception_handlers={HTTPException: _http_error},
     )  # fmt: skip
     made.router.redirect_slashes = False
     return made

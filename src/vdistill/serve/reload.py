@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,8 @@ import psutil  # type: ignore[import-untyped]
 
 from vdistill.bundle import manifest
 from vdistill.bundle.image_encoder import ImageEncoder
+from vdistill.bundle.manifest import Entry
+from vdistill.bundle.pack import PackedPath, Place, place_of
 from vdistill.bundle.store import Store
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
@@ -63,14 +65,15 @@ class Generation:
 
 
 class Indexes:
-    """The newest index of a folder, to be leased for as long as it takes to answer.
+    """The newest index in a folder or a pack, to be leased for as long as it takes to answer.
 
     say: prints a line for whoever runs the server.
     """
 
-    def __init__(self, folder: Path, model: str | None, say: Callable[[str], None]) -> None:
+    def __init__(self, index: Path, model: str | None, say: Callable[[str], None]) -> None:
         self.loads = 0
-        self._folder, self._model, self._say = folder, model, say
+        self._index, self._model, self._say = index, model, say
+        self._packed = index.is_file()  # it is a pack: a newer one takes its place
         self._encoders = TextEncoders()
         self._current: Generation | None = None
         self._lock = threading.Lock()
@@ -153,21 +156,24 @@ class Indexes:
     def _look(self) -> _Mark:
         """What changes when an index is published."""
         try:
-            status = (self._folder / manifest.NAME).stat()
+            status = (self._index if self._packed else self._index / manifest.NAME).stat()
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _opened(self) -> Generation:
-        entries = manifest.read(self._folder)
-        model = self._model or ("student" if "student" in entries else "backbone")
+        place = place_of(self._index)
+        entries = manifest.read(place)
+        if isinstance(place, PackedPath):
+            _check_whole(place, entries)
+        model = self._model or ("student" if "student" in entries else next(iter(entries), "backbone"))
         searchers: dict[str, Searcher] = {}
         texts: dict[str, CachedTexts] = {}
         try:
-            searchers[model], texts[model] = self._searcher(model)
+            searchers[model], texts[model] = self._searcher(place, model)
             for name in entries.keys() - {model}:
                 try:
-                    searchers[name], texts[name] = self._searcher(name)
+                    searchers[name], texts[name] = self._searcher(place, name)
                 except VdistillError as error:
                     self._tell(f"the index of the {name} cannot be opened: {error}")
         except BaseException:
@@ -177,9 +183,9 @@ class Indexes:
         self._encoders.keep([searcher.store for searcher in searchers.values()])
         return Generation(searchers, texts, model)
 
-    def _searcher(self, model: str) -> tuple[Searcher, CachedTexts]:
+    def _searcher(self, place: Place, model: str) -> tuple[Searcher, CachedTexts]:
         """Everything that a search needs is opened now: later its file may be gone, when a newer index is published."""
-        store = Store.open(self._folder, model)
+        store = Store.open(place, model)
         try:
             texts = self._encoders.of(store)
             store.items.filter_apart(patience=FILTER_LIMITS.wall_seconds or 10.0)
@@ -201,3 +207,10 @@ class Indexes:
                 unused = not older.users
         if older is not None and unused:
             older.close()
+
+
+def _check_whole(pack: PackedPath, entries: Mapping[str, Entry]) -> None:
+    """Read all of a pack: it came from elsewhere, and will be served for long. Raises VdistillError for damage."""
+    for entry in entries.values():
+        for file in entry.files:
+            file.check(pack, full=True)

@@ -92,9 +92,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what has been asked, and return."""
-    _limit_sqlite()
-    with _ending_quietly():
+    limit_sqlite()
+    ending: list[uvicorn.Server] = []
+    with _ending_quietly(ending):
         made = server(service)
+        ending.append(made)
         started()
         made.run(sockets=[listening])
 
@@ -112,10 +114,18 @@ def server(service: Service) -> uvicorn.Server:
 
 
 @contextlib.contextmanager
-def _ending_quietly() -> Any:
-    """Uvicorn raises the signals that ended it once more when it is done: they need not end this process, too."""
+def _ending_quietly(servers: list[uvicorn.Server]) -> Any:
+    """Uvicorn raises the signals that ended it once more when it is done: they need not end this process, too.
+
+    One that comes before uvicorn looks for them ends its server as soon as that runs.
+    """
+
+    def end(*_: Any) -> None:
+        for one in servers:
+            one.should_exit = True
+
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, lambda *_: None) for kind in kinds}
+    before = {kind: signal.signal(kind, end) for kind in kinds}
     try:
         yield
     finally:
@@ -123,7 +133,7 @@ def _ending_quietly() -> Any:
             signal.signal(kind, handler)
 
 
-def _limit_sqlite() -> None:
+def limit_sqlite() -> None:
     """Bound what SQLite takes in this process: a filter may sort or collect any number of values."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"PRAGMA hard_heap_limit = {_SQLITE_BYTES}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vdistill.errors import ImageError
 from vdistill.serve import asked as requests
-from vdistill.serve.answers import item_key
 from vdistill.serve.asked import Asked
 from vdistill.serve.fields import Field, read_json, read_texts
-from vdistill.serve.refusals import Refused, unknown
+from vdistill.serve.pictures import Picture
+from vdistill.serve.refusals import unknown
 from vdistill.serve.service import Service
 from vdistill.serve.settings import MOST_SHOWN, SIDES
-from vdistill.sources import joined, source_at
 
 SIZE = Field("size", "integer", "The longer side at most, in pixels.", SIDES[1], choices=SIDES)
 SOME = Field("k", "integer", "How many items.", 12, 1, MOST_SHOWN)
@@ -86,20 +84,11 @@ async def image(service: Service, request: Request) -> Response:
     id_, side, tags = item_id(request), values["size"], request.headers.get("if-none-match", "")
 
     def made() -> Response:
-        with service.indexes.lease() as found:
-            searcher = found.named(values["model"])
-            key = item_key(searcher, id_)
-            row = searcher.store.items.rows_of([key])[key]
-            source = source_at(joined(searcher.catalog_root, row.path))
-        headers = {"ETag": f'"{row.sha256[:32]}-{side}"', "Cache-Control": f"private, max-age={_IMAGE_SECONDS}"}
+        picture = Picture.of(service, id_, values["model"])
+        headers = {"ETag": f'"{picture.sha256[:32]}-{side}"', "Cache-Control": f"private, max-age={_IMAGE_SECONDS}"}
         if headers["ETag"] in tags:
             return Response(status_code=304, headers=headers)
-        try:
-            data = service.thumbnails.get(row.sha256, source, side)
-        except ImageError as error:
-            raise Refused(404, "image_unreadable", f"the image of this item cannot be read: {error.message}",
-                          "run `vdistill index` again if it was moved") from error  # fmt: skip
-        return Response(data, headers=headers, media_type="image/jpeg")
+        return Response(picture.jpeg(service, side), headers=headers, media_type="image/jpeg")
 
     return await service.pools.images.run(made)
 

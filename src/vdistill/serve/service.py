@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vdistill.serve.answers import Answers
@@ -36,12 +37,17 @@ class Service:
     @classmethod
     def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
         """A server of a workspace's index. Raises VdistillError where that cannot be opened."""
+        return cls.at(workspace.index, workspace.cache, settings, say)
+
+    @classmethod
+    def at(cls, index: Path, cache: Path, settings: Settings, say: Callable[[str], None]) -> Service:
+        """A server of an index folder or a pack.  cache: a folder for thumbnails. Raises VdistillError as `of` does."""
         settings.check()
-        indexes = Indexes(workspace.index, settings.model, say)
+        indexes = Indexes(index, settings.model, say)
         indexes.load()
         pools, admission = Pools(), Admission()
         return cls(
-            settings, indexes, Answers(indexes, settings), Thumbnails(workspace.cache / "thumbnails"), pools, admission,
+            settings, indexes, Answers(indexes, settings), Thumbnails(cache / "thumbnails"), pools, admission,
             Metrics(indexes, pools, admission), say,
         )  # fmt: skip
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from vdistill.images import DECODER_VERSION, load, quiet
+from vdistill.bundle.pack_writer import SIDE
+from vdistill.images import DECODER_VERSION, quiet
+from vdistill.images.thumbnails import thumbnail
+from vdistill.serve.held import Held
 from vdistill.serve.settings import THUMBNAIL_BYTES
 from vdistill.sources import Source
 from vdistill.sources.cache import Cache
 
-_QUALITY = 82
 _VERSION = 1
 
 
@@ -28,16 +29,15 @@ class Thumbnails:
         version = f"{side} {_VERSION} {DECODER_VERSION}"
         found = self._cache.get(sha256, version)
         if found is None:
-            found = made(image, side)
+            with quiet():
+                found = thumbnail(image, side)
             self._cache.put(sha256, version, found)
         return found
 
-
-def made(image: Source, side: int) -> bytes:
-    """A JPEG of at most side × side pixels. Raises ImageError where the image cannot be read."""
-    with quiet():
-        small = load(image, side)
-    small.thumbnail((side, side))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()
+    def of(self, sha256: str, image: Source, side: int, packed: bytes | None) -> bytes:
+        """As `get`, but from the small image that a pack has, where there is one: its catalog may be far away."""
+        if packed is None:
+            return self.get(sha256, image, side)
+        if side >= SIDE:
+            return packed
+        return self.get(sha256, Held(packed), side)
