@@ -1,7 +1,9 @@
 """An index follows its catalog through any changes: it always answers as one made from scratch."""
 
+import gc
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from vdistill.images import DECODER_VERSION
 from vdistill.index import build as building
 from vdistill.index import compact
 from vdistill.index.build import build, refresh
+from vdistill.index.plan import Plan
 from vdistill.inputs.catalog import scan
 from vdistill.query.search import Searcher
 from vdistill.workspace import create
@@ -142,3 +145,11 @@ def test_a_damaged_cache_of_vectors_is_made_anew(tmp_path, encoder, catalog):
     name = f"vectors-{encoder.fingerprint}-{encoder.precision}-{DECODER_VERSION}.db"
     (workspace.cache / name).write_bytes(b"no database" * 1000)
     assert build(workspace, scan(catalog), encoder, "backbone").items == 24
+
+
+def test_a_plan_may_be_dropped_by_another_thread(tmp_path):
+    ring = [Plan(tmp_path / "items.db", None, 1)]
+    ring.append(ring)
+    del ring
+    with ThreadPoolExecutor(1) as executor:  # where a thread allocates, it collects what others left
+        executor.submit(gc.collect).result()

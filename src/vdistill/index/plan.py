@@ -76,7 +76,7 @@ class Plan:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, uri=True)
+        self._db = sqlite3.connect(path, isolation_level=None, uri=True, check_same_thread=False)
         weakref.finalize(self, self._db.close)  # also where the old index turns out to be damaged
         self._db.create_function("content", 2, content, deterministic=True)
         self._db.create_function("order_", 1, order, deterministic=True)
