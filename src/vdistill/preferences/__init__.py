@@ -9,12 +9,15 @@ shown) explain the answers:
 A ranking of k images is k − 1 choices: the best of all, the best of the rest, … A soft answer says more than which
 image is the likeliest: its log-probabilities are fitted as measurements, each on its teacher's scale.
 
+A teacher's noise, where others judged the same, divides u + b of its choices, and multiplies the noise of its soft
+answers (`noise.py`): a careful judge counts for more.
+
 Utilities have a normal prior, and so do position biases. The posterior mode is found by Newton's method.
 Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured differences.
 """
 
 from vdistill.preferences.choices import picks
-from vdistill.preferences.fitted import Fitted, Utilities, fit
+from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases"]
+__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "teacher_noise"]
