@@ -170,7 +170,7 @@ def make_sitting(database: Database, prepared: Prepared, student: Searcher | Non
 def _serve(caller: Caller, sitting: Sitting, thread: ThreadPoolExecutor) -> None:
     token = secrets.token_urlsafe(24)
     thumbnails = Thumbnails(caller.workspace.cache / "thumbnails")
-    judging = Judging(sitting, lambda: of_people(sitting.database), thumbnails, thread, token)
+    judging = Judging(sitting, lambda: _of(sitting.person, sitting.database), thumbnails, thread, token)
     with listen("127.0.0.1", 0) as listening:
         server = server_of(application(judging))
 
@@ -208,8 +208,13 @@ def _report(caller: Caller, prepared: Prepared, sitting: Sitting, seconds: float
     with Database.open(caller.workspace.database, write=False) as database:
         queries = {one.query for one in database.judgments(teacher=prepared.person.name)}
         noise = teacher_noise([one for _, one in database.judgments_on(queries)])
-        found = of_people(database)
+        found = _of(prepared.person, database)
     return JudgeReport(report, none, sitting.skipped, repeats, found, noise)
+
+
+def _of(person: Person, database: Database) -> list[dict[str, Any]]:
+    """The agreement of a person with themselves, and with all others."""
+    return [row for row in of_people(database) if person.name in row["judges"]]
 
 
 @contextmanager
