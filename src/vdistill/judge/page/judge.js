@@ -109,6 +109,7 @@ async function ask(found) {
   pictures = [];
   const choices = Array.from({ length: images }, (_, place) => choice(place));
   $("images").dataset.count = images;
+  $("images").dataset.key = key;
   $("images").replaceChildren(...choices.map((one) => {
     const item = document.createElement("li");
     item.append(one);
