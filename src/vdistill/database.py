@@ -207,6 +207,10 @@ class Database:
         """What people answered beside judgments."""
         return People(self._connection, self._all, self._transaction)
 
+    def count_of(self, teacher: str) -> int:
+        """How many judgments of a teacher are stored."""
+        return int(self._all("SELECT count(*) FROM judgments WHERE teacher = ?", (teacher,))[0][0])
+
     def judgment_count(self) -> int:
         """How many judgments are stored."""
         return int(self._all("SELECT count(*) FROM judgments", ())[0][0])

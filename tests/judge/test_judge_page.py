@@ -6,7 +6,7 @@ import time
 import pytest
 
 from browser import BROWSER, browser
-from sittings import Sitting, judgments_of, plain_shop, sitting, stored
+from sittings import judgments_of, plain_shop, sitting, stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium")]
 READY = "document.querySelector('#asking')?.hidden === false && !document.querySelector('.loading')"
@@ -137,4 +137,3 @@ def test_two_tabs_and_a_lost_token(home, chromium):
         stranger = chromium.page()
         stranger.go(page.address.split("#")[0])
         stranger.wait("document.querySelector('#note-head').textContent.includes('token')")
-        assert Sitting(page.address, first.do("sessionStorage.getItem('vdistill.tab')")).state()["done"] == 0

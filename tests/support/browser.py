@@ -29,15 +29,9 @@ def browser(profile):
     fds = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 20) for one in (to_read, to_write)]
     for one in (to_read, to_write):
         os.close(one)
-
-    def connect():  # it reads commands from 3, and writes to 4
-        os.dup2(fds[0], 3)
-        os.dup2(fds[1], 4)
-
-    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3, 4), preexec_fn=connect
-    )
+    # It reads commands from 3, and writes to 4.
+    command = ["bash", "-c", f'exec "$0" "$@" 3<&{fds[0]} 4>&{fds[1]}', BROWSER, *FLAGS, f"--user-data-dir={profile}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=fds)
     for one in fds:
         os.close(one)
     made = Browser(given, taken)
@@ -149,12 +143,11 @@ class Page:
         return found["result"].get("value")
 
     def wait(self, script, seconds=20):
-        """Wait until an expression is true; returns its value."""
+        """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
-        while not (found := self.do(script)):
+        while not self.do(f"Boolean({script})"):
             assert time.monotonic() < deadline, f"still not: {script}\n{self.do('document.body.innerText')[:2000]}"
             time.sleep(0.02)
-        return found
 
     def until(self, condition, seconds=20):
         """Wait until something is true."""
@@ -188,12 +181,14 @@ class Page:
     def axe(self):
         """What axe finds against WCAG 2.1 AA, and its best practices, as texts."""
         source = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-        self.do(f"void (window.axe || (() => {{ {source} }})())")
+        self.do(f"window.axe === undefined && (() => {{ {source} }})()")
         rules = '["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]'
-        said = self.do(f"axe.run(document, {{runOnly: {rules}}}).then((one) => JSON.stringify(one.violations))")
+        found = json.loads(
+            self.do(f"axe.run(document, {{runOnly: {rules}}}).then((one) => JSON.stringify(one.violations))")
+        )
         return [
             f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-            for one in json.loads(said)
+            for one in found
             for node in one["nodes"]
         ]
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from vdistill.errors import VdistillError
 if TYPE_CHECKING:
     from vdistill.serve.settings import Settings
 
+_people = partial(typer.Option, rich_help_panel="What people say")
 _access = partial(typer.Option, rich_help_panel="Access")
 
 
@@ -34,6 +36,12 @@ class ServeCommand:
     ] = None
     image_urls: Annotated[bool, _access("--image-urls", help="Fetch images that callers name.")] = False
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without its text.")] = False
+
+    feedback: Annotated[bool, _people("--feedback", help="Let thumbs on results become judgments.")] = False
+    log_searches: Annotated[
+        Path | None,
+        _people(help="Append searches to this .jsonl file, for `label --queries`; no addresses.", show_default=False),
+    ] = None
 
     def execute(self, session: Session) -> None:
         """Serve until told to stop."""
@@ -72,7 +80,8 @@ class ServeCommand:
             raise typer.BadParameter("give the name alone, such as shop.example", param_hint="--allow-host")
         if not all(one.startswith(("http://", "https://")) and one.count("/") == 2 for one in origins):
             raise typer.BadParameter("give an origin, such as https://shop.example", param_hint="--allow-origin")
-        return Settings(self.host, self.model, hosts, origins, self._token(), self.image_urls, self.access_log)
+        return Settings(self.host, self.model, hosts, origins, self._token(), self.image_urls, self.access_log,
+                        self.feedback, self.log_searches)  # fmt: skip
 
     def _token(self) -> str | None:
         if self.token_env is None:

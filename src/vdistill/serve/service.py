@@ -15,8 +15,10 @@ from vdistill.serve.limits import Admission, Pool, Pools
 from vdistill.serve.metrics import Metrics
 from vdistill.serve.refusals import json_bytes
 from vdistill.serve.reload import Indexes
+from vdistill.serve.search_log import SearchLog
 from vdistill.serve.settings import Settings
 from vdistill.serve.thumbnails import Thumbnails
+from vdistill.serve.votes import Votes
 from vdistill.workspace import Workspace
 
 
@@ -32,6 +34,8 @@ class Service:
     admission: Admission
     metrics: Metrics
     say: Callable[[str], None]
+    votes: Votes | None = None
+    search_log: SearchLog | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
@@ -43,6 +47,8 @@ class Service:
         return cls(
             settings, indexes, Answers(indexes, settings), Thumbnails(workspace.cache / "thumbnails"), pools, admission,
             Metrics(indexes, pools, admission), say,
+            votes=Votes(workspace, indexes) if settings.feedback else None,
+            search_log=SearchLog.at(settings.log_searches, say) if settings.log_searches else None,
         )  # fmt: skip
 
     def pool_of(self, asked: Asked) -> Pool:
@@ -67,7 +73,16 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
             await asyncio.to_thread(self.pools.close)
+            if self.votes is not None:
+                await asyncio.to_thread(self.votes.close)
+            if self.search_log is not None:
+                await asyncio.to_thread(self.search_log.close)
             self.indexes.close()
+
+    def searched(self, asked: Asked) -> None:
+        """A search was answered: logged where that is wanted, if it was by words alone."""
+        if self.search_log is not None and all(part.what == "text" for part in asked.parts):
+            self.search_log.add(asked.text)
 
     def log(self, line: str) -> None:
         """A line of the access log."""
