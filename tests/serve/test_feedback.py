@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from browser import BROWSER, browser
 from command_line import errors, vdistill
 from served import refused, served, unpack_shop
 from vdistill.database import Database
@@ -164,3 +165,32 @@ def test_the_log_may_be_moved_away_and_ends_at_its_size(home, tmp_path):
 def test_a_log_that_cannot_be_is_refused_at_the_start(home, name):
     done = vdistill("serve", "--port", 0, "--log-searches", name, cwd=home)
     assert "cannot log searches" in errors(done)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_the_thumbs_of_a_page_are_stored_taken_back_and_readable(home, tmp_path):
+    query, items = training(home)
+    with served(home, feedback=True) as site, browser(tmp_path / "profile") as chromium:
+        page = chromium.page()
+        page.go(f"http://127.0.0.1:{site.port}/docs")
+        page.do(f"""import("/app/feedback.js").then(({{ listOf, thumbs }}) => {{
+          const list = listOf({json.dumps(query)}, {json.dumps(items[:6])});
+          const say = (text) => {{ window.said = text; }};
+          const made = thumbs(list, {json.dumps(items[2])}, {{ name: "<b>a mug</b>", say }});
+          (document.querySelector("main") ?? document.body).prepend(made);
+        }})""")
+        page.do("document.querySelector('.thumb.up').click()")
+        page.wait("window.said == 'Thank you.'")
+        assert len(votes_in(home)) == 1
+        assert page.do("document.querySelector('.thumb.up').getAttribute('aria-pressed')") == "true"
+        assert page.do("document.querySelector('.thumbs').getAttribute('aria-label')") == "Does <b>a mug</b> fit?"
+        page.do("window.said = ''; document.querySelector('.thumb.down').click()")
+        page.wait("window.said")
+        (said,) = votes_in(home)  # instead of the other
+        assert said.items[said.answer.best] == items[1]
+        page.do("window.said = ''; document.querySelector('.thumb.down').click()")
+        page.wait("window.said.includes('taken back')")
+        assert not votes_in(home)
+        assert not [one for one in page.axe() if "thumb" in one]
+        assert not [one for one in page.complaints() if "favicon" not in one]
