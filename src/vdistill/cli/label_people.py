@@ -12,6 +12,7 @@ from vdistill.errors import VdistillError
 from vdistill.label.settings import LabelSettings
 
 if TYPE_CHECKING:
+    from vdistill.judge.run import JudgeReport
     from vdistill.query.search import Searcher
     from vdistill.workspace import Workspace
 
@@ -20,6 +21,9 @@ _NOT_ASKED = {
     "generate_queries": "people judge; let a model write queries, or give --queries FILE",
     "endpoint": "a person answers in the browser",
     "engine": "a person answers in the browser",
+    "guide": "what student and teacher disagree on comes first anyway",
+    "paraphrases": "people judge; let a model write other wordings",
+    "prompt": "the page asks which image fits best",
 }
 
 
@@ -32,25 +36,26 @@ def judge_page(session: Session, spec: str, settings: LabelSettings, given: dict
     try:
         from vdistill.judge.person import Person, name_in
         from vdistill.judge.run import COUNT, Caller, judge, prepare
+        from vdistill.label.run import LabelReport
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "prometheus_client", "python_multipart"):
             raise
         raise VdistillError("the judge page needs more packages", hint="pip install 'vdistill[serve]'") from error
     person = Person(name_in(spec))
+    if given["dry_run"]:
+        prepared = prepare(session.find(), person, settings, session.say)
+        count = min(settings.budget or COUNT, prepared.stage.most_calls)
+        planned = LabelReport(person.name, len(prepared.stage.queries), len(prepared.stage.items), calls=count)
+        console.facts("planned, nothing was asked", planned.to_json(), as_json=as_json)
+        return
     with ExitStack() as stack:
         workspace = session.create()
-        student = None if given["dry_run"] else _student(session, workspace, stack)
-        caller = Caller(workspace, student, session.say, _printed(as_json=as_json), not session.quiet)
-        if given["dry_run"]:
-            prepared = prepare(caller, person, settings)
-            count = min(settings.budget or COUNT, prepared.stage.most_calls)
-            facts = {"teacher": person.name, "queries": len(prepared.stage.queries), "calls": count}
-            console.facts("planned, nothing was asked", facts, as_json=as_json)
-            return
-        report = judge(caller, person, settings)
-    if as_json:
-        console.document(report.to_json())
-        return
+        student = _student(session, workspace, stack)
+        report = judge(Caller(workspace, student, session.say, _tell, not session.quiet), person, settings)
+    console.document(report.to_json()) if as_json else _show(report)
+
+
+def _show(report: JudgeReport) -> None:
     label = report.label
     facts = {
         "teacher": label.teacher, "answers": label.calls, "none of these": report.none, "skipped": report.skipped,
@@ -66,7 +71,7 @@ def judge_page(session: Session, spec: str, settings: LabelSettings, given: dict
 
 def _check(session: Session, given: dict[str, Any]) -> None:
     for name, why in _NOT_ASKED.items():
-        if given[name] is not None and (name != "engine" or session.typed("engine")):
+        if session.typed(name) and given[name] is not None:  # elsewhere it may stand for other teachers
             raise VdistillError(f"--{name.replace('_', '-')} is not for a person", hint=why)
     if given["ask"] == "rank":
         raise VdistillError("--ask rank is not for a person", hint="a person chooses the best of what is shown")
@@ -87,6 +92,6 @@ def _student(session: Session, workspace: Workspace, stack: ExitStack) -> Search
         return None
 
 
-def _printed(*, as_json: bool) -> Any:
-    """Says where the page is: on stderr, even with --quiet, since nobody could find it otherwise."""
-    return lambda address: console.notice(f"judge at {address} (Ctrl-C ends it; every answer is kept)")
+def _tell(address: str) -> None:
+    """Where the page is: on stderr, even with --quiet, since nobody could find it otherwise."""
+    console.notice(f"judge at {address} (Ctrl-C ends it; every answer is kept)")

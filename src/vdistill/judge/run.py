@@ -101,7 +101,7 @@ def judge(caller: Caller, person: Person, settings: LabelSettings) -> JudgeRepor
     """
     started = time.monotonic()
     with _alone(caller.workspace, person):
-        prepared = prepare(caller, person, settings)
+        prepared = prepare(caller.workspace, person, settings, caller.say)
         with _sitting(caller, prepared) as (sitting, thread):
             if sitting.current is None:
                 raise VdistillError(
@@ -112,16 +112,17 @@ def judge(caller: Caller, person: Person, settings: LabelSettings) -> JudgeRepor
     return _report(caller, prepared, sitting, time.monotonic() - started)
 
 
-def prepare(caller: Caller, person: Person, settings: LabelSettings) -> Prepared:
-    """Read catalog and queries, by default those of the workspace, and plan.
+def prepare(
+    workspace: Workspace | None, person: Person, settings: LabelSettings, say: Callable[[str], None]
+) -> Prepared:
+    """Read catalog and queries, by default those of the workspace, and plan; nothing is written.
 
     The plan is longer than the sitting, so that the next one continues it.
     """
-    with Database.open(caller.workspace.database) as database:
-        remember_split(database, settings)
-        usual = database.queries() if settings.queries is None else []
-        before = len(database.keyed_judgments(teacher=person.name))
-    inputs = read_inputs(settings, caller.workspace, lambda _: person, caller.say, looks=True, usual=usual)
+    with Database.existing(workspace) as database:
+        usual = database.queries() if database and settings.queries is None else []
+        before = database.count_of(person.name) if database else 0
+    inputs = read_inputs(settings, workspace, lambda _: person, say, looks=True, usual=usual)
     count, planned = settings.budget or COUNT, _LEAST_PLAN
     while planned < before + count:
         planned *= 2
@@ -147,6 +148,7 @@ def _sitting(caller: Caller, prepared: Prepared) -> Iterator[tuple[Sitting, Thre
 def make_sitting(database: Database, prepared: Prepared, student: Searcher | None) -> Sitting:
     """A sitting of what was prepared."""
     person, stage, seed = prepared.person, prepared.stage, prepared.stage.settings.seed
+    remember_split(database, stage.settings)
     stage.register(database)
     memory = Memory()
     for judgment in database.judgments(teacher=person.name):
