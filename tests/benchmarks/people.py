@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     header("scipy")
-    noises(1 if given.quick else given.seeds, [40] if given.quick else [50, 200, 400])
+    noises(1 if given.quick else given.seeds, [40] if given.quick else [50, 200])
     by_keyboard(4 if given.quick else 50)
 
 

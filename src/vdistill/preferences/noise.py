@@ -8,7 +8,7 @@ is Laplace's approximation, with the position biases at their mode:
 
     log Z(n) = −L(mode) − ½ Σ_queries log det H(mode) − Σ_soft (k − 1) log n
 
-Few answers say little: log n has a normal prior around 0. Choices alone tell how noisy teachers are beside one another,
+Few answers say little: log n has a Cauchy prior around 0. Choices alone tell how noisy teachers are beside one another,
 so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have a scale.
 Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
 """
@@ -25,7 +25,7 @@ from vdistill.preferences.choices import Choices
 from vdistill.preferences.posterior import Posterior
 
 ENOUGH = 2000  # choices of a teacher on common ground: its noise is then known to some 3 %
-SPREAD = 0.7  # standard deviation of the prior of log n
+SPREAD = 0.15  # scale of the prior of log n, a Cauchy distribution: near 0 unless much says otherwise
 LEAST, MOST = 0.1, 10.0
 _FAR = 6.0  # log n before their mean is taken off
 SHARED = 2  # items of a query that two teachers both judged make it common ground
@@ -114,7 +114,7 @@ class _Evidence:
             np.linalg.slogdet(posterior.of_query(number, curvature))[1] for number in range(len(self._choices.queries))
         )
         value = posterior.loss(mode)[0] + spread / 2 + self._numbers @ of_row
-        return float(value + logs @ logs / (2 * SPREAD**2))
+        return float(value + np.log1p((logs / SPREAD) ** 2).sum())
 
 
 def noisy(posterior: Posterior, noise: Floats) -> Posterior:
