@@ -11,6 +11,7 @@ from sittings import judgments_of, plain_shop, sitting, stored
 
 pytestmark = pytest.mark.slow
 KILLS = 10
+QUERIES = ("--queries", "queries.txt", "--images-per-call", 4, "--pool", 12)
 
 
 def test_killed_at_ten_moments_at_most_the_answer_under_way_is_lost(tmp_path):
@@ -18,14 +19,14 @@ def test_killed_at_ten_moments_at_most_the_answer_under_way_is_lost(tmp_path):
     confirmed = set()  # keys of answers that the page was told are stored
     withdrawn = set()
     for _ in range(KILLS):
-        with sitting(home, "anna", "--queries", "queries.txt", "--images-per-call", 4, "--pool", 12) as page:
+        with sitting(home, "anna", "--budget", 2000, *QUERIES) as page:
             killer = threading.Timer(chance.uniform(0.02, 0.35), page.process.kill)
             under_way = None
             answered = 0
             try:
                 state = page.state()
                 killer.start()
-                while True:
+                while state["question"]:
                     under_way = state["question"]["key"]
                     state = page.answer(chance.choice([0, 1, 2, 3, "none"]), question=under_way)
                     confirmed.add(under_way)
@@ -54,7 +55,7 @@ def test_killed_at_ten_moments_at_most_the_answer_under_way_is_lost(tmp_path):
 
 def test_an_answer_that_cannot_be_stored_is_refused_and_may_be_sent_again(tmp_path):
     home = plain_shop(tmp_path)
-    with sitting(home, "anna", "--queries", "queries.txt", "--images-per-call", 4, "--pool", 12) as page:
+    with sitting(home, "anna", *QUERIES) as page:
         key = page.state()["question"]["key"]
         blocker = sqlite3.connect(home / ".vdistill" / "vdistill.db", isolation_level=None)
         blocker.execute("CREATE TRIGGER full BEFORE INSERT ON people BEGIN SELECT RAISE(ABORT, 'disk is full'); END")

@@ -73,8 +73,8 @@ def sitting(home, name="anna", *more):
     try:
         found = Sitting(address_in(process, said))
         found.process, found.said = process, said
-        yield found
-        found.close()
+        with contextlib.closing(found):
+            yield found
     finally:
         process.kill()
         process.join(30)
