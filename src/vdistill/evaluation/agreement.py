@@ -145,7 +145,7 @@ def of_all(
 def _by_question(answers: Iterable[Judgment | Rejection]) -> dict[Asked, list[str]]:
     found: dict[Asked, list[str]] = defaultdict(list)
     for said in answers:
-        if (chosen := choice(said)) is not None:
+        if len(said.items) > 1 and (chosen := choice(said)) is not None:
             found[identity(said)].append(chosen)
     return found
 
