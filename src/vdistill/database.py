@@ -8,7 +8,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from vdistill.errors import VdistillError
 from vdistill.migrations import is_current, migrate
 from vdistill.paraphrases import Paraphrases
-from vdistill.people import Answered, People
+from vdistill.people import Answered, People, Statement, noted
 from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
 
@@ -122,12 +122,12 @@ class Database:
         rows: Sequence[tuple[str, str, Judgment]],
         failures: Sequence[tuple[str, str, Question, str]] = (),
         sides: Iterable[tuple[str, str, Split]] = (),
-        also: Callable[[], None] = lambda: None,
+        also: Iterable[Statement] = (),
     ) -> None:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
         failures: calls that brought no answer, (key, teacher, question, reason) each.  sides: as for `add_item_sides`.
-        also: writes what belongs to the answers, in the same transaction.
+        also: of `people`, committed with them.
         Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
         """
         now = time.time()
@@ -139,7 +139,8 @@ class Database:
                 "INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
-            also()
+            for sql, values in also:
+                self._connection.executemany(sql, values)
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
@@ -200,7 +201,7 @@ class Database:
         """Commit what a person answered. sides: as for `add_item_sides`."""
         said = answered.said
         rows = [(answered.key, answered.prompt, said)] if isinstance(said, Judgment) else []
-        self.add_judgments(rows, (), sides, lambda: self.people.note(answered))
+        self.add_judgments(rows, (), sides, noted(answered))
 
     @property
     def people(self) -> People:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from vdistill.records import Judgment, Rejection
 
 PREFIX = "human:"
+
+Statement: TypeAlias = tuple[str, list[tuple[Any, ...]]]  # and its values, row by row
 
 # Why a question was asked. Of these only `drawn` questions, `planned` ones and repeats are a fair sample.
 Reason = Literal["disputed", "drawn", "planned", "repeat"]
@@ -35,6 +37,18 @@ class Answered:
     seconds: float
 
 
+def noted(answered: Answered) -> list[Statement]:
+    """What writes all of an answer but its judgment; in the transaction that stores that."""
+    key, said = answered.key, answered.said
+    people = [(key, answered.reason, answered.seconds)]
+    found: list[Statement] = [("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", people)]
+    if isinstance(said, Rejection):
+        row = (key, said.teacher, answered.prompt, said.query, said.split, said.pool, json.dumps(said.items),
+               json.dumps(said.sha256), time.time())  # fmt: skip
+        found.append((f"INSERT INTO rejections VALUES ({', '.join('?' * 9)}) ON CONFLICT (key) DO NOTHING", [row]))
+    return found
+
+
 @dataclass(frozen=True)
 class People:
     """The answers of people in an open database. rows, transaction: the database's own ways to read and to write."""
@@ -42,20 +56,6 @@ class People:
     connection: sqlite3.Connection
     rows: Callable[[str, Sequence[Any]], list[sqlite3.Row]]
     transaction: Callable[[], AbstractContextManager[None]]
-
-    def note(self, answered: Answered) -> None:
-        """Write all of an answer but its judgment; in the transaction that stores that."""
-        now, said = time.time(), answered.said
-        self.connection.execute(
-            "INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            (answered.key, answered.reason, answered.seconds),
-        )
-        if isinstance(said, Rejection):
-            self.connection.execute(
-                "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (answered.key, said.teacher, answered.prompt, said.query, said.split, said.pool,
-                 json.dumps(said.items), json.dumps(said.sha256), now),
-            )  # fmt: skip
 
     def withdraw(self, key: str) -> None:
         """Take an answer of a person back: it no longer counts, and is kept among those that were withdrawn."""
