@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from vdistill.migrations import Statement
+
 State = Literal["planned", "creating", "submitted", "collected", "lost"]
 OPEN = ("planned", "creating", "submitted")
 ANSWERED, FAILED, UNPROCESSED = "answered", "failed", "unprocessed"  # what became of a question
-Statement = tuple[str, Sequence[Sequence[Any]]]  # SQL, and the values of each row
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vdistill.batch_jobs import BatchJobs, Statement
+from vdistill.batch_jobs import BatchJobs
 from vdistill.errors import VdistillError
-from vdistill.migrations import is_current, migrate
+from vdistill.migrations import Statement, is_current, migrate
 from vdistill.paraphrases import Paraphrases
+from vdistill.people import Answered, People, noted
 from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
 
@@ -127,7 +128,7 @@ class Database:
         """Commit answers: (key, prompt version, judgment) each. A key that is there already is left as it is.
 
         failures: calls that brought no answer, (key, teacher, question, reason) each.  sides: as for `add_item_sides`.
-        also: of `batch_jobs`, committed with them.
+        also: of `batch_jobs` and `people`, committed with them.
         Raises VdistillError, and commits none of them, for a row that breaks the schema: nothing is lost silently.
         """
         now = time.time()
@@ -169,6 +170,20 @@ class Database:
         with _translated(self.path):  # row by row: the table may be too large to hold twice
             return [(row["key"], _judgment(row)) for row in self._connection.execute(sql, values)]
 
+    def judgments_on(self, queries: Iterable[str]) -> list[tuple[str, Judgment]]:
+        """The stored judgments on some queries, with their keys, oldest first."""
+        texts, found = list(dict.fromkeys(queries)), []
+        for start in range(0, len(texts), 500):
+            part = texts[start : start + 500]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT rowid, * FROM judgments WHERE split IN ('train', 'heldout') AND query IN ({marks})"
+            found += [(row["rowid"], row["key"], _judgment(row)) for row in self._all(sql, part)]
+        return [(key, judgment) for _, key, judgment in sorted(found, key=lambda row: int(row[0]))]
+
+    def teachers(self) -> list[str]:
+        """Everyone who gave a stored judgment, by name."""
+        return [row[0] for row in self._all("SELECT DISTINCT teacher FROM judgments ORDER BY teacher", ())]
+
     def pace(self, teacher: str) -> float | None:
         """Seconds between recent answers of this teacher, without pauses; None before there are any."""
         rows = self._all(
@@ -197,6 +212,21 @@ class Database:
     def batch_jobs(self) -> BatchJobs:
         """The jobs of batch APIs."""
         return BatchJobs(self._connection, self._all, self._transaction)
+
+    def add_answer(self, answered: Answered, sides: Iterable[tuple[str, str, Split]] = ()) -> None:
+        """Commit what a person answered. sides: as for `add_item_sides`."""
+        said = answered.said
+        rows = [(answered.key, answered.prompt, said)] if isinstance(said, Judgment) else []
+        self.add_judgments(rows, (), sides, noted(answered))
+
+    @property
+    def people(self) -> People:
+        """What people answered beside judgments."""
+        return People(self._connection, self._all, self._transaction)
+
+    def count_of(self, teacher: str) -> int:
+        """How many judgments of a teacher are stored."""
+        return int(self._all("SELECT count(*) FROM judgments WHERE teacher = ?", (teacher,))[0][0])
 
     def judgment_count(self) -> int:
         """How many judgments are stored."""

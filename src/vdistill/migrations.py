@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from vdistill.errors import VdistillError
+
+Statement: TypeAlias = tuple[str, Sequence[Sequence[Any]]]  # SQL, and the values of each row
 
 # One script a version; a database is brought up to the last one when it is opened. Never edit one that was released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -92,6 +96,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX batch_questions_by_key ON batch_questions (key)",
+    ),
+    (
+        """
+        CREATE TABLE people (              -- of the answers of people on the judge page, judgments and rejections
+            key TEXT PRIMARY KEY,
+            reason TEXT NOT NULL CHECK (reason IN ('disputed', 'drawn', 'planned', 'repeat')),  -- why it was asked
+            seconds REAL NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE rejections (          -- "none of these": kept, but no preference among what was shown
+            key TEXT PRIMARY KEY, teacher TEXT NOT NULL, prompt TEXT NOT NULL, query TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (split IN ('train', 'heldout')), pool INTEGER,
+            items TEXT NOT NULL, sha256 TEXT NOT NULL, asked_at REAL NOT NULL
+        ) STRICT
+        """,
+        # The row of a judgment or a rejection, as JSON, that a person took back.
+        "CREATE TABLE withdrawn (key TEXT NOT NULL, answer TEXT NOT NULL, withdrawn_at REAL NOT NULL) STRICT",
     ),
 )
 

@@ -176,6 +176,19 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """What a person said where none of the images fits the query: no preference among them, and so no judgment."""
+
+    query: str
+    items: tuple[str, ...]
+    sha256: tuple[str, ...]
+    teacher: str
+    split: Split
+    pool: int | None = None
+    prompt: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Hit(Located):
     """One search result: an image, the best of its product.
 

@@ -145,3 +145,19 @@ def test_what_validates_is_taken_out_of_the_calls(seed):
     assert (left.shown.sum(axis=1) > 1).all()
     np.testing.assert_allclose(left.target.sum(axis=1), 1.0, atol=1e-5)
     assert (left.target[~left.shown] == 0).all()
+
+
+def test_answers_of_a_noisy_teacher_weigh_less_and_those_of_one_alone_as_before():
+    rng = np.random.default_rng(0)
+    utilities, judgments = rng.normal(0, 2.5, 12), []
+    for name, noise in (("careful", 0.5), ("hasty", 4.0)):
+        for _ in range(150):
+            shown = rng.choice(12, 4, replace=False)
+            best = int(np.argmax(utilities[shown] / noise + rng.gumbel(size=4)))
+            chances = tuple(float(place == best) for place in range(4))
+            items = tuple(f"{item:02}" for item in shown)
+            judgments.append(Judgment("q", items, items, "best", Answer(chances), name, "train"))
+    mass = read(judgments).mass
+    assert mass[:150].min() > 4 * mass[150:].max()
+    assert mass.mean() == pytest.approx(1)
+    assert (read(judgments[:150]).mass == 1).all()

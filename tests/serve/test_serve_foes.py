@@ -134,11 +134,13 @@ def test_a_head_that_trickles_in_is_not_waited_for(site, monkeypatch):
         assert time.monotonic() - started < 9
     monkeypatch.setattr(run, "HEAD_SECONDS", 2.0)
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 200 " in connection.recv(65536)
-        time.sleep(2.5)  # an idle connection between requests is kept
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 200 " in connection.recv(65536)
+        for wait in (2.5, 0):  # an idle connection between requests is kept
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"}"):  # head and body may come apart
+                answer += connection.recv(65536)
+            assert b" 200 " in answer
+            time.sleep(wait)
 
 
 def test_an_answer_that_nobody_reads_is_not_kept(large_site, monkeypatch):

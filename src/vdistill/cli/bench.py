@@ -157,10 +157,12 @@ class BenchCommand:
         made = {"backbone": backbone} | (info.facts if info else {})
         wanted = Outputs(self.report, self.junit, self.summary, self.write_run, self.write_qrels)
         wanted.write(session, workspace, found, made, speed)
+        agreement = [] if self.set_ is not None else _agreement(workspace)
         if self.as_json:
-            console.document(found.to_json() | {"run": kept.id} | ({} if speed is None else {"speed": speed.to_json()}))
+            more = {"run": kept.id, "speed": speed.to_json() if speed else None, "agreement": agreement}
+            console.document(found.to_json() | {name: value for name, value in more.items() if value})
         else:
-            show(found, speed)
+            show(found, speed, agreement)
             session.say(f"run {kept.id}")
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
@@ -268,6 +270,15 @@ def _gates(texts: list[str]) -> "tuple[Gate, ...]":
         return parse_gates(texts)
     except VdistillError as error:
         raise typer.BadParameter(f"{error.message} ({error.hint})") from error
+
+
+def _agreement(workspace: "Workspace") -> list[dict[str, Any]]:
+    """How far people agree with teachers and with themselves; empty where no person has judged."""
+    from vdistill.database import Database
+    from vdistill.evaluation.agreement import of_people
+
+    with Database.existing(workspace) as database:
+        return of_people(database) if database else []
 
 
 def _speed(searcher: "Searcher", workspace: "Workspace", backbone: str, found: "BenchReport") -> "Speed":

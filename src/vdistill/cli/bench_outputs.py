@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,8 @@ class Outputs:
             outputs.append_summary(found, self.summary)
 
 
-def show(found: BenchReport, speed: Speed | None) -> None:
-    """The tables and the verdict."""
+def show(found: BenchReport, speed: Speed | None, agreement: Sequence[dict[str, Any]] = ()) -> None:
+    """The tables and the verdict. agreement: of people, as `evaluation.agreement.of_people` gives it."""
     from vdistill.bench.report.table import (
         bench_table,
         largest_changes_table,
@@ -82,6 +83,10 @@ def show(found: BenchReport, speed: Speed | None) -> None:
         console.result(robustness_table(found))
     for table in largest_changes_table(found):
         console.result(table)
+    if agreement:
+        from vdistill.cli.agreement_table import agreement_table
+
+        console.result(agreement_table(agreement))
     console.result(found.verdict)
     if speed is not None:
         console.facts(f"speed of the {speed.model}", speed.facts(), as_json=False)

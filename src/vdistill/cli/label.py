@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,7 @@ from vdistill.cli.session import (
     pick_catalog,
     remembered,
 )
-from vdistill.label.settings import GuideName, LabelSettings, ScheduleName
+from vdistill.label.settings import PERSON, GuideName, LabelSettings, ScheduleName
 from vdistill.records import Ask
 from vdistill.workspace import Workspace
 
@@ -51,7 +51,7 @@ class LabelCommand:
         str,
         Meaning.TEACHER,
         _teacher(
-            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL."
+            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL, me."
         ),
     ] = "qwen2-vl"
     endpoint: Annotated[str | None, _teacher(help="Ask an OpenAI-compatible server at this URL.")] = None
@@ -145,6 +145,9 @@ class LabelCommand:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
         session.ignore_robots(self.ignore_robots, keep=not self.dry_run)
+        if self.teacher.partition(":")[0] == PERSON:
+            self._judge_page(session)
+            return
         with self.task(session) as task:
             if self.audit is not None:
                 found = task.audit(self.audit)
@@ -161,6 +164,16 @@ class LabelCommand:
         if not self.as_json:
             found["skipped"] = len(found["skipped"])
         console.facts(title, found, as_json=self.as_json)
+
+    def _judge_page(self, session: Session) -> None:
+        from vdistill.cli.label_people import judge_page
+        from vdistill.cli.label_task import images_per_call
+
+        settings = self.settings(session)
+        if self.images_per_call != "auto":
+            settings = replace(settings, images_per_call=images_per_call(self.images_per_call))
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        judge_page(session, self.teacher, settings, given, as_json=self.as_json)
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""

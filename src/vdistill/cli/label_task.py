@@ -84,12 +84,7 @@ class LabelTask:
 
     def set_size(self, given: str) -> None:
         """How many images a call shows; `auto` takes what an audit finds, an earlier one where there is one."""
-        if given == "auto":
-            size = self._audited_size()
-        elif given in map(str, range(2, len(LETTERS) + 1)):
-            size = int(given)
-        else:
-            raise typer.BadParameter(f"{given!r} is neither auto nor from 2 to 9", param_hint="--images-per-call")
+        size = self._audited_size() if given == "auto" else images_per_call(given)
         if size is not None:
             self.settings = replace(self.settings, images_per_call=size)
 
@@ -269,6 +264,13 @@ class LabelTask:
             cut, limit = count_cut(pick_backbone(None, source), texts)
             if cut:
                 self.session.say(f"{cut} queries are longer than the {limit} tokens that {source} reads: they are cut")
+
+
+def images_per_call(given: str) -> int:
+    """The number that `--images-per-call` gives. Raises typer.BadParameter for anything else."""
+    if given not in map(str, range(2, len(LETTERS) + 1)):
+        raise typer.BadParameter(f"{given!r} is neither auto nor from 2 to 9", param_hint="--images-per-call")
+    return int(given)
 
 
 def _rewording(update: Callable[..., None]) -> Callable[[int, int, int], None]:

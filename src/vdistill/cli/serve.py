@@ -11,11 +11,13 @@ import typer
 
 from vdistill.cli.session import ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
+from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.serve.service import Service
     from vdistill.serve.settings import Settings
 
+_people = partial(typer.Option, rich_help_panel="What people say")
 _access = partial(typer.Option, rich_help_panel="Access")
 
 
@@ -48,6 +50,12 @@ class ServeCommand:
     ] = False
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without its text.")] = False
 
+    feedback: Annotated[bool, _people("--feedback", help="Let thumbs on results become judgments.")] = False
+    log_searches: Annotated[
+        Path | None,
+        _people(help="Append searches to this .jsonl file, for `label --queries`; no addresses.", show_default=False),
+    ] = None
+
     def execute(self, session: Session) -> None:
         """Serve until told to stop."""
         _import_numpy()
@@ -67,12 +75,12 @@ class ServeCommand:
         settings.check()
         if self.mcp and session.typed("host", "port", "token_env", "allow_host", "allow_origin", "access_log"):
             raise typer.BadParameter("listens nowhere: leave addresses and tokens out", param_hint="--mcp")
-        index, cache = self._index(session)
+        served = self._index(session)
         if self.mcp:
-            self._serve_agent(session, Service.at(index, cache, settings, session.say))
+            self._serve_agent(session, Service.at(*served[:2], settings, session.say, served[2]))
             return
         with listen(self.host, self.port) as listening:
-            service = Service.at(index, cache, settings, session.say)
+            service = Service.at(*served[:2], settings, session.say, served[2])
             port = listening.getsockname()[1]
             host = f"[{self.host}]" if ":" in self.host else self.host
             run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
@@ -88,19 +96,19 @@ class ServeCommand:
             session.say("an agent starts this itself and speaks MCP on stdin and stdout; Ctrl-D ends it")
         run(service)
 
-    def _index(self, session: Session) -> tuple[Path, Path]:
-        """The index to serve, up to date, and a folder for what may be deleted."""
+    def _index(self, session: Session) -> tuple[Path, Path, Workspace | None]:
+        """The index to serve, up to date, a folder for what may be deleted, and the workspace unless it is a pack."""
         if self.pack is not None:
             from vdistill.query.search import Searcher
 
             Searcher.packed(self.pack, self.model).close()  # refused before anything listens
-            return self.pack, user_cache()
+            return self.pack, user_cache(), None
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers
 
         for searcher in open_searchers(session, workspace, [pick_model(workspace, self.model)], by_text=False).values():
             searcher.close()  # it is up to date now; the server opens it in its own way
-        return workspace.index, workspace.cache
+        return workspace.index, workspace.cache, workspace
 
     def _settings(self) -> "Settings":
         from vdistill.serve.access import valid_hosts
@@ -111,7 +119,8 @@ class ServeCommand:
             raise typer.BadParameter("give the name alone, such as shop.example", param_hint="--allow-host")
         if not all(one.startswith(("http://", "https://")) and one.count("/") == 2 for one in origins):
             raise typer.BadParameter("give an origin, such as https://shop.example", param_hint="--allow-origin")
-        return Settings(self.host, self.model, hosts, origins, self._token(), self.image_urls, self.access_log)
+        return Settings(self.host, self.model, hosts, origins, self._token(), self.image_urls, self.access_log,
+                        self.feedback, self.log_searches)  # fmt: skip
 
     def _token(self) -> str | None:
         if self.token_env is None:

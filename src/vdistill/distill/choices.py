@@ -23,7 +23,8 @@ class Calls:
     target: (m, k) probabilities, rows summing to 1.
     pool:   (m,) number of the pool, −1 without one.
     weight: (n,) of an image: the inverse of how often it was shown, mean 1 over what was shown.
-    mass:   (m,) of a choice: those that make up a ranking share 1, the first has most of it.
+    mass:   (m,) of a choice: those that make up a ranking share 1, the first has most of it. Of several teachers, the
+            noisier weigh less; the mean over their answers is 1.
     """
 
     queries: tuple[str, ...]
@@ -68,7 +69,7 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
 
     Raises VdistillError where none of them prefers anything.
     """
-    bias = preferences.position_biases(judgments)
+    bias, trust = preferences.position_biases(judgments), _trust(judgments)
     queries = {text: i for i, text in enumerate(dict.fromkeys(judgment.query for judgment in judgments))}
     items = {item: i for i, item in enumerate(sorted({item for judgment in judgments for item in judgment.items}))}
     rows = [(judgment, *pick) for judgment in judgments for pick in preferences.picks(judgment)]
@@ -97,8 +98,16 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
         target=target,
         pool=np.array([-1 if judgment.pool is None else judgment.pool for judgment, *_ in rows]),
         weight=_weights(image[shown], len(items)),
-        mass=np.array([one for judgment in judgments for one in _masses(judgment, head)], np.float32),
-    )
+        mass=np.array([one for judgment in judgments for one in trust[judgment.teacher] * _masses(judgment, head)],
+                      np.float32),
+    )  # fmt: skip
+
+
+def _trust(judgments: Sequence[Judgment]) -> dict[str, float]:
+    """By how much an answer of each teacher weighs: the information in a choice goes with 1 / noise²."""
+    known = {name: noise**-2 for name, noise in preferences.teacher_noise(judgments).items()}
+    mean = sum(known[judgment.teacher] for judgment in judgments) / max(len(judgments), 1)
+    return {name: weight / mean for name, weight in known.items()}
 
 
 def _masses(judgment: Judgment, head: float) -> Floats:

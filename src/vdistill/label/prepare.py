@@ -164,12 +164,14 @@ def read_inputs(
     write_queries: WriteQueries | None = None,
     *,
     looks: bool = False,
+    usual: Sequence[Query] = (),
 ) -> Inputs:
     """Read catalog and queries, and open the teacher.
 
     workspace: has the sides of what was judged before; None where there is none yet.
     write_queries: writes further queries about some images.
     looks: whether others than the teacher and the guide will open the images.
+    usual: the queries without a file of them, instead of the built-in ones.
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
     catalog = catalogs.scan(settings.catalog)
@@ -181,7 +183,7 @@ def read_inputs(
         given = queries.asked(settings.queries, known)
         asked, log = given.queries, given.log
     else:
-        asked = [] if write_queries else queries.load(None, known)
+        asked = [] if write_queries else [*usual] or queries.load(None, known)
     teacher = open_teacher(catalog.items)
     with Hashes.open(workspace.cache if workspace else None) as cache:
         hashes = cache.of(catalog.items, say)

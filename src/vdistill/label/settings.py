@@ -12,7 +12,8 @@ GuideName = Literal["student", "backbone", "none"]
 
 # What `--teacher` takes beside names of models. Those of `PATH_KINDS` may be followed by a path, which `vdistill.toml`
 # reads relative to itself.
-KINDS = ("metadata", "table:FILE", "rerank:MODEL", "openai:MODEL")
+KINDS = ("metadata", "table:FILE", "rerank:MODEL", "openai:MODEL", "me")
+PERSON = "me"  # a person, on the judge page: me, or me:NAME
 PATH_KINDS = {"table": True, "metadata": False, "rerank": False}  # and whether it must be one
 
 

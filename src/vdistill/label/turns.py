@@ -95,17 +95,23 @@ class Side:
 
 
 def take_turns(sides: Sequence[Side], ask: Ask, answers: Answers) -> None:
-    """Ask all sides to their end, each step in proportion to their sizes.
+    """Ask all sides to their end. answers: those that are stored, by key."""
+    for step in steps(sides, answers):
+        ask(step)
 
-    A step ends where a side comes to the end of a round, as its next one depends on the answers. Steps depend on the
-    plan and the stored answers alone, so that a run that is continued asks the same.
-    answers: those that are stored, by key.
+
+def steps(sides: Sequence[Side], answers: Answers) -> Iterator[Iterator[Keyed]]:
+    """All questions of the sides, in steps; one must be asked before the next is taken.
+
+    Each step is in proportion to the sizes of the sides. It ends where a side comes to the end of a round, as its next
+    one depends on the answers. Steps depend on the plan and the stored answers alone, so that a run that is continued
+    asks the same.
     """
     while open_sides := [side for side in sides if side.waiting()]:
         step = min(side.waiting() / max(side.calls, 1) for side in open_sides)
         counts = [min(max(math.ceil(step * side.calls), 1), side.waiting()) for side in open_sides]
         taken = [side.take(count) for side, count in zip(open_sides, counts, strict=True)]
-        ask(mixed(counts, taken))
+        yield mixed(counts, taken)
         for side in open_sides:
             side.note(answers)
 

@@ -12,12 +12,15 @@ image is the likeliest: its log-probabilities are fitted as measurements, each o
 A teacher that scores each image by itself has no positions, and its scores compare over calls: all scores of a query
 are one soft answer about all its images.
 
+A teacher's noise, where others judged the same, divides u + b of its choices, and multiplies the noise of its soft
+answers (`noise.py`): a careful judge counts for more.
+
 Utilities have a normal prior, and so do position biases. The posterior mode is found by Newton's method.
 Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured differences.
 """
 
 from vdistill.preferences.choices import picks, positions
-from vdistill.preferences.fitted import Fitted, Utilities, fit
+from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "positions"]
+__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "positions", "teacher_noise"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,18 @@ class Choices:
     def bias_count(self) -> int:
         """How many position biases there are."""
         return sum(size for _, size in self.biases)
+
+    def of_queries(self, numbers: Sequence[int]) -> tuple[Ints, Choices]:
+        """The rows of some queries, by number, and the choices of these alone."""
+        rows = np.concatenate([np.arange(*self.start[number : number + 2]) for number in numbers])
+        sizes = np.diff(self.start)[list(numbers)]
+        return rows, replace(
+            self,
+            queries=tuple(self.queries[number] for number in numbers),
+            items=tuple(self.items[number] for number in numbers),
+            start=np.concatenate([[0], np.cumsum(sizes)]),
+            **{name: getattr(self, name)[rows] for name in ("local", "position", "shown", "target", "soft", "teacher")},
+        )
 
 
 class _Rows:

@@ -28,11 +28,15 @@ class Utilities:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The fit of all queries."""
+    """The fit of all queries.
+
+    noise: how noisy each teacher is, compared with what would be assumed of it alone; 1 where that cannot be told.
+    """
 
     _posterior: Posterior
     _temperature: dict[str, float]
     _point: Floats
+    noise: dict[str, float]
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -48,7 +52,7 @@ class Fitted:
     def bias(self) -> dict[tuple[str, int], Floats]:
         """For each teacher and number of images shown, how much each position is favoured (images,).
 
-        In logits; for a teacher with soft answers, in the logits of those answers.
+        In the logits of its answers.
         """
         bias = self._parts[1]
         return {
@@ -80,7 +84,17 @@ class Fitted:
         return self._posterior.curvature(self._point)
 
 
-def fit(judgments: Sequence[Judgment]) -> Fitted:
-    """Fit the utility of every (query, item) pair that was judged, and the bias of every position."""
-    given = scaled(judgments)
-    return Fitted(given.posterior, given.temperature, given.posterior.mode(given.start))
+def fit(judgments: Sequence[Judgment], *, weigh: bool = True) -> Fitted:
+    """Fit the utility of every (query, item) pair that was judged, and the bias of every position.
+
+    weigh: whether teachers count by their noise, measured where several of them judged the same (`noise.py`).
+    """
+    given = scaled(judgments, weigh=weigh)
+    return Fitted(given.posterior, given.temperature, given.posterior.mode(given.start), given.noise)
+
+
+def teacher_noise(judgments: Sequence[Judgment]) -> dict[str, float]:
+    """What `Fitted.noise` is, without the cost of a fit."""
+    if len({one.teacher for one in judgments}) < 2:
+        return dict.fromkeys((one.teacher for one in judgments), 1.0)
+    return scaled(judgments).noise

@@ -1,8 +1,9 @@
 """The posterior of all utilities and position biases: its loss, its curvature, and its mode by scipy's Newton-CG.
 
-A row shows the items i₁…i_k of one query in the positions s₁…s_k; its linear term is l_j = u[i_j] + b[s_j]. With
-p = softmax(l), t the answer of a hard row, which adds up to 1, y that of a soft one, which adds up to 0, σ² the noise
-of the row, and C = I − 11ᵀ/k, which takes the mean off, the negative log-posterior is, up to a constant,
+A row shows the items i₁…i_k of one query in the positions s₁…s_k; its linear term is l_j = a (u[i_j] + b[s_j]), where
+a is how sharply its teacher chooses: 1 where nothing else is known, and in soft rows. With p = softmax(l), t the answer
+of a hard row, which adds up to 1, y that of a soft one, which adds up to 0, σ² the noise of the row, and C = I − 11ᵀ/k,
+which takes the mean off, the negative log-posterior is, up to a constant,
 
     L = Σ_hard −tᵀ log p  +  Σ_soft |C l − y|² / 2σ²  +  |u|² / 2·prior  +  |b|² / 2·BIAS_VARIANCE
 
@@ -11,8 +12,8 @@ In its l a hard row has the gradient p − t and the Hessian diag(p) − p pᵀ;
 definite, so L is strictly convex: its only minimum is the mode.
 
 All utilities, query by query, and then all biases are one vector x, and l = D x for a sparse matrix D of zeros and
-ones. So the gradient in x is Dᵀ times that in l, plus the priors' part; the same goes for products with the Hessian,
-which is never formed.
+the a of the rows. So the gradient in x is Dᵀ times that in l, plus the priors' part; the same goes for products with
+the Hessian, which is never formed.
 """
 
 from __future__ import annotations
@@ -37,11 +38,16 @@ _BLOCK = 1 << 16  # rows at once, so that what is computed on the way stays smal
 
 @dataclass(frozen=True)
 class Posterior:
-    """prior: the variance of a utility, in logits². noise: (m,) that of the log-probabilities of a soft row."""
+    """The posterior.
+
+    prior: the variance of a utility, in logits². noise: (m,) that of the log-probabilities of a soft row.
+    sharpness: (m,) a of the docstring above; None for 1 in all rows.
+    """
 
     choices: Choices
     prior: float
     noise: Floats
+    sharpness: Floats | None = None
 
     def mode(self, start: Floats | None = None) -> Floats:
         """(u + b,) where the loss is lowest, searched for from `start`."""
@@ -68,7 +74,7 @@ class Posterior:
         return tuple(utilities), bias
 
     def linear(self, point: Floats) -> Floats:
-        """(m, k) utility plus bias of each position; 0 where nothing is shown."""
+        """(m, k) l of the docstring above; 0 where nothing is shown."""
         return np.asarray((self._design @ point).reshape(self.choices.shown.shape))
 
     def loss(self, point: Floats) -> tuple[float, Floats]:
@@ -111,12 +117,14 @@ class Posterior:
     def _diagonal(self, point: Floats) -> Floats:
         """(u + b,) of the Hessian."""
         weight, scale = self.curvature(point)
-        return np.asarray(self._precision + self._design.T @ (scale[:, None] * weight * (1 - weight)).ravel())
+        squared = self._design if self.sharpness is None else self._design.power(2)
+        return np.asarray(self._precision + squared.T @ (scale[:, None] * weight * (1 - weight)).ravel())
 
     def of_query(self, number: int, curvature: tuple[Floats, Floats]) -> Floats:
         """(n, n) the Hessian in the utilities of one query, the biases held."""
         rows = slice(*self.choices.start[number : number + 2])
         weight, scale = (part[rows] for part in curvature)
+        scale = scale if self.sharpness is None else scale * self.sharpness[rows] ** 2
         row, position = np.nonzero(self.choices.shown[rows])
         of_item = np.zeros((len(scale), len(self.choices.items[number])))
         of_item[row, self.choices.local[rows][row, position]] = weight[row, position]
@@ -140,7 +148,10 @@ class Posterior:
         columns = np.empty((int(shown.sum()), 2), np.int32)
         columns[:, 0], columns[:, 1] = (first + choices.local)[shown], sum(sizes) + choices.position[shown]
         ends = np.cumsum(np.r_[0, 2 * shown.ravel()])
-        return csr_array((np.ones(columns.size), columns.ravel(), ends), shape=(shown.size, len(self._precision)))
+        entries = np.ones(columns.size)
+        if self.sharpness is not None:
+            entries = np.repeat(self.sharpness, 2 * shown.sum(axis=1))
+        return csr_array((entries, columns.ravel(), ends), shape=(shown.size, len(self._precision)))
 
 
 def _softmax(linear: Floats, shown: Bools) -> Floats:

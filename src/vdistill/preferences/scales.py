@@ -2,7 +2,8 @@
 
 The variances of each soft teacher's utilities and noise are read off a fit to its soft answers alone. Few answers say
 little about a variance: it is drawn towards what hard answers have, by as much as DOUBT numbers would. All are then
-brought to the scale of the store, to which every answer contributes, so that no answer decides for the others.
+brought to the scale of the store, to which every answer contributes, so that no answer decides for the others. Where
+several teachers judged the same, how noisy each is (`noise.py`) weighs its answers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vdistill.arrays import Floats
+from vdistill.preferences import noise as noises
 from vdistill.preferences.choices import Choices, centred, is_soft, read
 from vdistill.preferences.posterior import Posterior
 from vdistill.records import Judgment
@@ -25,12 +27,13 @@ DOUBT = 30.0  # log-probabilities, about ten answers among four images
 class Scaled:
     """The posterior of choices on one scale.
 
-    temperature: of each teacher, what one logit is in its soft answers. start: a point to start the search for the mode
-    from.
+    temperature: of each teacher, what one logit is in its answers. noise: of each, compared with what would be assumed
+    of it alone. start: a point to start the search for the mode from.
     """
 
     posterior: Posterior
     temperature: dict[str, float]
+    noise: dict[str, float]
     start: Floats | None
 
 
@@ -44,8 +47,11 @@ class _Variances:
     mode: Floats | None = None
 
 
-def scaled(judgments: Sequence[Judgment]) -> Scaled:
-    """The choices of these judgments, each soft row divided by its teacher's temperature."""
+def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
+    """The choices of these judgments, each soft row divided by its teacher's temperature.
+
+    weigh: teachers by their noise.
+    """
     choices = read(judgments)
     found = {name: _variances(judgments, choices, name) for name in choices.teachers}
     hard = float((~choices.soft).sum())
@@ -55,7 +61,18 @@ def scaled(judgments: Sequence[Judgment]) -> Scaled:
     noise = np.array([found[name].noise for name in choices.teachers])[choices.teacher] / scale**2
     start = next(iter(found.values())).mode if len(found) == 1 and not hard else None
     target = np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target
-    return Scaled(Posterior(replace(choices, target=target), prior, noise), temperature, start)
+    return _weighed(Posterior(replace(choices, target=target), prior, noise), temperature, start, weigh=weigh)
+
+
+def _weighed(posterior: Posterior, temperature: dict[str, float], start: Floats | None, *, weigh: bool) -> Scaled:
+    choices = posterior.choices
+    of_each = noises.measured(choices, posterior.prior, posterior.noise) if weigh else np.ones(len(choices.teachers))
+    named = dict(zip(choices.teachers, of_each.tolist(), strict=True))
+    if (of_each == 1).all():
+        return Scaled(posterior, temperature, named, start)
+    soft = {choices.teachers[number] for number in np.unique(choices.teacher[choices.soft])}
+    temperature = {name: one if name in soft else one / named[name] for name, one in temperature.items()}
+    return Scaled(noises.noisy(posterior, of_each[choices.teacher]), temperature, named, start)
 
 
 def _common(groups: Sequence[_Variances]) -> float:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vdistill.serve import asked, embeddings, schemas, searches, state
+from vdistill.serve import asked, embeddings, feedback, schemas, searches, state
 from vdistill.serve.fields import Field
 from vdistill.serve.service import Service
 
@@ -66,6 +66,8 @@ ROUTES = (
           answer=schemas.named("Vectors"), refusals=(404, 408, 413, 415)),
     Route("POST", "/v1/embeddings", embeddings.openai, "Texts to unit vectors, as OpenAI's API has it.",
           body=schemas.OPENAI, answer=schemas.named("Embeddings"), refusals=(404, 408, 413, 415)),
+    Route("POST", "/v1/feedback", feedback.feedback, "A thumb up or down of a result, as a judgment.",
+          body=schemas.FEEDBACK, answer=schemas.named("Feedback"), refusals=(403, 404, 408, 413, 415)),
     Route("GET", "/v1/models", embeddings.models, "The models, as OpenAI's API lists them.",
           answer=schemas.named("Models")),
     Route("GET", "/v1/info", state.info, "What is served: models, number of items, columns of the metadata.",

@@ -9,9 +9,11 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vdistill.errors import VdistillError
@@ -93,18 +95,28 @@ def listen(host: str, port: int) -> socket.socket:
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what has been asked, and return."""
     limit_sqlite()
+    run_until_told(partial(server, service), listening, started)
+
+
+def run_until_told(make: Callable[[], uvicorn.Server], listening: socket.socket, started: Callable[[], None]) -> None:
+    """Run a server until SIGTERM or Ctrl-C, or until it is told to exit."""
     ending: list[uvicorn.Server] = []
     with _ending_quietly(ending):
-        made = server(service)
+        made = make()
         ending.append(made)
         started()
         made.run(sockets=[listening])
 
 
 def server(service: Service) -> uvicorn.Server:
-    """A server that has not started yet."""
+    """A server of an index that has not started yet."""
+    return server_of(application(service))
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server of any application that has not started yet."""
     config = uvicorn.Config(
-        application(service), http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
+        app, http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS, limit_concurrency=_most_connections(),
         h11_max_incomplete_event_size=_HEAD_BYTES,

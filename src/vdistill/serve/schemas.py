@@ -7,6 +7,8 @@ from typing import Any
 
 from vdistill.serve.asked import MODEL, TERM, WEIGHT
 from vdistill.serve.embeddings import OPENAI as OPENAI_FIELDS
+from vdistill.serve.feedback import FIELDS as FEEDBACK_FIELDS
+from vdistill.serve.feedback import MOST_SHOWN
 from vdistill.serve.fields import Field
 from vdistill.serve.settings import MOST_LETTERS, MOST_QUERIES, MOST_TERMS
 
@@ -52,6 +54,16 @@ OPENAI = {
     "type": "object", "properties": {"input": {"oneOf": [_LONG, _TEXTS]}, **_of(OPENAI_FIELDS)}, "required": ["input"],
     "additionalProperties": False,
 }  # fmt: skip
+FEEDBACK = {
+    "type": "object", "additionalProperties": False, "required": ["query", "id", "vote", "shown"],
+    "properties": {
+        **_of(FEEDBACK_FIELDS),
+        "shown": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": MOST_SHOWN,
+                  "description": "The ids of the results, as they are shown."},
+        "votes": {"type": "object", "additionalProperties": {"enum": ["up", "down"]},
+                  "description": "The thumbs given in the same list before, by id."},
+    },
+}  # fmt: skip
 
 _RESULT = {"id": _TEXT, "metadata": {"type": "object"}, "product": _NAME, "images": _INTEGER, "image": _TEXT}
 SCHEMAS: dict[str, Any] = {
@@ -87,6 +99,8 @@ SCHEMAS: dict[str, Any] = {
         version=_TEXT, model=_TEXT, models={"type": "array", "items": _TEXT}, items=_INTEGER, dim=_INTEGER,
         created=_NUMBER, columns={"type": "object", "additionalProperties": _TEXT}, products=_BOOLEAN,
         image_search=_BOOLEAN, image_urls=_BOOLEAN, sizes={"type": "array", "items": _INTEGER}, most_results=_INTEGER,
+        feedback=_BOOLEAN,
     ),
+    "Feedback": _object(stored=_BOOLEAN, reason=_TEXT),
     "State": _object(status={"const": "ok"}),
 }  # fmt: skip

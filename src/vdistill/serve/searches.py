@@ -102,11 +102,15 @@ def item_id(request: Request) -> str:
 
 
 async def _answered(service: Service, asked: Asked) -> Response:
-    return _json(await service.json(service.pool_of(asked), lambda: service.answers.search(asked)))
+    answer = await service.json(service.pool_of(asked), lambda: service.answers.search(asked))
+    service.searched(asked)
+    return _json(answer)
 
 
 async def _compared(service: Service, asked: Asked) -> Response:
-    return _json(await service.json(service.pool_of(asked), lambda: service.answers.compare(asked)))
+    answer = await service.json(service.pool_of(asked), lambda: service.answers.compare(asked))
+    service.searched(asked)
+    return _json(answer)
 
 
 def _json(data: bytes) -> Response:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vdistill.errors import VdistillError
 from vdistill.serve.answers import Answers
 from vdistill.serve.asked import Asked
 from vdistill.serve.limits import Admission, Pool, Pools
 from vdistill.serve.metrics import Metrics
 from vdistill.serve.refusals import json_bytes
 from vdistill.serve.reload import Indexes
+from vdistill.serve.search_log import SearchLog
 from vdistill.serve.settings import Settings
 from vdistill.serve.thumbnails import Thumbnails
+from vdistill.serve.votes import Votes
 from vdistill.workspace import Workspace
 
 
@@ -33,22 +36,39 @@ class Service:
     admission: Admission
     metrics: Metrics
     say: Callable[[str], None]
+    votes: Votes | None = None
+    search_log: SearchLog | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
         """A server of a workspace's index. Raises VdistillError where that cannot be opened."""
-        return cls.at(workspace.index, workspace.cache, settings, say)
+        return cls.at(workspace.index, workspace.cache, settings, say, workspace)
 
     @classmethod
-    def at(cls, index: Path, cache: Path, settings: Settings, say: Callable[[str], None]) -> Service:
-        """A server of an index folder or a pack.  cache: a folder for thumbnails. Raises VdistillError as `of` does."""
+    def at(
+        cls,
+        index: Path,
+        cache: Path,
+        settings: Settings,
+        say: Callable[[str], None],
+        workspace: Workspace | None = None,
+    ) -> Service:
+        """A server of an index folder or a pack.  cache: a folder for thumbnails.  workspace: where votes go.
+
+        Raises VdistillError as `of` does, and for votes without a workspace.
+        """
         settings.check()
+        if settings.feedback and workspace is None:
+            raise VdistillError("thumbs become judgments of a workspace, and a pack has none",
+                                hint="serve the workspace's index with --feedback")  # fmt: skip
         indexes = Indexes(index, settings.model, say)
         indexes.load()
         pools, admission = Pools(), Admission()
         return cls(
             settings, indexes, Answers(indexes, settings), Thumbnails(cache / "thumbnails"), pools, admission,
             Metrics(indexes, pools, admission), say,
+            votes=Votes(workspace, indexes) if workspace and settings.feedback else None,
+            search_log=SearchLog.at(settings.log_searches, say) if settings.log_searches else None,
         )  # fmt: skip
 
     def pool_of(self, asked: Asked) -> Pool:
@@ -73,7 +93,16 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
             await asyncio.to_thread(self.pools.close)
+            if self.votes is not None:
+                await asyncio.to_thread(self.votes.close)
+            if self.search_log is not None:
+                await asyncio.to_thread(self.search_log.close)
             self.indexes.close()
+
+    def searched(self, asked: Asked) -> None:
+        """A search was answered: logged where that is wanted, if it was by words alone."""
+        if self.search_log is not None and all(part.what == "text" for part in asked.parts):
+            self.search_log.add(asked.text)
 
     def log(self, line: str) -> None:
         """A line of the access log."""

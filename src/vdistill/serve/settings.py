@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 
 from vdistill.errors import VdistillError
 from vdistill.query.filters import Limits
@@ -41,6 +42,7 @@ class Settings:
     model: which one answers by default; None for the student where there is one.  hosts: names beside its address that
     it may be called by.  origins: of other pages that may call it.  token: what callers must know.  image_urls: whether
     it fetches images that callers name.  access_log: whether it prints a line for each request, without its text.
+    feedback: whether thumbs become judgments.  log_searches: the file that searches are logged to.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +52,8 @@ class Settings:
     token: str | None = None
     image_urls: bool = False
     access_log: bool = False
+    feedback: bool = False
+    log_searches: Path | None = None
 
     @property
     def local(self) -> bool:

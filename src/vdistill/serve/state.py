@@ -27,6 +27,7 @@ async def info(service: Service, request: Request) -> Response:
                 "columns": searcher.store.items.use(kinds_of), "products": searcher.store.items.products.several,
                 "image_search": bool(searcher.manifest.image_encoder), "image_urls": service.settings.image_urls,
                 "sizes": list(SIDES), "most_results": MOST_RESULTS,
+                "feedback": service.votes is not None,
             }  # fmt: skip
 
     return Response(await service.json(service.pools.quick, told), media_type="application/json")

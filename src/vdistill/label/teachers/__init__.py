@@ -27,7 +27,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vdistill.errors import VdistillError
-from vdistill.label.settings import KINDS
+from vdistill.label.settings import KINDS, PERSON
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers.model_names import ALIASES
 from vdistill.label.teachers.options import TeacherOptions
@@ -47,6 +47,10 @@ def open_teacher(spec: str, options: TeacherOptions, items: Sequence[Item], say:
         from vdistill.label.teachers.table import TableTeacher
 
         return TableTeacher(Path(rest))
+    if kind == PERSON:
+        raise VdistillError(
+            "a person is asked by `vdistill label` alone", hint="run `vdistill label --teacher me` first"
+        )
     if kind == "metadata":
         from vdistill.label.teachers.metadata import MetadataTeacher
 

@@ -17,6 +17,7 @@ import { showAnswers, showItems, showNothing, showWaiting } from "./results.js";
 import { change, current, onChange } from "./state.js";
 import { retryImages } from "./thumbnails.js";
 import { askForToken, watchToken } from "./token.js";
+import { votedOn } from "./votes.js";
 
 const TYPING = 60; // ms between the last letter and the search
 const SLOW = 150; // ms, after which one sees that an answer is waited for
@@ -126,7 +127,7 @@ function showSearch(found, wanted) {
   byId("more-button").hidden = most < wanted.k || wanted.k >= info.most_results;
   if (most) showNoNote();
   else showNone(filtered(wanted));
-  if (most) showAnswers(found);
+  if (most) showAnswers(found, votedOn(wanted, found, info.feedback));
   else showNothing();
   if (moreFrom) document.querySelectorAll("#results a.open")[moreFrom]?.focus();
   moreFrom = 0;

@@ -3,15 +3,16 @@
 import { card, update } from "./card.js";
 import { byId, el } from "./dom.js";
 import { moves, summary } from "./moves.js";
+import { placeThumbs } from "./votes.js";
 
-/** Show answers by model; with two of them what moved. */
-export function showAnswers(answers) {
+/** Show answers by model; with two of them what moved. votes: the list that thumbs are given in, or null. */
+export function showAnswers(answers, votes) {
   const models = Object.keys(answers);
   const moved = models.length > 1 ? moves(answers) : {};
   frame(models);
   for (const model of models) {
     const results = answers[model].results.map((result) => ({ ...result, model }));
-    fill(list(model), results, moved[model]);
+    fill(list(model), results, moved[model], votes);
   }
   if (models.length > 1) byId("summary").textContent = summary(answers);
 }
@@ -51,11 +52,12 @@ function frame(models) {
   room.replaceChildren(...(models.length > 1 ? [el("p", { id: "summary" })] : []), ...sections);
 }
 
-function fill(ol, results, moved) {
+function fill(ol, results, moved, votes = null) {
   const known = new Map([...ol.children].map((one) => [one.dataset.id, one]));
   results.forEach((result, place) => {
     const made = known.get(result.id) ?? card(result, place);
     update(made, result, moved?.get(result.id));
+    placeThumbs(made, result, votes);
     if (ol.children[place] !== made) ol.insertBefore(made, ol.children[place] ?? null);
   });
   while (ol.children.length > results.length) ol.lastElementChild.remove();

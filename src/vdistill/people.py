@@ -1,0 +1,90 @@
+"""What people answered, as `vdistill.db` keeps it beside the judgments: why they were asked, and "none of these".
+
+"None of these" prefers none of what was shown, so it is no judgment: whoever reads judgments need not know of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vdistill.migrations import Statement
+from vdistill.records import Judgment, Rejection
+
+PREFIX = "human:"
+
+
+# Why a question was asked. Of these only `drawn` questions, `planned` ones and repeats are a fair sample.
+Reason = Literal["disputed", "drawn", "planned", "repeat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of a person: the key and the prompt of its question, and what was said.
+
+    seconds: from when all images were seen until the answer.
+    """
+
+    key: str
+    prompt: str
+    said: Judgment | Rejection
+    reason: Reason
+    seconds: float
+
+
+def noted(answered: Answered) -> list[Statement]:
+    """What writes all of an answer but its judgment; in the transaction that stores that."""
+    key, said = answered.key, answered.said
+    people = [(key, answered.reason, answered.seconds)]
+    found: list[Statement] = [("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", people)]
+    if isinstance(said, Rejection):
+        row = (key, said.teacher, answered.prompt, said.query, said.split, said.pool, json.dumps(said.items),
+               json.dumps(said.sha256), time.time())  # fmt: skip
+        found.append((f"INSERT INTO rejections VALUES ({', '.join('?' * 9)}) ON CONFLICT (key) DO NOTHING", [row]))
+    return found
+
+
+@dataclass(frozen=True)
+class People:
+    """The answers of people in an open database. rows, transaction: the database's own ways to read and to write."""
+
+    connection: sqlite3.Connection
+    rows: Callable[[str, Sequence[Any]], list[sqlite3.Row]]
+    transaction: Callable[[], AbstractContextManager[None]]
+
+    def withdraw(self, key: str) -> None:
+        """Take an answer of a person back: it no longer counts, and is kept among those that were withdrawn."""
+        with self.transaction():
+            for table in ("judgments", "rejections"):
+                sql = f"SELECT * FROM {table} WHERE key = ? AND substr(teacher, 1, ?) = ?"
+                for row in self.connection.execute(sql, (key, len(PREFIX), PREFIX)).fetchall():
+                    content = json.dumps(dict(row))
+                    self.connection.execute("INSERT INTO withdrawn VALUES (?, ?, ?)", (key, content, time.time()))
+                    self.connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+            self.connection.execute("DELETE FROM people WHERE key = ?", (key,))
+
+    def rejections(self, teacher: str | None = None) -> list[tuple[str, Rejection]]:
+        """What people called "none of these", with the keys of the questions, oldest first."""
+        sql = "SELECT * FROM rejections WHERE (teacher = ? OR ? IS NULL) ORDER BY rowid"
+        return [(row["key"], _rejection(row)) for row in self.rows(sql, (teacher, teacher))]
+
+    def reasons(self) -> dict[str, Reason]:
+        """Why people were asked, by the key of the question."""
+        return {key: reason for key, reason in self.rows("SELECT key, reason FROM people", ())}
+
+
+def _rejection(row: sqlite3.Row) -> Rejection:
+    return Rejection(
+        query=row["query"],
+        items=tuple(json.loads(row["items"])),
+        sha256=tuple(json.loads(row["sha256"])),
+        teacher=row["teacher"],
+        split=row["split"],
+        pool=row["pool"],
+        prompt=row["prompt"],
+    )

@@ -1,0 +1,128 @@
+"""How noisy each teacher is, compared with what the fit assumes, where several of them judged the same items.
+
+A teacher of noise n takes an image with P ∝ exp((u + b) / n); the log-probabilities of its soft answers have n times
+the standard deviation that its own answers show. With 1 for all, this is the fit of a single teacher.
+
+The noises are where the evidence, the probability of all answers whatever the utilities are, is highest. Its logarithm
+is Laplace's approximation, with the position biases at their mode:
+
+    log Z(n) = −L(mode) − ½ Σ_queries log det H(mode) − Σ_soft (k − 1) log n
+
+Few answers say little: log n has a Cauchy prior around 0. Choices alone tell how noisy teachers are beside one another,
+so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have a scale.
+Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import numpy as np
+
+from vdistill.arrays import Floats, Ints
+from vdistill.preferences.choices import Choices
+from vdistill.preferences.posterior import Posterior
+
+ENOUGH = 2000  # choices of a teacher on common ground: its noise is then known to some 3 %
+SPREAD = 0.15  # scale of the prior of log n, a Cauchy distribution: near 0 unless much says otherwise
+LEAST, MOST = 0.1, 10.0
+_FAR = 6.0  # log n before their mean is taken off
+SHARED = 2  # items of a query that two teachers both judged make it common ground
+
+
+def measured(choices: Choices, prior: float, noise: Floats) -> Floats:
+    """(teachers,) the noise of each; 1 for whoever shares no ground with another.
+
+    prior, noise: as of `Posterior`.
+    """
+    if len(choices.teachers) < 2:
+        return np.ones(len(choices.teachers))
+    numbers, sharing = common_ground(choices)
+    if not numbers:
+        return np.ones(len(choices.teachers))
+    rows, part = choices.of_queries(numbers)
+    return _Evidence(part, prior, noise[rows], sharing).best()
+
+
+def common_ground(choices: Choices) -> tuple[list[int], Ints]:
+    """Queries of which several teachers judged the same items, and who these teachers are; at most `ENOUGH` of each."""
+    taken = np.zeros(len(choices.teachers), np.int64)
+    numbers: list[int] = []
+    for number in sorted(_several(choices), key=lambda one: sha256(choices.queries[one].encode()).digest()):
+        rows = slice(*choices.start[number : number + 2])
+        who, count = np.unique(choices.teacher[rows], return_counts=True)
+        sharing = _sharing(choices, rows, who)
+        if (taken[sharing] < ENOUGH).any():
+            numbers.append(number)
+            taken[sharing] += count[np.isin(who, sharing)]
+    return sorted(numbers), np.flatnonzero(taken)
+
+
+def _several(choices: Choices) -> Iterator[int]:
+    """The queries with answers of several teachers."""
+    for number, (start, end) in enumerate(zip(choices.start[:-1], choices.start[1:], strict=True)):
+        if np.ptp(choices.teacher[start:end]):
+            yield number
+
+
+def _sharing(choices: Choices, rows: slice, who: Ints) -> Ints:
+    """Those teachers that judged `SHARED` items that another judged, too."""
+    judged = np.zeros((len(who), int(choices.local[rows].max()) + 1), bool)
+    place = np.searchsorted(who, choices.teacher[rows])
+    row, position = np.nonzero(choices.shown[rows])
+    judged[place[row], choices.local[rows][row, position]] = True
+    shared = judged.astype(np.int64) @ judged.T.astype(np.int64)
+    np.fill_diagonal(shared, 0)
+    return np.asarray(who[shared.max(axis=1) >= SHARED])
+
+
+class _Evidence:
+    """The evidence of some choices for the noises of `sharing`, the teachers that share ground."""
+
+    def __init__(self, choices: Choices, prior: float, noise: Floats, sharing: Ints) -> None:
+        self._choices, self._prior, self._noise, self._sharing = choices, prior, noise, sharing
+        self._numbers = (choices.shown.sum(axis=1) - 1) * choices.soft  # of the soft rows
+        hard = np.bincount(choices.teacher[~choices.soft], minlength=len(choices.teachers))[sharing]
+        self._chooses = hard > 0
+        self._held = hard / max(hard.sum(), 1) * (1 - choices.soft.mean())
+        self._start: Floats | None = None
+
+    def best(self) -> Floats:
+        """(teachers,) the noises of the highest evidence."""
+        from scipy.optimize import minimize
+
+        # What its own answers show of the noise of soft ones is the least that it can be.
+        bounds = [(-_FAR if chooses else 0.0, _FAR) for chooses in self._chooses]
+        options = {"eps": 0.02, "maxiter": 30, "ftol": 1e-6}
+        start = np.zeros(len(bounds))
+        found = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
+        return np.exp(self._all(found.x)).clip(LEAST, MOST)
+
+    def _all(self, logs: Floats) -> Floats:
+        """(teachers,) log n of each."""
+        found = np.zeros(len(self._choices.teachers))
+        found[self._sharing] = logs - self._chooses * (self._held @ logs)
+        return found
+
+    def _loss(self, logs: Floats) -> float:
+        of_row = self._all(logs)[self._choices.teacher]
+        posterior = noisy(Posterior(self._choices, self._prior, self._noise), np.exp(of_row))
+        mode = self._start = posterior.mode(self._start)
+        curvature = posterior.curvature(mode)
+        spread = sum(
+            np.linalg.slogdet(posterior.of_query(number, curvature))[1] for number in range(len(self._choices.queries))
+        )
+        value = posterior.loss(mode)[0] + spread / 2 + self._numbers @ of_row
+        return float(value + np.log1p((logs / SPREAD) ** 2).sum())
+
+
+def noisy(posterior: Posterior, noise: Floats) -> Posterior:
+    """The posterior with rows of these noises (m,)."""
+    soft = posterior.choices.soft
+    return Posterior(
+        posterior.choices,
+        posterior.prior,
+        posterior.noise * np.where(soft, noise**2, 1.0),
+        np.where(soft, 1.0, 1 / noise),
+    )
