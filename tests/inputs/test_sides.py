@@ -247,16 +247,30 @@ def test_order_and_names_of_items_decide_nothing():
 # Workspaces of before
 
 
+def as_version_1(path):
+    """Bring a database back to the first schema, with what that knows."""
+    new = path.with_name("first.db")
+    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+        for statement in MIGRATIONS[0]:
+            db.execute(statement)
+        db.execute("ATTACH ? AS later", (str(path),))
+        for (table,) in db.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM later.{table}")
+        db.execute("PRAGMA main.user_version = 1")
+    new.replace(path)
+    for journal in ("-wal", "-shm"):
+        path.with_name(path.name + journal).unlink(missing_ok=True)
+
+
 def test_an_old_workspace_keeps_the_sides_by_which_it_was_judged(home):
     label(home, "--holdout", 0.4)
     before = sides_of(home, 0.4)
     train, held = (next(name for name in before if before[name] == side) for side in ("train", "heldout"))
     path = home / ".vdistill" / "vdistill.db"
-    with contextlib.closing(sqlite3.connect(path)) as db, db:  # as version 1 left it, with its own way to split
-        for table in ("sides", "paraphrases", "rewordings"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("DELETE FROM settings WHERE name = 'split_version'")
-        db.execute("PRAGMA user_version = 1")
+    as_version_1(path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM settings WHERE name = 'split_version'")  # as it was, with its own way to split
         key, sha256 = db.execute("SELECT key, sha256 FROM judgments WHERE split = 'train' AND instr(items, ?) LIMIT 1",
                                  (train,)).fetchone()  # fmt: skip
         copied = json.loads(sha256)
