@@ -6,8 +6,7 @@ import sqlite3
 
 import pytest
 
-from vdistill import migrations
-from vdistill.database import Database
+from vdistill.database import Database, migrations
 from vdistill.errors import VdistillError
 from vdistill.records import Answer, Judgment, Query
 

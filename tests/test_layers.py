@@ -10,9 +10,9 @@ import vdistill
 
 ROOT = Path(vdistill.__file__).parent
 # From the ground up. `vdistill` itself (its public names) and `__main__` stand above all.
-LAYERS = ("arrays", "errors", "sources", "records", "images", "workspace", "migrations", "paraphrases", "batch_jobs",
-          "people", "database", "preferences", "inputs", "evaluation", "encoders", "bundle", "index", "query",
-          "databases", "serve", "label", "judge", "cluster", "distill", "bench", "cli")  # fmt: skip
+LAYERS = ("arrays", "errors", "sources", "records", "images", "workspace", "database", "preferences", "inputs",
+          "evaluation", "encoders", "bundle", "index", "query", "databases", "serve", "label", "judge", "cluster",
+          "distill", "bench", "cli")  # fmt: skip
 MODULES = {
     "vdistill." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(ROOT.rglob("*.py"))
@@ -60,3 +60,12 @@ def test_private_names_stay_in_their_package_of(module):
         if package_of(f"{found}.") != package_of(module)
     }
     assert not {name for name in private if name.startswith("_") and not name.startswith("__")}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_owns_one_idea(path):
+    assert path.read_text(encoding="utf-8").count("\n") <= 300, "find its second idea, and give it a file of its own"
+
+
+def test_few_modules_lie_loose_at_the_top():
+    assert len([path for path in ROOT.glob("*.py") if not path.stem.startswith("__")]) <= 8

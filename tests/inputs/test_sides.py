@@ -14,12 +14,12 @@ from PIL import Image
 from command_line import QUERIES, errors, sides_of, vdistill, write_scores
 from drawings import draw
 from vdistill.database import Database
+from vdistill.database.migrations import MIGRATIONS
 from vdistill.distill.held_out import held_out_set
 from vdistill.distill.sources import read
 from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.near_duplicates import across, sketch
 from vdistill.inputs.sides import Sides
-from vdistill.migrations import MIGRATIONS
 from vdistill.records import Item
 
 LABEL = ["label", "catalog", "--teacher", "table:scores.csv", "--images-per-call", 4, "--budget", 300]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vdistill.batch_jobs import BatchJobs
+from vdistill.database.batch_jobs import BatchJobs
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Tally
 from vdistill.label.batch.desk import Desk

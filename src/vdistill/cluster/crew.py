@@ -247,9 +247,8 @@ class Crew(Generic[JobT]):
 
     def _lose(self, worker: Worker[JobT], *, blame: bool) -> None:
         """Give back the jobs of a worker, the first of which may be why it died."""
-        alive = (
-            blame and self._cluster.answers() and any(node.id == worker.post.node.id for node in self._cluster.nodes())
-        )
+        living = {node.id for node in self._cluster.nodes()} if blame and self._cluster.answers() else set()
+        alive = worker.post.node.id in living
         for place, (reference, job) in enumerate(worker.jobs.items()):
             self._events.pop(reference, None)
             self._outcomes.append(Outcome(job, worker.post.node, lost=True, blamed=alive and not place))

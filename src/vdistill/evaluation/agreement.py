@@ -15,7 +15,7 @@ from math import sqrt
 from typing import Any, TypeAlias
 
 from vdistill.database import Database
-from vdistill.people import PREFIX
+from vdistill.database.people import PREFIX
 from vdistill.records import Judgment, Rejection
 
 Z = 1.959964  # of a 95 % interval

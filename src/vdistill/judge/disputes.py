@@ -12,11 +12,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from vdistill.arrays import Floats
+from vdistill.database.people import PREFIX
 from vdistill.errors import VdistillError
 from vdistill.judge.questions import Planned
 from vdistill.label.questions import Asked
 from vdistill.label.schedules.plan import generator
-from vdistill.people import PREFIX
 from vdistill.query.search import Searcher
 from vdistill.records import Judgment, Question, ShownImage
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 
+from vdistill.database.people import PREFIX
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.teacher import Price
-from vdistill.people import PREFIX
 from vdistill.records import Answer, Failure, Question
 
 PROMPT = "page:1"  # the version of what the page asks

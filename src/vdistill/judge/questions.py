@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vdistill.arrays import Ints
+from vdistill.database.people import Reason
 from vdistill.evaluation.agreement import Asked as Identity
 from vdistill.evaluation.agreement import identity
 from vdistill.label.questions import Asked
@@ -14,7 +15,6 @@ from vdistill.label.schedules.plan import generator
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import Teacher
 from vdistill.label.turns import Answers, steps
-from vdistill.people import Reason
 from vdistill.records import Judgment, Question, Rejection
 
 REPEAT_EVERY = 9  # new questions, after which an earlier one is asked again: one in ten

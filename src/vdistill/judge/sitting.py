@@ -9,12 +9,12 @@ from statistics import median
 from typing import Literal, TypeAlias
 
 from vdistill.database import Database
+from vdistill.database.people import Answered
 from vdistill.errors import VdistillError
 from vdistill.judge.person import PROMPT, Person
 from vdistill.judge.questions import REPEAT_EVERY, Memory, Planned, turned
 from vdistill.label.questions import Asked, judgment_of, key_of
 from vdistill.label.registry import Registry
-from vdistill.people import Answered
 from vdistill.records import Answer, Judgment, Question, Rejection, ShownImage
 
 Choice: TypeAlias = "int | Literal['none', 'skip']"

@@ -27,8 +27,8 @@ import numpy as np
 
 from vdistill.bundle.items import Row
 from vdistill.database import Database
+from vdistill.database.people import PREFIX
 from vdistill.inputs.sides import ItemSides, Sides
-from vdistill.people import PREFIX
 from vdistill.records import Answer, Item, Judgment, Query
 from vdistill.serve.pace import Pace
 from vdistill.serve.refusals import Refused, unknown

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vdistill.batch_jobs import Job
+from vdistill.database.batch_jobs import Job
 from vdistill.label.batch.files import Lines, Size
 
 

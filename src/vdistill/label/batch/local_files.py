@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdistill.batch_jobs import BatchJobs, Job
+from vdistill.database.batch_jobs import BatchJobs, Job
 from vdistill.errors import VdistillError
 from vdistill.label.batch.desk import Ended
 from vdistill.label.batch.files import Lines, Size

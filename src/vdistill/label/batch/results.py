@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vdistill.batch_jobs import ANSWERED, FAILED, UNPROCESSED
+from vdistill.database.batch_jobs import ANSWERED, FAILED, UNPROCESSED
 from vdistill.label.answers import checked
 from vdistill.label.batch.desk import Ended
 from vdistill.label.batch.files import from_json

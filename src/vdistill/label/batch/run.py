@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from vdistill.batch_jobs import BatchJobs, Job
 from vdistill.database import Database
+from vdistill.database.batch_jobs import BatchJobs, Job
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.batch.desk import Desk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from vdistill.batch_jobs import BatchJobs, Job
+from vdistill.database.batch_jobs import BatchJobs, Job
 from vdistill.errors import TeacherError
 from vdistill.label.batch.desk import Ended
 from vdistill.label.batch.files import Lines, Size

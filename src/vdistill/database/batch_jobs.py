@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from vdistill.migrations import Statement
+from vdistill.database.migrations import Statement
 
 State = Literal["planned", "creating", "submitted", "collected", "lost"]
 OPEN = ("planned", "creating", "submitted")

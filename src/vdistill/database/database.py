@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vdistill.batch_jobs import BatchJobs
-from vdistill.errors import VdistillError
-from vdistill.migrations import Statement, is_current, migrate
-from vdistill.paraphrases import Paraphrases
-from vdistill.people import Answered, People, noted
+from vdistill.database.batch_jobs import BatchJobs
+from vdistill.database.migrations import Statement, migrate
+from vdistill.database.opening import connect_to_read, translated
+from vdistill.database.paraphrases import Paraphrases
+from vdistill.database.people import Answered, People, noted
+from vdistill.database.rows import answer_of, judgment_of, row_of
 from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
 
@@ -43,15 +42,15 @@ class Database:
         Without `write` it may lie on a read-only disk.
         Raises VdistillError where the file is damaged, unwritable or made by a newer vdistill.
         """
-        reading = None if write else _connect_to_read(path)
+        reading = None if write else connect_to_read(path)
         if reading is not None:
             with contextlib.closing(reading):
                 yield cls(path, reading)
             return
-        with _translated(path):
+        with translated(path):
             connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
-            with _translated(path):
+            with translated(path):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 migrate(path, connection)
@@ -138,7 +137,7 @@ class Database:
             self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
                 f"INSERT INTO judgments VALUES ({', '.join('?' * 17)}) ON CONFLICT (key) DO NOTHING",
-                [_row(key, prompt, judgment, now) for key, prompt, judgment in rows],
+                [row_of(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
             for sql, values in also:
                 self._connection.executemany(sql, values)
@@ -146,7 +145,7 @@ class Database:
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The stored answers among `keys`."""
         columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens, level"
-        return {row["key"]: _answer(row) for row in self._by_key(columns, keys)}
+        return {row["key"]: answer_of(row) for row in self._by_key(columns, keys)}
 
     def answered(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that have an answer; much faster than to read it."""
@@ -167,8 +166,8 @@ class Database:
         sql = """SELECT * FROM judgments
             WHERE (split = :split OR :split IS NULL) AND (teacher = :teacher OR :teacher IS NULL) ORDER BY rowid"""
         values = {"split": split, "teacher": teacher}
-        with _translated(self.path):  # row by row: the table may be too large to hold twice
-            return [(row["key"], _judgment(row)) for row in self._connection.execute(sql, values)]
+        with translated(self.path):  # row by row: the table may be too large to hold twice
+            return [(row["key"], judgment_of(row)) for row in self._connection.execute(sql, values)]
 
     def judgments_on(self, queries: Iterable[str]) -> list[tuple[str, Judgment]]:
         """The stored judgments on some queries, with their keys, oldest first."""
@@ -177,7 +176,7 @@ class Database:
             part = texts[start : start + 500]
             marks = ",".join("?" * len(part))
             sql = f"SELECT rowid, * FROM judgments WHERE split IN ('train', 'heldout') AND query IN ({marks})"
-            found += [(row["rowid"], row["key"], _judgment(row)) for row in self._all(sql, part)]
+            found += [(row["rowid"], row["key"], judgment_of(row)) for row in self._all(sql, part)]
         return [(key, judgment) for _, key, judgment in sorted(found, key=lambda row: int(row[0]))]
 
     def teachers(self) -> list[str]:
@@ -233,16 +232,16 @@ class Database:
         return int(self._all("SELECT count(*) FROM judgments", ())[0][0])
 
     def _all(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[sqlite3.Row]:
-        with _translated(self.path):
+        with translated(self.path):
             return self._connection.execute(sql, values).fetchall()
 
     def _run(self, sql: str, values: Sequence[Any]) -> None:
-        with _translated(self.path):
+        with translated(self.path):
             self._connection.execute(sql, values)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _translated(self.path):
+        with translated(self.path):
             self._roll_back()  # of one that an interrupt left open
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -256,91 +255,3 @@ class Database:
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-
-
-def _row(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, ...]:
-    answer = judgment.answer
-    return (
-        key,
-        judgment.teacher,
-        prompt,
-        judgment.query,
-        judgment.split,
-        judgment.pool,
-        judgment.ask,
-        json.dumps(judgment.items),
-        json.dumps(judgment.sha256),
-        None if answer.probabilities is None else json.dumps([round(p, 7) for p in answer.probabilities]),
-        None if answer.order is None else json.dumps(answer.order),
-        answer.tokens,
-        answer.cost_usd,
-        now,
-        answer.coverage,
-        answer.thought_tokens,
-        answer.level,
-    )
-
-
-def _judgment(row: sqlite3.Row) -> Judgment:
-    return Judgment(
-        query=row["query"],
-        items=tuple(map(sys.intern, json.loads(row["items"]))),  # each is in very many judgments, in memory once
-        sha256=tuple(map(sys.intern, json.loads(row["sha256"]))),
-        ask=row["ask"],
-        answer=_answer(row),
-        teacher=row["teacher"],
-        split=row["split"],
-        pool=row["pool"],
-        prompt=row["prompt"],
-    )
-
-
-def _answer(row: sqlite3.Row) -> Answer:
-    return Answer(
-        probabilities=None if row["probabilities"] is None else tuple(json.loads(row["probabilities"])),
-        order=None if row["ranking"] is None else tuple(json.loads(row["ranking"])),
-        tokens=row["tokens"],
-        cost_usd=row["cost_usd"],
-        coverage=row["coverage"],
-        thought_tokens=row["thought_tokens"],
-        level=row["level"],
-    )
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection | None:
-    """A connection that writes nothing; None where the file first needs an upgrade, or is not there."""
-    for mode in ("mode=ro", "mode=ro&immutable=1"):  # the log of SQLite cannot be opened in a read-only folder
-        connection = None
-        try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
-            if is_current(connection):
-                return connection
-        except sqlite3.Error:
-            pass  # the next way, and in the end the error of the usual one
-        if connection is not None:
-            connection.close()
-        if os.access(path.parent, os.W_OK):
-            return None
-    return None
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise VdistillError(
-            f"cannot use {path}: {error}",
-            hint="check the permissions and the free space; judgments already stored are intact",
-        ) from error
-    except sqlite3.IntegrityError as error:
-        raise VdistillError(
-            f"cannot store this in {path}: {error}",
-            hint="none of it was stored, and what was stored before is intact; please report how this happened",
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise VdistillError(
-            f"{path} is damaged: {error}",
-            hint=f"keep a copy of it, then try `sqlite3 {path.name} .recover`; "
-            "or move it away and label again (student and index are not affected)",
-        ) from error

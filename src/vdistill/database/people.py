@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vdistill.migrations import Statement
+from vdistill.database.migrations import Statement
 from vdistill.records import Judgment, Rejection
 
 PREFIX = "human:"
