@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 SHOP := examples/gift_shop
-# What is imported is compiled then; compiling all that is installed takes longer than unpacking it.
+# What is imported is compiled then, and kept, even where the environment says not to keep it: starting a command anew
+# costs seconds otherwise. Compiling all that is installed takes longer than unpacking it.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := -m pip install --quiet --no-compile --constraint constraints.txt
 # Two at once, of one thread each: most tests are too small to share among threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def made(tmp_path_factory):
     home = tmp_path_factory.mktemp("shop")
     subprocess.run([sys.executable, "make_shop.py", "--out", home], cwd=SHOP, check=True, capture_output=True)
     return home
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_keeps_what_is_compiled_even_where_the_environment_says_not_to():
+    probe = ["make", "--silent", "--eval=probe:; @env", "probe"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    shown = subprocess.run(probe, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    assert "PATH=" in shown
+    assert "PYTHONDONTWRITEBYTECODE" not in shown
 
 
 def rows(path):
