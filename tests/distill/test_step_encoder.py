@@ -122,6 +122,20 @@ def test_as_many_images_at_once_as_fit():
     assert images_at_once(features, 1, 10) == 1
 
 
+def test_weights_in_another_precision_are_kept_once_and_leave_less_room_for_images():
+    weight, pixels = torch.ones(1000, 10), torch.ones(128, 1000, requires_grad=True)
+    room = 10 * 8 * memory.BEYOND  # what `exp` keeps of an image, in float64
+
+    def copied(count):
+        return (pixels[:count].double() @ weight.double()).exp()
+
+    def as_they_are(count):
+        return (pixels[:count] @ weight).exp()
+
+    assert images_at_once(copied, 128, 80_000 + 10.5 * room) == 10
+    assert images_at_once(as_they_are, 128, 10.5 * room / 2) == 10, "weights that were there before take no more room"
+
+
 def test_where_freed_memory_is_not_given_back_half_as_many(monkeypatch):
     weight = torch.ones(1000, 10, requires_grad=True)
     room = 4000 * memory.BEYOND

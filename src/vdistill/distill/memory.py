@@ -43,15 +43,21 @@ def memory_errors(settings: DistillSettings) -> Iterator[None]:
 def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *, on_cpu: bool = True) -> int:
     """How many of up to `most` images can be encoded with a graph in `limit` bytes; at least one.
 
-    features: gives the vectors of a number of images, with a graph. What one more image keeps is measured.
+    features: gives the vectors of a number of images, with a graph. What one more image keeps is measured, and what is
+    kept however many there are, such as copies of the weights in another precision.
     """
     if most < 2:
         return max(most, 1)
-    one = kept_bytes(lambda: features(1))
-    each = max(kept_bytes(lambda: features(2)) - one, 1) * BEYOND  # the difference: weights are kept once
-    if on_cpu and each * most > min(LARGE, limit) and not _gives_back():
+    one, first = _kept(lambda: features(1))
+    two, _ = _kept(lambda: features(2))  # at the same time, so that what both keep is what was there before: weights
+    before = one.keys() & two.keys()
+    alone, both = (sum(size for place, size in kept.items() if place not in before) for kept in (one, two))
+    del first
+    always = max(2 * alone - both, 0)
+    each = max(both - alone, 1) * BEYOND
+    if on_cpu and always + each * most > min(LARGE, limit) and not _gives_back():
         each *= SCATTERED
-    return int(min(max(limit / each, 1), most))
+    return int(min(max((limit - always) / each, 1), most))
 
 
 def _gives_back() -> bool:
@@ -67,6 +73,11 @@ def _gives_back() -> bool:
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:
     """What the graph of a forward pass keeps for the backward pass; memory shared by tensors counts once."""
+    return sum(_kept(forward)[0].values())
+
+
+def _kept(forward: Callable[[], Tensor]) -> tuple[dict[int, int], Tensor]:
+    """The bytes of each block of memory by its address, and the output: while it is held, no address is used again."""
     sizes: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -75,9 +86,8 @@ def kept_bytes(forward: Callable[[], Tensor]) -> int:
         return tensor
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        output = forward()  # held until all is counted, so that no address is used twice
-    del output
-    return sum(sizes.values())
+        output = forward()
+    return sizes, output
 
 
 def free_bytes(device: torch.device) -> float:
