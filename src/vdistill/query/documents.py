@@ -38,11 +38,11 @@ def reason_document(reason: Reason) -> dict[str, Any]:
     asked_at = datetime.fromtimestamp(reason.asked_at, timezone.utc).isoformat(timespec="seconds")
     return {
         "query": reason.query,
-        "similarity": round(reason.similarity, 6),
+        "similarity": round(reason.similarity, 4),
         "verdict": reason.verdict,
         "influence": round(reason.influence, 6),
         "item": reason.item.id,
-        "item_similarity": round(reason.item_similarity, 6),
+        "item_similarity": round(reason.item_similarity, 4),
         "place": reason.place + 1,
         "probability": reason.item.probability,
         "chosen": reason.chosen.id,

@@ -30,7 +30,7 @@ class Pictured:
     @property
     def source(self) -> str:
         """Who said it, when, and of how near a query."""
-        return f"query {self.reason.similarity:.2f} near · {words.source(self.reason)}"
+        return f"query similarity {self.reason.similarity:.2f} · {words.source(self.reason)}"
 
     def sentence(self, hit: str) -> str:
         """What goes on after the verdict.  hit: the id of the result."""

@@ -47,7 +47,9 @@ def _bracketed(image: Shown) -> str:
 
 
 def _rounded(probability: float) -> str:
-    return f"{100 * probability:.0f} %" if probability >= 0.01 or not probability else "under 1 %"
+    if probability in (0, 1) or 0.01 <= probability < 0.995:
+        return f"{100 * probability:.0f} %"
+    return "under 1 %" if probability < 0.5 else "over 99 %"
 
 
 def _ordinal(place: int) -> str:
