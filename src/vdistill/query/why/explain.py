@@ -88,7 +88,7 @@ class Explainer:
         taught = self._queries.nearest(similarity, self._searcher.store.items)
         if not taught.lessons:
             return [() for _ in hits]
-        near = kernel(taught.similarity, float(similarity.max()), float(similarity.std()), QUERY_WIDTH)
+        near = kernel(taught.similarity, float(taught.similarity.max()), float(similarity.std()), QUERY_WIDTH)
         compared = _Compared.of(taught, near, self._searcher, self._head)
         found: list[tuple[Reason, ...]] = []
         for start in range(0, len(hits), _HITS):

@@ -13,7 +13,7 @@ from vdistill.bundle.items import Items, Row
 from vdistill.database import Database
 from vdistill.database.lessons import Lesson
 from vdistill.inputs.renamed import following
-from vdistill.inputs.sides import Sides
+from vdistill.inputs.sides import VERSION, Sides, plain
 from vdistill.records import Item
 
 NEAREST = 128  # training queries that are looked at
@@ -41,17 +41,23 @@ class TrainingQueries:
 
     def __init__(self, database: Database, until: float) -> None:
         self._database, self._until = database, until
-        self._sides = Sides.read(database)
         counts = database.lessons.counts()
-        self.texts = [text for text in counts if self._sides.of_registered(text, "train") == "train"]
-        self._counts = np.array([counts[text] for text in self.texts], np.int64)
+        self.texts = [*counts]
+        self._counts = np.array([*counts.values()], np.int64)
+        self._held_out = {plain(query.text) for query in database.queries("heldout")}
+        version = int(database.setting("split_version") or VERSION)
+        self._sides = Sides(float(database.setting("holdout") or 0), items=database.item_sides(), version=version)
 
     def nearest(self, similarity: Floats, items: Items) -> Taught:
         """The judgments on the queries nearest to a search.  similarity: of all queries."""
-        order = np.argsort(-similarity, kind="stable")[:NEAREST]
-        within = np.cumsum(self._counts[order]) <= JUDGMENTS
-        within[:1] = True
-        near = {self.texts[number]: float(similarity[number]) for number in order[within]}
+        near: dict[str, float] = {}
+        judgments = 0
+        for number in np.argsort(-similarity, kind="stable").tolist():
+            judgments += int(self._counts[number])
+            if len(near) == NEAREST or (near and judgments > JUDGMENTS):
+                break
+            if plain(self.texts[number]) not in self._held_out:  # it was held out later
+                near[self.texts[number]] = float(similarity[number])
         lessons, rows = self._usable(self._database.lessons.on([*near], self._until), items)
         return Taught(lessons, rows, np.array([near[one.judgment.query] for one in lessons]))
 
