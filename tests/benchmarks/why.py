@@ -22,13 +22,16 @@ import numpy as np
 from commands import EXAMPLE, vdistill
 
 sys.path.insert(0, str(EXAMPLE))
-SEED, REPORTED, HITS = 7, 20, 10
+SEED, REPORTED = 7, 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shop", type=Path, default=EXAMPLE, help="where the demo was run")
     parser.add_argument("--development", action="store_true", help="the queries that are not reported")
+    parser.add_argument(
+        "--hits", type=int, default=10, help="with 100, most hits serve other interests than the search"
+    )
     parser.add_argument("--widths", action="store_true", help="the kernels' widths, on the development queries")
     parser.add_argument("--quick", action="store_true", help="three development queries, to see that it runs")
     options = parser.parse_args()
@@ -40,8 +43,8 @@ def main() -> None:
         return
     searches = development[:3] if options.quick else development if options.development else held_out[:REPORTED]
     which = "the first" if searches == held_out[:REPORTED] else "development:"
-    print(f"{which} {len(searches)} held-out queries, {HITS} hits each", file=sys.stderr)
-    report(options.shop, searches, interest_of)
+    print(f"{which} {len(searches)} held-out queries, {options.hits} hits each", file=sys.stderr)
+    report(options.shop, searches, interest_of, options.hits)
 
 
 def queries(shop: Path) -> tuple[list[str], dict[str, str]]:
@@ -58,12 +61,12 @@ def queries(shop: Path) -> tuple[list[str], dict[str, str]]:
     return held_out, {one.text: next(iter(one.wish.interests)) for one in made}
 
 
-def report(shop: Path, searches: list[str], interest_of: dict[str, str]) -> None:
+def report(shop: Path, searches: list[str], interest_of: dict[str, str], count: int) -> None:
     """Print the shares of right judgments."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write("\n".join(searches) + "\n")
         file.flush()
-        lines = vdistill(shop, "query", "--batch", file.name, "--why", "-k", HITS).splitlines()
+        lines = vdistill(shop, "query", "--batch", file.name, "--why", "-k", count).splitlines()
     found = [json.loads(line)["results"] for line in lines]
     training, nearest = nearest_queries(shop, searches)
     among = [interest_of[text] for text in training]
