@@ -186,6 +186,18 @@ def test_an_image_that_changed_since_is_not_compared_and_not_shown(known):
     assert against.item.file is not None
 
 
+def test_an_image_that_was_judged_before_and_after_it_changed_speaks_for_itself_alone(known):
+    before = replace(judged("garden", "00000", "00001", probabilities=(0.9, 0.1)), sha256=("another", "00001"))
+    after = judged("allotment", "00000", "00001", probabilities=(0.2, 0.8))
+    known.add(before, after)
+    with Database.open(known.workspace.database) as database:
+        database.add_item_sides([("content", "another", "train")])
+    for hits in (known.reasons("for a gardener", "00003"), known.reasons("for a gardener", "00000")):
+        assert [(one.query, one.verdict) for one in hits[0]] == [("allotment", "against")]
+    ((first, *_),) = known.reasons("for a gardener", "00004")
+    assert (first.query, first.verdict, first.chosen.id, first.chosen.file) == ("garden", "against", "00000", None)
+
+
 def test_a_renamed_image_is_known_by_its_content(known):
     known.add(replace(GARDEN, items=("00001", "old name", "00002")))
     ((first,),) = known.reasons("for a gardener", "00003")

@@ -20,7 +20,7 @@ from vdistill.query.shared_texts import TextEncoders
 from vdistill.query.why.influence import ITEM_WIDTH, QUERY_WIDTH, Rows, advantages, kernel, rows_of
 from vdistill.query.why.query_vectors import Advance, QueryVectors
 from vdistill.query.why.reasons import Reason, Shown
-from vdistill.query.why.taught import Taught, TrainingQueries
+from vdistill.query.why.taught import Taught, TrainingQueries, id_of
 from vdistill.records import Hit, title_of
 from vdistill.sources import joined
 
@@ -197,6 +197,6 @@ class _Compared:
     def _shown(self, item: str, probability: float | None) -> Shown:
         row = self.taught.rows.get(item)
         if row is None:
-            return Shown(item, item, None, probability)
+            return Shown(id_of(item), id_of(item), None, probability)
         title = title_of(json.loads(row.metadata)) or item
         return Shown(item, title, joined(self.searcher.catalog_root, row.path), probability)

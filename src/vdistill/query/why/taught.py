@@ -14,8 +14,9 @@ from vdistill.database import Database
 from vdistill.database.lessons import Lesson
 from vdistill.inputs.renamed import following
 from vdistill.inputs.sides import VERSION, Sides, plain
-from vdistill.records import Item
+from vdistill.records import Item, Judgment
 
+_GONE = "\0"  # between the id and the content of an image that the index does not have
 NEAREST = 128  # training queries that are looked at
 JUDGMENTS = 4096  # and at most so many judgments, but for those on the nearest query
 
@@ -63,20 +64,35 @@ class TrainingQueries:
 
     def _usable(self, lessons: Sequence[Lesson], items: Items) -> tuple[list[Lesson], dict[str, Row]]:
         """The lessons on training items, by their present ids; and the rows of the images as they were judged."""
-        contents = dict(
-            pair for one in lessons for pair in zip(one.judgment.items, one.judgment.sha256, strict=True)
-        )  # fmt: skip
-        known = items.known([*contents])
-        gone = [content for id_, content in contents.items() if id_ not in known or known[id_].sha256 != content]
+        judgments = [one.judgment for one in lessons]
+        judged = {pair for one in judgments for pair in zip(one.items, one.sha256, strict=True)}
+        known = items.known(list({item for item, _ in judged}))
+        gone = {content for item, content in judged if item not in known or known[item].sha256 != content}
         if gone:
-            known |= items.known([], gone)
-        judgments = following([one.judgment for one in lessons], {id_: row.sha256 for id_, row in known.items()})
-        lessons = [replace(one, judgment=now) for one, now in zip(lessons, judgments, strict=True)]
-        judged = dict(pair for one in judgments for pair in zip(one.items, one.sha256, strict=True))
-        rows = {id_: row for id_, row in known.items() if judged.get(id_) == row.sha256}
-        sides = self._sides.of_items([_item(id_, rows.get(id_)) for id_ in judged], judged).split
-        return [one for one in lessons if all(sides.get(item) == "train" for item in one.judgment.items)], rows
+            known |= items.known([], list(gone))
+        hashes = {item: row.sha256 for item, row in known.items()}
+        judgments = [_apart(one, hashes) for one in following(judgments, hashes)]
+        contents = {item: content for one in judgments for item, content in zip(one.items, one.sha256, strict=True)}
+        sides = self._sides.of_items([_item(item, known.get(item)) for item in contents], contents).split
+        taught = [
+            replace(lesson, judgment=one)
+            for lesson, one in zip(lessons, judgments, strict=True)
+            if all(sides.get(item) == "train" for item in one.items)
+        ]
+        return taught, {item: known[item] for item in contents if item in known}
 
 
-def _item(id_: str, row: Row | None) -> Item:
-    return Item(id_, "", json.loads(row.metadata) if row else {})
+def _apart(judgment: Judgment, hashes: Mapping[str, str]) -> Judgment:
+    """The judgment, with ids of their own for images that are gone or changed: one id may have had several contents."""
+    pairs = zip(judgment.items, judgment.sha256, strict=True)
+    items = tuple(item if hashes.get(item) == then else f"{item}{_GONE}{then}" for item, then in pairs)
+    return judgment if items == judgment.items else replace(judgment, items=items)
+
+
+def id_of(item: str) -> str:
+    """The id that an image was judged by."""
+    return item.partition(_GONE)[0]
+
+
+def _item(item: str, row: Row | None) -> Item:
+    return Item(item, "", json.loads(row.metadata) if row else {})
