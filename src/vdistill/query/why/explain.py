@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REASONS = 3  # named for a hit
 HEAD = 0.25  # of a ranking, where `student.json` does not say with which one it was trained
 ALIKE = 0.9  # of the catalog must be less like the hit than the judged image that explains it
+_ROUNDING = 1e-6  # in a tiny catalog the floor is the image itself
 _HITS = 64  # that are compared with all judged images at once
 _FEW = 16  # texts that are encoded one by one: trying whether batches keep them the same would take longer
 
@@ -174,7 +175,7 @@ class _Compared:
             start, size = int(self.rows.start[number]), len(lesson.judgment.items)
             position = int(np.argmax(pulls[start : start + size] * np.sign(influence[number])))
             similarity = float(alike[self.rows.item[start + position]])
-            if similarity >= floor:
+            if similarity >= floor - _ROUNDING:
                 found[lesson.judgment.query] = self._reason(number, position, similarity, float(influence[number]))
         return tuple(found.values())
 
