@@ -41,6 +41,9 @@ def test_each_epoch_is_validated_on_what_training_never_sees(uninterrupted):
     for epoch in known["history"]:
         assert 0 <= epoch.get("validation_ndcg@10", 0) <= 1
         assert epoch["retention"] > 0
+    with contextlib.closing(sqlite3.connect(uninterrupted / ".vdistill" / "vdistill.db")) as database:
+        ((last,),) = database.execute("SELECT max(asked_at) FROM judgments").fetchall()
+    assert last < known["judged_until"] < time.time(), "what is judged later did not teach it"
     student = uninterrupted / ".vdistill" / "student"
     assert (student / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     card = (student / "README.md").read_text()

@@ -98,6 +98,15 @@ class Items:
         except KeyError as error:
             raise VdistillError(f"{error.args[0]!r} is not indexed", hint="run `vdistill index` again") from error
 
+    def known(self, ids: Sequence[str], contents: Sequence[str] = ()) -> dict[str, Row]:
+        """Those of these items that there are, by id; and all items of these contents (SHA-256), which takes a scan."""
+        sql = f"SELECT {COLUMNS} FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        found = self._all(sql, _json(ids))
+        if contents:
+            found += self._all(f"SELECT {COLUMNS} FROM items WHERE sha256 IN (SELECT value FROM json_each(?))",
+                               _json(contents))  # fmt: skip
+        return {values[1]: Row(*values) for values in found}
+
     def live(self, keys: np.ndarray) -> np.ndarray:
         """Which of these keys still belong to an item."""
         found = self._all("SELECT key FROM items WHERE key IN (SELECT value FROM json_each(?))", _json(keys))

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from vdistill.records import Hit, Per
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from vdistill.cli.why import Explain, Reasons
     from vdistill.databases.search import DatabaseSearcher
     from vdistill.query.search import Searcher, SearchOptions
     from vdistill.query.terms import Term
@@ -68,6 +70,7 @@ class QueryCommand:
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
     compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
+    why: Annotated[bool, _output("--why", help="Name the judgments that taught the student about each result.")] = False
     paths0: Annotated[bool, _output("--paths0", help="Only the paths, each ended by NUL: for xargs -0.")] = False
     as_json: JsonOption = False
 
@@ -79,31 +82,46 @@ class QueryCommand:
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
         model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
         try:
-            self._answer(session, searchers, model, terms)
+            with self._explained(session, searchers[model]) as explain:
+                self._answer(session, searchers, model, terms, explain)
         finally:
             for searcher in searchers.values():
                 searcher.close()
 
+    def _explained(self, session: Session, searcher: "AnySearcher") -> "AbstractContextManager[Explain]":
+        """What names the judgments behind hits; without --why nothing is opened, and none are named."""
+        if not self.why:
+            return nullcontext(lambda vector, hits: None)
+        from vdistill.cli.why import explained
+
+        return explained(session, searcher)
+
     def _answer(
-        self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]"
+        self,
+        session: Session,
+        searchers: "Mapping[str, AnySearcher]",
+        model: str,
+        terms: "Sequence[Term]",
+        explain: "Explain",
     ) -> None:
         from vdistill.query.search import SearchOptions
         from vdistill.query.terms import spoken
 
         options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
         if self.batch is not None:
-            self._answer_batch(session, searchers[model], self.batch, options)
+            self._answer_batch(session, searchers[model], self.batch, options, explain)
             return
         started = time.perf_counter()
         hits = self._hits(searchers[model], terms, options)
         took = round((time.perf_counter() - started) * 1000, 2)
         self._warn(session, searchers[model], terms, hits)
+        why = explain(searchers[model].vector(terms), hits) if self.why else None
         if self.gallery or self.show:
             session.cache_images()
         if self.gallery is not None:
             compared = self._hits(searchers["backbone"], terms, options) if self.compare else None
-            _gallery(session, self.gallery, spoken(terms), hits, model, compared)
-        self._print(model, spoken(terms), hits, took)
+            _gallery(session, self.gallery, spoken(terms), hits, model, compared, why)
+        self._print(model, spoken(terms), hits, took, why)
 
     def _searchers(self, session: Session, workspace: "Workspace") -> "tuple[str, Mapping[str, AnySearcher]]":
         """The model to search with, and the open searchers by model."""
@@ -115,6 +133,10 @@ class QueryCommand:
         from vdistill.cli.fresh import open_searchers
 
         model = pick_model(workspace, self.model)
+        if self.why:
+            from vdistill.cli.why import require_student
+
+            require_student(workspace, self.model)
         models = [model, "backbone"] if self.compare else [model]
         return model, open_searchers(session, workspace, models, by_text=self.image is None)
 
@@ -135,12 +157,15 @@ class QueryCommand:
             raise typer.BadParameter("goes with an index of both models", param_hint="--compare")
         if self.index is not None and self.source is not None:
             raise typer.BadParameter("cannot be given together", param_hint="--index, --from")
-        if self.paths0 and self.as_json:
-            raise typer.BadParameter("cannot be given together", param_hint="--paths0, --json")
+        if self.paths0 and (self.as_json or self.why):
+            other = "--json" if self.as_json else "--why"
+            raise typer.BadParameter("cannot be given together", param_hint=f"--paths0, {other}")
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
             raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
-    def _answer_batch(self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions") -> None:
+    def _answer_batch(
+        self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions", explain: "Explain"
+    ) -> None:
         """Print one document per query of `source` as it comes, the same as the query alone would get."""
         from vdistill.inputs.queries import texts
         from vdistill.query.documents import hits_document
@@ -148,9 +173,10 @@ class QueryCommand:
         long = 0
         for text in texts(source):
             started = time.perf_counter()
-            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
+            vector = searcher.encode([text])[0]
+            hits = searcher.hits(vector, self.k, options, text)
             took = round((time.perf_counter() - started) * 1000, 2)
-            console.document(hits_document(searcher.model, text, hits, took), line=True)
+            console.document(hits_document(searcher.model, text, hits, took, explain(vector, hits)), line=True)
             long += bool(searcher.truncated([text]))
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
@@ -169,26 +195,36 @@ class QueryCommand:
         if texts and searcher.truncated(texts):
             session.say("the query is longer than the model reads; its end was left out")
 
-    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float) -> None:
+    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float, why: "Reasons") -> None:
         if self.paths0:
             console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in hits))
         elif self.as_json:
             from vdistill.query.documents import hits_document
 
-            console.document(hits_document(model, asked, hits, took))
+            console.document(hits_document(model, asked, hits, took, why))
         else:
             console.result(_table(asked, hits, took))
+            if why is not None:
+                from vdistill.cli.why import table
+
+                console.result(table(hits, why))
             if self.show:
                 _show(hits)
 
 
 def _gallery(
-    session: Session, page: Path, asked: str, hits: Sequence[Hit], model: str, compare: Sequence[Hit] | None
+    session: Session,
+    page: Path,
+    asked: str,
+    hits: Sequence[Hit],
+    model: str,
+    compare: Sequence[Hit] | None,
+    why: "Reasons",
 ) -> None:
     from vdistill.query.gallery import render
     from vdistill.workspace import write_file
 
-    write_file(page, render(asked, hits, model=model, compare=compare))
+    write_file(page, render(asked, hits, model=model, compare=compare, why=why))
     session.say(f"gallery: {page.resolve()}")
 
 

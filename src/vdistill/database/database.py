@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.database.batch_jobs import BatchJobs
+from vdistill.database.lessons import Lessons
 from vdistill.database.migrations import Statement, migrate
 from vdistill.database.opening import connect_to_read, translated
 from vdistill.database.paraphrases import Paraphrases
@@ -201,6 +202,11 @@ class Database:
             SELECT items, tokens, thought_tokens FROM judgments WHERE teacher = ? AND prompt = ? AND tokens > 0
             ORDER BY rowid DESC LIMIT ?) GROUP BY 1"""
         return [tuple(row) for row in self._all(sql, (teacher, prompt, _RECENT))]
+
+    @property
+    def lessons(self) -> Lessons:
+        """The judgments that taught a student."""
+        return Lessons(self._all)
 
     @property
     def paraphrases(self) -> Paraphrases:

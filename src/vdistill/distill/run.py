@@ -80,6 +80,7 @@ def distill(
         tracker(where.tracker, workspace.reports, asdict(settings)) as log,
         Database.open(workspace.database) as database,
     ):
+        judged_until = time.time()
         sources = read(database, say, workspace.cache)
         item_texts.require(settings.fields, [item.metadata for item in sources.items.values()])
         nodes.agree(processes, nodes.Plan(settings, where.backbone, str(database.setting("catalog"))), say)
@@ -104,6 +105,7 @@ def distill(
             facts = {
                 **backbone,
                 **_training_facts(sources, data.final, settings),
+                "judged_until": judged_until,
                 **_results(report, found.outcome, outcomes[0]),
             }
             publish.write_student(workspace, encoder, facts, found.fields.head)

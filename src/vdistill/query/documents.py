@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vdistill.records import Hit
 from vdistill.sources import shown
+
+if TYPE_CHECKING:
+    from vdistill.query.why import Reason
 
 
 def hit_document(hit: Hit) -> dict[str, Any]:
@@ -15,10 +18,35 @@ def hit_document(hit: Hit) -> dict[str, Any]:
             "product": hit.product, "images": hit.images}  # fmt: skip
 
 
-def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:
-    """What `query --json` prints for one query."""
+def hits_document(
+    model: str, asked: str, hits: Sequence[Hit], took_ms: float, why: Sequence[Sequence[Reason]] | None = None
+) -> dict[str, Any]:
+    """What `query --json` prints for one query.  why: the judgments that explain each hit, where that was asked for."""
     results = []
-    for hit in hits:
+    for place, hit in enumerate(hits):
         found = hit_document(hit)
         results.append({"rank": found.pop("rank"), "id": found.pop("id"), "path": shown(hit.file), **found})
+        if why is not None:
+            results[-1]["why"] = [reason_document(reason) for reason in why[place]]
     return {"query": asked, "model": model, "results": results, "took_ms": took_ms}
+
+
+def reason_document(reason: Reason) -> dict[str, Any]:
+    """A judgment that explains a hit; `over` and the places are in the teacher's order, best first."""
+    from datetime import datetime, timezone
+
+    asked_at = datetime.fromtimestamp(reason.asked_at, timezone.utc).isoformat(timespec="seconds")
+    return {
+        "query": reason.query,
+        "similarity": round(reason.similarity, 4),
+        "verdict": reason.verdict,
+        "influence": round(reason.influence, 6),
+        "item": reason.item.id,
+        "item_similarity": round(reason.item_similarity, 4),
+        "place": reason.place + 1,
+        "probability": reason.item.probability,
+        "chosen": reason.chosen.id,
+        "over": [image.id for image in reason.over],
+        "teacher": reason.teacher,
+        "asked_at": asked_at,
+    }

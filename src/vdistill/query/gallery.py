@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vdistill.images import quiet
 from vdistill.images.thumbnails import thumbnail_or_reason
 from vdistill.records import Hit
 from vdistill.sources.read_ahead import readers
 
+if TYPE_CHECKING:
+    from vdistill.query.why import Reason
+    from vdistill.query.why.pictures import Pictured
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One result on the page.  image: a data: URI; without it `missing` says why."""
+    """One result on the page.
+
+    image: a data: URI; without it `missing` says why.  reasons: the judgments that explain it, None if not asked for.
+    """
 
     hit: Hit
     title: str
     details: tuple[str, ...]
     image: str | None
     missing: str
+    reasons: tuple[Pictured, ...] | None = None
 
 
-def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = None, model: str = "student") -> str:
+def render(
+    query: str,
+    hits: Sequence[Hit],
+    *,
+    compare: Sequence[Hit] | None = None,
+    model: str = "student",
+    why: Sequence[Sequence[Reason]] | None = None,
+) -> str:
     """The page for the hits of one query; with `compare` the backbone's hits stand beside them.
+
+    why: the judgments that explain each hit, which are shown below it.
 
     Images that can no longer be read are shown as placeholders with the reason.
     """
@@ -35,7 +53,14 @@ def render(query: str, hits: Sequence[Hit], *, compare: Sequence[Hit] | None = N
     files = [hit.file for _, found in columns for hit in found or ()]
     with quiet(), readers(files) as executor:
         cards = [(name, list(executor.map(_card, found))) for name, found in columns]
-    return pages.get_template("gallery.html.j2").render(query=query, columns=cards)
+    if why is not None:
+        from vdistill.query.why.pictures import pictured
+
+        cards[-1] = (
+            model,
+            [replace(card, reasons=found) for card, found in zip(cards[-1][1], pictured(why), strict=True)],
+        )
+    return pages.get_template("gallery.html.j2").render(query=query, columns=cards, why=why is not None)
 
 
 def _card(hit: Hit) -> Card:

@@ -1,0 +1,203 @@
+"""Explains hits: finds the judgments that taught the student most about each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vdistill.arrays import Floats
+from vdistill.database import Database
+from vdistill.encoders.student import provenance, read_info, same_provenance
+from vdistill.errors import VdistillError
+from vdistill.query.search import SAMPLE, Searcher
+from vdistill.query.shared_texts import TextEncoders
+from vdistill.query.why.influence import ITEM_WIDTH, QUERY_WIDTH, Rows, advantages, kernel, rows_of
+from vdistill.query.why.query_vectors import Advance, QueryVectors
+from vdistill.query.why.reasons import Reason, Shown
+from vdistill.query.why.taught import Taught, TrainingQueries, id_of
+from vdistill.records import Hit, title_of
+from vdistill.sources import joined
+
+if TYPE_CHECKING:
+    from vdistill.workspace import Workspace
+
+REASONS = 3  # named for a hit
+HEAD = 0.25  # of a ranking, where `student.json` does not say with which one it was trained
+ALIKE = 0.9  # of the catalog must be less like the hit than the judged image that explains it
+_ROUNDING = 1e-6  # in a tiny catalog the floor is the image itself
+_HITS = 64  # that are compared with all judged images at once
+_FEW = 16  # texts that are encoded one by one: trying whether batches keep them the same would take longer
+
+
+class Explainer:
+    """Names the judgments that taught a student, for hits of its index. Open it with `open`, in a `with`."""
+
+    def __init__(
+        self, searcher: Searcher, queries: TrainingQueries, vectors: QueryVectors, head: float, advance: Advance
+    ) -> None:
+        self._searcher, self._queries, self._head = searcher, queries, head
+        self._kept, self._advance = vectors, advance
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, workspace: Workspace | None, searcher: Searcher, advance: Advance = lambda done, total: None
+    ) -> Iterator[Explainer]:
+        """For the hits of this searcher, by the judgments of this workspace.
+
+        advance: hears how many training queries are encoded, the first time.
+        Raises VdistillError where it is not the index of this workspace's student, and where nothing taught it.
+        """
+        if searcher.model != "student":
+            raise VdistillError("the backbone was taught by no judgments, so none explain its results",
+                                hint="search with the student: without --model backbone, after `vdistill distill`"
+                                )  # fmt: skip
+        if workspace is None or not workspace.database.is_file():
+            raise VdistillError("the judgments that explain results are not here: they stay in the workspace",
+                                hint="run it where the student was made, or give --workspace DIR")  # fmt: skip
+        info = read_info(workspace)
+        if info is None or not same_provenance(searcher.manifest.made_from, provenance(workspace, "student", "")):
+            raise VdistillError(f"the index is of another student than the one in {workspace.root}",
+                                hint="give the workspace of that student: --workspace DIR")  # fmt: skip
+        until = info.facts.get("judged_until") or (workspace.student / "student.json").stat().st_mtime
+        head = float((info.facts.get("settings") or {}).get("head") or HEAD)
+        entry = searcher.manifest
+        vectors = QueryVectors(workspace.cache / "query_vectors", entry.text_fingerprint, entry.dim)
+        with Database.open(workspace.database, write=False) as database:
+            queries = TrainingQueries(database, float(until))
+            if not queries.texts:
+                raise VdistillError(f"there are no training judgments in {workspace.root}",
+                                    hint="they may lie elsewhere: --workspace DIR, or `vdistill label --import FILE`"
+                                    )  # fmt: skip
+            yield cls(searcher, queries, vectors, head, advance)
+
+    def reasons(self, vector: np.ndarray, hits: Sequence[Hit], count: int = REASONS) -> list[tuple[Reason, ...]]:
+        """For each hit the judgments of most influence, strongest first, each on another training query.
+
+        vector: (dim,) of the search that found the hits: a text, an image or a mixture.
+        Empty for a hit that resembles nothing that was judged for a query near the search.
+        """
+        if not hits:
+            return []
+        similarity = self._vectors @ vector
+        taught = self._queries.nearest(similarity, self._searcher.store.items)
+        if not taught.lessons:
+            return [() for _ in hits]
+        near = kernel(taught.similarity, float(taught.similarity.max()), float(similarity.std()), QUERY_WIDTH)
+        compared = _Compared.of(taught, near, self._searcher, self._head)
+        found: list[tuple[Reason, ...]] = []
+        for start in range(0, len(hits), _HITS):
+            found += self._explained(compared, hits[start : start + _HITS], count)
+        return found
+
+    def _explained(self, compared: _Compared, hits: Sequence[Hit], count: int) -> Iterator[tuple[Reason, ...]]:
+        vectors = self._searcher.vectors([hit.id for hit in hits])
+        sample = self._sample @ vectors.T
+        floors = np.quantile(sample, ALIKE, axis=0)
+        alike = compared.vectors @ vectors.T
+        alike[~compared.present] = -np.inf
+        weights = kernel(alike, 1.0, sample.std(axis=0), ITEM_WIDTH)
+        pulls = weights[compared.rows.item] * compared.rows.advantage[:, None]
+        influence = np.add.reduceat(pulls, compared.rows.start, axis=0) * compared.near[:, None]
+        for number in range(len(hits)):
+            yield compared.strongest(influence[:, number], pulls[:, number], alike[:, number], floors[number], count)
+
+    @cached_property
+    def _vectors(self) -> Floats:
+        """(n, dim) of the training queries."""
+        return self._kept.of(self._queries.texts, self._encode, self._advance)
+
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        if len(texts) <= _FEW:
+            return self._searcher.encode(texts)
+        return self._many.encode(texts)
+
+    @cached_property
+    def _many(self) -> Searcher:
+        store = self._searcher.store
+        return Searcher(store, self._searcher.model, texts=TextEncoders().of(store))
+
+    @cached_property
+    def _sample(self) -> Floats:
+        """(n, dim) vectors of items from all over the catalog."""
+        store = self._searcher.store
+        return store.vectors(store.items.some_keys(SAMPLE))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The judgments near a search as arrays.
+
+    near: (j,) kernel of each judgment's query.  ids: of the m images.  vectors: (m, dim).
+    present: (m,) whether the index has the image as it was judged.
+    """
+
+    taught: Taught
+    near: Floats
+    rows: Rows
+    vectors: Floats
+    present: np.ndarray
+    places: dict[str, int]
+    searcher: Searcher
+    head: float
+
+    @classmethod
+    def of(cls, taught: Taught, near: Floats, searcher: Searcher, head: float) -> _Compared:
+        judgments = [lesson.judgment for lesson in taught.lessons]
+        ids = list(dict.fromkeys(item for one in judgments for item in one.items))
+        present = np.array([item in taught.rows for item in ids])
+        vectors = np.zeros((len(ids), searcher.manifest.dim), np.float32)
+        keys = np.array([taught.rows[item].key for item in ids if item in taught.rows], np.uint64)
+        vectors[present] = searcher.store.vectors(keys)
+        places = {item: number for number, item in enumerate(ids)}
+        return cls(taught, near, rows_of(judgments, places, head), vectors, present, places, searcher, head)
+
+    def strongest(
+        self, influence: Floats, pulls: Floats, alike: Floats, floor: float, count: int
+    ) -> tuple[Reason, ...]:
+        """The judgments of most influence on one hit.
+
+        influence: (j,).  pulls: (r,) what each row adds to it.  alike: (m,) of the images and the hit.
+        """
+        found: dict[str, Reason] = {}
+        for number in np.argsort(-np.abs(influence), kind="stable").tolist():
+            lesson = self.taught.lessons[number]
+            if len(found) == count or not influence[number]:
+                break
+            if lesson.judgment.query in found:
+                continue
+            start, size = int(self.rows.start[number]), len(lesson.judgment.items)
+            position = int(np.argmax(pulls[start : start + size] * np.sign(influence[number])))
+            similarity = float(alike[self.rows.item[start + position]])
+            if similarity >= floor - _ROUNDING:
+                found[lesson.judgment.query] = self._reason(number, position, similarity, float(influence[number]))
+        return tuple(found.values())
+
+    def _reason(self, number: int, position: int, similarity: float, influence: float) -> Reason:
+        lesson = self.taught.lessons[number]
+        judgment, answer = lesson.judgment, lesson.judgment.answer
+        said, chances = advantages(judgment, self.head), answer.probabilities
+        order = list(answer.order) if answer.order is not None else sorted(range(len(said)), key=lambda p: -said[p])
+        return Reason(
+            judgment.query,
+            float(self.taught.similarity[number]),
+            tuple(self._shown(judgment.items[p], None if chances is None else chances[p]) for p in order),
+            order.index(position),
+            similarity,
+            influence,
+            judgment.teacher,
+            lesson.asked_at,
+        )
+
+    def _shown(self, item: str, probability: float | None) -> Shown:
+        row = self.taught.rows.get(item)
+        if row is None:
+            return Shown(id_of(item), id_of(item), None, probability)
+        title = title_of(json.loads(row.metadata)) or item
+        return Shown(item, title, joined(self.searcher.catalog_root, row.path), probability)
