@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from vdistill.errors import ImageError, VdistillError
 from vdistill.judge.sitting import Choice, MovedOnError, Shown, Sitting
 from vdistill.serve.access import Access
+from vdistill.serve.pages import PAGE as SEARCH_PAGE
 from vdistill.serve.refusals import Refused, json_response, refusal, unknown, wrong
 from vdistill.serve.settings import SIDES, Settings
 from vdistill.serve.thumbnails import Thumbnails
@@ -112,6 +113,7 @@ def application(judging: Judging) -> Starlette:
         route("/v1/sitting", _sitting, "GET"), route("/v1/images/{key}/{place:int}", _image, "GET"),
         route("/v1/answer", _answer, "POST"), route("/v1/undo", _undo, "POST"), route("/v1/take", _take, "POST"),
         route("/v1/leave", _leave, "POST"), route("/v1/finish", _finish, "POST"),
+        Mount("/style", StaticFiles(directory=SEARCH_PAGE / "style")),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]  # fmt: skip
     return Starlette(
