@@ -20,15 +20,19 @@ from vdistill.records import Hit, Per
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from vdistill.cli.second_stage import AskedBeside
     from vdistill.databases.search import DatabaseSearcher
     from vdistill.query.search import Searcher, SearchOptions
+    from vdistill.query.second_stage import Reranked
     from vdistill.query.terms import Term
     from vdistill.workspace import Workspace
 
     AnySearcher: TypeAlias = Searcher | DatabaseSearcher
 
+OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "max_cost")
 _ranking = partial(typer.Option, rich_help_panel="Ranking")
 _output = partial(typer.Option, rich_help_panel="Output")
+_second = partial(typer.Option, rich_help_panel="Second stage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,20 @@ class QueryCommand:
         typer.Option(help="Search a pack (`vdistill index --pack`), or the folder of an index.", show_default=False),
     ] = None
     model: ModelOption = None
+    rerank: Annotated[
+        int | None, _second(min=2, max=200, help="Let a teacher order the first N results.", metavar="N")
+    ] = None
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[list[str] | None, _second(help="Endpoint of that teacher.", show_default="as for label")] = None
+    within: Annotated[str | None, _second(help="Wait for it so long, e.g. 800ms; then the student's order counts.")] = (
+        None
+    )
+    rerank_calls: Annotated[
+        int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
+    ] = None
+    max_cost: Annotated[float | None, _second(min=0, help="Maximum US dollars for one search.")] = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
     compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
@@ -73,10 +91,13 @@ class QueryCommand:
 
     def execute(self, session: Session) -> None:
         """Answer the query, or a batch of them."""
-        self._check_usage()
+        self._check_usage(session)
         from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
+        if self.rerank is not None:
+            self._answer_reranked(session, session.require(), terms)
+            return
         model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
         try:
             self._answer(session, searchers, model, terms)
@@ -84,26 +105,55 @@ class QueryCommand:
             for searcher in searchers.values():
                 searcher.close()
 
+    def _answer_reranked(self, session: Session, workspace: "Workspace", terms: "Sequence[Term]") -> None:
+        """The same with a second stage, whose process starts first."""
+        from vdistill.cli.second_stage import Asked, AskedBeside
+        from vdistill.query.second_stage import asked_text, seconds_of
+
+        if self.batch is None and asked_text(terms) is None:
+            raise VdistillError(
+                "--rerank: a teacher is asked about one text", hint="search by words alone, without + and -"
+            )
+        within = None if self.within is None else seconds_of(self.within)
+        asked = Asked(self.rerank or 0, self.teacher, self.endpoint or (), within, self.rerank_calls, self.max_cost)
+        with AskedBeside(session, workspace, asked, self.model) as second:
+            model, searchers = self._searchers(session, workspace)
+            try:
+                self._answer(session, searchers, model, terms, second)
+            finally:
+                for searcher in searchers.values():
+                    searcher.close()
+
     def _answer(
-        self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]"
-    ) -> None:
+        self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]",
+        second: "AskedBeside | None" = None,
+    ) -> None:  # fmt: skip
         from vdistill.query.search import SearchOptions
         from vdistill.query.terms import spoken
 
         options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
         if self.batch is not None:
-            self._answer_batch(session, searchers[model], self.batch, options)
+            self._answer_batch(session, searchers[model], self.batch, options, second)
             return
         started = time.perf_counter()
         hits = self._hits(searchers[model], terms, options)
+        moved = None if second is None else self._moved(session, second, spoken(terms), hits)
+        hits = hits if moved is None else [*moved.hits]
         took = round((time.perf_counter() - started) * 1000, 2)
         self._warn(session, searchers[model], terms, hits)
         if self.gallery or self.show:
             session.cache_images()
         if self.gallery is not None:
-            compared = self._hits(searchers["backbone"], terms, options) if self.compare else None
+            compared = self._hits(searchers["backbone"], terms, options)[: self.k] if self.compare else None
             _gallery(session, self.gallery, spoken(terms), hits, model, compared)
-        self._print(model, spoken(terms), hits, took)
+        self._print(model, spoken(terms), hits, took, moved)
+
+    def _moved(self, session: Session, second: "AskedBeside", text: str, hits: Sequence[Hit]) -> "Reranked":
+        """The hits as the second stage has them; whoever searches is told where it was not asked to the end."""
+        found = second.rerank(text, hits, self.k)
+        if found.notice:
+            session.say(found.notice)
+        return found
 
     def _searchers(self, session: Session, workspace: "Workspace") -> "tuple[str, Mapping[str, AnySearcher]]":
         """The model to search with, and the open searchers by model."""
@@ -124,7 +174,8 @@ class QueryCommand:
         found = Searcher.packed(pack, self.model, by_text=self.image is None)
         return found.model, {found.model: found}
 
-    def _check_usage(self) -> None:
+    def _check_usage(self, session: Session) -> None:
+        self._check_rerank(session)
         if sum(value not in (None, []) for value in (self.text, self.image, self.batch)) != 1:
             raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
         if self.batch is not None and (self.show or self.gallery or self.compare or self.paths0):
@@ -140,17 +191,29 @@ class QueryCommand:
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
             raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
-    def _answer_batch(self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions") -> None:
+    def _check_rerank(self, session: Session) -> None:
+        if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --within, …")
+        if self.rerank is not None and self.index is not None:
+            raise typer.BadParameter("a pack has no workspace that keeps a teacher's answers", param_hint="--rerank")
+
+    def _answer_batch(
+        self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions",
+        second: "AskedBeside | None",
+    ) -> None:  # fmt: skip
         """Print one document per query of `source` as it comes, the same as the query alone would get."""
         from vdistill.inputs.queries import texts
         from vdistill.query.documents import hits_document
+        from vdistill.query.second_stage import reranked_document
 
         long = 0
         for text in texts(source):
             started = time.perf_counter()
-            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
+            hits = searcher.hits(searcher.encode([text])[0], self._wanted, options, text)
+            moved = None if second is None else self._moved(session, second, text, hits)
             took = round((time.perf_counter() - started) * 1000, 2)
-            console.document(hits_document(searcher.model, text, hits, took), line=True)
+            document = hits_document(searcher.model, text, hits if moved is None else moved.hits, took)
+            console.document(document if moved is None else reranked_document(document, moved), line=True)
             long += bool(searcher.truncated([text]))
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
@@ -158,7 +221,12 @@ class QueryCommand:
     def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
         from vdistill.query.terms import wanted_text
 
-        return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms))
+        return searcher.hits(searcher.vector(terms), self._wanted, options, wanted_text(terms))
+
+    @property
+    def _wanted(self) -> int:
+        """How many hits are searched for."""
+        return max(self.k, self.rerank or 0)
 
     def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
         if len(hits) < self.k:
@@ -169,17 +237,24 @@ class QueryCommand:
         if texts and searcher.truncated(texts):
             session.say("the query is longer than the model reads; its end was left out")
 
-    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float) -> None:
+    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float, moved: "Reranked | None") -> None:
         if self.paths0:
             console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in hits))
         elif self.as_json:
             from vdistill.query.documents import hits_document
 
-            console.document(hits_document(model, asked, hits, took))
+            document = hits_document(model, asked, hits, took)
+            if moved is not None:
+                from vdistill.query.second_stage import reranked_document
+
+                document = reranked_document(document, moved)
+            console.document(document)
         else:
-            console.result(_table(asked, hits, took))
+            console.result(_table(asked, hits, took, moved))
             if self.show:
-                _show(hits)
+                from vdistill.cli.query_images import show_images
+
+                show_images(hits)
 
 
 def _gallery(
@@ -192,38 +267,16 @@ def _gallery(
     session.say(f"gallery: {page.resolve()}")
 
 
-def _show(hits: Sequence[Hit]) -> None:
-    """The images below the table, by the terminal's own protocol or as coloured half blocks."""
-    from rich.columns import Columns
-    from rich.console import Group
-    from rich.text import Text
-
-    from vdistill.errors import ImageError
-    from vdistill.images import load
-
-    try:
-        from textual_image.renderable import Image
-    except ImportError as error:
-        raise VdistillError("showing images needs one more package", hint="pip install 'vdistill[show]'") from error
-    cells: list[Any] = []
-    for hit in hits:
-        caption = Text(
-            f"{hit.rank}. {console.printable(str(hit.metadata.get('title') or hit.id))}", overflow="ellipsis"
-        )
-        try:
-            cells.append(Group(Image(load(hit.source, 240), width=24, height=12), caption))
-        except ImageError as error:
-            cells.append(Group(Text(f"[{error.message}]"), caption))
-    console.result(Columns(cells, width=26))
-
-
-def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
+def _table(asked: str, hits: Sequence[Hit], took: float, moved: "Reranked | None") -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{asked}  ({took:.0f} ms)"), title_justify="left", box=SIMPLE_HEAD)
+    title = f"{asked}  ({took:.0f} ms)" if moved is None else f"{asked}  ({took:.0f} ms, {_asked(moved)})"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("#", justify="right")
+    if moved is not None:
+        table.add_column("was", justify="right")
     table.add_column("score", justify="right")
     table.add_column("title", ratio=2, overflow="fold")
     table.add_column("item", ratio=2, overflow="fold")
@@ -234,5 +287,13 @@ def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
     for hit in hits:
         texts = [str(hit.metadata.get("title") or ""), hit.id]
         texts += [hit.product or "", str(hit.images)] if grouped else []
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
+        ranks = [str(hit.rank)] if moved is None else [str(hit.rank), str(moved.student_rank[hit.id])]
+        table.add_row(*ranks, f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
     return table
+
+
+def _asked(moved: "Reranked") -> str:
+    """What the second stage took, in words."""
+    cost = f", ${moved.cost_usd:.4f}" if moved.cost_usd else ""
+    calls = "1 call" if moved.calls == 1 else f"{moved.calls} calls"
+    return f"{calls}{cost}, {moved.judged} judged"
