@@ -57,6 +57,7 @@ class Asker:
     """Asks a teacher within the caps of a purse; every answer is in the database before `ask` returns.
 
     advance: gets the tally as it grows.  registry: the sides that are stored with the judgments.
+    ended: whether nothing more is to be asked; what is under way is waited for.
     """
 
     teacher: Teacher
@@ -66,6 +67,7 @@ class Asker:
     advance: Callable[[Tally], None]
     registry: Registry = field(default_factory=Unregistered)
     tally: Tally = field(default_factory=Tally)
+    ended: Callable[[], bool] = lambda: False
     last_failure: str = ""
     _failures_in_a_row: int = 0
     _asked_alone: bool = False  # a first question, which settled the keys
@@ -157,6 +159,8 @@ class Asker:
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
+        if self.ended():
+            return None
         waiting = sum(calls_of(self.teacher, one.question) for batch in running for one in batch.asked)
         expected = sum(batch.usd for batch in running)
         batch: list[Asked] = []

@@ -103,7 +103,8 @@ class Judging:
                 search.said = [*known, *stores.fresh]
                 search.changed()
 
-            asker = Asker(self.teacher, stores, purse, self.at_once(len(head.items)), told, placed, search.tally)
+            asker = Asker(self.teacher, stores, purse, self.at_once(len(head.items)), told, placed, search.tally,
+                          search.stop.is_set)  # fmt: skip
             search.changed()
             failed: set[str] = set()
             while (groups := self.plan.next_round(head, search.said, failed)) and not search.stop.is_set():
@@ -123,7 +124,7 @@ class Judging:
             Asked(Question(one.query, tuple(shown[item] for item in one.items), ask), placed.split(one.items))
             for one in groups
         ]
-        asker.ask_each((asker.key(one.question), one) for one in asked if not search.stop.is_set())
+        asker.ask_each([(asker.key(one.question), one) for one in asked])
         ask_mode.note_hard(asker.database, self.teacher)
         keys = [asker.key(one.question) for one in asked]  # the first answer may have settled them
         answered = asker.database.answered(keys)

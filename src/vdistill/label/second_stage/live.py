@@ -47,9 +47,8 @@ class LiveStage:
         return reranked(search, hits, k, self._within, self._judging.teacher.name)
 
     def close(self) -> None:
-        """Wait for answers that are paid for, store them, and close the teacher."""
+        """Wait for answers that are under way, and store them. The teacher belongs to whoever opened it."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-        self._judging.teacher.close()
 
     def _judge(self, search: Search) -> None:
         if search.stop.is_set():  # nobody waits any more
