@@ -24,7 +24,7 @@ from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked, judgment_of
 from vdistill.label.second_stage.plan import Head, HeadPlan
 from vdistill.label.second_stage.stores import APART as STORE
-from vdistill.label.teacher import Teacher, pointwise
+from vdistill.label.teacher import Teacher, calls_of, pointwise
 from vdistill.records import Ask, Judgment, Question, ShownImage
 
 __all__ = ["STORE", "Asking", "Rerank", "Spent"]
@@ -151,7 +151,8 @@ class Rerank:
     def _price(self) -> float | None:
         """US dollars of a call."""
         example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
-        return self.asking.teacher.price(example).usd
+        usd = self.asking.teacher.price(example).usd
+        return None if usd is None else usd / calls_of(self.asking.teacher, example)
 
     def _step(self) -> int:
         """How many queries are asked about at a time, to their end: as many as keep the teacher busy.
@@ -197,12 +198,12 @@ class Rerank:
         """Note what it took, and what was left out."""
         answers = [one.answer for judgments in said.values() for one in judgments]
         count, teacher = max(len(said), 1), asker.teacher
+        tally = asker.tally
+        calls = sum(1 if one.level is None else len(one.probabilities or ()) for one in answers) / count
         usd: float | None = sum(answer.cost_usd for answer in answers) / count
         if not usd:
             each = self._price()
-            usd = None if each is None else each * len(answers) / count
-        tally = asker.tally
-        calls = sum(1 if one.level is None else len(one.probabilities or ()) for one in answers) / count
+            usd = None if each is None else each * calls
         pace = self._seconds / tally.calls if tally.calls else pace  # of earlier runs where all is stored
         self.spent = Spent(
             self.name, teacher.name, self.depth, len(said), calls, sum(one.tokens for one in answers) / count, usd,
