@@ -73,7 +73,7 @@ class Reranking:
 
     depth: int
     teacher: str | None
-    endpoint: str | None
+    endpoint: Sequence[str] | None
     budget: int | None
     max_cost: float | None
 
@@ -107,7 +107,7 @@ class Reranking:
 
     def _label(self, session: Session, catalog: str) -> LabelCommand:
         given = ["--teacher", self.teacher] if self.teacher else []
-        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        given += [part for one in self.endpoint or () for part in ("--endpoint", one)]
         command: LabelCommand = configured(session, "label", catalog, *given)
         return command
 

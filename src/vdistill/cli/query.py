@@ -75,10 +75,12 @@ class QueryCommand:
     teacher: Annotated[
         str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
     ] = None
-    endpoint: Annotated[list[str] | None, _second(help="Endpoint of that teacher.", show_default="as for label")] = None
-    within: Annotated[str | None, _second(help="Wait for it so long, e.g. 800ms; then the student's order counts.")] = (
-        None
-    )
+    endpoint: Annotated[
+        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
+    within: Annotated[
+        str | None, _second(help="Wait for it so long, e.g. 800ms; then the student's order counts.", metavar="TIME")
+    ] = None
     rerank_calls: Annotated[
         int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
     ] = None

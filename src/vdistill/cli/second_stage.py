@@ -51,8 +51,7 @@ class Asked:
     def label(self, session: Session, catalog: str) -> LabelCommand:
         """The command whose teacher is asked, as flags, environment and `vdistill.toml` have it."""
         given = ["--teacher", self.teacher] if self.teacher else []
-        for endpoint in self.endpoints:
-            given += ["--endpoint", endpoint]
+        given += [part for one in self.endpoints for part in ("--endpoint", one)]
         command: LabelCommand = configured(session, "label", catalog, *given)
         size = command.images_per_call if command.images_per_call.isdigit() else "8"
         return replace(command, images_per_call=size, engine=None, batch=False, batch_file=None, dry_run=False,

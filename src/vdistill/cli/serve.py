@@ -69,9 +69,12 @@ class ServeCommand:
     teacher: Annotated[
         str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
     ] = None
-    endpoint: Annotated[list[str] | None, _second(help="Endpoint of that teacher.", show_default="as for label")] = None
+    endpoint: Annotated[
+        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
     within: Annotated[
-        str, _second(help="How long a search waits for it, e.g. 800ms; then the student's order counts.")
+        str,
+        _second(help="How long a search waits for it, e.g. 800ms; then the student's order counts.", metavar="TIME"),
     ] = "10s"
     rerank_calls: Annotated[
         int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")

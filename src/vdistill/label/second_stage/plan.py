@@ -44,6 +44,7 @@ class Head:
 
     def order(self, said: Sequence[Judgment]) -> list[str]:
         """The images, best first; of equals the student's first."""
+        said = sorted(said, key=lambda one: one.items)  # whenever each was said, sums come out the same
         utility = preferences.expected_utilities(said, self.scores, CORRELATION)
         return sorted(self.items, key=lambda item: -utility[item])
 

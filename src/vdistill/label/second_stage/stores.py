@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
@@ -106,7 +106,8 @@ class Stores:
             self.judgments.add_judgments(trained, (), sides)
         if others or failures:
             self.apart.add_judgments(others, failures)
-        self.fresh.extend(judgment for _, _, judgment in rows)
+        as_stored = self.answers([key for key, _, _ in rows])  # rounded: a search that is repeated sees the same
+        self.fresh.extend(replace(judgment, answer=as_stored[key]) for key, _, judgment in rows)
 
     def setting(self, name: str) -> Any | None:
         """A setting of the workspace."""
