@@ -1,8 +1,11 @@
 """`query --rerank`: the teacher orders the head, is asked once, and no answer reaches the other side of the split."""
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -197,6 +200,51 @@ def test_the_table_shows_what_moved(shop):
     assert done.code == 0, done.err
     assert "was" in done.out
     assert "5 calls, 12 judged" in " ".join(done.out.split())
+
+
+def test_scores_of_single_images_are_a_call_each(shop):
+    text = query_on(shop, "heldout")
+
+    def answer(body):
+        count = len(body["documents"])
+        scores = [0.9 - 0.1 * at for at in range(count)]
+        return {"results": [{"index": at, "relevance_score": score} for at, score in enumerate(scores)],
+                "usage": {"total_tokens": 500 * count}}  # fmt: skip
+
+    with ChatServer(answer) as server:
+        asked = ("--teacher", "rerank:vlm", "--endpoint", server.url)
+        found = search(shop, text, teacher=asked, depth=10).json
+        assert (found["calls"], found["reranked"], server.calls) == (10, 10, 3)
+        assert search(shop, text, teacher=asked, depth=10).json["calls"] == 0
+        assert search(shop, text, teacher=asked, depth=12).json["calls"] == 2, "what is new in the head"
+
+
+def test_rankings_are_asked_of_a_teacher_without_probabilities(shop):
+    def answer(body):
+        ranks = "order" in json.dumps(body["messages"]) or "structured_outputs" not in body
+        return completion("D, C, B, A" if ranks else "D")
+
+    with ChatServer(answer) as server:
+        asked = ("--teacher", "vlm", "--endpoint", server.url)
+        found = search(shop, query_on(shop, "heldout"), teacher=asked).json
+    assert found["calls"] == 5
+    with sqlite3.connect(shop / ".vdistill" / "rerank.db") as database:
+        asks = [ask for (ask,) in database.execute("SELECT ask FROM judgments ORDER BY rowid")]
+    database.close()
+    assert asks[-1] == "rank"
+
+
+def test_this_process_stays_without_torch(shop):
+    program = """
+import sys
+from vdistill.cli import main
+code = main(["query", "something red", "--rerank", "8", "--teacher", "metadata", "--json"])
+loaded = {"torch", "transformers", "scipy"} & set(sys.modules)
+sys.exit(f"{code} {loaded}" if code or loaded else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=shop, capture_output=True, text=True, timeout=120,
+                          check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

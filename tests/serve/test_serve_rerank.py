@@ -77,6 +77,7 @@ def test_who_asks_for_it_gets_the_teachers_order_and_nobody_else_pays(home):
         assert [one["rank"] for one in first["results"]] == list(range(1, 9))
         assert (first["reranked"], first["notice"]) == (8, None)
         assert first["calls"] == server.calls == stored(home) > 0
+        assert f"vdistill_teacher_calls {float(server.calls)}" in client.get("/metrics").text
         again = post(client, k=8)
         assert again["calls"] == 0
         assert [one["id"] for one in again["results"]] == [one["id"] for one in first["results"]]

@@ -77,8 +77,13 @@ class AskedBeside:
         )  # fmt: skip
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="second stage", daemon=True).start()
-        self._searches, self._idle = 0, True
+        self._searches, self._idle, self._spent = 0, True, (0, 0.0)
         self._send(given)
+
+    @property
+    def spent(self) -> tuple[int, float]:
+        """Calls and US dollars, as far as they were told."""
+        return self._spent
 
     def rerank(self, text: str, hits: Sequence[Hit], k: int) -> Reranked:
         """The first `k` hits in the new order, as far as it is known in time.
@@ -105,6 +110,7 @@ class AskedBeside:
                 self._idle = line.pop("done")
                 known = line
         known.pop("search", None)
+        self._spent = self._spent[0] + known["calls"], self._spent[1] + known["cost_usd"]
         return in_order(hits, known.pop("order"), k, **known)
 
     def __enter__(self) -> AskedBeside:

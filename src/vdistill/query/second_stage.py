@@ -40,6 +40,11 @@ class SecondStage(Protocol):
 
     depth: int
 
+    @property
+    def spent(self) -> tuple[int, float]:
+        """Calls and US dollars since it was opened."""
+        ...
+
     def rerank(self, text: str, hits: Sequence[Hit], k: int) -> Reranked:
         """The first `k` hits in the new order; hits beyond the depth stay behind those within."""
         ...

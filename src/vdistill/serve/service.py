@@ -71,7 +71,7 @@ class Service:
         pools, admission = Pools(), Admission()
         return cls(
             settings, indexes, Answers(indexes, settings), Thumbnails(cache / "thumbnails"), pools, admission,
-            Metrics(indexes, pools, admission), say,
+            Metrics(indexes, pools, admission, second), say,
             votes=Votes(workspace, indexes) if workspace and settings.feedback else None,
             search_log=SearchLog.at(settings.log_searches, say) if settings.log_searches else None,
             second=second,

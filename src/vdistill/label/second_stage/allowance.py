@@ -22,6 +22,7 @@ class Allowance:
         self._calls, self._usd, self._per_minute = budget, max_cost, per_minute
         self._now, self._at = float(per_minute or 0), time.monotonic()
         self._lock = threading.Lock()
+        self.calls, self.usd = 0, 0.0  # that were spent
 
     def reserve(self, calls: int, usd: float) -> Purse:
         """A purse for a search of up to `calls` calls at `usd` dollars in all; it may hold less, or nothing."""
@@ -40,6 +41,7 @@ class Allowance:
     def give_back(self, purse: Purse) -> None:
         """Return what is left in a purse; what was spent beyond it is missing later."""
         with self._lock:
+            self.calls, self.usd = self.calls + purse.calls, self.usd + purse.usd
             self._take((purse.budget or 0) - purse.calls, -1)
             if self._usd is not None and purse.max_cost is not None:
                 self._usd += purse.max_cost - purse.usd

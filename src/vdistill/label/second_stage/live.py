@@ -32,6 +32,11 @@ class LiveStage:
         self._room = threading.Semaphore(most * (1 + _WAITING))
         self._executor = ThreadPoolExecutor(most, thread_name_prefix="second stage")
 
+    @property
+    def spent(self) -> tuple[int, float]:
+        """Calls and US dollars of searches that are done."""
+        return self._allowance.calls, self._allowance.usd
+
     def rerank(self, text: str, hits: Sequence[Hit], k: int) -> Reranked:
         """The first `k` hits in the new order; in the student's, with a notice, where that takes too long."""
         head = hits[: self.depth]
