@@ -9,6 +9,8 @@ from typing import overload
 from vdistill.bundle import manifest
 from vdistill.cli.label import LabelCommand
 from vdistill.cli.session import Session
+from vdistill.database import Database
+from vdistill.label import habits
 from vdistill.label.second_stage.judging import Judging
 from vdistill.records import Item
 from vdistill.workspace import Workspace
@@ -25,6 +27,8 @@ def open_judging(
     """
     with command.task(session) as task:
         teacher = task.opened(_Indexed(workspace, model), max_cost)
+        with Database.existing(workspace) as database:
+            habits.calibrate(teacher, database)
         images, holdout = int(command.images_per_call), task.settings.holdout
         yield Judging(teacher, workspace, images=images, calls=calls, ask=command.ask, holdout=holdout)
 

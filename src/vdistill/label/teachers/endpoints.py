@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pyrate_limiter import Duration, Limiter, Rate
@@ -53,6 +53,7 @@ class _Server:
     faults: int = 0
     down: bool = False
     since: float = 0.0
+    checking: threading.Lock = field(default_factory=threading.Lock)
     checked: bool = False
     out: TeacherError | None = None
 
@@ -72,10 +73,10 @@ class SharedClient:
         """Nothing is sent yet.  options: `calls_per_minute` holds for all of them together."""
         self._servers = [_Server(client) for client in clients]
         self._model, self._patience, self._say = model, patience, say
-        per_minute = options.calls_per_minute
+        per_minute, self._each = options.calls_per_minute, options.concurrency
         self._limit = Limiter(Rate(per_minute, Duration.MINUTE)) if per_minute else None
         self._changed = threading.Condition()
-        self._checking, self._roots = threading.Lock(), dict[str, str]()
+        self._roots: dict[str, str] = {}  # what the model is, by place
 
     def complete(self, body: Mapping[str, Any]) -> Any:
         """The JSON document of a completion, or a Failure with the reason why there is none.
@@ -84,7 +85,7 @@ class SharedClient:
         """
         faults: list[str] = []
         while len(faults) < self._patience.attempts + len(self._servers) - 1:
-            server = self._taken()
+            server = self._taken(len(faults))
             if self._limit is not None:
                 self._limit.try_acquire("calls", blocking=True)
             began = time.monotonic()
@@ -111,23 +112,38 @@ class SharedClient:
         for server in self._servers:
             server.client.close()
 
-    def _taken(self) -> _Server:
-        """The server that is expected to answer first, which has one question more from now on."""
+    def _taken(self, tries: int) -> _Server:
+        """The server that is expected to answer first, which has one question more from now on.
+
+        tries: how often the question was asked in vain. Where no server is up, it waits as it would for a single one.
+        Raises TeacherError where none is left.
+        """
+        patience = self._patience
+        wait = patience.backoff * 2 ** (tries - 1) * random.uniform(0.5, 1.5) if tries else 0.0
+        until = time.monotonic() + min(wait, patience.longest)
         with self._changed:
             while True:
-                now = time.monotonic()
-                ready = [one for one in self._servers if one.out is None and one.ready_at <= now]
-                ready = [one for one in ready if not (one.down and one.outstanding)]  # one question tells enough
-                if ready:
-                    known = [one.seconds for one in self._servers if one.seconds is not None]
-                    usual = min(known, default=1.0)
-                    chosen = min(ready, key=lambda one: (one.outstanding + 1) * (one.seconds or usual))
+                now, left = time.monotonic(), [one for one in self._servers if one.out is None]
+                if not left:
+                    raise self._servers[0].out or TeacherError("no server is left")
+                up = [one for one in left if not one.down]
+                ready = [one for one in left if self._ready(one, now, alone=not up)]
+                if ready or (not up and now >= until):
+                    chosen = self._first(ready) if ready else min(left, key=lambda one: one.ready_at)
                     chosen.outstanding += 1
                     return chosen
-                if all(one.out is not None for one in self._servers):
-                    raise self._servers[0].out or TeacherError("no server is left")
-                later = [one.ready_at for one in self._servers if one.out is None and one.ready_at > now]
+                later = [one.ready_at for one in left if one.ready_at > now] + ([] if up else [until])
                 self._changed.wait(min(later) - now if later else None)
+
+    def _ready(self, server: _Server, now: float, *, alone: bool) -> bool:
+        """Whether a server may be asked. alone: none is up; else one question tells enough of one that is down."""
+        if server.ready_at > now or server.outstanding >= self._each:
+            return False
+        return alone or not (server.down and server.outstanding)
+
+    def _first(self, ready: Sequence[_Server]) -> _Server:
+        usual = min((one.seconds for one in self._servers if one.seconds is not None), default=1.0)
+        return min(ready, key=lambda one: (one.outstanding + 1) * (one.seconds or usual))
 
     def _given_back(self, server: _Server) -> None:
         with self._changed:
@@ -177,22 +193,24 @@ class SharedClient:
 
     def _check(self, server: _Server) -> None:
         """Raise TeacherError for a server that says that it serves other models; say where it may be another."""
-        with self._checking:
+        with server.checking:  # the others are not kept waiting
             if server.checked:
                 return
             server.checked, served = True, server.client.models()
-            if served is None:
-                return
-            if self._model not in served:
-                others = ", ".join(sorted(served)[:5]) or "none"
-                raise TeacherError(f"{server.client.place} does not serve {self._model}; its models: {others}",
-                                   hint="serve the same model at all --endpoints, under the same name")  # fmt: skip
-            for other, known in self._roots.items():
-                if known and served[self._model] and known != served[self._model]:
-                    self._say(f"{self._model} is {known} at {other}, and {served[self._model]} at "
-                              f"{server.client.place}: are these the same?")  # fmt: skip
-                    break
-            self._roots[server.client.place] = served[self._model]
+        if served is None:
+            return
+        root = served.get(self._model)
+        if root is None:
+            others = ", ".join(sorted(served)[:5]) or "none"
+            raise TeacherError(f"{server.client.place} does not serve {self._model}; its models: {others}",
+                               hint="serve the same model at all --endpoints, under the same name")  # fmt: skip
+        with self._changed:
+            other = next(((place, known) for place, known in self._roots.items() if root and known != root), None)
+            if root:
+                self._roots[server.client.place] = root
+        if other is not None:
+            self._say(f"{self._model} is {other[1]} at {other[0]}, and {root} at {server.client.place}: are these the "
+                      "same?")  # fmt: skip
 
 
 def open_client(
