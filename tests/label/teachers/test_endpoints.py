@@ -200,6 +200,16 @@ def test_another_model_on_one_of_them_is_an_error(home):
         assert other.calls == 0
 
 
+def test_a_server_that_is_not_there_yet_is_checked_when_it_is(home):
+    with ChatServer() as gone:
+        address = gone.url
+    with Listing(("vlm:latest", "")) as one:
+        done = label(home, address, one, concurrency=2)
+        assert done.code == 0, done.err
+        assert done.json["calls"] == one.calls
+        assert done.err.count("does not answer") == 1
+
+
 def test_one_name_for_two_models_is_said(home):
     with Listing(("vlm", "Qwen/Qwen3-VL-8B")) as one, Listing(("vlm", "Qwen/Qwen3-VL-2B")) as other:
         done = label(home, one, other, concurrency=2)

@@ -113,14 +113,23 @@ class ChatClient:
         return self._endpoint.place
 
     def models(self) -> dict[str, str] | None:
-        """What the server says that it serves: by name, what that is of; None where it does not say."""
+        """What the server says that it serves: by name, what that is of; None where it does not say, or means others.
+
+        Raises UnreachedError and PassingFault where it does not answer.
+        """
+        if self._endpoint.strict:  # it lists models, and is asked for deployments
+            return None
         root = _OF_API.sub("", self._endpoint.url.path)
         try:
             response = self._client.get(self._endpoint.url.copy_with(path=f"{root}/models"), timeout=CONNECT)
             listed = response.json()["data"] if response.status_code == 200 else None
             return None if listed is None else {str(one["id"]): str(one.get("root") or "") for one in listed}
-        except (httpx2.HTTPError, ValueError, TypeError, KeyError, AttributeError):
-            return None  # whether it answers at all, a question will tell
+        except _UNREACHED as error:
+            raise self._unreached(error) from error
+        except httpx2.HTTPError as error:
+            raise PassingFault(f"{type(error).__name__} from {self.place}") from error
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None  # no such list
 
     def attempt(self, body: Mapping[str, Any]) -> Any:
         """As `complete`, once: raises PassingFault for what may pass.

@@ -196,14 +196,14 @@ class SharedClient:
         with server.checking:  # the others are not kept waiting
             if server.checked:
                 return
-            server.checked, served = True, server.client.models()
-        if served is None:
-            return
-        root = served.get(self._model)
-        if root is None:
-            others = ", ".join(sorted(served)[:5]) or "none"
-            raise TeacherError(f"{server.client.place} does not serve {self._model}; its models: {others}",
-                               hint="serve the same model at all --endpoints, under the same name")  # fmt: skip
+            served = server.client.models()
+            names = (self._model, f"{self._model}:latest", f"models/{self._model}")  # as Ollama and Gemini list them
+            root = "" if served is None else next((served[name] for name in names if name in served), None)
+            if root is None:
+                others = ", ".join(sorted(served or ())[:5]) or "none"
+                raise TeacherError(f"{server.client.place} does not serve {self._model}; its models: {others}",
+                                   hint="serve the same model at all --endpoints, under the same name")  # fmt: skip
+            server.checked = True
         with self._changed:
             other = next(((place, known) for place, known in self._roots.items() if root and known != root), None)
             if root:
