@@ -174,6 +174,24 @@ def test_a_teacher_that_fails_is_one_notice(shop):
     assert done.err.count("wrong key") == 1
 
 
+def test_images_that_are_gone_keep_their_places(shop, tmp_path):
+    catalog = tmp_path / "moved"
+    with Database.open(shop / ".vdistill" / "vdistill.db") as database:
+        shutil.copytree(database.setting("catalog"), catalog)
+    done = vdistill("index", "moved", "--model", "backbone", cwd=shop)
+    assert done.code == 0, done.err
+    text = query_on(shop, "heldout")
+    ids = [one["id"] for one in vdistill("query", text, "-k", 12, "--json", cwd=shop).json["results"]]
+    for id_ in ids[1::2]:
+        (catalog / id_).unlink()
+    found = search(shop, text, "-k", 12).json
+    assert (found["reranked"], found["notice"]) == (6, None)
+    assert [one["id"] for one in found["results"]][1::2] == ids[1::2]
+    for id_ in ids[0::2]:
+        (catalog / id_).unlink()
+    assert "nothing to order" in search(shop, text, "-k", 12).json["notice"]
+
+
 def test_caps_hold(shop):
     text = query_on(shop, "heldout")
     assert search(shop, text, "--rerank-calls", 3).json["calls"] == 3
@@ -188,10 +206,11 @@ def test_caps_hold(shop):
 
 
 def test_a_batch_is_reranked_line_by_line(shop):
-    done = vdistill("query", "--batch", "queries.txt", "--rerank", 6, *TABLE, "--json", cwd=shop, env=FOUR)
+    asked = "\n".join(QUERIES[:4])
+    done = vdistill("query", "--batch", "-", "--rerank", 6, *TABLE, "--json", cwd=shop, env=FOUR, stdin=asked)
     assert done.code == 0, done.err
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert len(lines) == len(QUERIES)
+    assert [line["query"] for line in lines] == QUERIES[:4]
     assert all(line["reranked"] == 6 and 0 < line["calls"] <= 4 for line in lines)
 
 
@@ -234,6 +253,7 @@ def test_rankings_are_asked_of_a_teacher_without_probabilities(shop):
     assert asks[-1] == "rank"
 
 
+@pytest.mark.slow
 def test_this_process_stays_without_torch(shop):
     program = """
 import sys

@@ -130,6 +130,7 @@ def test_options_that_make_no_sense_are_refused(home):
     assert vdistill("serve", "--teacher", "metadata", cwd=home).code == 2
     assert vdistill("serve", "--rerank", 8, "--mcp", cwd=home).code == 2
     errors(vdistill("serve", "--port", 0, "--rerank", 8, "--teacher", "table:none.csv", cwd=home))
+    errors(vdistill("serve", "--port", 0, "--rerank", 8, "--teacher", "metadata", "--within", "2000", cwd=home))
 
 
 def test_searches_at_the_same_time_cannot_exceed_the_caps_together():

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdistill.cli.command import configured
+from vdistill.cli.parts import require
 from vdistill.cli.session import Session
 from vdistill.errors import VdistillError
 from vdistill.query.second_stage import Reranked, in_order
@@ -63,6 +64,7 @@ class AskedBeside:
 
     def __init__(self, session: Session, workspace: Workspace, asked: Asked, model: str | None) -> None:
         """Start the process, which opens the teacher meanwhile."""
+        require("scipy")  # before anything is waited for
         self.depth = asked.depth
         self._within, self._say = asked.within, session.say
         command = asked.label(session, str(workspace.root))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vdistill.cli.config import Meaning
+from vdistill.cli.parts import require
 from vdistill.cli.session import ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _people = partial(typer.Option, rich_help_panel="What people say")
 _second = partial(typer.Option, rich_help_panel="Second stage")
+LONGEST = 50  # seconds that a search waits for a teacher: its request is given up after a minute
 OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "budget", "max_cost", "calls_per_minute")
 _access = partial(typer.Option, rich_help_panel="Access")
 
@@ -132,7 +134,12 @@ class ServeCommand:
         from vdistill.label.second_stage.live import LiveStage
         from vdistill.query.second_stage import seconds_of
 
+        require("scipy")
         within = seconds_of(self.within)
+        if within > LONGEST:
+            raise VdistillError(
+                f"--within is {self.within!r}: a search cannot wait so long", hint=f"give up to {LONGEST} s"
+            )
         asked = Asked(self.rerank, self.teacher, self.endpoint or ())
         command = asked.label(session, str(workspace.root))
         session.cache_images()

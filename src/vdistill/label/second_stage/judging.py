@@ -114,6 +114,10 @@ class Judging:
                 if len(search.said) == before:
                     break
             search.notice = _notice(asker, search, groups)
+        if len(shown) < 2:
+            search.notice = (
+                f"{len(shown)} of the first {len(search.items)} images can be read: there is nothing to order"
+            )
 
     def _round(
         self, asker: Asker, search: Search, placed: Placed, groups: Sequence[Group], shown: Mapping[str, ShownImage]
