@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+import vlm_models
 from chat_server import ChatServer, completion
 from command_line import QUERIES, errors, sides_of, vdistill, write_scores
 from drawings import draw_catalog
@@ -105,6 +106,15 @@ def test_answers_to_a_training_query_about_training_images_alone_are_judgments(s
     assert all("heldout" in {sides[item] for item in items} for _, _, items in apart)
     assert {split for _, split, _ in apart} <= {"heldout"}
     assert search(shop, text).json["calls"] == 0
+
+
+def test_images_of_both_sides_are_compared_in_the_end(shop):
+    text = query_on(shop, "train")
+    found = search(shop, text, "-k", 12).json
+    truth = scores_of(shop, text)
+    taught = [truth[one["id"]] for one in found["results"]]
+    assert found["calls"] <= 6
+    assert np.corrcoef(taught, range(12))[0, 1] < -0.8
 
 
 def shop_catalog(shop):
@@ -251,6 +261,20 @@ def test_rankings_are_asked_of_a_teacher_without_probabilities(shop):
         asks = [ask for (ask,) in database.execute("SELECT ask FROM judgments ORDER BY rowid")]
     database.close()
     assert asks[-1] == "rank"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["", "rerank:"])
+def test_models_in_a_process_of_their_own(shop, tmp_path, kind):
+    make = vlm_models.jina_m0 if kind else vlm_models.qwen2_vl
+    folder = make(tmp_path / "model")
+    text = query_on(shop, "heldout")
+    found = search(shop, text, teacher=("--teacher", f"{kind}{folder}"), depth=8).json
+    assert (found["reranked"], found["notice"]) == (8, None)
+    assert found["calls"] == (8 if kind else 4)
+    assert search(shop, text, teacher=("--teacher", f"{kind}{folder}"), depth=8).json["calls"] == 0
+    late = search(shop, text, "--within", "10ms", teacher=("--teacher", f"{kind}{folder}"), depth=8).json
+    assert "did not answer within 0.01 s" in late["notice"]
 
 
 @pytest.mark.slow

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _PROGRAM = "from vdistill.cli.second_stage_process import main; main()"
 _GRACE = 5.0  # seconds that a process which has nothing left to do has to end
-_LEFT: list[subprocess.Popen[str]] = []  # that still store what arrives late
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class AskedBeside:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
                 return
-        _LEFT.append(self._process)
+        self._process.returncode = 0  # it ends by itself: from here on nobody waits, and none of our streams is its own
 
     def _next(self, until: float | None) -> dict[str, Any] | None:
         """What the process says next about a search; None where it is too late.

@@ -11,7 +11,7 @@ The estimate is the posterior of the utilities, with the student's scores as wha
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,8 +30,8 @@ class Head:
     """What a search finds first.
 
     scores: of the images that can be shown, by id, best first, as the student has them.
-    sides: of the images, where answers of one side are to stay apart from the others'; those of one part are then
-    first shown among themselves.  None where that does not matter.
+    sides: of the images, where answers about one side alone are worth more; each side is then first shown by itself,
+    unless all images fit into one call.  None where that does not matter.
     """
 
     query: str
@@ -71,7 +71,7 @@ class HeadPlan:
     pointwise: bool = False
 
     def calls_for(self, images: int) -> int:
-        """The most calls about a head of so many images, if they are all of one side."""
+        """The most calls about a head of so many images, all of one side; those of two sides take one more."""
         if self.pointwise:
             return min(images, images if self.calls is None else self.calls)
         first = math.ceil(images / self.images)
@@ -86,7 +86,7 @@ class HeadPlan:
         heard = head.heard(said)
         judged = head.judged(heard)
         unseen = [item for item in head.items if item not in judged and item not in failed]
-        most = self.calls_for(len(head.items))
+        most = self.calls_for(len(head.items)) + (self.calls is None and self._apart(head) and not self.pointwise)
         if self.pointwise:
             groups = _parts(unseen[: max(most - len(judged), 0)], self.images)
         elif len(head.items) < 2:
@@ -101,14 +101,19 @@ class HeadPlan:
     def _first(self, head: Head, unseen: Sequence[str]) -> list[list[str]]:
         """Groups that show each of these once, filled up with others of their side."""
         groups = []
-        for part in _by_side(head, unseen):
-            alike = [item for item in head.items if _side(head, item) == _side(head, part[0])]
+        side = head.sides.get if self._apart(head) and head.sides is not None else lambda item: None
+        for part in _by_side(unseen, side):
+            alike = [item for item in head.items if side(item) == side(part[0])]
             count = math.ceil(len(part) / self.images)
             for start in range(count):
                 group = part[start::count]
                 others = [item for item in (alike if len(alike) > 1 else head.items) if item not in group]
                 groups.append([*group, *_spread(others, self.images - len(group), start)])
         return groups
+
+    def _apart(self, head: Head) -> bool:
+        """Whether the images of each side are first shown by themselves."""
+        return len({(head.sides or {}).get(item) for item in head.items}) > 1 and len(head.items) > self.images
 
     def _again(self, head: Head, heard: Sequence[Judgment]) -> list[list[str]]:
         """Groups of neighbours among the better ones."""
@@ -126,15 +131,11 @@ def _shuffled(head: Head, groups: Sequence[Sequence[str]], turn: int) -> list[Gr
     return [Group(head.query, tuple(group[place] for place in rng.permutation(len(group)))) for group in groups]
 
 
-def _by_side(head: Head, items: Sequence[str]) -> list[list[str]]:
+def _by_side(items: Sequence[str], side: Callable[[str], Split | None]) -> list[list[str]]:
     parts: dict[Split | None, list[str]] = {}
     for item in items:
-        parts.setdefault(_side(head, item), []).append(item)
+        parts.setdefault(side(item), []).append(item)
     return [*parts.values()]
-
-
-def _side(head: Head, item: str) -> Split | None:
-    return None if head.sides is None else head.sides.get(item)
 
 
 def _spread(items: Sequence[str], count: int, start: int) -> Sequence[str]:
