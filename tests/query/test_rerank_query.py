@@ -291,6 +291,16 @@ sys.exit(f"{code} {loaded}" if code or loaded else 0)
     assert done.returncode == 0, done.stderr
 
 
+def test_as_a_default_it_is_for_searches_by_one_text(shop):
+    (shop / "vdistill.toml").write_text('[query]\nrerank = 12\nteacher = "table:scores.csv"\n')
+    done = vdistill("query", query_on(shop, "heldout"), "--json", cwd=shop, env=FOUR)
+    assert done.json["reranked"] == 12, done.err
+    mixed = vdistill("query", "red", "+", "blue", "--json", cwd=shop)
+    assert mixed.code == 0, mixed.err
+    assert "reranked" not in mixed.json
+    assert len(mixed.json["results"]) == 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

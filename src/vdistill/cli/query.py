@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from vdistill.errors import VdistillError
 from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import TypeAlias
 
     from vdistill.cli.second_stage import AskedBeside
@@ -97,38 +99,29 @@ class QueryCommand:
         from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
-        if self.rerank is not None:
-            self._answer_reranked(session, session.require(), terms)
-            return
-        model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
-        try:
-            self._answer(session, searchers, model, terms)
-        finally:
-            for searcher in searchers.values():
-                searcher.close()
-
-    def _answer_reranked(self, session: Session, workspace: "Workspace", terms: "Sequence[Term]") -> None:
-        """The same with a second stage, whose process starts first."""
-        from vdistill.cli.second_stage import Asked, AskedBeside
-        from vdistill.query.second_stage import asked_text, seconds_of
-
-        if self.batch is None and asked_text(terms) is None:
-            raise VdistillError(
-                "--rerank: a teacher is asked about one text", hint="search by words alone, without + and -"
-            )
-        within = None if self.within is None else seconds_of(self.within)
-        asked = Asked(self.rerank or 0, self.teacher, self.endpoint or (), within, self.rerank_calls, self.max_cost)
-        with AskedBeside(session, workspace, asked, self.model) as second:
-            model, searchers = self._searchers(session, workspace)
+        with self._second(session, terms) as second:
+            model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
             try:
                 self._answer(session, searchers, model, terms, second)
             finally:
                 for searcher in searchers.values():
                     searcher.close()
 
+    def _second(
+        self, session: Session, terms: "Sequence[Term]"
+    ) -> "AbstractContextManager[AskedBeside | None]":  # fmt: skip
+        """What orders the first results, where something does."""
+        if self.rerank is None or self.index is not None:
+            return nullcontext()
+        from vdistill.cli.second_stage import Asked, beside
+
+        caps = self.rerank_calls, self.max_cost
+        asked = Asked(self.rerank, self.teacher, self.endpoint or (), self.within, *caps)
+        return beside(session, asked, None if self.batch else terms, self.model)
+
     def _answer(
         self, session: Session, searchers: "Mapping[str, AnySearcher]", model: str, terms: "Sequence[Term]",
-        second: "AskedBeside | None" = None,
+        second: "AskedBeside | None",
     ) -> None:  # fmt: skip
         from vdistill.query.search import SearchOptions
         from vdistill.query.terms import spoken
@@ -138,7 +131,7 @@ class QueryCommand:
             self._answer_batch(session, searchers[model], self.batch, options, second)
             return
         started = time.perf_counter()
-        hits = self._hits(searchers[model], terms, options)
+        hits = self._hits(searchers[model], terms, options, self._wanted(second))
         moved = None if second is None else self._moved(session, second, spoken(terms), hits)
         hits = hits if moved is None else [*moved.hits]
         took = round((time.perf_counter() - started) * 1000, 2)
@@ -146,7 +139,7 @@ class QueryCommand:
         if self.gallery or self.show:
             session.cache_images()
         if self.gallery is not None:
-            compared = self._hits(searchers["backbone"], terms, options)[: self.k] if self.compare else None
+            compared = self._hits(searchers["backbone"], terms, options, self.k) if self.compare else None
             _gallery(session, self.gallery, spoken(terms), hits, model, compared)
         self._print(model, spoken(terms), hits, took, moved)
 
@@ -196,7 +189,7 @@ class QueryCommand:
     def _check_rerank(self, session: Session) -> None:
         if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --within, …")
-        if self.rerank is not None and self.index is not None:
+        if session.typed("rerank") and self.index is not None:
             raise typer.BadParameter("a pack has no workspace that keeps a teacher's answers", param_hint="--rerank")
 
     def _answer_batch(
@@ -211,7 +204,7 @@ class QueryCommand:
         long = 0
         for text in texts(source):
             started = time.perf_counter()
-            hits = searcher.hits(searcher.encode([text])[0], self._wanted, options, text)
+            hits = searcher.hits(searcher.encode([text])[0], self._wanted(second), options, text)
             moved = None if second is None else self._moved(session, second, text, hits)
             took = round((time.perf_counter() - started) * 1000, 2)
             document = hits_document(searcher.model, text, hits if moved is None else moved.hits, took)
@@ -220,15 +213,14 @@ class QueryCommand:
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
-    def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
+    def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions", k: int) -> list[Hit]:
         from vdistill.query.terms import wanted_text
 
-        return searcher.hits(searcher.vector(terms), self._wanted, options, wanted_text(terms))
+        return searcher.hits(searcher.vector(terms), k, options, wanted_text(terms))
 
-    @property
-    def _wanted(self) -> int:
+    def _wanted(self, second: "AskedBeside | None") -> int:
         """How many hits are searched for."""
-        return max(self.k, self.rerank or 0)
+        return self.k if second is None else max(self.k, second.depth)
 
     def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
         if len(hits) < self.k:

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from vdistill.cli.command import configured
 from vdistill.cli.parts import require
 from vdistill.cli.session import Session
 from vdistill.errors import VdistillError
-from vdistill.query.second_stage import Reranked, in_order
+from vdistill.query.second_stage import Reranked, asked_text, in_order, seconds_of
+from vdistill.query.terms import Term
 from vdistill.records import Hit
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ class Asked:
     """What the options of `query` and `serve` say.
 
     teacher, endpoints: None and none for those of `vdistill label`, whose other settings hold too.
-    calls: about one search; None for what suits.  max_cost: US dollars, of one search for `query`.
+    within: as it was typed.  calls: about one search; None for what suits.  max_cost: US dollars, of one search.
     """
 
     depth: int
     teacher: str | None = None
     endpoints: Sequence[str] = ()
-    within: float | None = None
+    within: str | None = None
     calls: int | None = None
     max_cost: float | None = None
 
@@ -58,6 +59,25 @@ class Asked:
                        audit=None)  # fmt: skip
 
 
+@contextmanager
+def beside(
+    session: Session, asked: Asked, terms: Sequence[Term] | None, model: str | None
+) -> Iterator[AskedBeside | None]:  # fmt: skip
+    """The second stage of a `query`; None for what no teacher can be asked about, where `--rerank` is but a default.
+
+    terms: None for a batch.  Raises VdistillError where it was typed for such a search.
+    """
+    if terms is not None and asked_text(terms) is None:
+        if session.typed("rerank"):
+            raise VdistillError(
+                "--rerank: a teacher is asked about one text", hint="search by words alone, without + and -"
+            )
+        yield None
+        return
+    with AskedBeside(session, session.require(), asked, model) as second:
+        yield second
+
+
 class AskedBeside:
     """A `SecondStage` in a process of its own. Close it, or use it in a `with`."""
 
@@ -65,7 +85,7 @@ class AskedBeside:
         """Start the process, which opens the teacher meanwhile."""
         require("scipy")  # before anything is waited for
         self.depth = asked.depth
-        self._within, self._say = asked.within, session.say
+        self._within, self._say = None if asked.within is None else seconds_of(asked.within), session.say
         command = asked.label(session, str(workspace.root))
         given = {
             "workspace": str(workspace.root), "model": model, "quiet": session.quiet,

@@ -118,7 +118,7 @@ class ServeCommand:
     def _check_second(self, session: Session) -> None:
         if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
             raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --within, …")
-        if self.rerank is not None and (self.pack is not None or self.mcp):
+        if session.typed("rerank") and (self.pack is not None or self.mcp):
             why = "an agent" if self.mcp else "a pack, which has no workspace that keeps a teacher's answers"
             raise typer.BadParameter(f"is not for {why}", param_hint="--rerank")
 
