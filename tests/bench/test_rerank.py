@@ -7,6 +7,7 @@ import pytest
 
 from chat_server import ChatServer, completion
 from command_line import errors, vdistill
+from vdistill.database import Database
 
 FOUR = {"VDISTILL_IMAGES_PER_CALL": "4"}
 PRICED = {**FOUR, "VDISTILL_USD_PER_MILLION": "10,10"}
@@ -56,6 +57,21 @@ def test_the_teacher_orders_the_head_and_is_asked_once(shop):
     after = vdistill("bench", "--json", cwd=shop).json
     assert [after[key] for key in ("models", "judge", "queries")] == [
         plain[key] for key in ("models", "judge", "queries")
+    ]
+
+
+def test_what_searches_ask_changes_no_exam(shop):
+    plain = vdistill("bench", "--json", cwd=shop).json
+    with Database.open(shop / ".vdistill" / "vdistill.db") as database:
+        held = [query.text for query in database.queries("heldout")]
+    before = judgments(shop)
+    for text in held[:2]:
+        done = vdistill("query", text, "--rerank", 8, "--teacher", "table:scores.csv", "--json", cwd=shop, env=FOUR)
+        assert done.json["calls"] > 0, done.err
+    assert judgments(shop) == before
+    after = vdistill("bench", "--json", cwd=shop).json
+    assert [after[key] for key in ("models", "queries", "items")] == [
+        plain[key] for key in ("models", "queries", "items")
     ]
 
 

@@ -156,6 +156,19 @@ def test_what_a_database_cannot_answer_is_refused_by_its_name(home, address):
         assert hint
 
 
+def test_a_teacher_orders_what_a_database_finds(home, address):
+    push(home, address)
+    rows = ["query,item,score", *(f"red mug,{path.name},{place / 4}" for place, path in
+                                  enumerate(sorted((home / "catalog").glob("*.png"))))]  # fmt: skip
+    (home / "scores.csv").write_text("\n".join(rows) + "\n")
+    asked = ("query", "red mug", "--from", address, "--rerank", 8, "--teacher", "table:scores.csv", "-k", 8, "--json")
+    done = vdistill(*asked, cwd=home)
+    assert done.code == 0, done.err
+    ids = [one["id"] for one in done.json["results"]]
+    assert (done.json["reranked"], ids[:3]) == (8, sorted(ids, reverse=True)[:3])
+    assert vdistill(*asked, cwd=home).json["calls"] == 0
+
+
 def test_asking_for_what_is_not_there(home, address, tmp_path):
     done = vdistill("query", "x", "--from", address, cwd=home)
     assert "no vectors" in errors(done)[0]

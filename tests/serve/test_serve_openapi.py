@@ -22,6 +22,7 @@ VALUES = {
     "model": st.sampled_from(["student", "backbone"]), "size": st.sampled_from([160, 320]),
     "terms": st.lists(st.sampled_from([{"text": "lamp"}, {"id": "red_mug.png", "weight": 2}]), min_size=1, max_size=3),
     "texts": st.just(["a", "b"]), "queries": st.just(["a", "b"]), "input": st.sampled_from(["a", ["a", "b"]]),
+    "rerank": st.just(False),
     "encoding_format": st.sampled_from(["float", "base64"]), "dimensions": st.just(16), "user": st.just("u"),
     "id": st.just("red_mug.png"), "vote": st.sampled_from(["up", "down"]), "undo": st.booleans(),
     "shown": st.just(["red_mug.png", "blue_mug.png"]), "votes": st.just({"blue_mug.png": "down"}),

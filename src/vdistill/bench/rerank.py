@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vdistill import preferences
 from vdistill.arrays import Floats, Ints
 from vdistill.bench.graded import Embedded, Known, Scored
 from vdistill.database import Database
@@ -23,13 +22,12 @@ from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked, judgment_of
-from vdistill.label.schedules import Narrowing, Plan
-from vdistill.label.teacher import Teacher
+from vdistill.label.second_stage.plan import Head, HeadPlan
+from vdistill.label.second_stage.stores import APART as STORE
+from vdistill.label.teacher import Teacher, calls_of, pointwise
 from vdistill.records import Ask, Judgment, Question, ShownImage
 
-STORE = "rerank.db"  # in the workspace
-
-Head = tuple[str, Ints]  # a query, and the indices of the items that its model ranks first, best first
+__all__ = ["STORE", "Asking", "Rerank", "Spent"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,13 @@ class Rerank:
 
     @property
     def calls_per_query(self) -> int:
-        """The most calls about one query: each image is seen once, and the better half in smaller groups again."""
-        return self._calls(self.depth)
+        """The most calls about one query."""
+        return self._plan.calls_for(self.depth)
 
-    def _calls(self, images: int) -> int:
-        return 1 if images <= self.asking.images else 2 * math.ceil(images / self.asking.images)
+    @property
+    def _plan(self) -> HeadPlan:
+        """As for a search of `vdistill query --rerank`."""
+        return HeadPlan(self.asking.images, pointwise=pointwise(self.asking.teacher))
 
     def scores(self, held_out: HeldOutSet, known: Known) -> Iterator[Floats | None]:
         """(n,) for each query: the model's, with those of the head replaced; None where the teacher did not finish.
@@ -115,7 +115,9 @@ class Rerank:
             rows = products.shown(np.where(can, found, -np.inf))[candidates]
             seen = can[rows]
             rows, scores = rows[seen], products.best(found)[candidates][seen]
-            heads.append((judged.query, rows[metrics.top(scores, self.depth)]))
+            first = metrics.top(scores, self.depth)
+            best = zip(rows[first].tolist(), scores[first].tolist(), strict=True)
+            heads.append(Head(judged.query, {held_out.items[row]: score for row, score in best}))
         return heads
 
     def _ordered(self, held_out: HeldOutSet, heads: Sequence[Head]) -> list[Ints | None]:
@@ -127,19 +129,16 @@ class Rerank:
             start = 0
             while start < len(heads):
                 step = self._step()
-                said |= self._said(asker, held_out, heads[start : start + step])
+                said |= self._said(asker, heads[start : start + step])
                 start += step
             pace = database.pace(asking.teacher.name)
-        self._account(asker, said, pace, sum(len(head) > 1 for _, head in heads))
-        fitted = preferences.fit([one for judgments in said.values() for one in judgments]) if said else None
+        self._account(asker, said, pace, sum(len(head.items) > 1 for head in heads))
         place = {key: row for row, key in enumerate(held_out.items)}
         orders: list[Ints | None] = []
-        for query, head in heads:
-            if fitted is None or query not in said:
-                orders.append(None if len(head) > 1 else head)
-                continue
-            utility = {place[key]: value for key, value in zip(*fitted.means(query), strict=True)}
-            orders.append(np.array(sorted(head, key=lambda row: -utility[row]), np.intp))  # of equals the model's first
+        for head in heads:
+            unfinished = len(head.items) > 1 and head.query not in said
+            ids = head.order(said.get(head.query, ()))
+            orders.append(None if unfinished else np.array([place[one] for one in ids], np.intp))
         return orders
 
     def _announce(self, queries: int) -> None:
@@ -152,7 +151,8 @@ class Rerank:
     def _price(self) -> float | None:
         """US dollars of a call."""
         example = Question("", tuple(self.asking.shown.values())[: self.asking.images], self.asking.ask)
-        return self.asking.teacher.price(example).usd
+        usd = self.asking.teacher.price(example).usd
+        return None if usd is None else usd / calls_of(self.asking.teacher, example)
 
     def _step(self) -> int:
         """How many queries are asked about at a time, to their end: as many as keep the teacher busy.
@@ -167,16 +167,12 @@ class Rerank:
             calls = min(calls, purse.budget - purse.calls)
         return max(1, min(step, calls // each))
 
-    def _said(self, asker: Asker, held_out: HeldOutSet, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
+    def _said(self, asker: Asker, heads: Sequence[Head]) -> dict[str, list[Judgment]]:
         """The judgments on each of these queries; one that was not asked to its end is absent."""
-        said: dict[str, list[Judgment]] = {query: [] for query, head in heads if len(head) > 1}
-        running = {
-            query: Narrowing([query], sorted(held_out.items[row] for row in head), self._plan(len(head)))
-            for query, head in heads
-            if query in said
-        }
+        running = {head.query: head for head in heads if len(head.items) > 1}
+        said: dict[str, list[Judgment]] = {query: [] for query in running}
         while running:
-            asked = {query: self._round(asker, schedule, said[query]) for query, schedule in running.items()}
+            asked = {query: self._round(asker, head, said[query]) for query, head in running.items()}
             started = time.monotonic()
             answers = asker.ask_keyed({key: one for round_ in asked.values() for key, one in round_.items()})
             self._seconds += time.monotonic() - started
@@ -189,16 +185,10 @@ class Rerank:
                     del running[query]
         return said
 
-    def _plan(self, images: int) -> Plan:
-        """For a head of so many images: a small one takes fewer calls."""
-        return Plan(self._calls(images), min(self.asking.images, images), images, seed=0)
-
-    def _round(self, asker: Asker, schedule: Narrowing, said: Sequence[Judgment]) -> dict[str, Asked]:
-        """The next questions by key; none where the schedule is done."""
-        if schedule.left <= 0:
-            return {}
+    def _round(self, asker: Asker, head: Head, said: Sequence[Judgment]) -> dict[str, Asked]:
+        """The next questions by key; none where the plan is done."""
         shown, ask = self.asking.shown, self.asking.ask
-        groups = [group for group in schedule.next_round(said) if len(group.items) > 1]
+        groups = self._plan.next_round(head, said)
         asked = [Asked(Question(one.query, tuple(shown[key] for key in one.items), ask), "heldout") for one in groups]
         return {asker.key(one.question): one for one in asked}
 
@@ -208,11 +198,12 @@ class Rerank:
         """Note what it took, and what was left out."""
         answers = [one.answer for judgments in said.values() for one in judgments]
         count, teacher = max(len(said), 1), asker.teacher
+        tally = asker.tally
+        calls = sum(1 if one.level is None else len(one.probabilities or ()) for one in answers) / count
         usd: float | None = sum(answer.cost_usd for answer in answers) / count
         if not usd:
             each = self._price()
-            usd = None if each is None else each * len(answers) / count
-        tally, calls = asker.tally, len(answers) / count
+            usd = None if each is None else each * calls
         pace = self._seconds / tally.calls if tally.calls else pace  # of earlier runs where all is stored
         self.spent = Spent(
             self.name, teacher.name, self.depth, len(said), calls, sum(one.tokens for one in answers) / count, usd,

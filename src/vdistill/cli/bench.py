@@ -78,7 +78,9 @@ class BenchCommand:
     teacher: Annotated[
         str | None, Meaning.TEACHER, _beside(help="The teacher that re-orders.", show_default="as for label")
     ] = None
-    endpoint: Annotated[str | None, _beside(help="Endpoint of that teacher.", show_default="as for label")] = None
+    endpoint: Annotated[
+        list[str] | None, _beside(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
     budget: Annotated[int | None, _beside(min=1, help="Maximum calls to re-order.", show_default="none")] = None
     max_cost: Annotated[float | None, _beside(min=0, help="Maximum US dollars to re-order.", show_default="none")] = (
         None

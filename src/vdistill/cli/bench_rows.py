@@ -19,13 +19,11 @@ from vdistill.database import Database
 from vdistill.inputs.hashes import Hashes
 from vdistill.label import ask_mode
 from vdistill.label.purse import Purse
-from vdistill.label.teacher import MayAnswerHard
-from vdistill.records import Ask, Item, ShownImage
+from vdistill.records import Item, ShownImage
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
     from vdistill.cli.label import LabelCommand
-    from vdistill.label.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Reranking:
 
     depth: int
     teacher: str | None
-    endpoint: str | None
+    endpoint: Sequence[str] | None
     budget: int | None
     max_cost: float | None
 
@@ -91,6 +89,8 @@ class Reranking:
             rows = zip(over.ids, over.files(over.ids), over.metadata(over.ids), strict=True)
             items = [Item(key, file, metadata) for key, file, metadata in rows]
             teacher = task.opened(items, self.max_cost)
+            with Database.existing(workspace) as database:
+                known_ask = ask_mode.best_known(database, teacher)
             task.set_size(command.images_per_call if command.images_per_call.isdigit() else "8")
             asking = Asking(
                 teacher=teacher,
@@ -98,7 +98,7 @@ class Reranking:
                 store=workspace.root / STORE,
                 shown=_shown(workspace, over, items),
                 images=task.settings.images_per_call,
-                ask=command.ask or _ask(workspace, teacher),
+                ask=command.ask or known_ask,
                 concurrency=command.concurrency,
                 say=session.say,
                 advance=lambda tally: update(tally.calls + tally.reused, None, "re-ordering"),
@@ -107,7 +107,7 @@ class Reranking:
 
     def _label(self, session: Session, catalog: str) -> LabelCommand:
         given = ["--teacher", self.teacher] if self.teacher else []
-        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        given += [part for one in self.endpoint or () for part in ("--endpoint", one)]
         command: LabelCommand = configured(session, "label", catalog, *given)
         return command
 
@@ -119,11 +119,3 @@ def _shown(workspace: Workspace, over: Embedded, items: Sequence[Item]) -> dict[
     known = over.hashes([item.id for item in items])
     same = [item for item in items if now.get(item.id) == known[item.id]]
     return {item.id: ShownImage(item.id, item.file, known[item.id]) for item in same}
-
-
-def _ask(workspace: Workspace, teacher: Teacher) -> Ask:
-    """How `label` found that this teacher is best asked; where it did not, as the teacher itself knows."""
-    with Database.existing(workspace) as database:
-        known = ask_mode.remembered(database, teacher) if database else None
-    hard = isinstance(teacher, MayAnswerHard) and teacher.hard_answers
-    return known or ("rank" if hard else "best")

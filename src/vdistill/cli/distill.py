@@ -134,7 +134,9 @@ class DistillCommand:
     teacher: Annotated[
         str | None, Meaning.TEACHER, _hidden(help="Teacher of the cycles.", show_default="as for label")
     ] = None
-    endpoint: Annotated[str | None, _hidden(help="Endpoint of that teacher.", show_default="as for label")] = None
+    endpoint: Annotated[
+        list[str] | None, _hidden(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
     budget: Annotated[
         int | None, _hidden(min=1, help="Maximum teacher calls of all cycles.", show_default="as for one label")
     ] = None
@@ -239,7 +241,7 @@ class DistillCommand:
         from vdistill.distill.cycles import Cycles, alternate
 
         given = ["--teacher", self.teacher] if self.teacher else []
-        given += ["--endpoint", self.endpoint] if self.endpoint else []
+        given += [part for one in self.endpoint or () for part in ("--endpoint", one)]
         command: LabelCommand = configured(session, "label", *given)
 
         def asked(command: "LabelCommand") -> "LabelReport":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -54,7 +55,10 @@ class LabelCommand:
             help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL, me."
         ),
     ] = "qwen2-vl"
-    endpoint: Annotated[str | None, _teacher(help="Ask an OpenAI-compatible server at this URL.")] = None
+    endpoint: Annotated[
+        list[str] | None,
+        _teacher(help="Ask an OpenAI-compatible server at this URL; several share the calls.", metavar="URL"),
+    ] = None
     api_key_env: Annotated[
         str | None,
         _teacher(
@@ -106,7 +110,9 @@ class LabelCommand:
         int | None,
         _teacher(min=784, help="Maximum pixels of an image as the teacher sees it.", show_default="by teacher"),
     ] = None
-    concurrency: Annotated[int, _teacher(min=1, help="Calls at once, over HTTP.")] = DEFAULTS.concurrency
+    concurrency: Annotated[int, _teacher(min=1, help="Calls at once, over HTTP, at each endpoint.")] = (
+        DEFAULTS.concurrency
+    )
     calls_per_minute: Annotated[int | None, _teacher(min=1, help="Maximum calls per minute, over HTTP.")] = None
     holdout: Annotated[
         float | None,
@@ -181,6 +187,12 @@ class LabelCommand:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The servers; several may stand in one text, with commas between them, as in the environment."""
+        parts = re.split(r"[,\s]+(?=\w+://)", ",".join(self.endpoint or ()))
+        return tuple(dict.fromkeys(found for part in parts if (found := part.strip(", \t"))))
+
+    @property
     def batched(self) -> bool:
         """Whether questions are asked in batches."""
         return self.batch or self.batch_file is not None
@@ -188,6 +200,7 @@ class LabelCommand:
     def _name(self) -> str:
         """A hash of what is asked: the runs of one command share their caps."""
         asked = {name: value for name, value in self.asked().items() if name not in MANNERS}
+        asked["endpoint"] = next(iter(self.endpoints), None)
         return hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
     def settings(self, session: Session) -> "LabelSettings":
@@ -204,7 +217,7 @@ class LabelCommand:
             guide=self.guide,
             backbone=pick_backbone(found, self.backbone) if self.backbone or self.guide == "backbone" else None,
             pool=self.pool,
-            concurrency=self.concurrency if self.engine is None else WORKERS,
+            concurrency=self.concurrency * max(len(self.endpoints), 1) if self.engine is None else WORKERS,
             holdout=self._holdout(found),
             seed=self.seed,
         )
@@ -225,9 +238,12 @@ class LabelCommand:
         from vdistill.label.purse import Purse
         from vdistill.label.teachers.options import TeacherOptions, price_table, read_thinking
 
+        if self.batched and len(self.endpoints) > 1:
+            raise typer.BadParameter("goes with one --endpoint, which has the batch API", param_hint="--batch")
         settings, file = self.settings(session), config.find(Path.cwd())
         options = TeacherOptions(
-            endpoint=self.endpoint,
+            endpoint=next(iter(self.endpoints), None),
+            endpoints=self.endpoints if len(self.endpoints) > 1 else (),
             concurrency=self.concurrency,
             calls_per_minute=self.calls_per_minute,
             wording=read_wording(self.prompt) if self.prompt else Wording(),

@@ -71,7 +71,7 @@ def _show(report: JudgeReport) -> None:
 
 def _check(session: Session, given: dict[str, Any]) -> None:
     for name, why in _NOT_ASKED.items():
-        if session.typed(name) and given[name] is not None:  # elsewhere it may stand for other teachers
+        if session.typed(name) and given[name] not in (None, (), []):  # elsewhere it may stand for other teachers
             raise VdistillError(f"--{name.replace('_', '-')} is not for a person", hint=why)
     if given["ask"] == "rank":
         raise VdistillError("--ask rank is not for a person", hint="a person chooses the best of what is shown")

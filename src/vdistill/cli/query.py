@@ -3,12 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,9 +19,14 @@ from vdistill.errors import VdistillError
 from vdistill.records import Hit, Per
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import TypeAlias
 
-    from vdistill.cli.why import Explain, Reasons
+    import numpy as np
+
+    from vdistill.cli.query_results import Found
+    from vdistill.cli.second_stage import AskedBeside
+    from vdistill.cli.why import Explain
     from vdistill.databases.search import DatabaseSearcher
     from vdistill.query.search import Searcher, SearchOptions
     from vdistill.query.terms import Term
@@ -29,8 +34,18 @@ if TYPE_CHECKING:
 
     AnySearcher: TypeAlias = Searcher | DatabaseSearcher
 
+OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "max_cost")
 _ranking = partial(typer.Option, rich_help_panel="Ranking")
 _output = partial(typer.Option, rich_help_panel="Output")
+_second = partial(typer.Option, rich_help_panel="Second stage")
+
+
+class _Open(NamedTuple):
+    """What a search goes through: the searcher, the teacher behind it, and what names the judgments behind hits."""
+
+    searcher: "AnySearcher"
+    second: "AskedBeside | None"
+    explain: "Explain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +82,22 @@ class QueryCommand:
         typer.Option(help="Search a pack (`vdistill index --pack`), or the folder of an index.", show_default=False),
     ] = None
     model: ModelOption = None
+    rerank: Annotated[
+        int | None, _second(min=2, max=200, help="Let a teacher order the first N results.", metavar="N")
+    ] = None
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[
+        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
+    within: Annotated[
+        str | None, _second(help="Wait for it so long, e.g. 800ms; then the student's order counts.", metavar="TIME")
+    ] = None
+    rerank_calls: Annotated[
+        int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
+    ] = None
+    max_cost: Annotated[float | None, _second(min=0, help="Maximum US dollars for one search.")] = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
     compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False
@@ -76,17 +107,32 @@ class QueryCommand:
 
     def execute(self, session: Session) -> None:
         """Answer the query, or a batch of them."""
-        self._check_usage()
+        self._check_usage(session)
         from vdistill.query.terms import Term, parse
 
         terms = (Term(self.image),) if self.image is not None else parse(self.text) if self.text else ()
-        model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
-        try:
-            with self._explained(session, searchers[model]) as explain:
-                self._answer(session, searchers, model, terms, explain)
-        finally:
+        with ExitStack() as stack:
+            second = stack.enter_context(self._second(session, terms))
+            model, searchers = self._packed(self.index) if self.index else self._searchers(session, session.require())
             for searcher in searchers.values():
-                searcher.close()
+                stack.callback(searcher.close)
+            opened = _Open(searchers[model], second, stack.enter_context(self._explained(session, searchers[model])))
+            if self.batch is not None:
+                self._answer_batch(session, opened, self.batch)
+            else:
+                self._answer(session, opened, searchers.get("backbone"), terms)
+
+    def _second(
+        self, session: Session, terms: "Sequence[Term]"
+    ) -> "AbstractContextManager[AskedBeside | None]":  # fmt: skip
+        """What orders the first results, where something does."""
+        if self.rerank is None or self.index is not None:
+            return nullcontext()
+        from vdistill.cli.second_stage import Asked, beside
+
+        caps = self.rerank_calls, self.max_cost
+        asked = Asked(self.rerank, self.teacher, self.endpoint or (), self.within, *caps)
+        return beside(session, asked, None if self.batch else terms, self.model)
 
     def _explained(self, session: Session, searcher: "AnySearcher") -> "AbstractContextManager[Explain]":
         """What names the judgments behind hits; without --why nothing is opened, and none are named."""
@@ -97,31 +143,61 @@ class QueryCommand:
         return explained(session, searcher)
 
     def _answer(
-        self,
-        session: Session,
-        searchers: "Mapping[str, AnySearcher]",
-        model: str,
-        terms: "Sequence[Term]",
-        explain: "Explain",
-    ) -> None:
-        from vdistill.query.search import SearchOptions
-        from vdistill.query.terms import spoken
+        self, session: Session, opened: _Open, backbone: "AnySearcher | None", terms: "Sequence[Term]"
+    ) -> None:  # fmt: skip
+        from vdistill.query.terms import spoken, wanted_text
 
-        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
-        if self.batch is not None:
-            self._answer_batch(session, searchers[model], self.batch, options, explain)
-            return
-        started = time.perf_counter()
-        hits = self._hits(searchers[model], terms, options)
-        took = round((time.perf_counter() - started) * 1000, 2)
-        self._warn(session, searchers[model], terms, hits)
-        why = explain(searchers[model].vector(terms), hits) if self.why else None
+        words = wanted_text(terms)
+        found = self._found(session, opened, lambda: opened.searcher.vector(terms), spoken(terms), words)
+        self._warn(session, opened.searcher, terms, found.hits)
         if self.gallery or self.show:
             session.cache_images()
         if self.gallery is not None:
-            compared = self._hits(searchers["backbone"], terms, options) if self.compare else None
-            _gallery(session, self.gallery, spoken(terms), hits, model, compared, why)
-        self._print(model, spoken(terms), hits, took, why)
+            from vdistill.workspace import write_file
+
+            compare = None
+            if self.compare and backbone is not None:
+                compare = backbone.hits(backbone.vector(terms), self.k, self._options, words)
+            write_file(self.gallery, found.page(compare))
+            session.say(f"gallery: {self.gallery.resolve()}")
+        self._print(found)
+
+    def _answer_batch(self, session: Session, opened: _Open, source: str) -> None:
+        """Print one document per query of `source` as it comes, the same as the query alone would get."""
+        from vdistill.inputs.queries import texts
+
+        long, searcher = 0, opened.searcher
+        for text in texts(source):
+            found = self._found(session, opened, partial(_vector, searcher, text), text, text)
+            console.document(found.document(), line=True)
+            long += bool(searcher.truncated([text]))
+        if long:
+            session.say(f"{long} queries are longer than the model reads; their ends were left out")
+
+    def _found(
+        self, session: Session, opened: _Open, encode: "Callable[[], np.ndarray]", asked: str, words: str
+    ) -> "Found":
+        """The hits, as the second stage has them; whoever searches is told where it was not asked to the end."""
+        from vdistill.cli.query_results import Found
+
+        searcher, second, moved = opened.searcher, opened.second, None
+        started = time.perf_counter()
+        vector = encode()
+        wanted = self.k if second is None else max(self.k, second.depth)
+        hits = searcher.hits(vector, wanted, self._options, words)
+        if second is not None:
+            moved = second.rerank(asked, hits, self.k)
+            hits = [*moved.hits]
+        took = round((time.perf_counter() - started) * 1000, 2)
+        if moved is not None and moved.notice:
+            session.say(moved.notice)
+        return Found(searcher.model, asked, hits, took, moved, opened.explain(vector, hits))
+
+    @property
+    def _options(self) -> "SearchOptions":
+        from vdistill.query.search import SearchOptions
+
+        return SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
 
     def _searchers(self, session: Session, workspace: "Workspace") -> "tuple[str, Mapping[str, AnySearcher]]":
         """The model to search with, and the open searchers by model."""
@@ -146,7 +222,8 @@ class QueryCommand:
         found = Searcher.packed(pack, self.model, by_text=self.image is None)
         return found.model, {found.model: found}
 
-    def _check_usage(self) -> None:
+    def _check_usage(self, session: Session) -> None:
+        self._check_rerank(session)
         if sum(value not in (None, []) for value in (self.text, self.image, self.batch)) != 1:
             raise typer.BadParameter("give one of TEXT, --image FILE and --batch FILE", param_hint="TEXT")
         if self.batch is not None and (self.show or self.gallery or self.compare or self.paths0):
@@ -163,28 +240,11 @@ class QueryCommand:
         if self.show and not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
             raise VdistillError("--show needs a terminal", hint="write a page instead: --gallery results.html")
 
-    def _answer_batch(
-        self, session: Session, searcher: "AnySearcher", source: str, options: "SearchOptions", explain: "Explain"
-    ) -> None:
-        """Print one document per query of `source` as it comes, the same as the query alone would get."""
-        from vdistill.inputs.queries import texts
-        from vdistill.query.documents import hits_document
-
-        long = 0
-        for text in texts(source):
-            started = time.perf_counter()
-            vector = searcher.encode([text])[0]
-            hits = searcher.hits(vector, self.k, options, text)
-            took = round((time.perf_counter() - started) * 1000, 2)
-            console.document(hits_document(searcher.model, text, hits, took, explain(vector, hits)), line=True)
-            long += bool(searcher.truncated([text]))
-        if long:
-            session.say(f"{long} queries are longer than the model reads; their ends were left out")
-
-    def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
-        from vdistill.query.terms import wanted_text
-
-        return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms))
+    def _check_rerank(self, session: Session) -> None:
+        if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --within, …")
+        if session.typed("rerank") and self.index is not None:
+            raise typer.BadParameter("a pack has no workspace that keeps a teacher's answers", param_hint="--rerank")
 
     def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
         if len(hits) < self.k:
@@ -195,80 +255,20 @@ class QueryCommand:
         if texts and searcher.truncated(texts):
             session.say("the query is longer than the model reads; its end was left out")
 
-    def _print(self, model: str, asked: str, hits: Sequence[Hit], took: float, why: "Reasons") -> None:
+    def _print(self, found: "Found") -> None:
         if self.paths0:
-            console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in hits))
+            console.raw(b"".join(os.fsencode(hit.file) + b"\0" for hit in found.hits))
         elif self.as_json:
-            from vdistill.query.documents import hits_document
-
-            console.document(hits_document(model, asked, hits, took, why))
+            console.document(found.document())
         else:
-            console.result(_table(asked, hits, took))
-            if why is not None:
-                from vdistill.cli.why import table
-
-                console.result(table(hits, why))
+            for table in found.tables():
+                console.result(table)
             if self.show:
-                _show(hits)
+                from vdistill.cli.query_images import show_images
+
+                show_images(found.hits)
 
 
-def _gallery(
-    session: Session,
-    page: Path,
-    asked: str,
-    hits: Sequence[Hit],
-    model: str,
-    compare: Sequence[Hit] | None,
-    why: "Reasons",
-) -> None:
-    from vdistill.query.gallery import render
-    from vdistill.workspace import write_file
-
-    write_file(page, render(asked, hits, model=model, compare=compare, why=why))
-    session.say(f"gallery: {page.resolve()}")
-
-
-def _show(hits: Sequence[Hit]) -> None:
-    """The images below the table, by the terminal's own protocol or as coloured half blocks."""
-    from rich.columns import Columns
-    from rich.console import Group
-    from rich.text import Text
-
-    from vdistill.errors import ImageError
-    from vdistill.images import load
-
-    try:
-        from textual_image.renderable import Image
-    except ImportError as error:
-        raise VdistillError("showing images needs one more package", hint="pip install 'vdistill[show]'") from error
-    cells: list[Any] = []
-    for hit in hits:
-        caption = Text(
-            f"{hit.rank}. {console.printable(str(hit.metadata.get('title') or hit.id))}", overflow="ellipsis"
-        )
-        try:
-            cells.append(Group(Image(load(hit.source, 240), width=24, height=12), caption))
-        except ImageError as error:
-            cells.append(Group(Text(f"[{error.message}]"), caption))
-    console.result(Columns(cells, width=26))
-
-
-def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(f"{asked}  ({took:.0f} ms)"), title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("#", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("title", ratio=2, overflow="fold")
-    table.add_column("item", ratio=2, overflow="fold")
-    grouped = any(hit.images > 1 for hit in hits)
-    if grouped:
-        table.add_column("product", ratio=1, overflow="fold")
-        table.add_column("images", justify="right")
-    for hit in hits:
-        texts = [str(hit.metadata.get("title") or ""), hit.id]
-        texts += [hit.product or "", str(hit.images)] if grouped else []
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
-    return table
+def _vector(searcher: "AnySearcher", text: str) -> "np.ndarray":
+    found: np.ndarray = searcher.encode([text])[0]
+    return found

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,15 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vdistill.cli.config import Meaning
+from vdistill.cli.parts import require
 from vdistill.cli.session import ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
+    from vdistill.query.second_stage import SecondStage
     from vdistill.serve.service import Service
     from vdistill.serve.settings import Settings
 
 _people = partial(typer.Option, rich_help_panel="What people say")
+_second = partial(typer.Option, rich_help_panel="Second stage")
+LONGEST = 50  # seconds that a search waits for a teacher: its request is given up after a minute
+OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "budget", "max_cost", "calls_per_minute")
 _access = partial(typer.Option, rich_help_panel="Access")
 
 
@@ -56,6 +64,27 @@ class ServeCommand:
         _people(help="Append searches to this .jsonl file, for `label --queries`; no addresses.", show_default=False),
     ] = None
 
+    rerank: Annotated[
+        int | None,
+        _second(min=2, max=200, help="Let a teacher order the first N results of a POST with rerank.", metavar="N"),
+    ] = None
+    teacher: Annotated[
+        str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
+    ] = None
+    endpoint: Annotated[
+        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
+    ] = None
+    within: Annotated[
+        str,
+        _second(help="How long a search waits for it, e.g. 800ms; then the student's order counts.", metavar="TIME"),
+    ] = "10s"
+    rerank_calls: Annotated[
+        int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
+    ] = None
+    budget: Annotated[int, _second(min=1, help="Maximum teacher calls while it runs.")] = 1000
+    max_cost: Annotated[float | None, _second(min=0, help="Maximum US dollars while it runs.")] = None
+    calls_per_minute: Annotated[int, _second(min=1, help="Maximum teacher calls per minute.")] = 120
+
     def execute(self, session: Session) -> None:
         """Serve until told to stop."""
         _import_numpy()
@@ -75,15 +104,49 @@ class ServeCommand:
         settings.check()
         if self.mcp and session.typed("host", "port", "token_env", "allow_host", "allow_origin", "access_log"):
             raise typer.BadParameter("listens nowhere: leave addresses and tokens out", param_hint="--mcp")
+        self._check_second(session)
         served = self._index(session)
         if self.mcp:
             self._serve_agent(session, Service.at(*served[:2], settings, session.say, served[2]))
             return
-        with listen(self.host, self.port) as listening:
-            service = Service.at(*served[:2], settings, session.say, served[2])
+        with listen(self.host, self.port) as listening, self._stage(session, served[2]) as second:
+            service = Service.at(*served[:2], settings, session.say, served[2], second)
             port = listening.getsockname()[1]
             host = f"[{self.host}]" if ":" in self.host else self.host
             run(service, listening, lambda: session.say(f"serving http://{host}:{port} (Ctrl-C ends it)"))
+
+    def _check_second(self, session: Session) -> None:
+        if self.rerank is None and session.typed(*OF_RERANK):  # from elsewhere they are meant for label
+            raise typer.BadParameter("goes with --rerank N", param_hint="--teacher, --endpoint, --within, …")
+        if session.typed("rerank") and (self.pack is not None or self.mcp):
+            why = "an agent" if self.mcp else "a pack, which has no workspace that keeps a teacher's answers"
+            raise typer.BadParameter(f"is not for {why}", param_hint="--rerank")
+
+    @contextmanager
+    def _stage(self, session: Session, workspace: Workspace | None) -> "Iterator[SecondStage | None]":
+        """What orders the first hits, opened before anything is answered."""
+        if self.rerank is None or workspace is None:
+            yield None
+            return
+        from vdistill.cli.opened_teacher import open_judging
+        from vdistill.cli.second_stage import Asked
+        from vdistill.label.second_stage.allowance import Allowance
+        from vdistill.label.second_stage.live import LiveStage
+        from vdistill.query.second_stage import seconds_of
+
+        require("scipy")
+        within = seconds_of(self.within)
+        if within > LONGEST:
+            raise VdistillError(
+                f"--within is {self.within!r}: a search cannot wait so long", hint=f"give up to {LONGEST} s"
+            )
+        asked = Asked(self.rerank, self.teacher, self.endpoint or ())
+        command = asked.label(session, str(workspace.root))
+        session.cache_images()
+        with open_judging(session, workspace, command, self.model, self.rerank_calls, self.max_cost) as judging:
+            allowance = Allowance(self.budget, self.max_cost, self.calls_per_minute)
+            session.say(f"{judging.teacher.name} orders the first {self.rerank} results of searches that ask for it")
+            yield LiveStage(judging, allowance, self.rerank, within, session.say)
 
     def _serve_agent(self, session: Session, service: "Service") -> None:
         try:

@@ -27,6 +27,8 @@ def with_short_cut(parameter: Any) -> Any:
 
 
 def _processed(parameter: Any, usual: Any, context: Any, value: Any) -> Any:
+    if getattr(parameter, "multiple", False) and isinstance(value, str):  # one alone in `vdistill.toml`
+        value = [value]
     try:
         found = _value(parameter, value)
     except AttributeError:  # a later typer may keep what is looked at here under other names

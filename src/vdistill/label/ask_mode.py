@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from vdistill.database import Database
-from vdistill.label.asking import Asker
+from vdistill.label.asking import AnswerStore, Asker
 from vdistill.label.questions import Asked
 from vdistill.label.schedules import Guides
 from vdistill.label.stage import Stage
@@ -50,10 +49,27 @@ def in_mode(stage: Stage, teacher: Teacher, mode: Ask | None, say: Callable[[str
     return replace(stage, settings=replace(stage.settings, ask="rank"))
 
 
-def remembered(database: Database, teacher: Teacher) -> Ask | None:
+def remembered(database: AnswerStore, teacher: Teacher) -> Ask | None:
     """How this teacher is best asked, where an earlier run found out."""
     known = database.setting(_setting(teacher))
     return None if known is None else "rank" if known == "rank" else "best"
+
+
+def best_known(database: AnswerStore | None, teacher: Teacher) -> Ask:
+    """How this teacher is best asked: as an earlier run found out, else as the teacher itself knows by now."""
+    known = remembered(database, teacher) if database else None
+    hard = isinstance(teacher, MayAnswerHard) and teacher.hard_answers
+    return known or ("rank" if hard else "best")
+
+
+def note_hard(database: AnswerStore, teacher: Teacher) -> None:
+    """Remember how to ask a teacher that knows by now whether it gives probabilities."""
+    if (
+        isinstance(teacher, MayAnswerHard)
+        and teacher.hard_answers is not None
+        and remembered(database, teacher) is None
+    ):
+        database.remember(_setting(teacher), "rank" if teacher.hard_answers else "best")
 
 
 def _told(teacher: MayAnswerHard, answers: Sequence[Answer]) -> Ask | None:

@@ -6,20 +6,36 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Any, Protocol
 
-from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of
-from vdistill.label.registry import Registry, Unregistered
+from vdistill.label.registry import Registry, Row, Unregistered
 from vdistill.label.teacher import Teacher, calls_of
-from vdistill.records import Answer, Failure, Question
+from vdistill.records import Answer, Failure, Judgment, Question
 
 FAILURES_IN_A_ROW = 40  # after so many, with no answer between, a teacher is not asked any more
 WINDOW = 64  # questions that are looked up in the store at once; more would keep the threads waiting
 REMEMBERED = 10_000  # stored answers that are looked up again under the keys that a first answer settled
+
+
+class AnswerStore(Protocol):
+    """Where answers are kept: a `Database`, or several as one. The methods are those of `Database`."""
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]: ...  # noqa: D102
+    def answered(self, keys: Sequence[str]) -> set[str]: ...  # noqa: D102
+    def setting(self, name: str) -> Any | None: ...  # noqa: D102
+    def remember(self, name: str, value: Any) -> None: ...  # noqa: D102
+
+    def add_judgments(  # noqa: D102
+        self,
+        rows: Sequence[tuple[str, str, Judgment]],
+        failures: Sequence[tuple[str, str, Question, str]] = (),
+        sides: Iterable[Row] = (),
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -41,15 +57,17 @@ class Asker:
     """Asks a teacher within the caps of a purse; every answer is in the database before `ask` returns.
 
     advance: gets the tally as it grows.  registry: the sides that are stored with the judgments.
+    ended: whether nothing more is to be asked; what is under way is waited for.
     """
 
     teacher: Teacher
-    database: Database
+    database: AnswerStore
     purse: Purse
     concurrency: int
     advance: Callable[[Tally], None]
     registry: Registry = field(default_factory=Unregistered)
     tally: Tally = field(default_factory=Tally)
+    ended: Callable[[], bool] = lambda: False
     last_failure: str = ""
     _failures_in_a_row: int = 0
     _asked_alone: bool = False  # a first question, which settled the keys
@@ -141,6 +159,8 @@ class Asker:
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
         """
+        if self.ended():
+            return None
         waiting = sum(calls_of(self.teacher, one.question) for batch in running for one in batch.asked)
         expected = sum(batch.usd for batch in running)
         batch: list[Asked] = []

@@ -20,7 +20,9 @@ Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured di
 """
 
 from vdistill.preferences.choices import picks, positions
+from vdistill.preferences.expected import expected_utilities
 from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "positions", "teacher_noise"]
+__all__ = ["Fitted", "Utilities", "expected_utilities", "fit", "picks", "position_biases", "positions",
+           "teacher_noise"]  # fmt: skip

@@ -2,10 +2,10 @@
 
 A row shows the items i₁…i_k of one query in the positions s₁…s_k; its linear term is l_j = a (u[i_j] + b[s_j]), where
 a is how sharply its teacher chooses: 1 where nothing else is known, and in soft rows. With p = softmax(l), t the answer
-of a hard row, which adds up to 1, y that of a soft one, which adds up to 0, σ² the noise of the row, and C = I − 11ᵀ/k,
-which takes the mean off, the negative log-posterior is, up to a constant,
+of a hard row, which adds up to 1, y that of a soft one, which adds up to 0, σ² the noise of the row, C = I − 11ᵀ/k,
+which takes the mean off, and m what is expected of u, 0 by default, the negative log-posterior is, up to a constant,
 
-    L = Σ_hard −tᵀ log p  +  Σ_soft |C l − y|² / 2σ²  +  |u|² / 2·prior  +  |b|² / 2·BIAS_VARIANCE
+    L = Σ_hard −tᵀ log p  +  Σ_soft |C l − y|² / 2σ²  +  |u − m|² / 2·prior  +  |b|² / 2·BIAS_VARIANCE
 
 In its l a hard row has the gradient p − t and the Hessian diag(p) − p pᵀ; a soft one, as C y = y and CᵀC = C, has
 (C l − y) / σ² and C / σ² = (k / σ²) (diag(w) − w wᵀ) with w = 1/k. Both Hessians are positive semidefinite, the priors'
@@ -41,19 +41,20 @@ class Posterior:
     """The posterior.
 
     prior: the variance of a utility, in logits². noise: (m,) that of the log-probabilities of a soft row.
-    sharpness: (m,) a of the docstring above; None for 1 in all rows.
+    sharpness: (m,) a of the docstring above; None for 1 in all rows.  mean: (u + b,) of the priors.
     """
 
     choices: Choices
     prior: float
     noise: Floats
     sharpness: Floats | None = None
+    mean: Floats | float = 0.0
 
     def mode(self, start: Floats | None = None) -> Floats:
         """(u + b,) where the loss is lowest, searched for from `start`."""
         from scipy.optimize import minimize
 
-        start = np.zeros(len(self._precision)) if start is None else start
+        start = np.zeros(len(self._precision)) + self.mean if start is None else start
         if not len(start):
             return start
         unit = 1 / np.sqrt(self._diagonal(start))  # numbers of one curvature take CG half as many products
@@ -79,16 +80,16 @@ class Posterior:
 
     def loss(self, point: Floats) -> tuple[float, Floats]:
         """The negative log-posterior, up to a constant, and its gradient (u + b,)."""
-        choices, slope = self.choices, self.linear(point)
-        value = (self._precision * point**2).sum() / 2
+        choices, slope, away = self.choices, self.linear(point), point - self.mean
+        value = (self._precision * away**2).sum() / 2
         for rows in np.array_split(np.arange(len(slope)), len(slope) // _BLOCK + 1):
             soft, hard = rows[choices.soft[rows]], rows[~choices.soft[rows]]
-            away = centred(slope[soft], choices.shown[soft]) - choices.target[soft]
+            missed = centred(slope[soft], choices.shown[soft]) - choices.target[soft]
             chances = _softmax(slope[hard], choices.shown[hard])
-            value += (away**2 / (2 * self.noise[soft, None])).sum()
+            value += (missed**2 / (2 * self.noise[soft, None])).sum()
             value -= (choices.target[hard] * np.log(np.maximum(chances, 1e-300))).sum()
-            slope[soft], slope[hard] = away / self.noise[soft, None], chances - choices.target[hard]
-        return float(value), np.asarray(self._precision * point + self._design.T @ slope.ravel())
+            slope[soft], slope[hard] = missed / self.noise[soft, None], chances - choices.target[hard]
+        return float(value), np.asarray(self._precision * away + self._design.T @ slope.ravel())
 
     def hessian(self, point: Floats, unit: Floats | float = 1.0) -> LinearOperator:
         """(u + b, u + b) second derivatives of the loss, each number in multiples of its `unit`."""

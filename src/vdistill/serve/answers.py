@@ -41,6 +41,10 @@ class Answers:
         given = self._images(asked)
         return self._leased(lambda found: _search(found, asked, given))
 
+    def found(self, asked: Asked) -> tuple[dict[str, Any], list[Hit]]:
+        """The answer to a search of texts, and its hits themselves."""
+        return self._leased(lambda found: _found(found, asked, {}))
+
     def batch(self, searches: Sequence[Asked]) -> dict[str, Any]:
         """The answers to several searches of texts, each the same as it would get alone."""
 
@@ -128,13 +132,20 @@ def image_path(id_: str) -> str:
 
 
 def _search(found: Generation, asked: Asked, images: dict[int, bytes], model: str | None = None) -> dict[str, Any]:
+    return _found(found, asked, images, model)[0]
+
+
+def _found(
+    found: Generation, asked: Asked, images: dict[int, bytes], model: str | None = None
+) -> tuple[dict[str, Any], list[Hit]]:
     searcher = found.named(model or asked.model)
     started = time.perf_counter()
     terms = _terms(found, searcher, asked, images)
     hits = searcher.hits(searcher.vector(terms), asked.k, asked.options, wanted_text(terms))
     took = round((time.perf_counter() - started) * 1000, 2)
     texts = [term.what for term in terms if isinstance(term.what, str)]
-    return {**_document(searcher, asked.text, hits, took), "truncated": bool(texts) and searcher.truncated(texts) > 0}
+    truncated = bool(texts) and searcher.truncated(texts) > 0
+    return {**_document(searcher, asked.text, hits, took), "truncated": truncated}, hits
 
 
 def _similar(found: Generation, id_: str, asked: Asked) -> dict[str, Any]:

@@ -38,6 +38,9 @@ OPTIONS = (
 HYBRID = Field("hybrid", "boolean", "Rank by the words in the items' texts too.", False)
 SEARCH = (QUERY, *OPTIONS, HYBRID, MODEL)
 COMPARE = (QUERY, *OPTIONS, HYBRID)
+# With POST alone: a link that somebody follows must not cost anything.
+RERANK = Field("rerank", "boolean", "Let a teacher order the first results, where the server has one.", False)
+POSTED = (*SEARCH, RERANK)
 WEIGHT = Field("weight", "number", "How much it counts; below 0 it is to be avoided.", 1.0, -1000, 1000)
 TERM = (
     Field("text", "text", "A text."),
@@ -69,6 +72,7 @@ class Asked:
     k: int
     options: SearchOptions
     model: str | None
+    rerank: bool = False
 
     @property
     def text(self) -> str:
@@ -112,7 +116,7 @@ def asked(values: Mapping[str, Any], parts: tuple[Part, ...]) -> Asked:
         where=values["where"], exact=values["exact"], hybrid=bool(values.get("hybrid")),
         min_score=values["min_score"], diverse=values["diverse"], per=values["per"],
     )  # fmt: skip
-    return Asked(parts, values["k"], options, values.get("model"))
+    return Asked(parts, values["k"], options, values.get("model"), bool(values.get("rerank")))
 
 
 def of_words(values: Mapping[str, Any]) -> tuple[Part, ...]:

@@ -58,11 +58,12 @@ class Pools:
         self.quick = Pool("quick", min(16 * cores, 128))  # more than cores: what waits together is encoded together
         self.slow = Pool("slow", max(2, cores // 2), settings.WAITING // 4)
         self.images = Pool("images", max(1, cores // 2), settings.WAITING)
+        self.second = Pool("second", settings.RERANKED, settings.RERANKED)  # these wait for a teacher, and for nothing
 
     @property
     def all(self) -> tuple[Pool, ...]:
         """Each of them."""
-        return self.quick, self.slow, self.images
+        return self.quick, self.slow, self.images, self.second
 
     def close(self) -> None:
         """Wait for what is being done."""

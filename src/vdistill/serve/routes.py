@@ -43,7 +43,7 @@ ROUTES = (
     Route("GET", "/v1/search", searches.search_get, "Search by words.", asked.SEARCH, answer=_ANSWER,
           refusals=(404,)),
     Route("POST", "/v1/search", searches.search_post, "Search by words, images, items and mixtures of them.",
-          body=schemas.search(asked.SEARCH), form=True, answer=_ANSWER, refusals=(403, 404, 408, 413, 415)),
+          body=schemas.search(asked.POSTED), form=True, answer=_ANSWER, refusals=(403, 404, 408, 413, 415)),
     Route("POST", "/v1/search/batch", searches.batch, "Several searches by words, each answered as if alone.",
           body=schemas.batch((*asked.OPTIONS, asked.HYBRID, asked.MODEL)), answer=schemas.named("Answers"),
           refusals=(404, 408, 413, 415)),

@@ -29,6 +29,11 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
+def _with(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    """The same object, which may have these too: where a teacher was asked."""
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def _of(fields: Sequence[Field]) -> dict[str, Any]:
     return {field.name: {**field.schema(), "description": field.told} for field in fields}
 
@@ -72,9 +77,11 @@ SCHEMAS: dict[str, Any] = {
         "type": "object", "properties": _of([*TERM, WEIGHT]), "additionalProperties": False,
         "oneOf": [{"required": [field.name]} for field in TERM],
     },
-    "Result": _object(rank=_INTEGER, score=_NUMBER, **_RESULT),
-    "Answer": _object(query=_TEXT, model=_TEXT, results={"type": "array", "items": named("Result")}, took_ms=_NUMBER,
-                      truncated=_BOOLEAN),
+    "Result": _with(_object(rank=_INTEGER, score=_NUMBER, **_RESULT), student_rank=_INTEGER),
+    "Answer": _with(
+        _object(query=_TEXT, model=_TEXT, results={"type": "array", "items": named("Result")}, took_ms=_NUMBER,
+                truncated=_BOOLEAN),
+        reranked=_INTEGER, calls=_INTEGER, cost_usd=_NUMBER, notice=_NAME),
     "Answers": _object(answers={"type": "array", "items": named("Answer")}),
     "Comparison": _object(query=_TEXT, student=named("Answer"), backbone=named("Answer")),
     "Item": _object(model=_TEXT, **_RESULT),
@@ -99,7 +106,7 @@ SCHEMAS: dict[str, Any] = {
         version=_TEXT, model=_TEXT, models={"type": "array", "items": _TEXT}, items=_INTEGER, dim=_INTEGER,
         created=_NUMBER, columns={"type": "object", "additionalProperties": _TEXT}, products=_BOOLEAN,
         image_search=_BOOLEAN, image_urls=_BOOLEAN, sizes={"type": "array", "items": _INTEGER}, most_results=_INTEGER,
-        feedback=_BOOLEAN,
+        feedback=_BOOLEAN, rerank=_INTEGER,
     ),
     "Feedback": _object(stored=_BOOLEAN, reason=_TEXT),
     "State": _object(status={"const": "ok"}),

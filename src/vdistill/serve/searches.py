@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +12,7 @@ from vdistill.serve.asked import Asked
 from vdistill.serve.fields import Field, read_json, read_texts
 from vdistill.serve.pictures import Picture
 from vdistill.serve.refusals import unknown
+from vdistill.serve.second_stage import reranked
 from vdistill.serve.service import Service
 from vdistill.serve.settings import MOST_SHOWN, SIDES
 
@@ -26,7 +29,7 @@ async def search_get(service: Service, request: Request) -> Response:
 async def search_post(service: Service, request: Request) -> Response:
     """POST /v1/search."""
     async with service.admission.body(request) as body:
-        return await _answered(service, await requests.of_body(request, body))
+        return await _answered(service, await requests.of_body(request, body, requests.POSTED))
 
 
 async def batch(service: Service, request: Request) -> Response:
@@ -102,7 +105,10 @@ def item_id(request: Request) -> str:
 
 
 async def _answered(service: Service, asked: Asked) -> Response:
-    answer = await service.json(service.pool_of(asked), lambda: service.answers.search(asked))
+    if asked.rerank:
+        answer = await service.json(service.pools.second, partial(reranked, service.answers, asked, service.second))
+    else:
+        answer = await service.json(service.pool_of(asked), lambda: service.answers.search(asked))
     service.searched(asked)
     return _json(answer)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.errors import VdistillError
+from vdistill.query.second_stage import SecondStage
 from vdistill.serve.answers import Answers
 from vdistill.serve.asked import Asked
 from vdistill.serve.limits import Admission, Pool, Pools
@@ -38,6 +39,7 @@ class Service:
     say: Callable[[str], None]
     votes: Votes | None = None
     search_log: SearchLog | None = None
+    second: SecondStage | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
@@ -52,8 +54,11 @@ class Service:
         settings: Settings,
         say: Callable[[str], None],
         workspace: Workspace | None = None,
+        second: SecondStage | None = None,
     ) -> Service:
         """A server of an index folder or a pack.  cache: a folder for thumbnails.  workspace: where votes go.
+
+        second: orders the first hits of searches that ask for it; closed with the server.
 
         Raises VdistillError as `of` does, and for votes without a workspace.
         """
@@ -66,9 +71,10 @@ class Service:
         pools, admission = Pools(), Admission()
         return cls(
             settings, indexes, Answers(indexes, settings), Thumbnails(cache / "thumbnails"), pools, admission,
-            Metrics(indexes, pools, admission), say,
+            Metrics(indexes, pools, admission, second), say,
             votes=Votes(workspace, indexes) if workspace and settings.feedback else None,
             search_log=SearchLog.at(settings.log_searches, say) if settings.log_searches else None,
+            second=second,
         )  # fmt: skip
 
     def pool_of(self, asked: Asked) -> Pool:
@@ -93,6 +99,8 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
             await asyncio.to_thread(self.pools.close)
+            if self.second is not None:
+                await asyncio.to_thread(self.second.close)
             if self.votes is not None:
                 await asyncio.to_thread(self.votes.close)
             if self.search_log is not None:

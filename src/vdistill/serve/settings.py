@@ -27,6 +27,7 @@ ANSWER_SECONDS = 60.0
 IMAGE_PIXELS = 50_000_000  # of an image that is sent
 IN_FLIGHT = 512  # requests at once
 WAITING = 256  # of these, for one kind of work
+RERANKED = 32  # of these, that wait for a teacher
 RETRY_SECONDS = 2
 RESIDENT_BYTES = 600 * 2**20  # of memory, from which on the pages of vectors are given back
 THUMBNAIL_BYTES = 512 * 2**20  # on the disk

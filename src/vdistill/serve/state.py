@@ -28,6 +28,7 @@ async def info(service: Service, request: Request) -> Response:
                 "image_search": bool(searcher.manifest.image_encoder), "image_urls": service.settings.image_urls,
                 "sizes": list(SIDES), "most_results": MOST_RESULTS,
                 "feedback": service.votes is not None,
+                "rerank": service.second.depth if service.second else 0,
             }  # fmt: skip
 
     return Response(await service.json(service.pools.quick, told), media_type="application/json")

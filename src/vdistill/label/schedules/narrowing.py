@@ -83,7 +83,7 @@ class Narrowing:
         rng = generator(self._plan.seed, "narrow", query, str(turn))
         noise = rng.permutation(len(self._items))
         order = noise if mean is None else np.lexsort((noise, -mean))
-        groups = _groups(order, size, self._plan.images_per_call, shown)
+        groups = neighbours(order, size, self._plan.images_per_call, shown)
         if groups:  # those of the first round may be made again
             self._shown[query] = [*shown, np.array(groups, np.min_scalar_type(len(self._items)))]
         return [Group(query, tuple(self._items[i] for i in rng.permutation(chosen))) for chosen in groups]
@@ -113,12 +113,12 @@ def active_sizes(items: int, images: int, calls: int) -> list[int]:
     return sizes
 
 
-def _groups(
+def neighbours(
     order: NDArray[np.intp], active: int, size: int, shown: Sequence[NDArray[np.integer]]
 ) -> list[NDArray[np.intp]]:
     """Groups of neighbours among the `active` best of `order` (best first) that met least.
 
-    shown: the groups of earlier rounds.
+    shown: the groups of earlier rounds, (g, size) each.
     """
     size = min(size, len(order))
     # As long as no two have met, the nearest are simply those that come next.

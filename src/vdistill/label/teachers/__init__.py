@@ -4,6 +4,7 @@
     openai_api.py            any server with the OpenAI chat API
       chat_endpoint.py       its address and key;  chat_route.py  the proxy and certificates on the way
       chat_http.py           requests and retries; chat_replies.py  a response as a document or an error
+      endpoints.py           several servers that share the questions
       chat_terms.py          which fields of a request the server refuses, learnt and remembered
       chat_bills.py          what a completion costs;  chat_batches.py  many questions in a file, answered later
       chat_answers.py        the letters and probabilities in a completion

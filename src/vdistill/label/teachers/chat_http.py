@@ -27,6 +27,7 @@ _USELESS = (401, 402, 403, 404)  # wrong key, no credit, no permission, no such 
 _NO_KEY = re.compile(r"api.?key.{0,20}(?:not valid|invalid|missing)|(?:invalid|missing|no).{0,20}api.?key", re.I)
 _OF_THIS_QUESTION = re.compile(r"flagged|moderation|content.?(?:policy|filter)|safety", re.IGNORECASE)
 _MAY_REFUSE_FIELDS = (400, 403, 422, 500, 501)
+_OF_API = re.compile(r"/(?:chat/completions|rerank|score)$")
 _UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
@@ -41,12 +42,19 @@ class Patience:
     longest: float = 60.0
 
 
-class _PassingFault(Exception):
-    """A fault that may pass: worth another attempt, after `after` seconds if the server says so."""
+class PassingFault(Exception):
+    """A fault that may pass: worth another attempt, after `after` seconds if the server says so.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    busy: the server works, and has enough to do.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, busy: bool = False) -> None:
         super().__init__(reason)
-        self.after = after or 0.0
+        self.after, self.busy = after or 0.0, busy
+
+
+class UnreachedError(TeacherError):
+    """There is no server, as far as one can tell: it never answered."""
 
 
 class ChatClient:
@@ -75,14 +83,14 @@ class ChatClient:
         Raises TeacherError where going on is useless: no such server, key or model, or too many images for it.
         """
         retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_PassingFault),
+            retry=tenacity.retry_if_exception_type(PassingFault),
             stop=tenacity.stop_after_attempt(self._patience.attempts),
             wait=self._wait,
             reraise=True,
         )
         try:
-            return retry(self._post, body)
-        except _PassingFault as fault:
+            return retry(self.attempt, body)
+        except PassingFault as fault:
             return Failure(f"gave up after {self._patience.attempts} tries: {fault}")
 
     def close(self) -> None:
@@ -96,11 +104,38 @@ class ChatClient:
         """
         doubling = self._patience.backoff * 2 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)
         fault = state.outcome.exception() if state.outcome else None
-        after = fault.after if isinstance(fault, _PassingFault) else 0.0
+        after = fault.after if isinstance(fault, PassingFault) else 0.0
         return float(min(max(doubling, after), self._patience.longest))
 
-    def _post(self, body: Mapping[str, Any]) -> Any:
-        """One attempt; a request that is refused for one of its fields is made again as the server accepts it."""
+    @property
+    def place(self) -> str:
+        """The server's address, without what may be secret in it."""
+        return self._endpoint.place
+
+    def models(self) -> dict[str, str] | None:
+        """What the server says that it serves: by name, what that is of; None where it does not say, or means others.
+
+        Raises UnreachedError and PassingFault where it does not answer.
+        """
+        if self._endpoint.strict:  # it lists models, and is asked for deployments
+            return None
+        root = _OF_API.sub("", self._endpoint.url.path)
+        try:
+            response = self._client.get(self._endpoint.url.copy_with(path=f"{root}/models"), timeout=CONNECT)
+            listed = response.json()["data"] if response.status_code == 200 else None
+            return None if listed is None else {str(one["id"]): str(one.get("root") or "") for one in listed}
+        except _UNREACHED as error:
+            raise self._unreached(error) from error
+        except httpx2.HTTPError as error:
+            raise PassingFault(f"{type(error).__name__} from {self.place}") from error
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None  # no such list
+
+    def attempt(self, body: Mapping[str, Any]) -> Any:
+        """As `complete`, once: raises PassingFault for what may pass.
+
+        A request that is refused for one of its fields is made again as the server accepts it.
+        """
         while True:
             sent = self._agreement.terms.applied(body)
             response = self._send(sent)
@@ -118,7 +153,7 @@ class ChatClient:
     def _failed(self, reply: Reply) -> Failure:
         """The failure that an error is.
 
-        Raises _PassingFault for what may pass, TeacherError for what no further call can change.
+        Raises PassingFault for what may pass, TeacherError for what no further call can change.
         """
         limit = _IMAGE_LIMIT.search(reply.details)
         if limit:
@@ -129,7 +164,7 @@ class ChatClient:
             hint = self._endpoint.remedy(401 if no_key else reply.status)
             raise TeacherError(f"{self._endpoint.place} refuses: {reply}", hint=hint)
         if reply.status == 429 or reply.status >= 500:
-            raise _PassingFault(str(reply), reply.after)
+            raise PassingFault(str(reply), reply.after, busy=reply.status == 429)
         return Failure(str(reply))
 
     def _send(self, body: Mapping[str, Any]) -> httpx2.Response | Failure:
@@ -140,10 +175,10 @@ class ChatClient:
             return self._client.post(self._endpoint.url, json=body)
         except _UNREACHED as error:
             if self._reached:
-                raise _PassingFault(f"cannot connect to {place}{self._route.through}") from error
+                raise PassingFault(f"cannot connect to {place}{self._route.through}") from error
             raise self._unreached(error) from error
         except _MAY_PASS as error:
-            raise _PassingFault(f"{type(error).__name__} from {place}") from error
+            raise PassingFault(f"{type(error).__name__} from {place}") from error
         except httpx2.HTTPError as error:
             return Failure(f"{type(error).__name__} from {place}")
 
@@ -153,7 +188,7 @@ class ChatClient:
             hint = f"check {self._route.named}, or set NO_PROXY={self._endpoint.url.host} to go there without a proxy"
         elif "CERTIFICATE" in str(error):
             hint = "set SSL_CERT_FILE to a file with the certificates that your network uses"
-        return TeacherError(f"cannot reach {self._endpoint.place}{self._route.through}: {error}", hint=hint)
+        return UnreachedError(f"cannot reach {self._endpoint.place}{self._route.through}: {error}", hint=hint)
 
 
 def _too_many(limit: int, words: str) -> TeacherError:

@@ -13,8 +13,9 @@ from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text
 from vdistill.label.teachers.chat_bills import Bill, Tariff
 from vdistill.label.teachers.chat_endpoint import read_endpoint
-from vdistill.label.teachers.chat_http import ChatClient, Patience
+from vdistill.label.teachers.chat_http import Patience
 from vdistill.label.teachers.chat_terms import QUIET, Agreement, Terms
+from vdistill.label.teachers.endpoints import open_client
 from vdistill.label.teachers.model_images import ImageCache, load_each
 from vdistill.label.teachers.options import TeacherOptions
 from vdistill.records import Answer, Failure, Question, ShownImage
@@ -44,7 +45,7 @@ class OpenAITeacher:
         if not model.strip():
             raise TeacherError("no model is named", hint="for example --teacher openai:gpt-4o-mini")
         self.name = f"openai:{model}"
-        self.concurrency = options.concurrency
+        self.concurrency = options.concurrency * len(options.servers)
         self.hard_answers: bool | None = None  # whether it answers without probabilities; None before that is known
         self._model = model
         self._wording, self._thinking, self._batched = options.wording, options.thinking, options.batch
@@ -53,12 +54,14 @@ class OpenAITeacher:
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
         self._asked_as = f"{options.wording.version}/{bounds}{options.thinking.version}"
         self._images = ImageCache(MOST_SIDE, options.max_pixels)
-        endpoint = read_endpoint(OFFLINE if options.offline else options.endpoint, options.key_name)
+        servers = (OFFLINE,) if options.offline else options.servers
+        endpoints = [read_endpoint(one, options.key_name) for one in servers]
+        endpoint = endpoints[0]
         self._tariff = Tariff.of(options, endpoint, model, f"openai:{model}")
         self.factor = self._tariff.factor
-        self._strict = endpoint.strict
+        self._strict = any(one.strict for one in endpoints)
         self._agreement = Agreement(f"server/{endpoint.place}/{model}", options.memory, say)
-        self._client = ChatClient(endpoint, self._agreement, options, patience or Patience())
+        self._client = open_client(endpoints, model, self._agreement, options, patience or Patience(), say)
         self._answered = False  # whether any answer could be read
         self._fruitless = 0  # questions that brought nothing but thoughts
         self._longer = False  # whether the cap on tokens was raised

@@ -65,6 +65,8 @@ class TeacherOptions:
     key_name: the environment variable with the server's key; None for VDISTILL_API_KEY or OPENAI_API_KEY.
     memory: where to keep, for later runs, which parameters a server accepts.  batch: questions are asked in batches.
     offline: their files go to no server.
+    endpoints: all of them, where several servers share the questions; `endpoint` is the first.
+    concurrency: calls at once, at each of them.
     """
 
     endpoint: str | None = None
@@ -79,6 +81,12 @@ class TeacherOptions:
     memory: Memory | None = None
     batch: bool = False
     offline: bool = False
+    endpoints: tuple[str, ...] = ()
+
+    @property
+    def servers(self) -> tuple[str | None, ...]:
+        """The endpoints; None for the usual one."""
+        return self.endpoints or (self.endpoint,)
 
     def price_of(self, *names: str) -> Prices | None:
         """The environment's prices, else those of the first of a model's names that is in the table; None without.

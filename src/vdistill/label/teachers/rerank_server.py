@@ -12,8 +12,9 @@ from vdistill.label.prompts import CHARACTERS
 from vdistill.label.teacher import Price
 from vdistill.label.teachers.chat_answers import used_tokens
 from vdistill.label.teachers.chat_endpoint import Endpoint, read_endpoint
-from vdistill.label.teachers.chat_http import ChatClient, Patience
+from vdistill.label.teachers.chat_http import Patience
 from vdistill.label.teachers.chat_terms import Agreement
+from vdistill.label.teachers.endpoints import open_client
 from vdistill.label.teachers.model_images import ImageCache, load_each
 from vdistill.label.teachers.options import Memory, TeacherOptions
 from vdistill.label.teachers.scores import logit, scored
@@ -67,19 +68,19 @@ class RerankServer:
     ) -> None:
         """Nothing is sent yet. Raises TeacherError for an address, a key or prices that cannot be used."""
         self.name, self._model = f"rerank:{model}", model
-        self.concurrency = options.concurrency
+        self.concurrency = options.concurrency * len(options.servers)
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
         self.prompt = f"{VERSION}/{bounds}"
         self._prices = options.price_of(model, self.name)
         self._images = ImageCache(MOST_SIDE, options.max_pixels)
         self._memory, self._lock = options.memory, threading.Lock()
-        endpoint = read_endpoint(options.endpoint, options.key_name)
-        self._place = f"reranker/{endpoint.place}/{model}"
+        endpoints = [read_endpoint(one, options.key_name) for one in options.servers]
+        self._place = f"reranker/{endpoints[0].place}/{model}"
         self._clients = {
-            path: ChatClient(at, Agreement(f"{self._place}{path}", None, say), options, patience or Patience())
+            path: open_client([_at(one, path) for one in endpoints], model,
+                              Agreement(f"{self._place}{path}", None, say), options, patience or Patience(), say)
             for path in _PATHS
-            for at in [_at(endpoint, path)]
-        }
+        }  # fmt: skip
         self._form = _recalled(self._memory, self._place)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
