@@ -1,5 +1,7 @@
 """A step encoded in parts has the same result as a whole one, within the memory there is."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,19 @@ def test_what_a_pass_keeps_is_counted_once_however_often_it_is_saved():
     assert kept_bytes(lambda: (x @ weight) * (x @ weight).detach()) >= 2 * 7 * 100 * 4
     whole = kept_bytes(lambda: (x @ weight).exp().exp().exp())
     assert kept_bytes(lambda: checkpoint(lambda v: (v @ weight).exp().exp().exp(), x, use_reentrant=False)) < whole
+
+
+def test_what_was_tried_is_freed():
+    weight, freed = torch.ones(10, 10, requires_grad=True), []
+
+    def features(count):
+        kept = (torch.ones(count, 10) @ weight).exp()  # exp keeps its own output
+        kept.grad_fn.metadata["image"] = image = Image.new("L", (1, 1))
+        weakref.finalize(image, freed.append, count)
+        return kept.sum()
+
+    images_at_once(features, 128, 1e9)
+    assert sorted(freed) == [1, 2]
 
 
 def test_as_many_images_at_once_as_fit():

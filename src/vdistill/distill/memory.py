@@ -21,6 +21,7 @@ from vdistill.errors import VdistillError
 SHARE = 0.5  # of what is free: the rest is for short-lived memory of the backward pass, and for other programs
 BEYOND = 1.25  # times what is kept: gradients in flight, and short-lived memory of a layer
 SCATTERED = 2.0  # … times this where freed blocks are not given back to the system
+BLOCK = 64 * 1024  # bytes: smaller ones are kept for later
 LARGE = 1 * GIB  # kept by a step: from there on freed blocks are given back
 UNKNOWN = 4 * GIB  # assumed to be free where the device does not say
 
@@ -64,11 +65,25 @@ def _gives_back() -> bool:
     """Make the C library return large blocks to the system as soon as they are freed; False where it cannot.
 
     glibc learns to keep blocks of up to 32 MB for later, and those of the backward pass come to lie between gaps that
-    nothing fits into. Asking the system for each block of a megabyte costs a large tower next to nothing.
+    nothing fits into. Asking the system for each block costs a large tower little.
     """
     m_mmap_threshold = -3  # in malloc.h
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
-    return mallopt is not None and mallopt(m_mmap_threshold, 1024**2) == 1
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None or mallopt(m_mmap_threshold, BLOCK) != 1:
+        return False
+    give_back()
+    return True
+
+
+def give_back() -> None:
+    """Return to the system what has been freed before, where the C library can."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    return getattr(ctypes.CDLL(None), name, None) if platform.system() == "Linux" else None
 
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:
@@ -83,7 +98,7 @@ def _kept(forward: Callable[[], Tensor]) -> tuple[dict[int, int], Tensor]:
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that is kept itself would keep its own graph, and never be freed
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
         output = forward()
