@@ -34,7 +34,8 @@ from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
-COUNTED = ("judgments", "failed", "images_shown", "thought_tokens")  # of the first answers, in the report
+# Of the first answers, in the report.
+COUNTED = ("judgments", "failed", "none_asked", "rejected", "images_shown", "thought_tokens")
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
 WRITTEN = "written_queries.jsonl"
 

@@ -36,6 +36,8 @@ class LabelReport:
     judgments: int = 0
     reused: int = 0
     failed: int = 0
+    none_asked: int = 0
+    rejected: int = 0
     images_shown: int = 0
     tokens: int = 0
     thought_tokens: int = 0

@@ -38,7 +38,7 @@ class Stage:
 
     def question(self, group: Group) -> Question:
         """The teacher call of a group."""
-        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
+        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask, group.none)
 
     def example(self, size: int) -> Question:
         """A question about `size` images, to get a price for."""
