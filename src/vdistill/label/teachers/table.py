@@ -36,11 +36,7 @@ class TableTeacher:
 
     def __init__(self, path: Path) -> None:
         self._scores = _read(path)
-        self._acceptance = {
-            query: acceptance
-            for query, scores in self._scores.items()
-            if (acceptance := scores.pop(_NONE, None)) is not None
-        }
+        self._acceptance = {query: scores.pop(_NONE) for query, scores in self._scores.items() if _NONE in scores}
         self.none = "acceptance" if self._acceptance else ""
         self.name = f"table:{path.name}@{file_sha256(path)[:8]}"
 
@@ -87,9 +83,7 @@ def choose(
     chances = tuple(softmax(values / temperature).tolist())
     if acceptance is None:
         return Answer(chances)
-    return Answer(
-        chances, none=float(expit((acceptance - temperature * logsumexp(values / temperature)) / temperature))
-    )
+    return Answer(chances, none=float(expit(acceptance / temperature - logsumexp(values / temperature))))
 
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
