@@ -75,6 +75,7 @@ class Query:
     """What somebody searches for.
 
     id: names it in qrels files.  said: the side that its file asks for.  paraphrases: other wordings that its file has.
+    answered: False where its file says that nothing in the catalog answers it.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Query:
     persona: str | None = None
     said: Split | None = field(default=None, compare=False)
     paraphrases: tuple[str, ...] = field(default=(), compare=False)
+    answered: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

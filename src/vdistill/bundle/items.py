@@ -98,6 +98,11 @@ class Items:
         except KeyError as error:
             raise VdistillError(f"{error.args[0]!r} is not indexed", hint="run `vdistill index` again") from error
 
+    def known(self, ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """The key and the content hash of those of these items that are indexed."""
+        sql = "SELECT id, key, sha256 FROM items WHERE id IN (SELECT value FROM json_each(?))"
+        return {id_: (key, sha256) for id_, key, sha256 in self._all(sql, _json(ids))}
+
     def live(self, keys: np.ndarray) -> np.ndarray:
         """Which of these keys still belong to an item."""
         found = self._all("SELECT key FROM items WHERE key IN (SELECT value FROM json_each(?))", _json(keys))

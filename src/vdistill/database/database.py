@@ -182,11 +182,12 @@ class Database:
             found += [(row["rowid"], row["key"], judgment_of(row)) for row in self._all(sql, part)]
         return [(key, judgment) for _, key, judgment in sorted(found, key=lambda row: int(row[0]))]
 
-    def call_unanswered(self, queries: Iterable[str]) -> None:
-        """Remember queries that nothing in the catalog answers, by the word of the user."""
+    def call_unanswered(self, queries: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Remember queries that nothing in the catalog answers, by the word of the user; `others` are answered."""
         with self._transaction():
             rows = [(query,) for query in queries]
             self._connection.executemany("INSERT INTO unanswered VALUES (?) ON CONFLICT DO NOTHING", rows)
+            self._connection.executemany("DELETE FROM unanswered WHERE query = ?", [(query,) for query in others])
 
     def unanswered(self) -> list[str]:
         """These queries."""

@@ -15,10 +15,16 @@ from vdistill.database.rejections import Rejections, stored
 from vdistill.records import Answer, Judgment, Rejection
 
 PREFIX = "human:"
+_PAGE = "page:"  # prompts of the judge page, on which "none of these" is always one of the answers
 
 
 # Why a question was asked. Of these only `drawn` questions, `planned` ones and repeats are a fair sample.
 Reason = Literal["disputed", "drawn", "planned", "repeat"]
+
+
+def may_reject(teacher: str, prompt: str) -> bool:
+    """Whether this is a person who was asked on a page that takes "none of these"."""
+    return teacher.startswith(PREFIX) and prompt.startswith(_PAGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,28 @@ class Rejections:
             ORDER BY rowid"""
         return [(row["key"], _rejection(row)) for row in self.rows(sql, (split, split, teacher, teacher))]
 
+    def least(self, split: Split) -> dict[str, float]:
+        """Of each judged query the least probability of "none of these" in an answer; 0 where it was no option."""
+        sql = """SELECT query, min(coalesce(CASE WHEN accepted > 0 THEN 0.0 WHEN accepted = 0 THEN 1.0 ELSE none END,
+                                           2.0)) FROM judgments WHERE split = ? GROUP BY query"""
+        judged = {query: 0.0 if least > 1 else float(least) for query, least in self.rows(sql, (split,))}
+        sql = "SELECT DISTINCT query FROM rejections WHERE split = ?"
+        for (query,) in self.rows(sql, (split,)):
+            judged.setdefault(query, 1.0)
+        return judged
+
+    def any(self) -> bool:
+        """Whether any answer could be "none of these"."""
+        sql = """SELECT EXISTS (SELECT 1 FROM judgments
+                WHERE none IS NOT NULL OR accepted IS NOT NULL OR level IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM rejections)"""
+        return bool(self.rows(sql, ())[0][0])
+
+    def state(self) -> list[int]:
+        """Numbers that change when a judgment, a rejection or the user's word about a query comes or goes."""
+        tables = ("judgments", "rejections", "unanswered")
+        return [int(n) for t in tables for n in self.rows(f"SELECT count(*), coalesce(max(rowid), 0) FROM {t}", ())[0]]
+
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """Those among `keys`, as answers."""
         found = {}

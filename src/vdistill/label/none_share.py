@@ -11,11 +11,46 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from vdistill.database import Database
+from vdistill.errors import VdistillError
 from vdistill.label.schedules import Group
+from vdistill.label.teacher import Teacher, none_version, pointwise
+from vdistill.workspace import Workspace
 
 EVERY = 4
+
+
+def offers_none(given: bool | None, teacher: Teacher, workspace: Workspace | None, say: Callable[[str], None]) -> bool:
+    """Whether calls offer "none of these": as the user says, else where an audit has found that the teacher says it.
+
+    Raises VdistillError where the user wants it of a teacher that cannot.
+    """
+    if pointwise(teacher):
+        if given:
+            say(f'{teacher.name} scores each image by itself: even odds are its "none of these", and no call offers it')
+        return False
+    if given and not none_version(teacher):
+        raise VdistillError(
+            f'{teacher.name} cannot say "none of these"',
+            hint="leave --none out; a table says it with a row of an empty item for each query, see docs/teachers.md",
+        )
+    if given is not None or not none_version(teacher):
+        return bool(given)
+    with Database.existing(workspace) as database:
+        found = database.setting(setting_of(teacher)) if database else None
+    if found:
+        say(
+            'every fourth call offers "none of these", as the audit found that the teacher says it (--no-none: none do)'
+        )
+    return bool(found)
+
+
+def setting_of(teacher: Teacher) -> str:
+    """The setting that keeps whether an audit has found that a teacher says "none of these"."""
+    return f"none/{teacher.name}/{teacher.prompt}/{none_version(teacher)}"
 
 
 @dataclass

@@ -12,7 +12,7 @@ from vdistill.sources import shown
 def hit_document(hit: Hit) -> dict[str, Any]:
     """One result, without where its image is."""
     return {"rank": hit.rank, "id": hit.id, "score": round(hit.score, 6), "metadata": dict(hit.metadata),
-            "product": hit.product, "images": hit.images}  # fmt: skip
+            "product": hit.product, "images": hit.images, "fit": hit.fit}  # fmt: skip
 
 
 def hits_document(model: str, asked: str, hits: Sequence[Hit], took_ms: float) -> dict[str, Any]:

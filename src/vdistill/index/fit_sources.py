@@ -1,0 +1,81 @@
+"""What the fit of an index is made from: the workspace's judgments, and the vectors that were just written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vdistill.bundle.fit import FitModel, context_of
+from vdistill.bundle.manifest import Entry
+from vdistill.bundle.pack import Place
+from vdistill.bundle.store import Store
+from vdistill.bundle.text_encoder import TextEncoder
+from vdistill.database import Database
+from vdistill.evaluation import accepted
+from vdistill.index.fit import digest, first_by_hash, fitted, hits_of, reach_of
+from vdistill.inputs.sides import Sides
+from vdistill.records import title_of
+from vdistill.workspace import Workspace
+
+SAMPLE = 1000  # items that a query's scores are compared with, in a search too
+
+Encode = Callable[[Sequence[str]], np.ndarray]
+
+
+def fit_of(workspace: Workspace, folder: Place, entry: Entry, before: Entry | None) -> dict[str, Any] | None:
+    """The fit of an index whose files are written; None where the judgments do not tell, or say too little.
+
+    before: the index that this one replaces; its fit is taken over where nothing has changed that it depends on.
+    """
+    with Database.existing(workspace) as database:
+        if database is None or not database.rejections.any():
+            return None
+        made_from = digest(
+            entry.model_fingerprint, entry.text_fingerprint, entry.items.sha256, database.rejections.state()
+        )
+        if before is not None and before.fit is not None and before.fit.get("made_from") == made_from:
+            return dict(before.fit)
+        store = Store.of(folder, entry)
+        try:
+            encoder = TextEncoder.open(store.encoder_folder(entry.text_encoder))
+            found = _fitted(database, store, encoder.encode, made_from)
+        finally:
+            store.close()
+    return None if found is None else found.to_json()
+
+
+def _fitted(database: Database, store: Store, encode: Encode, made_from: str) -> FitModel | None:
+    sides = Sides.read(database)
+    shown = {item for one in database.judgments("heldout") for item in one.items}
+    shown |= {item for _, one in database.rejections.keyed("heldout") for item in one.items}
+    indexed = store.items.known(sorted(shown))
+    hashes = {item: sha256 for item, (_, sha256) in indexed.items()}
+    said = accepted.held_out(database, hashes, sides)
+    if not said.known:
+        return None
+    ids = sorted(indexed)
+    matrix = store.vectors(np.array([indexed[item][0] for item in ids], np.uint64))
+    texts = [*said.known, *said.unanswered]
+    vectors = dict(zip(texts, encode(texts), strict=True))
+    reach, sample = _reach(database, store, encode), store.vectors(store.items.some_keys(SAMPLE))
+    hits = hits_of(
+        said.known, said.unanswered, vectors, (ids, matrix), lambda vector: context_of(vector, sample, reach)
+    )
+    found = fitted(hits, reach)
+    if found is None:
+        return None
+    facts = {
+        "judge": said.judge.teacher if said.judge else None, "queries": len(hits.queries),
+        "unanswered": int((~hits.answered).sum()), "hits": len(hits.accepted),
+    }  # fmt: skip
+    return FitModel(found.reach, found.weights, found.logits, found.values, facts, made_from)
+
+
+def _reach(database: Database, store: Store, encode: Encode) -> tuple[float, ...]:
+    answered, unanswered = (first_by_hash(texts) for texts in accepted.training(database))
+    rows = store.items.rows_of(store.items.some_keys(SAMPLE)).values()
+    titles = first_by_hash([title for row in rows if (title := title_of(json.loads(row.metadata)))])
+    return reach_of(encode(answered), encode(titles), encode(unanswered))
