@@ -1,10 +1,15 @@
 """The fit of a hit: the probability that the teacher would accept it, by numbers that cost a query next to nothing.
 
-A cosine alone says little: those of one query lie higher than those of another, whatever there is to find. So it goes
-with what tells queries apart: the mean and the standard deviation of the query's cosines over a sample of the catalog
-that is always the same, and its *reach*, a linear function of its vector that was taught which wishes the catalog
-answers. A logistic regression of these (Platt 1999), made straight by isotonic regression (Zadrozny & Elkan 2002), is
-the fit. It rises with the cosine, so hits of one query keep their order.
+A cosine alone says little: those of one query lie higher than those of another, whatever there is to find. So two
+things are told apart, each by a logistic regression (Platt 1999), and their probabilities multiplied:
+
+    whether the catalog answers the query at all   from its *reach*, a linear function of its vector that was taught
+                                                   which wishes the catalog answers
+    whether this hit is accepted, if it does       from its cosine, and mean and standard deviation of the query's
+                                                   cosines over a sample of the catalog that is always the same
+
+The product is made straight by isotonic regression (Zadrozny & Elkan 2002). It rises with the cosine, so hits of one
+query keep their order.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ FEATURES = ("z", "mean", "spread", "reach")
 LEAST, MOST = 0.001, 0.999  # a fit is never certain
 _REACH = 6.0  # log-odds beyond which reach is not believed
 _SMALL = 1e-6
+_LISTS = ("reach", "weights", "answered", "products", "values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,16 @@ class FitModel:
     """What an index knows about fit.
 
     reach: (dim + 1) weights of a query's vector, the last one the offset; empty where nothing was known to learn from.
-    weights: (5) of `FEATURES` and 1.  logits, values: (k) what log-odds mean, ascending; empty where they stand as they
-    are.  facts: whose judgments it was made from, and how many.  made_from: a hash of these and of the index.
+    weights: (4) of `FEATURES` but for reach, and 1: the log-odds that a hit is accepted.  answered: (2) of reach and 1:
+    the log-odds that anything is; empty where that is not known.
+    products, values: (k) what the product of both means, ascending; empty where it stands as it is.
+    facts: whose judgments it was made from, and how many.  made_from: a hash of these and of the index.
     """
 
     reach: tuple[float, ...]
     weights: tuple[float, ...]
-    logits: tuple[float, ...] = ()
+    answered: tuple[float, ...] = ()
+    products: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     facts: Mapping[str, Any] | None = None
     made_from: str = ""
@@ -54,7 +63,7 @@ class FitModel:
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> FitModel:
         """From a manifest. Raises KeyError and TypeError for another document."""
-        lists = {name: tuple(map(float, document[name])) for name in ("reach", "weights", "logits", "values")}
+        lists = {name: tuple(map(float, document[name])) for name in _LISTS}
         return cls(**lists, facts=document["facts"], made_from=document["made_from"])
 
     def to_json(self) -> dict[str, Any]:
@@ -67,14 +76,25 @@ class FitModel:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(n,) the fit of hits with these features (n, 4)."""
-        logits = features @ np.array(self.weights[:-1]) + self.weights[-1]
-        if self.logits:
-            return np.asarray(np.interp(logits, self.logits, self.values).clip(LEAST, MOST))
-        return np.asarray(((1 + np.tanh(logits / 2)) / 2).clip(LEAST, MOST))
+        found = self.product(features)
+        if self.products:
+            found = np.interp(found, self.products, self.values)
+        return np.asarray(found.clip(LEAST, MOST))
+
+    def product(self, features: np.ndarray) -> np.ndarray:
+        """(n,) the probability that the query is answered times that of the hit, before it is made straight."""
+        hit: np.ndarray = _probability(features[:, :-1] @ np.array(self.weights[:-1]) + self.weights[-1])
+        if not self.answered:
+            return hit
+        return hit * _probability(features[:, -1] * self.answered[0] + self.answered[1])
 
     def fits(self, vector: np.ndarray, sample: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(n,) the fit of a query's hits with these cosines (n,)."""
         return self.probabilities(self.context(vector, sample).features(np.asarray(scores, np.float64)))
+
+
+def _probability(logits: np.ndarray) -> np.ndarray:
+    return np.asarray((1 + np.tanh(logits / 2)) / 2)
 
 
 def context_of(vector: np.ndarray, sample: np.ndarray, reach: tuple[float, ...]) -> Context:

@@ -16,6 +16,7 @@ from vdistill.errors import GateError, VdistillError
 from vdistill.records import Per
 
 if TYPE_CHECKING:
+    from vdistill.bench.fit import FitReport
     from vdistill.bench.gates import Gate
     from vdistill.bench.graded import Embedded, Ranker
     from vdistill.bench.results import BenchReport
@@ -83,6 +84,10 @@ class BenchCommand:
     max_cost: Annotated[float | None, _beside(min=0, help="Maximum US dollars to re-order.", show_default="none")] = (
         None
     )
+    min_fit: Annotated[float, typer.Option(min=0, max=1, help="Count false hits and lost queries at this fit.")] = 0.5
+    unanswered: Annotated[
+        Path | None, typer.Option(help="File of queries that nothing in the catalog answers: how often is a hit shown?")
+    ] = None
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
@@ -143,6 +148,7 @@ class BenchCommand:
             require_same_holdout(workspace, info)
         backbone = pick_backbone(workspace, self.backbone)
         found, searchers = self._measured(session, workspace, backbone, gates)
+        found = replace(found, fit=self._fit(session, workspace, searchers))
         if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 
@@ -166,6 +172,13 @@ class BenchCommand:
             session.say(f"run {kept.id}")
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
+
+    def _fit(self, session: Session, workspace: "Workspace", searchers: "Mapping[str, Searcher]") -> "FitReport | None":
+        """How far the fit of the student's hits can be trusted; None where its index knows none."""
+        from vdistill.cli.bench_fit import fit_report
+
+        return fit_report(session, workspace, searchers.get("student"), self.unanswered, self.judge,
+                          self.min_fit, self.seed)  # fmt: skip
 
     def _checked(self, session: Session) -> "tuple[Gate, ...]":
         """The gates. Raises BadParameter for options that go with others, before any work is done."""

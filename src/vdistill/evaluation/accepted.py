@@ -18,6 +18,7 @@ from vdistill.inputs.sides import Sides
 from vdistill.records import Answer, Judgment, Rejection
 
 REJECTED = 0.5  # a query of which no item is more likely to be accepted is not answered
+FAR, SHOWN = 0.1, 200  # so many items were shown for a training query, and none is as likely: none at all will do
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,11 @@ def held_out(
 
 
 def training(database: Database) -> tuple[list[str], list[str]]:
-    """The training queries that the catalog answers, and those that it does not.
+    """The training queries that the catalog answers, and those that it does not; what is doubtful is neither.
 
-    One counts as answered unless "none of these" was said each time that it could be, and the fit of all its answers
-    agrees.
+    One counts as answered where an answer took an image though it could have taken none, or where none was no option.
     """
-    unanswered = set(database.unanswered())
+    unanswered, neither = set(database.unanswered()), set[str]()
     known = [query.text for query in database.queries("train")]
     least = database.rejections.least("train")
     doubtful = [text for text in known if least.get(text, 0.0) > REJECTED and text not in unanswered]
@@ -70,8 +70,9 @@ def training(database: Database) -> tuple[list[str], list[str]]:
         of = set(doubtful)
         rejections = [one for _, one in database.rejections.keyed("train") if one.query in of]
         found = _acceptance(judgments, rejections)
-        unanswered |= {text for text in doubtful if text in found and not answers(found[text])}
-    judged = [text for text in known if text in least and text not in unanswered]
+        unanswered |= {text for text, of in found.items() if len(of) >= SHOWN and max(of.values()) < FAR}
+        neither = {text for text in doubtful if not answers(found.get(text, {}))}
+    judged = [text for text in known if text in least and text not in unanswered | neither]
     return judged, [text for text in known if text in unanswered]
 
 

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vdistill.arrays import Floats, Ints
-from vdistill.bundle.fit import FEATURES, Context, FitModel, context_of
+from vdistill.bundle.fit import FEATURES, Context, FitModel
 
 HITS = 20  # of a query that are learnt from: those that are shown, and some more
 LEAST_QUERIES, LEAST_MASS = 10, 5.0  # held out: with fewer queries, or hits of one kind, there is nothing to fit
 ISOTONIC = (30, 400)  # queries and hits from which on there is enough to see the shape of the curve
+LEAST_KIND = 5  # held-out queries that are answered, and that are not: with fewer of a kind, they are not told apart
 LEAST_UNANSWERED = 20  # training queries; with fewer there is no reach
 FOLDS = 10
 _RIDGE, _RIDGE_REACH = 1.0, 0.3
 _STEPS = 60
-_MOST_TITLES = 1000
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,37 @@ def hits_of(
 
 def fitted(hits: Hits, reach: tuple[float, ...] = ()) -> FitModel | None:
     """The fit by these hits; None where they are too few to tell, or the scores tell nothing."""
-    queries, total = len(np.unique(hits.query)), len(hits.accepted)
-    if queries < LEAST_QUERIES or min(hits.accepted.sum(), (1 - hits.accepted).sum()) < LEAST_MASS:
+    asked, total = np.unique(hits.query), len(hits.accepted)
+    if len(asked) < LEAST_QUERIES or min(hits.accepted.sum(), (1 - hits.accepted).sum()) < LEAST_MASS:
         return None
-    middle, scale = hits.features.mean(axis=0), hits.features.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, np.inf)
-    found = logistic((hits.features - middle) / scale, hits.accepted, np.ones(total), _RIDGE)
-    weights = found[:-1] / scale
+    answered, of_hit = hits.answered[asked], np.ones(total, bool)
+    whether: tuple[float, ...] = ()
+    if reach and min(answered.sum(), (~answered).sum()) >= LEAST_KIND:
+        first = np.searchsorted(hits.query, asked)  # a query's hits lie next to each other, and have one reach
+        whether = _regression(hits.features[first, -1:], answered.astype(np.float64))
+        of_hit = hits.answered[hits.query]
+    weights = _regression(hits.features[of_hit, :-1], hits.accepted[of_hit])
     if weights[0] <= 0:
         return None
-    model = FitModel(reach, (*weights.tolist(), float(found[-1] - weights @ middle)))
-    if queries < ISOTONIC[0] or total < ISOTONIC[1]:
+    model = FitModel(reach, weights, whether)
+    if len(asked) < ISOTONIC[0] or total < ISOTONIC[1]:
         return model
-    logits = hits.features @ weights + model.weights[-1]
-    knots, values = isotonic(logits, hits.accepted)
-    return replace(model, logits=tuple(knots.tolist()), values=tuple(values.tolist()))
+    products, values = isotonic(model.product(hits.features), hits.accepted)
+    return replace(model, products=tuple(products.tolist()), values=tuple(values.tolist()))
 
 
-def cross_fitted(hits: Hits, seed: int = 0, folds: int = FOLDS) -> list[tuple[np.ndarray, FitModel]]:
+def _regression(features: Floats, target: Floats) -> tuple[float, ...]:
+    """(d + 1) weights and offset of `logistic`, which sees the features (n, d) at one scale."""
+    middle, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, np.inf)
+    found = logistic((features - middle) / scale, target, np.ones(len(target)), _RIDGE)
+    weights = found[:-1] / scale
+    return (*weights.tolist(), float(found[-1] - weights @ middle))
+
+
+def cross_fitted(
+    hits: Hits, reach: tuple[float, ...] = (), seed: int = 0, folds: int = FOLDS
+) -> list[tuple[np.ndarray, FitModel]]:
     """(q,) which queries, and a model that was fitted to the others; for each part of the queries.
 
     Answered and unanswered ones are spread evenly. Empty where the others are too few.
@@ -103,7 +116,7 @@ def cross_fitted(hits: Hits, seed: int = 0, folds: int = FOLDS) -> list[tuple[np
     for kind in (True, False):
         rows = np.flatnonzero(hits.answered == kind)
         part[np.random.default_rng([seed, kind]).permutation(rows)] = np.arange(len(rows)) % folds
-    models = [(part == fold, fitted(hits.of(part != fold))) for fold in range(folds) if (part == fold).any()]
+    models = [(part == fold, fitted(hits.of(part != fold), reach)) for fold in range(folds) if (part == fold).any()]
     return [(rows, model) for rows, model in models if model is not None]
 
 
@@ -156,7 +169,7 @@ def isotonic(values: Floats, target: Floats) -> tuple[Floats, Floats]:
     return np.array([x / n for x, _, n in blocks]), np.array([y / n for _, y, n in blocks])
 
 
-def first_by_hash(texts: Sequence[str], most: int = _MOST_TITLES) -> list[str]:
+def first_by_hash(texts: Sequence[str], most: int) -> list[str]:
     """At most so many of the texts, each once, in the order of their hashes."""
     return sorted(dict.fromkeys(texts), key=lambda text: hashlib.sha256(text.encode()).digest())[:most]
 
@@ -164,6 +177,3 @@ def first_by_hash(texts: Sequence[str], most: int = _MOST_TITLES) -> list[str]:
 def digest(*parts: object) -> str:
     """A hash of what a fit is made from."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
-
-
-__all__ = ["Context", "Hits", "context_of", "cross_fitted", "digest", "first_by_hash", "fitted", "hits_of", "reach_of"]

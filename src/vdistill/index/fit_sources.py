@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from vdistill.records import title_of
 from vdistill.workspace import Workspace
 
 SAMPLE = 1000  # items that a query's scores are compared with, in a search too
+MOST_TEXTS, MOST_TITLES = 1000, 300  # that reach is learnt from: a second of an encoder's time, and enough
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
@@ -71,11 +73,11 @@ def _fitted(database: Database, store: Store, encode: Encode, made_from: str) ->
         "judge": said.judge.teacher if said.judge else None, "queries": len(hits.queries),
         "unanswered": int((~hits.answered).sum()), "hits": len(hits.accepted),
     }  # fmt: skip
-    return FitModel(found.reach, found.weights, found.logits, found.values, facts, made_from)
+    return replace(found, facts=facts, made_from=made_from)
 
 
 def _reach(database: Database, store: Store, encode: Encode) -> tuple[float, ...]:
-    answered, unanswered = (first_by_hash(texts) for texts in accepted.training(database))
+    answered, unanswered = (first_by_hash(texts, MOST_TEXTS) for texts in accepted.training(database))
     rows = store.items.rows_of(store.items.some_keys(SAMPLE)).values()
-    titles = first_by_hash([title for row in rows if (title := title_of(json.loads(row.metadata)))])
+    titles = first_by_hash([title for row in rows if (title := title_of(json.loads(row.metadata)))], MOST_TITLES)
     return reach_of(encode(answered), encode(titles), encode(unanswered))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 from vdistill import workspace
 from vdistill.bundle import manifest
 from vdistill.bundle.early import EarlySessions
-from vdistill.bundle.fit import FitModel
+from vdistill.bundle.fit import Context, FitModel
 from vdistill.bundle.items import Row
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.pack import Place, place_of
@@ -217,8 +217,12 @@ class Searcher:
         model = self.fit
         if model is None:
             return None
-        context = model.context(vector, self._catalog_sample)
+        context = self.contexts(model)(vector)
         return lambda scores: model.probabilities(context.features(np.asarray(scores, np.float64)))
+
+    def contexts(self, model: FitModel) -> Callable[[np.ndarray], Context]:
+        """What gives the vector (dim,) of a query what is known of it before its hits."""
+        return lambda vector: model.context(vector, self._catalog_sample)
 
     @cached_property
     def _catalog_sample(self) -> np.ndarray:
