@@ -83,10 +83,10 @@ class FitModel:
 
     def product(self, features: np.ndarray) -> np.ndarray:
         """(n,) the probability that the query is answered times that of the hit, before it is made straight."""
-        hit: np.ndarray = _probability(features[:, :-1] @ np.array(self.weights[:-1]) + self.weights[-1])
-        if not self.answered:
-            return hit
-        return hit * _probability(features[:, -1] * self.answered[0] + self.answered[1])
+        found = _probability(features[:, :-1] @ np.array(self.weights[:-1]) + self.weights[-1])
+        if self.answered:
+            found = found * _probability(features[:, -1] * self.answered[0] + self.answered[1])
+        return np.asarray(found)
 
     def fits(self, vector: np.ndarray, sample: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(n,) the fit of a query's hits with these cosines (n,)."""

@@ -76,6 +76,10 @@ def show(found: BenchReport, speed: Speed | None, agreement: Sequence[dict[str, 
     console.result(bench_table(found))
     if found.reranked is not None:
         console.result(rerank_table(found))
+    if found.fit is not None:
+        from vdistill.bench.report.fit_table import fit_table
+
+        console.result(fit_table(found.fit))
     for one in found.slices:
         if len(one.groups) > 1:
             console.result(slice_table(one))

@@ -51,6 +51,9 @@ class QueryCommand:
     hybrid: Annotated[bool, _ranking("--hybrid", help="Rank by the words in the items' texts too.")] = False
     diverse: Annotated[float, _ranking(min=0, max=1, help="How much results should differ from one another.")] = 0.0
     min_score: Annotated[float | None, _ranking(help="Minimum similarity, from -1 to 1.")] = None
+    min_fit: Annotated[
+        float | None, _ranking(min=0, max=1, help="Minimum probability that the teacher would accept a result.")
+    ] = None
     exact: Annotated[bool, _ranking("--exact", help="Compare with every image, however many.")] = False
     batch: Annotated[
         str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
@@ -90,7 +93,8 @@ class QueryCommand:
         from vdistill.query.search import SearchOptions
         from vdistill.query.terms import spoken
 
-        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
+        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per,
+                                self.min_fit)  # fmt: skip
         if self.batch is not None:
             self._answer_batch(session, searchers[model], self.batch, options)
             return
@@ -148,21 +152,27 @@ class QueryCommand:
         long = 0
         for text in texts(source):
             started = time.perf_counter()
-            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text)
+            hits = searcher.hits(searcher.encode([text])[0], self.k, options, text, text=True)
             took = round((time.perf_counter() - started) * 1000, 2)
-            console.document(hits_document(searcher.model, text, hits, took), line=True)
+            console.document(hits_document(searcher.model, text, hits, took, self.min_fit), line=True)
             long += bool(searcher.truncated([text]))
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
     def _hits(self, searcher: "AnySearcher", terms: Sequence["Term"], options: "SearchOptions") -> list[Hit]:
-        from vdistill.query.terms import wanted_text
+        from vdistill.query.terms import is_text, wanted_text
 
-        return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms))
+        return searcher.hits(searcher.vector(terms), self.k, options, wanted_text(terms), text=is_text(terms))
 
     def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
-        if len(hits) < self.k:
-            why = "match" if self.where or self.min_score is not None else "are indexed"
+        from vdistill.query.documents import nothing_fits_well
+
+        if nothing_fits_well(hits, self.min_fit):
+            best = max((hit.fit or 0.0 for hit in hits), default=None)
+            session.say("nothing fits well" + (f": the best fit is {best:.2f}" if best is not None else ""))
+        elif len(hits) < self.k:
+            limited = self.where or self.min_score is not None or self.min_fit is not None
+            why = "match" if limited else "are indexed"
             what = "products" if any(hit.images > 1 for hit in hits) and self.per == "product" else "items"
             session.say(f"only {len(hits)} {what} {why}, {self.k} were asked for")
         texts = [term.what for term in terms if isinstance(term.what, str)]
@@ -175,7 +185,7 @@ class QueryCommand:
         elif self.as_json:
             from vdistill.query.documents import hits_document
 
-            console.document(hits_document(model, asked, hits, took))
+            console.document(hits_document(model, asked, hits, took, self.min_fit))
         else:
             console.result(_table(asked, hits, took))
             if self.show:
@@ -225,6 +235,9 @@ def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
     table = Table(title=Text(f"{asked}  ({took:.0f} ms)"), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
+    with_fit = any(hit.fit is not None for hit in hits)
+    if with_fit:
+        table.add_column("fit", justify="right")
     table.add_column("title", ratio=2, overflow="fold")
     table.add_column("item", ratio=2, overflow="fold")
     grouped = any(hit.images > 1 for hit in hits)
@@ -234,5 +247,6 @@ def _table(asked: str, hits: Sequence[Hit], took: float) -> Any:
     for hit in hits:
         texts = [str(hit.metadata.get("title") or ""), hit.id]
         texts += [hit.product or "", str(hit.images)] if grouped else []
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
+        fit = ["–" if hit.fit is None else f"{hit.fit:.2f}"] if with_fit else []
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", *fit, *(Text(console.printable(text)) for text in texts))
     return table

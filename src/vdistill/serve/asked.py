@@ -33,6 +33,7 @@ OPTIONS = (
     Field("where", "text", "SQL expression over the metadata, such as price < 20."),
     Field("diverse", "number", "How much results should differ from one another.", 0.0, 0, 1),
     Field("min_score", "number", "Minimum similarity.", None, -1, 1),
+    Field("min_fit", "number", "Minimum probability that the teacher would accept a result; for one text.", None, 0, 1),
     Field("exact", "boolean", "Compare with every image, however many.", False),
 )
 HYBRID = Field("hybrid", "boolean", "Rank by the words in the items' texts too.", False)
@@ -111,6 +112,7 @@ def asked(values: Mapping[str, Any], parts: tuple[Part, ...]) -> Asked:
     options = SearchOptions(
         where=values["where"], exact=values["exact"], hybrid=bool(values.get("hybrid")),
         min_score=values["min_score"], diverse=values["diverse"], per=values["per"],
+        min_fit=values.get("min_fit"),
     )  # fmt: skip
     return Asked(parts, values["k"], options, values.get("model"))
 

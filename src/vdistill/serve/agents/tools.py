@@ -28,8 +28,8 @@ _K = Field("k", "integer", "How many results.", 5, 1, 50)
 _IMAGES = Field("images", "integer", "How many of the first results come with their image.", 3, 0, MOST_IMAGES)
 _SIZE = Field("size", "integer", "The longer side of the image at most, in pixels; 0 for none.", SIDES[2],
               choices=(0, *SIDES))  # fmt: skip
-_OPTIONS = (_K, _IMAGES, *(one for one in requests.OPTIONS if one.name in ("where", "per", "diverse", "min_score")),
-            requests.MODEL)  # fmt: skip
+_TAKEN = ("where", "per", "diverse", "min_score", "min_fit")
+_OPTIONS = (_K, _IMAGES, *(one for one in requests.OPTIONS if one.name in _TAKEN), requests.MODEL)
 
 
 @dataclass(frozen=True, slots=True)
