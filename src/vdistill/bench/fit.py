@@ -64,14 +64,15 @@ class Separation:
 
 @dataclass(frozen=True)
 class FitReport:
-    """The fit of the student's hits.
+    """The fit of a model's hits.
 
-    judge: whose judgments.  queries, hits: that calibration is measured on.  ece: the expected calibration error over
-    `BINS` of equal width, and of answered queries alone.  at: at the `min_fit` asked for.  at_lost: at the highest one
-    that loses no more than `LOST`.  curve: at many.  shown_for: unanswered queries with the fit of their best hit, the
-    highest first.
+    model: of whose index.  judge: whose judgments.  queries, hits: that calibration is measured on.
+    ece: the expected calibration error over `BINS` of equal width, and of answered queries alone.
+    at: at the `min_fit` asked for.  at_lost: at the highest one that loses no more than `LOST`.  curve: at many.
+    shown_for: unanswered queries with the fit of their best hit, the highest first.
     """
 
+    model: str
     judge: str
     queries: int
     hits: int
@@ -135,7 +136,8 @@ def measure(
         _of(best, hits.queries, ~hits.answered),
         {text: _best_fit(searcher, model, one) for text, one in zip(others, searcher.encode(others), strict=True)},
     )
-    return _report(hits, fit, found, said.judge.teacher if said.judge else "", min_fit, seed)
+    judged_by = said.judge.teacher if said.judge else ""
+    return _report((searcher.model, judged_by), hits, fit, found, min_fit, seed)
 
 
 def _hits(searcher: Searcher, said: accepted.HeldOutAcceptance, model: FitModel) -> tuple[Hits, dict[str, np.ndarray]]:
@@ -158,7 +160,8 @@ def _best_fit(searcher: Searcher, model: FitModel, vector: np.ndarray) -> float:
     return float(model.probabilities(features)[0]) if hits else 0.0
 
 
-def _report(hits: Hits, fit: Floats, best: _Best, judge: str, min_fit: float, seed: int) -> FitReport:
+def _report(of: tuple[str, str], hits: Hits, fit: Floats, best: _Best, min_fit: float, seed: int) -> FitReport:
+    """of: the model and the judge."""
     first = np.zeros(len(fit), bool)
     for number in range(len(hits.queries)):  # a query's hits are in order
         first[np.flatnonzero(hits.query == number)[:SHOWN]] = True
@@ -167,7 +170,8 @@ def _report(hits: Hits, fit: Floats, best: _Best, judge: str, min_fit: float, se
     answered = hits.answered[query]
     shown = {**best.unanswered, **best.unseen}
     return FitReport(
-        judge=judge,
+        model=of[0],
+        judge=of[1],
         queries=len(np.unique(query)),
         hits=len(fits),
         ece=calibration_error(fits, chances),

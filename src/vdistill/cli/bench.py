@@ -16,7 +16,6 @@ from vdistill.errors import GateError, VdistillError
 from vdistill.records import Per
 
 if TYPE_CHECKING:
-    from vdistill.bench.fit import FitReport
     from vdistill.bench.gates import Gate
     from vdistill.bench.graded import Embedded, Ranker
     from vdistill.bench.results import BenchReport
@@ -140,6 +139,7 @@ class BenchCommand:
         parts.require_all(["scipy", *(["matplotlib"] if self.report else [])])
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
+        from vdistill.cli.bench_fit import fit_report
         from vdistill.encoders.student import open_item_head, read_info, require_same_holdout
 
         if self.no_worse_than is not None:
@@ -148,7 +148,7 @@ class BenchCommand:
             require_same_holdout(workspace, info)
         backbone = pick_backbone(workspace, self.backbone)
         found, searchers = self._measured(session, workspace, backbone, gates)
-        found = replace(found, fit=self._fit(session, workspace, searchers))
+        found = replace(found, fit=fit_report(session, workspace, searchers, self))
         if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 
@@ -172,13 +172,6 @@ class BenchCommand:
             session.say(f"run {kept.id}")
         if found.failed:
             raise GateError("; ".join(map(str, found.failed)), hint="a gate was not met")
-
-    def _fit(self, session: Session, workspace: "Workspace", searchers: "Mapping[str, Searcher]") -> "FitReport | None":
-        """How far the fit of the student's hits can be trusted; None where its index knows none."""
-        from vdistill.cli.bench_fit import fit_report
-
-        return fit_report(session, workspace, searchers.get("student"), self.unanswered, self.judge,
-                          self.min_fit, self.seed)  # fmt: skip
 
     def _checked(self, session: Session) -> "tuple[Gate, ...]":
         """The gates. Raises BadParameter for options that go with others, before any work is done."""

@@ -22,16 +22,9 @@ Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured di
 from vdistill.preferences.choices import picks, positions
 from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
-from vdistill.preferences.zero import Accepted, acceptance
+from vdistill.preferences.zero import Accepted, acceptance, zeros
 
 __all__ = [
-    "Accepted",
-    "Fitted",
-    "Utilities",
-    "acceptance",
-    "fit",
-    "picks",
-    "position_biases",
-    "positions",
-    "teacher_noise",
-]
+    "Accepted", "Fitted", "Utilities", "acceptance", "fit", "picks", "position_biases", "positions", "teacher_noise",
+    "zeros",
+]  # fmt: skip

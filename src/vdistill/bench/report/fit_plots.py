@@ -22,10 +22,11 @@ def reliability(report: FitReport) -> str:
         axes.plot([one.fit for one in report.bins], [one.accepted for one in report.bins], color=COLOURS["student"])
         for one in report.bins:
             size = _LEAST + (_MOST - _LEAST) * one.hits / fullest
-            axes.scatter([one.fit], [one.accepted], s=size, color=COLOURS["student"], alpha=0.6, linewidths=0)
-            axes.annotate(f"{one.hits:,}", (one.fit, one.accepted), (0, -4), ha="center", fontsize=8,
+            axes.scatter([one.fit], [one.accepted], s=size, color=COLOURS["student"], alpha=0.6, linewidths=0,
+                         clip_on=False)  # fmt: skip
+            axes.annotate(f"{one.hits:,}", (one.fit, one.accepted), (0, 10), ha="center", fontsize=8,
                           textcoords="offset points")  # fmt: skip
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="fit of a hit", ylabel="accepted by the judge")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="fit of a hit", ylabel="accepted by the judge")
 
     return drawn("reliability", "What is accepted of the hits of a fit", (5.2, 4.2), draw)
 
@@ -43,7 +44,7 @@ def thresholds(report: FitReport) -> str:
                 axes.plot(at, shares, color=COLOURS["teacher"], linestyle=style, label=label)
         axes.axvline(report.at.min_fit, color=INK, linewidth=1, alpha=0.4)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="--min-fit", ylabel="share of queries")
-        axes.legend(loc="center right")
+        axes.legend(loc="upper left")
 
     return drawn("thresholds", "Lost queries and false hits over the fit that is asked for", (5.2, 3.6), draw)
 

@@ -31,7 +31,7 @@ def fit_table(report: FitReport) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text("fit of the student's hits", style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=Text(f"fit of the {report.model}'s hits", style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for name in ("", "each part of the queries by a fit made from the others"):
         table.add_column(Text(name), overflow="fold")
     for name, value in fit_facts(report).items():

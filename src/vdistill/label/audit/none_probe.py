@@ -1,7 +1,7 @@
 """Whether a teacher says "none of these" where it is due: more often of the images it likes least than of the best.
 
-For some of the audit's questions the better and the worse half of the images are shown again, each with "none of these".
-A teacher that cannot say it, says it always, or says it at random does so of both halves alike.
+For some of the audit's questions the better and the worse half of the images are shown again, each with "none of
+these". A teacher that cannot say it, says it always, or says it at random does so of both halves alike.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def calls_for(calls: int) -> int:
 def says_none(
     stage: Stage, asker: Asker, answered: Sequence[tuple[Unit, Sequence[Answer]]], calls: int
 ) -> NoneFindings | None:
-    """How much likelier "none of these" is of the worse halves, with its 95 % interval; None where that is not known."""
+    """How much likelier "none of these" is of worse halves, with its 95 % interval; None where that is not known."""
     halves = [_halves(unit, three[0]) for unit, three in answered if len(unit.turn) >= 4][: calls // 2]
     questions = [[stage.question(group) for group in pair] for pair in halves]
     said = asker.ask([Asked(question, "train", 0) for pair in questions for question in pair])
