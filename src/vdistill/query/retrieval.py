@@ -173,7 +173,7 @@ class Retriever:
         if request.min_score is not None:
             keys, scores = keys[scores >= request.min_score], scores[scores >= request.min_score]
         if request.min_fit is not None and request.fits is not None:
-            fit = request.fits(scores) >= request.min_fit
+            fit = request.fits(scores).round(4) >= request.min_fit
             keys, scores = keys[fit], scores[fit]
         numbers, keys, scores = request.results.leading(keys, scores, k)  # the metadata of the others is not read
         rows, root = self._store.items.rows_of(keys), self._store.entry.catalog
