@@ -74,7 +74,8 @@ def make(stock: Stock, out: Path, seed: int) -> None:
     queries = persona_queries(stock, seed)
     unanswered = unanswered_queries(stock, seed)
     _write_queries(out / "queries.jsonl", queries, unanswered)
-    _write_lines(out / "unanswered.txt", unanswered.unseen)
+    if unanswered.unseen:
+        _write_lines(out / "unanswered.txt", unanswered.unseen)
     _write_judges(stock, out, seed, queries, goods, prices, names)
     print(f"{len(goods)} products, {len(queries)} persona queries, simulated shoppers and qrels in {out}")
 

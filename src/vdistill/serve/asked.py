@@ -33,11 +33,12 @@ OPTIONS = (
     Field("where", "text", "SQL expression over the metadata, such as price < 20."),
     Field("diverse", "number", "How much results should differ from one another.", 0.0, 0, 1),
     Field("min_score", "number", "Minimum similarity.", None, -1, 1),
-    Field("min_fit", "number", "Minimum probability that the teacher would accept a result; for one text.", None, 0, 1),
     Field("exact", "boolean", "Compare with every image, however many.", False),
 )
 HYBRID = Field("hybrid", "boolean", "Rank by the words in the items' texts too.", False)
-SEARCH = (QUERY, *OPTIONS, HYBRID, MODEL)
+MIN_FIT = Field("min_fit", "number", "Minimum probability that the teacher would accept a result; for one text.", None,
+                0, 1)  # fmt: skip
+SEARCH = (QUERY, *OPTIONS, HYBRID, MIN_FIT, MODEL)
 COMPARE = (QUERY, *OPTIONS, HYBRID)
 WEIGHT = Field("weight", "number", "How much it counts; below 0 it is to be avoided.", 1.0, -1000, 1000)
 TERM = (
