@@ -1,7 +1,8 @@
 """How far the fit of hits can be trusted on the made gift shop: calibration, false hits and lost queries.
 
 The held-out queries are dealt into parts anew for each of several seeds; what is printed is the mean and the spread
-over these, beside one run's bootstrap intervals over queries. The unseen wishes are measured by the fit of the index itself.
+over these, and of the first one the bootstrap interval over queries. The unseen wishes are measured by the fit of the
+index itself.
 """
 
 from __future__ import annotations
