@@ -44,8 +44,7 @@ class Inputs:
 
     coverage: the share of the images that queries reach, before and after some were written.
     hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
-    unanswered: queries that nothing answers by the word of their file: they are registered, and not asked.
-    skipped: what was left out so far, and said.
+    unanswered: queries that are registered and not asked.  skipped: what was left out so far, and said.
     """
 
     teacher: Teacher
@@ -172,8 +171,7 @@ def read_inputs(
     """Read catalog and queries, and open the teacher.
 
     workspace: has the sides of what was judged before; None where there is none yet.
-    write_queries: writes further queries about some images.
-    looks: whether others than the teacher and the guide will open the images.
+    write_queries: writes further ones about some images.  looks: whether others than teacher and guide will open them.
     usual: the queries without a file of them, instead of the built-in ones.
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
