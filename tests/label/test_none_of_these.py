@@ -11,8 +11,9 @@ import chat_teacher
 from chat_server import ChatServer, completion
 from command_line import QUERIES, errors, vdistill
 from vdistill.database import Database
+from vdistill.label.batch import files
 from vdistill.label.prompts import Wording, read_wording
-from vdistill.label.questions import key_of
+from vdistill.label.questions import Asked, key_of
 from vdistill.records import Question
 
 
@@ -178,3 +179,12 @@ def test_other_words_for_none_are_no_other_prompt(tmp_path):
     (tmp_path / "words.toml").write_text('none = "nothing"\n')
     with pytest.raises(Exception, match="does not say which letter"):
         read_wording(tmp_path / "words.toml")
+
+
+def test_a_question_in_a_batch_keeps_the_option(question):
+    asked = Asked(with_none(question), "train", 3)
+    again = files.from_json(json.loads(json.dumps(files.as_json(asked, "1"))))
+    assert (again.question.none, again.split, again.pool) == (True, "train", 3)
+    plain = files.as_json(Asked(question, "train"), "1")
+    assert "none" not in plain["question"]
+    assert not files.from_json(plain).question.none

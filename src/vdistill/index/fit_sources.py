@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 def fit_of(workspace: Workspace, folder: Place, entry: Entry, before: Entry | None) -> dict[str, Any] | None:
     """The fit of an index whose files are written; None where the judgments do not tell, or say too little.
 
-    before: the index that this one replaces; its fit is taken over where nothing has changed that it depends on.
+    before: the index that this one replaces; its fit is taken over where nothing has changed that it depends on, and
+    where scipy is missing (vdistill-core), as long as the model is the same.
     """
     with Database.existing(workspace) as database:
         if database is None or not database.rejections.any():
@@ -38,8 +40,9 @@ def fit_of(workspace: Workspace, folder: Place, entry: Entry, before: Entry | No
         made_from = digest(
             entry.model_fingerprint, entry.text_fingerprint, entry.items.sha256, database.rejections.state()
         )
-        if before is not None and before.fit is not None and before.fit.get("made_from") == made_from:
-            return dict(before.fit)
+        known = before.fit if before and before.model_fingerprint == entry.model_fingerprint else None
+        if find_spec("scipy") is None or (known is not None and known.get("made_from") == made_from):
+            return None if known is None else dict(known)
         store = Store.of(folder, entry)
         try:
             encoder = TextEncoder.open(store.encoder_folder(entry.text_encoder))
