@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from vdistill.errors import VdistillError
+
 FEATURES = ("z", "mean", "spread", "reach")
 LEAST, MOST = 0.001, 0.999  # a fit is never certain
 _REACH = 6.0  # log-odds beyond which reach is not believed
@@ -50,6 +52,7 @@ class FitModel:
     the log-odds that anything is; empty where that is not known.
     products, values: (k) what the product of both means, ascending; empty where it stands as it is.
     facts: whose judgments it was made from, and how many.  made_from: a hash of these and of the index.
+    reach_from: one of what reach was learnt from, which an index of another model may share.
     """
 
     reach: tuple[float, ...]
@@ -59,12 +62,20 @@ class FitModel:
     values: tuple[float, ...] = ()
     facts: Mapping[str, Any] | None = None
     made_from: str = ""
+    reach_from: str = ""
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> FitModel:
-        """From a manifest. Raises KeyError and TypeError for another document."""
-        lists = {name: tuple(map(float, document[name])) for name in _LISTS}
-        return cls(**lists, facts=document["facts"], made_from=document["made_from"])
+        """From a manifest. Raises VdistillError for another document."""
+        try:
+            lists = {name: tuple(map(float, document[name])) for name in _LISTS}
+            return cls(
+                **lists, facts=document["facts"], made_from=document["made_from"], reach_from=document["reach_from"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise VdistillError(
+                f"the index is damaged: what it says of fit lacks {error}", hint="run `vdistill index` again"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """For a manifest."""

@@ -171,7 +171,8 @@ class _Run:
         """Name the new files in the manifest, and remove those that no entry names any more."""
         texts, images = encoders
         entry = replace(made.entry, text_encoder=texts, image_encoder=images)
-        entry = replace(entry, fit=fit_of(self.workspace, self.folder, entry, self.old.entry if self.old else None))
+        before = self.old.entry if self.old else None
+        entry = replace(entry, fit=fit_of(self.workspace, self.folder, entry, before, self.entries.values()))
         others = {
             name: replace(other, text_encoder=texts)  # one folder for both models, so one set of hashes
             if other.text_fingerprint == entry.text_fingerprint

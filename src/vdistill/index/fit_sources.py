@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -23,16 +23,19 @@ from vdistill.records import title_of
 from vdistill.workspace import Workspace
 
 SAMPLE = 1000  # items that a query's scores are compared with, in a search too
-MOST_TEXTS, MOST_TITLES = 1000, 300  # that reach is learnt from: a second of an encoder's time, and enough
+MOST_TEXTS, MOST_TITLES = 500, 300  # that reach is learnt from: a second of an encoder's time, and enough
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
-def fit_of(workspace: Workspace, folder: Place, entry: Entry, before: Entry | None) -> dict[str, Any] | None:
+def fit_of(
+    workspace: Workspace, folder: Place, entry: Entry, before: Entry | None, others: Iterable[Entry] = ()
+) -> dict[str, Any] | None:
     """The fit of an index whose files are written; None where the judgments do not tell, or say too little.
 
     before: the index that this one replaces; its fit is taken over where nothing has changed that it depends on, and
-    where scipy is missing (vdistill-core), as long as the model is the same.
+    where scipy is missing (vdistill-core), as long as the model is the same.  others: indexes of other models, whose
+    reach is taken over where it would be the same.
     """
     with Database.existing(workspace) as database:
         if database is None or not database.rejections.any():
@@ -45,14 +48,17 @@ def fit_of(workspace: Workspace, folder: Place, entry: Entry, before: Entry | No
             return None if known is None else dict(known)
         store = Store.of(folder, entry)
         try:
-            encoder = TextEncoder.open(store.encoder_folder(entry.text_encoder))
-            found = _fitted(database, store, encoder.encode, made_from)
+            encode = TextEncoder.open(store.encoder_folder(entry.text_encoder)).encode
+            reach_from = digest(entry.text_fingerprint, entry.catalog, entry.count, database.rejections.state())
+            same = (one.fit["reach"] for one in others if one.fit and one.fit.get("reach_from") == reach_from)
+            reach = next(map(tuple, same), None)
+            found = _fitted(database, store, encode, _reach(database, store, encode) if reach is None else reach)
         finally:
             store.close()
-    return None if found is None else found.to_json()
+    return None if found is None else replace(found, made_from=made_from, reach_from=reach_from).to_json()
 
 
-def _fitted(database: Database, store: Store, encode: Encode, made_from: str) -> FitModel | None:
+def _fitted(database: Database, store: Store, encode: Encode, reach: tuple[float, ...]) -> FitModel | None:
     sides = Sides.read(database)
     shown = {item for one in database.judgments("heldout") for item in one.items}
     shown |= {item for _, one in database.rejections.keyed("heldout") for item in one.items}
@@ -65,7 +71,7 @@ def _fitted(database: Database, store: Store, encode: Encode, made_from: str) ->
     matrix = store.vectors(np.array([indexed[item][0] for item in ids], np.uint64))
     texts = [*said.known, *said.unanswered]
     vectors = dict(zip(texts, encode(texts), strict=True))
-    reach, sample = _reach(database, store, encode), store.vectors(store.items.some_keys(SAMPLE))
+    sample = store.vectors(store.items.some_keys(SAMPLE))
     hits = hits_of(
         said.known, said.unanswered, vectors, (ids, matrix), lambda vector: context_of(vector, sample, reach)
     )
@@ -76,7 +82,7 @@ def _fitted(database: Database, store: Store, encode: Encode, made_from: str) ->
         "judge": said.judge.teacher if said.judge else None, "queries": len(hits.queries),
         "unanswered": int((~hits.answered).sum()), "hits": len(hits.accepted),
     }  # fmt: skip
-    return replace(found, facts=facts, made_from=made_from)
+    return replace(found, facts=facts)
 
 
 def _reach(database: Database, store: Store, encode: Encode) -> tuple[float, ...]:
