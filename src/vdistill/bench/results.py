@@ -143,6 +143,6 @@ class BenchReport(Graded):
             "products": len(self.held_out.products.names),
             **({"set": dict(self.public_set)} if self.public_set else {}),
             **({"rerank": asdict(self.reranked) | self._rerank_gain()} if self.reranked else {}),
-            "fit": self.fit.to_json() if self.fit else None,
+            **({"fit": self.fit.to_json()} if self.fit else {}),
             **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
         }

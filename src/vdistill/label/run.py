@@ -36,8 +36,6 @@ class LabelReport:
     judgments: int = 0
     reused: int = 0
     failed: int = 0
-    none_asked: int = 0
-    rejected: int = 0
     images_shown: int = 0
     tokens: int = 0
     thought_tokens: int = 0
@@ -53,6 +51,8 @@ class LabelReport:
     batch_jobs: int = 0
     coverage_before: float | None = None
     coverage: float | None = None
+    none_asked: int = 0
+    rejected: int = 0
     skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

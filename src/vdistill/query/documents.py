@@ -34,5 +34,5 @@ def hits_document(
     for hit in hits:
         found = hit_document(hit)
         results.append({"rank": found.pop("rank"), "id": found.pop("id"), "path": shown(hit.file), **found})
-    return {"query": asked, "model": model, "results": results,
-            "nothing_fits_well": nothing_fits_well(hits, min_fit), "took_ms": took_ms}  # fmt: skip
+    return {"query": asked, "model": model, "results": results, "took_ms": took_ms,
+            "nothing_fits_well": nothing_fits_well(hits, min_fit)}  # fmt: skip
