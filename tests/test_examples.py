@@ -54,9 +54,14 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def asked(made):
+    """The queries that the shop answers."""
+    return [query for query in rows(made / "queries.jsonl") if query.get("answered", True)]
+
+
 @pytest.mark.slow
 def test_the_shop_has_what_its_readme_says(made):
-    items, queries = rows(made / "catalog" / "metadata.jsonl"), rows(made / "queries.jsonl")
+    items, queries = rows(made / "catalog" / "metadata.jsonl"), asked(made)
     assert len(items) == len({item["title"] for item in items}) == 864
     assert all((made / "catalog" / item["file_name"]).is_file() for item in items)
     assert len(queries) >= 250
@@ -65,7 +70,7 @@ def test_the_shop_has_what_its_readme_says(made):
 
 @pytest.mark.slow
 def test_held_out_queries_share_neither_persons_nor_wording(made):
-    queries = rows(made / "queries.jsonl")
+    queries = asked(made)
     train = [query for query in queries if query["split"] == "train"]
     persons = {query["persona"] for query in train}
     said = [text for query in train for text in (query["query"], *query["paraphrases"])]
@@ -81,6 +86,16 @@ def test_held_out_queries_share_neither_persons_nor_wording(made):
 def four_words(text):
     words = text.lower().replace(",", " ").split()
     return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+
+
+@pytest.mark.slow
+def test_wishes_that_nothing_answers_are_asked_of_nobody_and_kept_apart(made):
+    unanswered = [query for query in rows(made / "queries.jsonl") if not query.get("answered", True)]
+    sides = [{query["query"] for query in unanswered if query["split"] == split} for split in ("train", "heldout")]
+    unseen = set((made / "unanswered.txt").read_text().splitlines())
+    assert [len(side) for side in (*sides, unseen)] == [316, 40, 40]
+    assert not sides[0] & sides[1]
+    assert unseen.isdisjoint(sides[0] | sides[1] | {query["query"] for query in asked(made)})
 
 
 SMALL_SHOP = """
@@ -143,7 +158,7 @@ def test_the_hobby_shop_sells_other_things_to_other_people_in_other_words(made):
     theirs, hobbies = json.loads(example(HOBBY_SHOP))
     ours = {item["tags"][0] for item in rows(made / "catalog" / "metadata.jsonl")}
     assert (len(ours), len(theirs), len(ours & set(theirs))) == (36, 27, 0)
-    gifts = rows(made / "queries.jsonl")
+    gifts = asked(made)
     assert len(hobbies) == len(gifts)
     assert {query["persona"] for query in gifts}.isdisjoint(query["persona"] for query in hobbies)
     known = {gram for query in gifts for gram in four_words(query["query"])}

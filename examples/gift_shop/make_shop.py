@@ -16,12 +16,13 @@ from shop.attributes import matches, price_of
 from shop.descriptions import describe
 from shop.personas import PersonaQuery, persona_queries
 from shop.render import Product, drawing, products
-from shop.shoppers import grade, scores
+from shop.shoppers import ACCEPTED, grade, scores
 from shop.stocks import Stock
 from shop.stocks.gifts import GIFTS
 from shop.stocks.hobbies import HOBBIES
+from shop.unanswered import UnansweredQueries, unanswered_queries
 
-VERSION = "4"
+VERSION = "5"
 SIDES = (96, 224)
 STOCKS = {"gifts": GIFTS, "hobbies": HOBBIES}
 HERE = Path(__file__).resolve().parent
@@ -71,7 +72,10 @@ def make(stock: Stock, out: Path, seed: int) -> None:
     ]
     _write_lines(out / "catalog" / "metadata.jsonl", [json.dumps(row, ensure_ascii=False) for row in rows])
     queries = persona_queries(stock, seed)
-    _write_queries(out / "queries.jsonl", queries)
+    unanswered = unanswered_queries(stock, seed)
+    _write_queries(out / "queries.jsonl", queries, unanswered)
+    if unanswered.unseen:
+        _write_lines(out / "unanswered.txt", unanswered.unseen)
     _write_judges(stock, out, seed, queries, goods, prices, names)
     print(f"{len(goods)} products, {len(queries)} persona queries, simulated shoppers and qrels in {out}")
 
@@ -81,12 +85,16 @@ def _draw(job: tuple[Product, Path, list[int]]) -> None:
     drawing(product, np.random.default_rng(seed), SIDES).save(path, quality=92)
 
 
-def _write_queries(path: Path, queries: list[PersonaQuery]) -> None:
-    rows = [
+def _write_queries(path: Path, queries: list[PersonaQuery], unanswered: UnansweredQueries) -> None:
+    """The queries; those that nothing in the shop answers say so, and are asked of nobody."""
+    rows: list[dict[str, object]] = [
         {"id": q.id, "query": q.text, "persona": q.persona, "split": q.split}
         | ({"paraphrases": q.paraphrases} if q.paraphrases else {})
         for q in queries
     ]
+    for split, texts in (("train", unanswered.train), ("heldout", unanswered.heldout)):
+        for number, text in enumerate(texts, start=1):
+            rows.append({"id": f"{split}-unanswered-{number:03}", "query": text, "split": split, "answered": False})
     _write_lines(path, [json.dumps(row, ensure_ascii=False) for row in rows])
 
 
@@ -107,7 +115,9 @@ def _write_judges(
     for number, query in enumerate(queries):
         fits = matches(stock, query.wish, goods, prices)
         said = scores(fits, np.random.default_rng([seed, 4, number]))
-        tables.append(pa.table({"query": [query.text] * len(names), "item": names, "score": said.astype(np.float32)}))
+        # An empty item: what a shopper accepts, rather than none of what is shown.
+        columns = {"item": [*names, ""], "score": np.append(said, ACCEPTED).astype(np.float32)}
+        tables.append(pa.table({"query": [query.text] * len(columns["item"]), **columns}))
         grades = [grade(float(fit)) for fit in fits]
         qrels += [f"{query.id} 0 {name} {found}" for name, found in zip(names, grades, strict=True) if found]
     pq.write_table(pa.concat_tables(tables), out / "shoppers.parquet", compression="zstd")

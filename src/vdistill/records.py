@@ -75,6 +75,7 @@ class Query:
     """What somebody searches for.
 
     id: names it in qrels files.  said: the side that its file asks for.  paraphrases: other wordings that its file has.
+    answered: False where its file says that nothing in the catalog answers it.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Query:
     persona: str | None = None
     said: Split | None = field(default=None, compare=False)
     paraphrases: tuple[str, ...] = field(default=(), compare=False)
+    answered: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,15 @@ class ShownImage(Located):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One teacher call: which of these images (in the order shown) fits the query best."""
+    """One teacher call: which of these images (in the order shown) fits the query best.
+
+    none: whether "none of these" can be said too, behind all images.
+    """
 
     query: str
     images: tuple[ShownImage, ...]
     ask: Ask = "best"
+    none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +114,14 @@ class Answer:
     """What a teacher said, by position shown.
 
     Of `probabilities` (ask `best`; sums to 1, one-hot for a hard label) and `order` (ask `rank`; positions,
-    best first) exactly one is set.
+    best first) exactly one is set, or neither where all that was said is "none of these".
     coverage: the probability that the model gave to all option letters together, in [0, 1]; None where that is unknown.
     thought_tokens: those of `tokens` that the model thought before it answered.
     level: of a teacher that scores each image by itself: its scores, comparable over all of a query's answers, are the
     log-probabilities plus this number. None where probabilities compare the images shown and nothing else.
+    none: of a choice, the probability of "none of these"; `probabilities` are those where some image is taken. None
+    where it could not be said. 1 is a rejection, which prefers no image.
+    accepted: of a ranking, how many images stand before "none of these"; None where it could not be said.
     """
 
     probabilities: tuple[float, ...] | None = None
@@ -122,6 +131,13 @@ class Answer:
     coverage: float | None = None
     thought_tokens: int = 0
     level: float | None = None
+    none: float | None = None
+    accepted: int | None = None
+
+    @property
+    def rejects(self) -> bool:
+        """Whether it is "none of these" and nothing else."""
+        return self.probabilities is None and self.order is None
 
     @property
     def best(self) -> int:
@@ -177,7 +193,7 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """What a person said where none of the images fits the query: no preference among them, and so no judgment."""
+    """What was said where none of the images fits the query: no preference among them, and so no judgment."""
 
     query: str
     items: tuple[str, ...]
@@ -195,6 +211,7 @@ class Hit(Located):
     file: its locator (see `vdistill.sources`): the path of a file on this machine.
     score: the cosine similarity, in [-1, 1].  product: the name of the product, None for an image without a group.
     images: how many images the index has of the product.
+    fit: the probability that the teacher would accept it, in [0, 1]; None where the index does not know.
     """
 
     rank: int
@@ -204,3 +221,4 @@ class Hit(Located):
     metadata: Mapping[str, Any]
     product: str | None = None
     images: int = 1
+    fit: float | None = None

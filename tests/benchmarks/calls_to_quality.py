@@ -87,7 +87,7 @@ def student_of(
     with tempfile.TemporaryDirectory() as name:
         workspace = create(Path(name) / ".vdistill")
         queries = Path(name) / "queries.jsonl"
-        known = query_files.load(shop / "queries.jsonl", 0.2)
+        known = [one for one in query_files.load(shop / "queries.jsonl", 0.2) if one.answered]
         train = [{"id": q.id, "query": q.text, "split": "train"} for q in known if q.split == "train"]
         queries.write_text("".join(json.dumps(row) + "\n" for row in train))
         settings = LabelSettings(
@@ -153,7 +153,7 @@ def _judge(workspace: Workspace, shop: Path, judge: Callable[..., dict[str, Any]
 
     items = catalog.scan(shop / "catalog").items
     sides = sides_of(workspace, 0.2)
-    known = query_files.load(shop / "queries.jsonl", sides)
+    known = [one for one in query_files.load(shop / "queries.jsonl", sides) if one.answered]
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
     held_out = from_qrels(read_qrels(shop / "qrels.txt"), "qrels", known, Candidates(items, split))

@@ -15,7 +15,7 @@ from vdistill.database import Database
 LABEL_KEYS = ["teacher", "queries", "items", "calls", "judgments", "reused", "failed", "images_shown", "tokens",
               "thought_tokens", "cost_usd", "seconds", "paraphrases", "paraphrase_calls", "paraphrase_failed",
               "paraphrase_tokens", "paraphrase_cost_usd", "batch_submitted", "batch_waiting", "batch_jobs",
-              "coverage_before", "coverage", "skipped"]  # fmt: skip
+              "coverage_before", "coverage", "none_asked", "rejected", "skipped"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_index_prints_the_keys_of_the_contract(finished):
 def test_query_prints_the_keys_of_the_contract(finished):
     _, done = finished
     report = done["query"].json
-    assert list(report) == ["query", "model", "results", "took_ms"]
+    assert list(report) == ["query", "model", "results", "took_ms", "nothing_fits_well"]
     assert [hit["rank"] for hit in report["results"]] == [1, 2, 3]
-    assert list(report["results"][0]) == ["rank", "id", "path", "score", "metadata", "product", "images"]
+    assert list(report["results"][0]) == ["rank", "id", "path", "score", "metadata", "product", "images", "fit"]
     assert Path(report["results"][0]["path"]).is_file()
 
 

@@ -84,7 +84,7 @@ def test_every_image_is_indexed_under_its_own_vector(indexed, catalog, encoder):
 def test_the_report_has_the_keys_of_the_contract(indexed, catalog, encoder):
     report = again(indexed, catalog, encoder).to_json()
     changes = ["added", "updated", "removed", "by_text", "skipped"]
-    assert list(report) == ["model", "items", *changes, "dtype", "bytes", "seconds"]
+    assert list(report) == ["model", "items", *changes, "dtype", "bytes", "seconds", "fit"]
     files = [path for path in indexed.index.rglob("*") if path.is_file() and path.name != manifest.NAME]
     assert report["bytes"] == sum(path.stat().st_size for path in files)
 

@@ -12,7 +12,7 @@ from vdistill.records import Answer
 
 KEYS = ["teacher", "prompt", "calls", "reused", "failed", "tokens", "cost_usd", "soft", "reliability", "hears_query",
         "self_agreement", "tie_rate", "backbone", "coverage", "thought_tokens", "sizes", "images_per_call",
-        "verdict", "reason"]  # fmt: skip
+        "verdict", "reason", "none"]  # fmt: skip
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import numpy as np
 LEAST, GRADES = 0.5, 5
 # A shopper's score in logits: how much a perfect match is worth, and how much mood there is in it.
 WORTH, MOOD = 8.0, 0.5
+# The score from which on they would take a product rather than none: that of the least match that is relevant.
+ACCEPTED = WORTH * LEAST
 
 
 def grade(fit: float) -> int:

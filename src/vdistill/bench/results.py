@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from vdistill.bench.examples import Example
+from vdistill.bench.fit import FitReport
 from vdistill.bench.gates import Outcome
 from vdistill.bench.graded import RERANKED, Graded, Known, Ranker, largest_changes
 from vdistill.bench.rerank import Spent
@@ -49,6 +50,7 @@ class BenchReport(Graded):
     public_set: what the public set says of itself that was measured on, if any.
     reranked: what re-ordering the head took.
     rankings: of the models, by name, to write them to files.
+    fit: of the student's hits; None where the index knows none.
     """
 
     ci95: dict[str, dict[str, Interval]]
@@ -65,6 +67,7 @@ class BenchReport(Graded):
     file_of: Callable[[str], str] = str
     rankings: Mapping[str, Ranker] = field(default_factory=dict)
     known: Known = field(default_factory=lambda: Known((), ()))
+    fit: FitReport | None = None
 
     @property
     def present(self) -> dict[str, dict[str, float]]:
@@ -140,5 +143,6 @@ class BenchReport(Graded):
             "products": len(self.held_out.products.names),
             **({"set": dict(self.public_set)} if self.public_set else {}),
             **({"rerank": asdict(self.reranked) | self._rerank_gain()} if self.reranked else {}),
+            **({"fit": self.fit.to_json()} if self.fit else {}),
             **({"robustness": [asdict(one) for one in self.robustness]} if self.robustness else {}),
         }

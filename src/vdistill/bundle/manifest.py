@@ -15,8 +15,8 @@ from vdistill.images.hashes import edges_sha256, file_sha256
 from vdistill.images.version import DECODER_VERSION
 from vdistill.workspace import read_json, write_file
 
-SCHEMA_VERSION = 3
-READABLE = (2, 3)  # in version 2 no file has lists
+SCHEMA_VERSION = 4
+READABLE = (2, 3, 4)  # in version 2 no file has lists, and before 4 nothing is known of fit
 NAME = "manifest.json"
 REMEDY = "run `vdistill index` to rebuild it; judgments and student are not affected"
 
@@ -88,6 +88,7 @@ class Entry:
 
     count: number of items; shards may hold more vectors.  next_key: the lowest key that was never used.
     catalog: the folder that item ids are relative to.  created: UNIX time in seconds.
+    fit: of the student, as `FitModel.to_json`; None where nothing is known of it.
     decoder: the version of how image files are decoded, 0 where an older vdistill did not record it.
     """
 
@@ -109,6 +110,7 @@ class Entry:
     image_encoder: tuple[FileFacts, ...] = ()
     seed: int = 0
     decoder: int = 0
+    fit: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> tuple[FileFacts, ...]:
@@ -166,7 +168,13 @@ def write(folder: Path, entries: Mapping[str, Entry]) -> None:
 
 def text(entries: Mapping[str, Entry]) -> str:
     """The manifest of these."""
-    document = {"schema_version": SCHEMA_VERSION, "models": {name: asdict(entry) for name, entry in entries.items()}}
+    models = {name: asdict(entry) for name, entry in entries.items()}
+    for facts in models.values():
+        if facts["fit"] is None:
+            del facts["fit"]
+    # Where nothing is known of fit, an older vdistill can read it too.
+    version = SCHEMA_VERSION if any("fit" in facts for facts in models.values()) else SCHEMA_VERSION - 1
+    document = {"schema_version": version, "models": models}
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 

@@ -35,13 +35,18 @@ class Store:
         entry = entry_of(folder, model)
         while True:
             try:
-                shards = tuple(open_shard(folder, facts, entry.dim, entry.dtype) for facts in entry.shards)
-                return cls(folder, entry, shards, Items(entry.items.check(folder)))
+                return cls.of(folder, entry)
             except VdistillError:
                 newer = entry_of(folder, model)
                 if newer == entry:
                     raise
                 entry = newer  # it was replaced between reading the manifest and opening the files
+
+    @classmethod
+    def of(cls, folder: Place, entry: Entry) -> Store:
+        """Open an index by its entry, which need not be published. Raises VdistillError where it is damaged."""
+        shards = tuple(open_shard(folder, facts, entry.dim, entry.dtype) for facts in entry.shards)
+        return cls(folder, entry, shards, Items(entry.items.check(folder)))
 
     @property
     def stored(self) -> int:

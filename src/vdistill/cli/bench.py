@@ -85,6 +85,10 @@ class BenchCommand:
     max_cost: Annotated[float | None, _beside(min=0, help="Maximum US dollars to re-order.", show_default="none")] = (
         None
     )
+    min_fit: Annotated[float, typer.Option(min=0, max=1, help="Count false hits and lost queries at this fit.")] = 0.5
+    unanswered: Annotated[
+        Path | None, typer.Option(help="File of queries that nothing in the catalog answers: how often is a hit shown?")
+    ] = None
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Metadata column to group the queries by. Repeatable.", show_default=False),
@@ -137,6 +141,7 @@ class BenchCommand:
         parts.require_all(["scipy", *(["matplotlib"] if self.report else [])])
         from vdistill.bench import runs
         from vdistill.bench.gates import no_worse
+        from vdistill.cli.bench_fit import fit_report
         from vdistill.encoders.student import open_item_head, read_info, require_same_holdout
 
         if self.no_worse_than is not None:
@@ -145,6 +150,7 @@ class BenchCommand:
             require_same_holdout(workspace, info)
         backbone = pick_backbone(workspace, self.backbone)
         found, searchers = self._measured(session, workspace, backbone, gates)
+        found = replace(found, fit=fit_report(session, workspace, searchers, self))
         if self.robustness and searchers:
             from vdistill.bench.robustness import robustness
 

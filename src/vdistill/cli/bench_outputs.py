@@ -74,6 +74,7 @@ def show(found: BenchReport, speed: Speed | None, agreement: Sequence[dict[str, 
     )
 
     console.result(bench_table(found))
+    _show_fit(found)
     if found.reranked is not None:
         console.result(rerank_table(found))
     for one in found.slices:
@@ -90,6 +91,13 @@ def show(found: BenchReport, speed: Speed | None, agreement: Sequence[dict[str, 
     console.result(found.verdict)
     if speed is not None:
         console.facts(f"speed of the {speed.model}", speed.facts(), as_json=False)
+
+
+def _show_fit(found: BenchReport) -> None:
+    from vdistill.bench.report.fit_table import fit_table
+
+    if found.fit is not None:
+        console.result(fit_table(found.fit))
 
 
 def show_history(workspace: Workspace, *, as_json: bool) -> None:

@@ -114,6 +114,14 @@ class LabelCommand:
         DEFAULTS.concurrency
     )
     calls_per_minute: Annotated[int | None, _teacher(min=1, help="Maximum calls per minute, over HTTP.")] = None
+    none: Annotated[
+        bool | None,
+        _question(
+            "--none/--no-none",
+            help='Offer "none of these" in every fourth call, so that it is known what fits at all.',
+            show_default="on once an audit has shown that the teacher says it",
+        ),
+    ] = None
     holdout: Annotated[
         float | None,
         _question(
@@ -201,6 +209,8 @@ class LabelCommand:
         """A hash of what is asked: the runs of one command share their caps."""
         asked = {name: value for name, value in self.asked().items() if name not in MANNERS}
         asked["endpoint"] = next(iter(self.endpoints), None)
+        if asked["none"] is None:  # as it was before there was this option
+            del asked["none"]
         return hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
     def settings(self, session: Session) -> "LabelSettings":
@@ -259,7 +269,7 @@ class LabelCommand:
         purse = Purse(self.budget, self.max_cost)
         task = LabelTask(
             session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None,
-            engine=self.engine, batch=Batching(self._name(), self.batch_file) if self.batched else None,
+            engine=self.engine, none=self.none, batch=Batching(self._name(), self.batch_file) if self.batched else None,
         )  # fmt: skip
         try:
             yield task

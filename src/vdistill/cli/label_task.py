@@ -21,6 +21,7 @@ from vdistill.label.audit import LEAST_CALLS, audit_teacher, stored_size
 from vdistill.label.batch.run import label_in_batches
 from vdistill.label.dry_run import dry_run
 from vdistill.label.first_answers import find_out
+from vdistill.label.none_share import offers_none
 from vdistill.label.outlook import announcement, outlook
 from vdistill.label.prepare import Inputs, Samples, read_inputs
 from vdistill.label.prompts import LETTERS
@@ -34,7 +35,8 @@ from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
-COUNTED = ("judgments", "failed", "images_shown", "thought_tokens")  # of the first answers, in the report
+# Of the first answers, in the report.
+COUNTED = ("judgments", "failed", "none_asked", "rejected", "images_shown", "thought_tokens")
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
 WRITTEN = "written_queries.jsonl"
 
@@ -61,7 +63,7 @@ class LabelTask:
     spec: the teacher's name as the user gave it.  ask_given: whether the user said how to ask; otherwise the teacher's
     answers decide.  judged_by_backbone: whether a backbone, too, will look at the images.
     engine: where the teacher's model runs, as the user gave it; None for this process.
-    batch: where its questions are asked in batches.
+    batch: where its questions are asked in batches.  none: whether "none of these" is offered, if the user said so.
     """
 
     session: Session
@@ -74,6 +76,8 @@ class LabelTask:
     judged_by_backbone: bool = False
     engine: str | None = None
     batch: Batching | None = None
+    none: bool | None = None
+    _none: bool | None = None
     _teacher: Teacher | None = None
     _inputs: Inputs | None = None
 
@@ -171,7 +175,10 @@ class LabelTask:
 
     def _stage(self) -> Stage:
         self._recalled()  # what is planned must not depend on the answers that came since
-        return self._read().stage(self.settings)
+        inputs = self._read()
+        if self._none is None:
+            self._none = offers_none(self.none, inputs.teacher, self.session.find(), self.session.say)
+        return inputs.stage(replace(self.settings, none=self._none))
 
     def _read(self) -> Inputs:
         """Catalog, queries and teacher, read once a command."""

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vdistill.cli.second_stage import AskedBeside
     from vdistill.cli.why import Explain
     from vdistill.databases.search import DatabaseSearcher
-    from vdistill.query.search import Searcher, SearchOptions
+    from vdistill.query.search import Searcher
     from vdistill.query.terms import Term
     from vdistill.workspace import Workspace
 
@@ -68,6 +68,9 @@ class QueryCommand:
     hybrid: Annotated[bool, _ranking("--hybrid", help="Rank by the words in the items' texts too.")] = False
     diverse: Annotated[float, _ranking(min=0, max=1, help="How much results should differ from one another.")] = 0.0
     min_score: Annotated[float | None, _ranking(help="Minimum similarity, from -1 to 1.")] = None
+    min_fit: Annotated[
+        float | None, _ranking(min=0, max=1, help="Minimum probability that the teacher would accept a result.")
+    ] = None
     exact: Annotated[bool, _ranking("--exact", help="Compare with every image, however many.")] = False
     batch: Annotated[
         str | None, Meaning.PATH, typer.Option(help="File of queries, one per line, or - for stdin; prints JSON Lines.")
@@ -145,10 +148,7 @@ class QueryCommand:
     def _answer(
         self, session: Session, opened: _Open, backbone: "AnySearcher | None", terms: "Sequence[Term]"
     ) -> None:  # fmt: skip
-        from vdistill.query.terms import spoken, wanted_text
-
-        words = wanted_text(terms)
-        found = self._found(session, opened, lambda: opened.searcher.vector(terms), spoken(terms), words)
+        found = self._found(session, opened, terms)
         self._warn(session, opened.searcher, terms, found.hits)
         if self.gallery or self.show:
             session.cache_images()
@@ -157,7 +157,7 @@ class QueryCommand:
 
             compare = None
             if self.compare and backbone is not None:
-                compare = backbone.hits(backbone.vector(terms), self.k, self._options, words)
+                compare = self._hits(backbone, backbone.vector(terms), terms, self.k)
             write_file(self.gallery, found.page(compare))
             session.say(f"gallery: {self.gallery.resolve()}")
         self._print(found)
@@ -165,39 +165,41 @@ class QueryCommand:
     def _answer_batch(self, session: Session, opened: _Open, source: str) -> None:
         """Print one document per query of `source` as it comes, the same as the query alone would get."""
         from vdistill.inputs.queries import texts
+        from vdistill.query.terms import Term
 
         long, searcher = 0, opened.searcher
         for text in texts(source):
-            found = self._found(session, opened, partial(_vector, searcher, text), text, text)
+            found = self._found(session, opened, (Term(text),))
             console.document(found.document(), line=True)
             long += bool(searcher.truncated([text]))
         if long:
             session.say(f"{long} queries are longer than the model reads; their ends were left out")
 
-    def _found(
-        self, session: Session, opened: _Open, encode: "Callable[[], np.ndarray]", asked: str, words: str
-    ) -> "Found":
+    def _found(self, session: Session, opened: _Open, terms: "Sequence[Term]") -> "Found":
         """The hits, as the second stage has them; whoever searches is told where it was not asked to the end."""
         from vdistill.cli.query_results import Found
+        from vdistill.query.terms import spoken
 
         searcher, second, moved = opened.searcher, opened.second, None
         started = time.perf_counter()
-        vector = encode()
-        wanted = self.k if second is None else max(self.k, second.depth)
-        hits = searcher.hits(vector, wanted, self._options, words)
+        vector = searcher.vector(terms)
+        hits = self._hits(searcher, vector, terms, self.k if second is None else max(self.k, second.depth))
         if second is not None:
-            moved = second.rerank(asked, hits, self.k)
+            moved = second.rerank(spoken(terms), hits, self.k)
             hits = [*moved.hits]
         took = round((time.perf_counter() - started) * 1000, 2)
         if moved is not None and moved.notice:
             session.say(moved.notice)
-        return Found(searcher.model, asked, hits, took, moved, opened.explain(vector, hits))
+        why = opened.explain(vector, hits)
+        return Found(searcher.model, spoken(terms), hits, took, moved, why, self.min_fit)
 
-    @property
-    def _options(self) -> "SearchOptions":
+    def _hits(self, searcher: "AnySearcher", vector: "np.ndarray", terms: "Sequence[Term]", k: int) -> list[Hit]:
         from vdistill.query.search import SearchOptions
+        from vdistill.query.terms import is_text, wanted_text
 
-        return SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per)
+        options = SearchOptions(self.where, self.exact, self.hybrid, self.min_score, self.diverse, self.per,
+                                self.min_fit)  # fmt: skip
+        return searcher.hits(vector, k, options, wanted_text(terms), text=is_text(terms))
 
     def _searchers(self, session: Session, workspace: "Workspace") -> "tuple[str, Mapping[str, AnySearcher]]":
         """The model to search with, and the open searchers by model."""
@@ -247,8 +249,14 @@ class QueryCommand:
             raise typer.BadParameter("a pack has no workspace that keeps a teacher's answers", param_hint="--rerank")
 
     def _warn(self, session: Session, searcher: "AnySearcher", terms: Sequence["Term"], hits: Sequence[Hit]) -> None:
-        if len(hits) < self.k:
-            why = "match" if self.where or self.min_score is not None else "are indexed"
+        from vdistill.query.documents import nothing_fits_well
+
+        if nothing_fits_well(hits, self.min_fit):
+            best = max((hit.fit or 0.0 for hit in hits), default=None)
+            session.say("nothing fits well" + (f": the best fit is {best:.2f}" if best is not None else ""))
+        elif len(hits) < self.k:
+            limited = self.where or self.min_score is not None or self.min_fit is not None
+            why = "match" if limited else "are indexed"
             what = "products" if any(hit.images > 1 for hit in hits) and self.per == "product" else "items"
             session.say(f"only {len(hits)} {what} {why}, {self.k} were asked for")
         texts = [term.what for term in terms if isinstance(term.what, str)]
@@ -267,8 +275,3 @@ class QueryCommand:
                 from vdistill.cli.query_images import show_images
 
                 show_images(found.hits)
-
-
-def _vector(searcher: "AnySearcher", text: str) -> "np.ndarray":
-    found: np.ndarray = searcher.encode([text])[0]
-    return found

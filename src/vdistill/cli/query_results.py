@@ -21,7 +21,7 @@ class Found:
     """The answer to one search.
 
     asked: the search in words.  took: milliseconds.  moved: what a second stage did, where there was one.
-    why: the judgments that explain each hit, where that was asked for.
+    why: the judgments that explain each hit, and min_fit, where those were asked for.
     """
 
     model: str
@@ -30,10 +30,11 @@ class Found:
     took: float
     moved: Reranked | None = None
     why: Reasons = None
+    min_fit: float | None = None
 
     def document(self) -> dict[str, Any]:
         """What `--json` and `--batch` print."""
-        document = hits_document(self.model, self.asked, self.hits, self.took, self.why)
+        document = hits_document(self.model, self.asked, self.hits, self.took, self.why, self.min_fit)
         return document if self.moved is None else reranked_document(document, self.moved)
 
     def tables(self) -> list[Any]:
@@ -61,6 +62,9 @@ class Found:
         if self.moved is not None:
             table.add_column("was", justify="right")
         table.add_column("score", justify="right")
+        with_fit = any(hit.fit is not None for hit in self.hits)
+        if with_fit:
+            table.add_column("fit", justify="right")
         table.add_column("title", ratio=2, overflow="fold")
         table.add_column("item", ratio=2, overflow="fold")
         grouped = any(hit.images > 1 for hit in self.hits)
@@ -69,9 +73,12 @@ class Found:
             table.add_column("images", justify="right")
         for hit in self.hits:
             numbers = [str(hit.rank)] if self.moved is None else [str(hit.rank), str(self.moved.student_rank[hit.id])]
+            numbers.append(f"{hit.score:.3f}")
+            if with_fit:
+                numbers.append("–" if hit.fit is None else f"{hit.fit:.2f}")
             texts = [str(hit.metadata.get("title") or ""), hit.id]
             texts += [hit.product or "", str(hit.images)] if grouped else []
-            table.add_row(*numbers, f"{hit.score:.3f}", *(Text(console.printable(text)) for text in texts))
+            table.add_row(*numbers, *(Text(console.printable(text)) for text in texts))
         return table
 
 

@@ -56,7 +56,7 @@ class ClusterTeacher:
         """
         self._model = model
         self.name, self.prompt, self.rewording = model.name, model.prompt, model.rewording
-        self.thoughts = model.thoughts
+        self.thoughts, self.none = model.thoughts, model.none
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         room = Room(0, _bytes(source) + SLACK if Path(source).is_dir() else 0)
         briefing = source, replace(options, memory=None), (self.name, self.prompt)

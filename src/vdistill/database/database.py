@@ -17,6 +17,7 @@ from vdistill.database.migrations import Statement, migrate
 from vdistill.database.opening import connect_to_read, translated
 from vdistill.database.paraphrases import Paraphrases
 from vdistill.database.people import Answered, People, noted
+from vdistill.database.rejections import Rejections
 from vdistill.database.rows import answer_of, judgment_of, row_of
 from vdistill.records import Answer, Judgment, Query, Question, Split
 from vdistill.workspace import Workspace
@@ -137,20 +138,22 @@ class Database:
             self._connection.executemany(_SIDE, sides)
             self._connection.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
             self._connection.executemany(
-                f"INSERT INTO judgments VALUES ({', '.join('?' * 17)}) ON CONFLICT (key) DO NOTHING",
+                f"INSERT INTO judgments VALUES ({', '.join('?' * 19)}) ON CONFLICT (key) DO NOTHING",
                 [row_of(key, prompt, judgment, now) for key, prompt, judgment in rows],
             )
             for sql, values in also:
                 self._connection.executemany(sql, values)
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """The stored answers among `keys`."""
-        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens, level"
-        return {row["key"]: answer_of(row) for row in self._by_key(columns, keys)}
+        """The stored answers among `keys`, "none of these" included."""
+        columns = "key, probabilities, ranking, tokens, cost_usd, coverage, thought_tokens, level, none, accepted"
+        found = {row["key"]: answer_of(row) for row in self._by_key(columns, keys)}
+        return found if len(found) == len(keys) else found | self.rejections.answers(keys)
 
     def answered(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that have an answer; much faster than to read it."""
-        return {row["key"] for row in self._by_key("key", keys)}
+        found = {row["key"] for row in self._by_key("key", keys)}
+        return found if len(found) == len(keys) else found | self.rejections.answers(keys).keys()
 
     def _by_key(self, columns: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
         for start in range(0, len(keys), 500):
@@ -179,6 +182,17 @@ class Database:
             sql = f"SELECT rowid, * FROM judgments WHERE split IN ('train', 'heldout') AND query IN ({marks})"
             found += [(row["rowid"], row["key"], judgment_of(row)) for row in self._all(sql, part)]
         return [(key, judgment) for _, key, judgment in sorted(found, key=lambda row: int(row[0]))]
+
+    def call_unanswered(self, queries: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Remember queries that nothing in the catalog answers, by the word of the user; `others` are answered."""
+        with self._transaction():
+            rows = [(query,) for query in queries]
+            self._connection.executemany("INSERT INTO unanswered VALUES (?) ON CONFLICT DO NOTHING", rows)
+            self._connection.executemany("DELETE FROM unanswered WHERE query = ?", [(query,) for query in others])
+
+    def unanswered(self) -> list[str]:
+        """These queries."""
+        return [row[0] for row in self._all("SELECT query FROM unanswered ORDER BY rowid", ())]
 
     def teachers(self) -> list[str]:
         """Everyone who gave a stored judgment, by name."""
@@ -212,6 +226,11 @@ class Database:
     def paraphrases(self) -> Paraphrases:
         """The other wordings of queries."""
         return Paraphrases(self._connection, self._all, self._transaction)
+
+    @property
+    def rejections(self) -> Rejections:
+        """The answers that are "none of these" and nothing else."""
+        return Rejections(self._all)
 
     @property
     def batch_jobs(self) -> BatchJobs:

@@ -115,6 +115,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # The row of a judgment or a rejection, as JSON, that a person took back.
         "CREATE TABLE withdrawn (key TEXT NOT NULL, answer TEXT NOT NULL, withdrawn_at REAL NOT NULL) STRICT",
     ),
+    (
+        "ALTER TABLE judgments ADD COLUMN none REAL",  # the probability of "none of these"; NULL where it was no option
+        "ALTER TABLE judgments ADD COLUMN accepted INTEGER",  # of a ranking: images before it; NULL where it was none
+        "ALTER TABLE rejections ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0",  # those of teachers are paid for
+        "ALTER TABLE rejections ADD COLUMN cost_usd REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE rejections ADD COLUMN coverage REAL",
+        "ALTER TABLE rejections ADD COLUMN thought_tokens INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE unanswered (query TEXT PRIMARY KEY) STRICT",  # queries that, says the user, nothing answers
+    ),
 )
 
 

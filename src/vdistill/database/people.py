@@ -1,7 +1,4 @@
-"""What people answered, as `vdistill.db` keeps it beside the judgments: why they were asked, and "none of these".
-
-"None of these" prefers none of what was shown, so it is no judgment: whoever reads judgments need not know of it.
-"""
+"""What people answered, as `vdistill.db` keeps it beside the judgments: why they were asked, what they took back."""
 
 from __future__ import annotations
 
@@ -14,13 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vdistill.database.migrations import Statement
-from vdistill.records import Judgment, Rejection
+from vdistill.database.rejections import Rejections, stored
+from vdistill.records import Answer, Judgment, Rejection
 
 PREFIX = "human:"
+_PAGE = "page:"  # prompts of the judge page, on which "none of these" is always one of the answers
 
 
 # Why a question was asked. Of these only `drawn` questions, `planned` ones and repeats are a fair sample.
 Reason = Literal["disputed", "drawn", "planned", "repeat"]
+
+
+def may_reject(teacher: str, prompt: str) -> bool:
+    """Whether this is a person who was asked on a page that takes "none of these"."""
+    return teacher.startswith(PREFIX) and prompt.startswith(_PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,7 @@ def noted(answered: Answered) -> list[Statement]:
     people = [(key, answered.reason, answered.seconds)]
     found: list[Statement] = [("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", people)]
     if isinstance(said, Rejection):
-        row = (key, said.teacher, answered.prompt, said.query, said.split, said.pool, json.dumps(said.items),
-               json.dumps(said.sha256), time.time())  # fmt: skip
-        found.append((f"INSERT INTO rejections VALUES ({', '.join('?' * 9)}) ON CONFLICT (key) DO NOTHING", [row]))
+        found.append(stored([(key, answered.prompt, said, Answer())]))
     return found
 
 
@@ -70,21 +72,9 @@ class People:
 
     def rejections(self, teacher: str | None = None) -> list[tuple[str, Rejection]]:
         """What people called "none of these", with the keys of the questions, oldest first."""
-        sql = "SELECT * FROM rejections WHERE (teacher = ? OR ? IS NULL) ORDER BY rowid"
-        return [(row["key"], _rejection(row)) for row in self.rows(sql, (teacher, teacher))]
+        found = Rejections(self.rows).keyed(teacher=teacher)
+        return [(key, one) for key, one in found if one.teacher.startswith(PREFIX)]
 
     def reasons(self) -> dict[str, Reason]:
         """Why people were asked, by the key of the question."""
         return {key: reason for key, reason in self.rows("SELECT key, reason FROM people", ())}
-
-
-def _rejection(row: sqlite3.Row) -> Rejection:
-    return Rejection(
-        query=row["query"],
-        items=tuple(json.loads(row["items"])),
-        sha256=tuple(json.loads(row["sha256"])),
-        teacher=row["teacher"],
-        split=row["split"],
-        pool=row["pool"],
-        prompt=row["prompt"],
-    )

@@ -31,6 +31,8 @@ def row_of(key: str, prompt: str, judgment: Judgment, now: float) -> tuple[Any, 
         answer.coverage,
         answer.thought_tokens,
         answer.level,
+        answer.none,
+        answer.accepted,
     )
 
 
@@ -59,4 +61,6 @@ def answer_of(row: sqlite3.Row) -> Answer:
         coverage=row["coverage"],
         thought_tokens=row["thought_tokens"],
         level=row["level"],
+        none=row["none"],
+        accepted=row["accepted"],
     )

@@ -99,13 +99,17 @@ class DatabaseSearcher:
         """How many tokens of these texts are cut, because the model reads no more."""
         return self._encoder.truncated(texts)
 
-    def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "") -> list[Hit]:
+    def hits(
+        self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "", *, text: bool = False
+    ) -> list[Hit]:
         """The `k` best results for a unit vector (dim,), best first, ties by id; all where there are fewer.
 
-        words: what a hybrid search looks for in the texts.
+        words: what a hybrid search looks for in the texts.  text: whether it is the vector of a single text.
         Raises VdistillError for what the database cannot answer, by its name.
         """
         vector = checked(vector, k, options, self._version.dim)
+        if options.min_fit is not None:
+            raise VdistillError("min-fit: a database knows no fit", hint="search the local index: without --from")
         if options.hybrid and "words" not in self._database.can:
             raise VdistillError(f"--hybrid: {self._database.engine} is not searched by words",
                                 hint="leave it out, or search the local index: without --from")  # fmt: skip

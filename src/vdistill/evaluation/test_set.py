@@ -7,6 +7,7 @@ and candidates.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,8 @@ from vdistill.records import Item, Judgment, Per
 
 MOST_TITLES = 1000  # literal recall is a mean over titles: so many give it to ± 0.02
 
+# A query is left out where so many items were shown, and the judge would rather take none than any of them.
+_MANY, _FAR = 100, 0.1
 _SAME = 1e-6  # logits: a teacher whose utilities are all this close prefers nothing
 _LABEL = "`vdistill label` judges held-out queries too: run it with a larger --budget, or with --holdout above 0"
 
@@ -119,8 +122,10 @@ def from_judgments(
     ids = tuple(item.id for item in items)
     grouped = ByProduct.of(ids, products)
     used = [one for one in judgments if one.split == "heldout"]
-    by_query = {query: grouped.judged(*known) for query, known in utilities_of(used, ids).items()}
-    found = {query: known for query, known in by_query.items() if len(known[0]) > 1}
+    fitted = preferences.fit(used)
+    by_query = {query: grouped.judged(*known) for query, known in _utilities(fitted, ids).items()}
+    rejected = _rejected(fitted, used)
+    found = {query: known for query, known in by_query.items() if len(known[0]) > 1 and query not in rejected}
     judged = tuple(
         JudgedQuery(query, rows, _gains(utilities), utilities, images)
         for query, (rows, utilities, images) in found.items()
@@ -129,7 +134,10 @@ def from_judgments(
     if not judged:
         raise VdistillError("no held-out judgments to measure by", hint=_LABEL)
     lost = len(found) - len(judged)
-    notes = (f"{lost:,} held-out queries left out: the teacher rates their images all alike",) if lost else ()
+    notes: tuple[str, ...] = (
+        (f"{lost:,} held-out queries left out: the teacher rates their images all alike",) if lost else ()
+    )
+    notes += (f"{len(rejected):,} held-out queries left out: the teacher would take none",) if rejected else ()
     teachers, prompts = sorted({one.teacher for one in used}), {one.prompt for one in used}
     prompt = prompts.pop() if len(prompts) == 1 else ""
     return HeldOutSet("teacher", ", ".join(teachers), ids, grouped, judged, *distinct_titles(items), notes, prompt)
@@ -140,8 +148,21 @@ def utilities_of(judgments: Sequence[Judgment], items: Sequence[str]) -> dict[st
 
     A query with fewer than two such items is absent.
     """
+    return _utilities(preferences.fit(judgments), items)
+
+
+def _rejected(fitted: preferences.Fitted, judgments: Sequence[Judgment]) -> set[str]:
+    """The queries that nothing answers: what is preferred among their images is a matter of chance."""
+    many = {query for query in fitted.queries if len(fitted.means(query)[0]) >= _MANY}
+    asked = [one for one in judgments if one.query in many and (one.answer.none, one.answer.accepted) != (None, None)]
+    utilities = {query: dict(zip(*fitted.means(query), strict=True)) for query in many}
+    zeros = preferences.zeros(fitted, utilities, asked)
+    limit = math.log(_FAR / (1 - _FAR))
+    return {query for query, zero in zeros.items() if max(utilities[query].values()) - zero < limit}
+
+
+def _utilities(fitted: preferences.Fitted, items: Sequence[str]) -> dict[str, tuple[Ints, Floats]]:
     index = {item: row for row, item in enumerate(items)}
-    fitted = preferences.fit(judgments)
     found = {}
     for query in fitted.queries:
         keys, utilities = fitted.means(query)

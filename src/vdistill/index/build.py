@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
 from vdistill.index.embedding import Embedder, MakesEmbedder, Progress
 from vdistill.index.encoder_files import Files, encoder_files
+from vdistill.index.fit_sources import fit_of
 from vdistill.index.generation import Generation, Source, write_generation
 from vdistill.index.item_fields import ItemFields
 from vdistill.index.vector_cache import VectorCache
@@ -40,6 +41,7 @@ class IndexReport:
     """What a build did.  updated: images embedded again, and items whose metadata changed.  bytes: size on disk.
 
     by_text: items without an image that can be read, which the student indexes by their texts.
+    fit: whose judgments the fit of hits was made from, and how many; None where it is not known.
     """
 
     model: str
@@ -52,6 +54,7 @@ class IndexReport:
     dtype: str
     bytes: int
     seconds: float
+    fit: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document of `index --json`."""
@@ -148,6 +151,7 @@ def refresh(
 class _Run:
     """A build in progress.  entries: of the present manifest.  old: the present index of this model, if it is whole."""
 
+    workspace: Workspace
     folder: Path
     model: str
     entries: dict[str, Entry]
@@ -167,6 +171,8 @@ class _Run:
         """Name the new files in the manifest, and remove those that no entry names any more."""
         texts, images = encoders
         entry = replace(made.entry, text_encoder=texts, image_encoder=images)
+        before = self.old.entry if self.old else None
+        entry = replace(entry, fit=fit_of(self.workspace, self.folder, entry, before, self.entries.values()))
         others = {
             name: replace(other, text_encoder=texts)  # one folder for both models, so one set of hashes
             if other.text_fingerprint == entry.text_fingerprint
@@ -186,6 +192,7 @@ class _Run:
             dtype=entry.dtype,
             bytes=sum(file.bytes for file in entry.files),
             seconds=round(time.monotonic() - self.started, 3),
+            fit=entry.fit["facts"] if entry.fit else None,
         )
 
 
@@ -200,7 +207,7 @@ def _started(workspace: Workspace, model: str) -> Iterator[_Run]:
             entries = {}
         old = _open_whole(workspace.index, model) if model in entries else None
         try:
-            yield _Run(workspace.index, model, entries, old, started)
+            yield _Run(workspace, workspace.index, model, entries, old, started)
         finally:
             if old:
                 old.close()

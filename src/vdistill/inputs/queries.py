@@ -23,6 +23,11 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("heldout", "held-out", "test", "validation"), "heldout"),
 }
 
+_ANSWERED = {
+    **dict.fromkeys(("", "true", "1", "yes", "1.0"), True),
+    **dict.fromkeys(("false", "0", "no", "0.0"), False),
+}
+
 # How the description of a person ("a 34-year-old nurse who …") becomes a query; the persona's hash picks one.
 TEMPLATES = (
     "a gift for {}",
@@ -41,7 +46,8 @@ def load(source: str | Path | None, sides: Sides | float) -> list[Query]:
     source: a path or a URL that fsspec knows (`hf://datasets/…`), of a `.txt`, `.jsonl`, `.csv` or `.parquet` file.
     Each line of a text file is a query, whatever it begins with.
     sides: of the workspace; a number is the share to hold out where there is none.
-    A column `paraphrases` has other wordings of a training query.
+    A column `paraphrases` has other wordings of a training query; `answered` is false where nothing in the catalog
+    answers a query, which then is asked of no teacher.
     A row without `query` but with `persona` becomes a query by template. A query that the workspace knows keeps its
     side. Otherwise a `split` column decides, and without one the hash of the persona or, where there is none, of the
     text; so no persona is on both sides. Raises VdistillError for a file that is missing, empty or broken.
@@ -128,7 +134,16 @@ def _from_row(path: Path, number: int, row: dict[str, Any], sides: Sides) -> Que
     side = _side(path, number, given)
     split = sides.of_query(text, persona or None, side)
     others = _paraphrases(path, number, row.get("paraphrases"))
-    return Query(_id(row) or str(number), text, split, persona=persona or None, said=side, paraphrases=others)
+    answered = _answered(path, number, row.get("answered"))
+    return Query(_id(row) or str(number), text, split, persona or None, side, others, answered)
+
+
+def _answered(path: Path, number: int, given: Any) -> bool:
+    """What a row says about whether anything answers it; it does where nothing is said."""
+    said = _ANSWERED.get(str("" if given is None else given).strip().lower())
+    if said is None:
+        raise VdistillError(f"{path}, line {number}: answered is {given!r}", hint="write true or false")
+    return said
 
 
 def _side(path: Path, number: int, given: str) -> Split | None:

@@ -13,7 +13,7 @@ from vdistill.database.people import Answered
 from vdistill.errors import VdistillError
 from vdistill.judge.person import PROMPT, Person
 from vdistill.judge.questions import REPEAT_EVERY, Memory, Planned, turned
-from vdistill.label.questions import Asked, judgment_of, key_of
+from vdistill.label.questions import Asked, judgment_of, key_of, shown_in
 from vdistill.label.registry import Registry
 from vdistill.records import Answer, Judgment, Question, Rejection, ShownImage
 
@@ -102,8 +102,8 @@ class Sitting:
         repeated = self.memory.first(shown.planned.identity)
         if choice != "skip":
             answered = self._answered(shown, choice, seconds)
-            self.database.add_answer(answered, self.registry.rows([_as_judgment(answered.said)]))
-            self.registry.stored([_as_judgment(answered.said)])
+            self.database.add_answer(answered, self.registry.rows([shown_in(answered.said)]))
+            self.registry.stored([shown_in(answered.said)])
             self.memory.add(answered.said)
         self.history.append(Entry(shown, choice, answered, repeated))
         self.current = self._next()
@@ -164,10 +164,3 @@ class Sitting:
             if planned.identity not in skipped:
                 return planned
         return None
-
-
-def _as_judgment(said: Judgment | Rejection) -> Judgment:
-    """For the registry of sides, which asks for the items alone."""
-    if isinstance(said, Judgment):
-        return said
-    return Judgment(said.query, said.items, said.sha256, "best", Answer(), said.teacher, said.split)

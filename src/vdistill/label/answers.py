@@ -33,7 +33,9 @@ def _checked(said: Any, question: Question) -> Answer | Failure:
         answer = sound(said, len(question.images))
     except (TypeError, ValueError, OverflowError) as error:
         return Failure(f"not a valid answer: {error}")
-    if (answer.order is not None) != (question.ask == "rank"):
+    if not question.none and (answer.none is not None or answer.accepted is not None):
+        return Failure('not a valid answer: "none of these" was not asked for')
+    if not answer.rejects and (answer.order is not None) != (question.ask == "rank"):
         asked = "an order was" if answer.order is None else "probabilities were"
         return Failure(f"not a valid answer: {asked} asked for")
     return answer
@@ -41,8 +43,10 @@ def _checked(said: Any, question: Question) -> Answer | Failure:
 
 def sound(said: Answer, count: int) -> Answer:
     """The answer about `count` images in plain Python numbers. Raises ValueError or TypeError naming what is wrong."""
-    probabilities, order = said.probabilities, said.order
-    if (probabilities is None) == (order is None):
+    probabilities, order, none = said.probabilities, said.order, _none(said.none)
+    if said.rejects and none == 1.0:
+        probabilities = order = None
+    elif (probabilities is None) == (order is None):
         raise ValueError("exactly one of probabilities and order must be given")
     return Answer(
         probabilities=None if probabilities is None else _probabilities(probabilities, count),
@@ -52,6 +56,8 @@ def sound(said: Answer, count: int) -> Answer:
         coverage=None if said.coverage is None else min(_amount("coverage", said.coverage), 1.0),
         thought_tokens=int(_amount("thought_tokens", said.thought_tokens)),
         level=_level(said.level),
+        none=none,
+        accepted=None if said.accepted is None else _accepted(said.accepted, count),
     )
 
 
@@ -75,6 +81,18 @@ def _amount(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
     return float(value)
+
+
+def _none(given: float | None) -> float | None:
+    if given is None or 0 <= given <= 1:
+        return None if given is None else float(given)
+    raise ValueError(f'the probability of "none of these" must be between 0 and 1, got {given!r}')
+
+
+def _accepted(given: Any, count: int) -> int:
+    if 0 <= (found := operator.index(given)) <= count:
+        return found
+    raise ValueError(f"of {count} images {found} cannot stand before none")
 
 
 def _level(given: Any) -> float | None:

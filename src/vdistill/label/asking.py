@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Protocol
 
+from vdistill.database.migrations import Statement
+from vdistill.database.rejections import stored
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of
+from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of, rejection_of, shown_in
 from vdistill.label.registry import Registry, Row, Unregistered
 from vdistill.label.teacher import Teacher, calls_of
 from vdistill.records import Answer, Failure, Judgment, Question
@@ -35,6 +37,7 @@ class AnswerStore(Protocol):
         rows: Sequence[tuple[str, str, Judgment]],
         failures: Sequence[tuple[str, str, Question, str]] = (),
         sides: Iterable[Row] = (),
+        also: Sequence[Statement] = (),
     ) -> None: ...
 
 
@@ -46,6 +49,8 @@ class Tally:
     judgments: int = 0
     reused: int = 0
     failed: int = 0
+    none_asked: int = 0
+    rejected: int = 0
     images_shown: int = 0
     tokens: int = 0
     thought_tokens: int = 0
@@ -179,16 +184,20 @@ class Asker:
 
     def _store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
         """Commit answers together, then count them. An interrupt in between has this done again."""
-        rows, failures = [], []
+        rows, failures, rejections = [], [], []
         told = [pair for batch, answers in said for pair in zip(batch.asked, answers, strict=True)]
         for one, answer in told:
             key = self.key(one.question)  # computed now: this answer may have settled the key
             if isinstance(answer, Failure):
                 failures.append((key, self.teacher.name, one.question, answer.reason))
+            elif answer.rejects:
+                said_none = rejection_of(one, self.teacher.name, self.teacher.prompt)
+                rejections.append((key, self.teacher.prompt, said_none, answer))
             else:
                 rows.append((key, self.teacher.prompt, judgment_of(one, answer, self.teacher.name)))
-        judgments = [judgment for _, _, judgment in rows]
-        self.database.add_judgments(rows, failures, self.registry.rows(judgments))
+        judgments = [judgment for _, _, judgment in rows] + [shown_in(rejection) for _, _, rejection, _ in rejections]
+        also = [stored(rejections)] if rejections else []
+        self.database.add_judgments(rows, failures, self.registry.rows(judgments), also)
         self.registry.stored(judgments)
         for one, answer in told:
             self._count(one.question, answer)
@@ -204,7 +213,9 @@ class Asker:
             self.last_failure = answer.reason
         else:
             self._failures_in_a_row = 0
-            tally.judgments += 1
+            tally.judgments += not answer.rejects
+            tally.rejected += answer.rejects
+            tally.none_asked += question.none
             tally.thought_tokens += answer.thought_tokens
 
     def _pay(self, question: Question, said: Answer | Failure) -> None:

@@ -24,6 +24,7 @@ from vdistill.label.schedules.plan import generator
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher, calls_of, pointwise
+from vdistill.label.unanswered import apart
 from vdistill.label.views import View
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.sources.read_ahead import readers
@@ -43,7 +44,7 @@ class Inputs:
 
     coverage: the share of the images that queries reach, before and after some were written.
     hashes: of the files, by id.  looks: whether the images will be opened; if so, broken ones are left out beforehand.
-    skipped: what was left out so far, and said.
+    unanswered: queries that are registered and not asked.  skipped: what was left out so far, and said.
     """
 
     teacher: Teacher
@@ -53,6 +54,7 @@ class Inputs:
     say: Callable[[str], None]
     looks: bool
     queries: tuple[Query, ...] = ()
+    unanswered: tuple[Query, ...] = ()
     coverage: tuple[float, float] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     _checked: set[str] = field(default_factory=set)  # of those that were opened
@@ -84,7 +86,7 @@ class Inputs:
             raise VdistillError("none of the images can be read", hint="see the reason for each above")
         items = shown.of(self.items.__getitem__)
         ids = {side: [key for key in some if key in shown] for side, some in ids.items()}
-        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, ids, self.sides)
+        stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, ids, self.sides, self.unanswered)
         stage.check_sides(self._once)
         return stage
 
@@ -169,8 +171,7 @@ def read_inputs(
     """Read catalog and queries, and open the teacher.
 
     workspace: has the sides of what was judged before; None where there is none yet.
-    write_queries: writes further queries about some images.
-    looks: whether others than the teacher and the guide will open the images.
+    write_queries: writes further ones about some images.  looks: whether others than teacher and guide will open them.
     usual: the queries without a file of them, instead of the built-in ones.
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
@@ -202,6 +203,7 @@ def read_inputs(
     for note in found.sides.notes:
         say(note)
     sided = {key: item for key, item in items.items() if key in sides.split}
+    asked, found.unanswered = apart(asked, say)
     found.items, asked = _known(teacher, sided, asked, say)
     found.queries = tuple(asked)
     if log is not None:

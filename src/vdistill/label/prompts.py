@@ -17,7 +17,9 @@ from vdistill.records import Ask
 PROMPT_VERSION = "1"
 
 LETTERS = "ABCDEFGHI"
-PLACE, COUNT = "{query}", "{count}"
+OPTIONS = LETTERS + "J"  # with the one that may stand for "none of these"
+PLACE, COUNT, LETTER = "{query}", "{count}", "{letter}"
+OF_NONE = ("none", "none_rank")  # what only questions with "none of these" hold: no part of `Wording.version`
 CHARACTERS = 4  # of a token, for prices
 
 ImageT = TypeVar("ImageT")
@@ -29,6 +31,7 @@ class Wording:
     """What a model is told. `version` becomes part of each answer's key.
 
     `customer` has a place holder for the query, `shoppers` one for the number of queries to write, `rewording` both.
+    `none` and `none_rank` have one for the letter behind those of the images.
     """
 
     system: str = (
@@ -41,6 +44,11 @@ class Wording:
     rank: str = (
         "Order these pictures from the one that suits this customer best to the one that suits least. "
         "Answer with all their letters, separated by commas, and nothing else."
+    )
+    none: str = f"{LETTER}: none of these would please this customer."
+    none_rank: str = (
+        f"Put {LETTER} among the letters, too: behind the last picture that would still please this customer, and "
+        "before the first that would not."
     )
     shoppers: str = (
         f"These are pictures from a shop. Think of {COUNT} people, as different as can be in age, taste, purse and "
@@ -58,6 +66,11 @@ class Wording:
     version: str = PROMPT_VERSION
 
     @property
+    def none_version(self) -> str:
+        """A hash of the words that offer "none of these": they are no part of `version`, which other questions have."""
+        return hashlib.sha256(f"{self.none}\0{self.none_rank}".encode()).hexdigest()[:8]
+
+    @property
     def rewording_version(self) -> str:
         """A hash of the words that ask for other wordings: they are no part of `version`, since judging has its own."""
         return hashlib.sha256(f"{self.system_of_rewording}\0{self.rewording}".encode()).hexdigest()[:8]
@@ -71,12 +84,16 @@ class Wording:
         """The message that asks for `count` other wordings of a query."""
         return self.rewording.replace(COUNT, str(count)).replace(PLACE, query)
 
-    def content(self, query: str, images: Sequence[ImageT], ask: Ask) -> list[Part[ImageT]]:
-        """The user's message in order: each image after its letter ("A:"), then the question."""
+    def content(self, query: str, images: Sequence[ImageT], ask: Ask, none: bool = False) -> list[Part[ImageT]]:
+        """The user's message in order: each image after its letter ("A:"), `none` as an option, then the question."""
         parts: list[Part[ImageT]] = []
         for letter, image in zip(letters(len(images)), images, strict=True):
             parts += [("text", f"{letter}:"), ("image", image)]
         question = self.best if ask == "best" else self.rank
+        if none:
+            letter = OPTIONS[len(images)]
+            parts.append(("text", self.none.replace(LETTER, letter)))
+            question += "" if ask == "best" else "\n" + self.none_rank.replace(LETTER, letter)
         return [*parts, ("text", f"{self.customer.replace(PLACE, query)}\n{question}")]
 
     def request(self, images: Sequence[ImageT], count: int) -> list[Part[ImageT]]:
@@ -105,6 +122,11 @@ def letters(count: int) -> str:
     return LETTERS[:count]
 
 
+def options_of(count: int, none: bool) -> str:
+    """The letters of `count` images and, with `none`, the one behind them. Raises TeacherError as `letters` does."""
+    return OPTIONS[: len(letters(count)) + none]
+
+
 def read_wording(path: Path) -> Wording:
     """The built-in wording with the parts that a TOML file replaces; its version is a hash of the words.
 
@@ -120,6 +142,16 @@ def read_wording(path: Path) -> Wording:
         if not isinstance(words, str) or not words.strip():
             raise VdistillError(f"{path}: {name} must be text", hint=f'write {name} = "…"')
     wording = replace(Wording(), **replaced)
+    _check_places(wording, path)
+    others = {name: getattr(Wording(), name) for name in ("rewording", *OF_NONE)}
+    judging = {name: words for name, words in asdict(wording).items() if name not in others}
+    if replace(wording, **others) == Wording():
+        return wording
+    digest = hashlib.sha256(repr(sorted(judging.items())).encode()).hexdigest()
+    return replace(wording, version=f"{PROMPT_VERSION}+{digest[:8]}")
+
+
+def _check_places(wording: Wording, path: Path) -> None:
     if PLACE not in wording.customer:
         raise VdistillError(f"{path}: customer does not say where the query goes", hint=f"put {PLACE} into it")
     if COUNT not in wording.shoppers:
@@ -128,8 +160,6 @@ def read_wording(path: Path) -> Wording:
         raise VdistillError(
             f"{path}: rewording does not say which query or how many", hint=f"put {PLACE} and {COUNT} into it"
         )
-    judging = {name: words for name, words in asdict(wording).items() if name != "rewording"}
-    if replace(wording, rewording=Wording().rewording) == Wording():
-        return wording
-    digest = hashlib.sha256(repr(sorted(judging.items())).encode()).hexdigest()
-    return replace(wording, version=f"{PROMPT_VERSION}+{digest[:8]}")
+    for name in OF_NONE:
+        if LETTER not in getattr(wording, name):
+            raise VdistillError(f"{path}: {name} does not say which letter", hint=f"put {LETTER} into it")

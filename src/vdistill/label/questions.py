@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vdistill.label.teacher import Teacher
-from vdistill.records import Answer, Judgment, Question, Split
+from vdistill.label.teacher import Teacher, none_version
+from vdistill.records import Answer, Judgment, Question, Rejection, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,13 @@ def key_of(teacher: Teacher, question: Question) -> str:
     """The key under which this teacher's answer to this question is stored."""
     parts = [teacher.name, teacher.prompt, question.query, question.ask]
     parts += [image.sha256 for image in question.images]
+    if question.none:
+        parts += ["none", none_version(teacher)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def identity_of(question: Question) -> bytes:
-    """A hash that equal questions share, whoever is asked, and with which prompt."""
+    """A hash that equal questions share, whoever is asked, with which prompt, and whether none of the images is one."""
     parts = (question.query, question.ask, *(image.sha256 for image in question.images))
     return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
 
@@ -85,3 +87,16 @@ def judgment_of(asked: Asked, answer: Answer, teacher: str) -> Judgment:
         split=asked.split,
         pool=asked.pool,
     )
+
+
+def rejection_of(asked: Asked, teacher: str, prompt: str) -> Rejection:
+    """What the store keeps of "none of these"."""
+    said = judgment_of(asked, Answer(), teacher)
+    return Rejection(said.query, said.items, said.sha256, teacher, said.split, said.pool, prompt)
+
+
+def shown_in(said: Judgment | Rejection) -> Judgment:
+    """What was shown, for the registry of sides, which asks for the items alone."""
+    if isinstance(said, Judgment):
+        return said
+    return Judgment(said.query, said.items, said.sha256, "best", Answer(), said.teacher, said.split)

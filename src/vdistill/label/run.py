@@ -51,6 +51,8 @@ class LabelReport:
     batch_jobs: int = 0
     coverage_before: float | None = None
     coverage: float | None = None
+    none_asked: int = 0
+    rejected: int = 0
     skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -19,7 +19,10 @@ PATH_KINDS = {"table": True, "metadata": False, "rerank": False}  # and whether 
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """What `label` is asked to do; None leaves the choice to it."""
+    """What `label` is asked to do; None leaves the choice to it.
+
+    none: whether a share of the calls offers "none of these".
+    """
 
     catalog: str
     queries: str | None = None
@@ -35,3 +38,4 @@ class LabelSettings:
     concurrency: int = 8
     holdout: float = 0.2
     seed: int = 0
+    none: bool = False

@@ -25,6 +25,7 @@ class Stage:
 
     plan: of the training queries.  held_out_plan: of the held-out ones.  ids: of the items on each side, in order.
     items, shown: the items that may be shown and their readable images, by id.
+    unanswered: queries that nothing answers; they are not asked.
     """
 
     settings: LabelSettings
@@ -35,10 +36,11 @@ class Stage:
     shown: Mapping[str, ShownImage]
     ids: Mapping[Split, Sequence[str]]
     sides: ItemSides
+    unanswered: tuple[Query, ...] = ()
 
     def question(self, group: Group) -> Question:
         """The teacher call of a group."""
-        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask)
+        return Question(group.query, tuple(self.shown[item] for item in group.items), self.settings.ask, group.none)
 
     def example(self, size: int) -> Question:
         """A question about `size` images, to get a price for."""
@@ -60,7 +62,8 @@ class Stage:
 
         Raises VdistillError where another process has registered others since this was planned.
         """
-        database.add_queries(self.queries)
+        database.add_queries((*self.queries, *self.unanswered))
+        database.call_unanswered([query.text for query in self.unanswered], [query.text for query in self.queries])
         known = Sides.read(database)
         if self._elsewhere(known.items) or any(
             known.of_registered(query.text, query.split) != query.split for query in self.queries

@@ -125,6 +125,26 @@ class Pointwise(Protocol):
     pointwise: bool
 
 
+@runtime_checkable
+class SaysNone(Protocol):
+    """A teacher that can be offered "none of these" (`--none`), behind all images of a question with `none`.
+
+    Attributes:
+        none: how it is offered, e.g. the version of the wording, which is part of the keys of such questions; "" where
+            it cannot be offered.
+    """
+
+    @property
+    def none(self) -> str:
+        """See above; a plain attribute will do."""
+        ...
+
+
+def none_version(teacher: object) -> str:
+    """How a teacher is offered "none of these"; "" where it cannot say it."""
+    return teacher.none if isinstance(teacher, SaysNone) else ""
+
+
 def pointwise(teacher: object) -> bool:
     """Whether a teacher scores each image by itself."""
     return isinstance(teacher, Pointwise) and teacher.pointwise

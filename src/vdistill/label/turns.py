@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
+from vdistill.label.none_share import NoneShare
 from vdistill.label.questions import Asked, Keyed, identity_of, judgment_of, key_of
 from vdistill.label.schedules import Group, Schedule
 from vdistill.label.stage import Stage
@@ -38,8 +39,10 @@ class Side:
     _said: list[Judgment] = field(default_factory=list)
     _known: set[bytes] = field(default_factory=set)
     _answered: bool = True  # whether this round brought any answer
+    _none: NoneShare = field(init=False)
 
     def __post_init__(self) -> None:
+        self._none = NoneShare(self.stage.settings.none)
         self.calls = self.schedule.left
 
     def waiting(self) -> int:
@@ -71,14 +74,19 @@ class Side:
         if self.teacher.prompt != self._prompt:  # which the first answer may have settled
             taken = [(key_of(self.teacher, self.stage.question(group)), group) for _, group in taken]
         found = answers([key for key, _ in taken])
-        said = [judgment_of(self._asked(group), found[key], self.teacher.name) for key, group in taken if key in found]
-        self._answered = self._answered or bool(said)
+        self._answered = self._answered or bool(found)
+        said = [
+            judgment_of(self._asked(group), found[key], self.teacher.name)
+            for key, group in taken
+            if key in found and not found[key].rejects
+        ]
         self._said += said
 
     def _question(self, group: Group) -> Keyed | None:
         """The question of a call. With few images one can come up again; its answer counts once."""
         if len(group.items) < 2:
             return None
+        group = self._none.marked(group)
         asked = self._asked(group)
         if (same := identity_of(asked.question)) in self._known:
             return None

@@ -23,6 +23,9 @@ from vdistill.preferences.choices import picks, positions
 from vdistill.preferences.expected import expected_utilities
 from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
+from vdistill.preferences.zero import Accepted, acceptance, zeros
 
-__all__ = ["Fitted", "Utilities", "expected_utilities", "fit", "picks", "position_biases", "positions",
-           "teacher_noise"]  # fmt: skip
+__all__ = [
+    "Accepted", "Fitted", "Utilities", "acceptance", "expected_utilities", "fit", "picks", "position_biases",
+    "positions", "teacher_noise", "zeros",
+]  # fmt: skip

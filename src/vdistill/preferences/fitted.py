@@ -60,6 +60,10 @@ class Fitted:
             for (who, size), at in self._posterior.choices.biases.items()
         }
 
+    def temperature(self, teacher: str) -> float:
+        """What one unit of utility is in the logits of a teacher's answers; 1 for one that gave none."""
+        return self._temperature.get(teacher, 1.0)
+
     def means(self, query: str) -> tuple[tuple[str, ...], Floats]:
         """The judged items of one query and their utilities (n,), without the cost of standard errors."""
         number = self._number[query]

@@ -71,5 +71,6 @@ def _card(hit: Hit) -> Card:
         for name, value in hit.metadata.items()
         if name not in ("title", "name", "description") and isinstance(value, str | int | float) and value != ""
     )
+    fit = () if hit.fit is None else (f"fit: {hit.fit:.2f}",)
     product = (f"product {hit.product}, {hit.images:,} images",) if hit.images > 1 else ()
-    return Card(hit, title, (*product, *details[:3]), image, missing)
+    return Card(hit, title, (*fit, *product, *details[:3]), image, missing)

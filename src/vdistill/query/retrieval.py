@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
@@ -40,17 +41,26 @@ class SearchOptions:
     min_score: float | None = None
     diverse: float = 0.0
     per: Per = "product"
+    min_fit: float | None = None
+
+
+Fits: TypeAlias = Callable[[np.ndarray], np.ndarray]  # from the cosines (n,) of a query's hits to their fits (n,)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """vector: (dim,).  allowed: keys of the items that fulfil the filter, None without one.  results: what counts."""
+    """vector: (dim,).  allowed: keys of the items that fulfil the filter, None without one.  results: what counts.
+
+    fits: None where nothing is known of them.
+    """
 
     vector: np.ndarray
     allowed: np.ndarray | None
     exact: bool
     min_score: float | None
     results: Results
+    min_fit: float | None = None
+    fits: Fits | None = None
 
 
 def checked(vector: np.ndarray, k: int, options: SearchOptions, dim: int) -> np.ndarray:
@@ -58,6 +68,8 @@ def checked(vector: np.ndarray, k: int, options: SearchOptions, dim: int) -> np.
     diverse = options.diverse
     if options.per not in get_args(Per):
         raise VdistillError(f"per={options.per!r} is neither 'product' nor 'image'", hint="leave it out")
+    if options.min_fit is not None and not 0 <= options.min_fit <= 1:
+        raise VdistillError(f"min_fit={options.min_fit:g} is not between 0 and 1", hint="try 0.5")
     if k < 1:
         raise VdistillError(f"cannot find {k} items", hint="ask for at least one: -k 10")
     if not 0 <= diverse <= 1:
@@ -70,6 +82,18 @@ def checked(vector: np.ndarray, k: int, options: SearchOptions, dim: int) -> np.
     return np.ascontiguousarray(vector, np.float32)
 
 
+def require_fit(known: bool, *, text: bool) -> None:
+    """Raise VdistillError where a `min_fit` cannot be kept."""
+    if not known:
+        raise VdistillError(
+            "min-fit: this index knows no fit",
+            hint='let a teacher that can say "none of these" judge held-out queries (`vdistill label --none`), '
+            "then run `vdistill index`",
+        )
+    if not text:
+        raise VdistillError("min-fit: the fit is known for a query that is one text", hint="leave it out for others")
+
+
 class Retriever:
     """Finds items in an open index. May be shared between threads."""
 
@@ -78,13 +102,18 @@ class Retriever:
         self._limits = limits
         self._filtered: OrderedDict[str, np.ndarray] = OrderedDict()  # the last expressions, the keys that fulfil them
 
-    def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str) -> list[Hit]:
-        """The `k` best results for a unit vector (dim,), best first; `words` are what a hybrid search looks for."""
+    def hits(
+        self, vector: np.ndarray, k: int, options: SearchOptions, words: str, fits: Fits | None = None
+    ) -> list[Hit]:
+        """The `k` best results for a unit vector (dim,), best first; `words` are what a hybrid search looks for.
+
+        fits: what the hits get for a fit; needed for a `min_fit`.
+        """
         vector = checked(vector, k, options, self._store.entry.dim)
         allowed = None if options.where is None else self._allowed(options.where)
         products = self._store.items.products
         results = Results(products if options.per == "product" and products.several else None)
-        request = _Request(vector, allowed, options.exact, options.min_score, results)
+        request = _Request(vector, allowed, options.exact, options.min_score, results, options.min_fit, fits)
         pool = max(POOL * k, LEAST) if options.hybrid or options.diverse else k
         near = self._ranked(request, *self._nearest(request, pool), pool)
         hits = self._with_words(near, request, words, pool) if options.hybrid else [*near.values()]
@@ -143,6 +172,9 @@ class Retriever:
         scores = scores.round(6)
         if request.min_score is not None:
             keys, scores = keys[scores >= request.min_score], scores[scores >= request.min_score]
+        if request.min_fit is not None and request.fits is not None:
+            fit = request.fits(scores).round(4) >= request.min_fit
+            keys, scores = keys[fit], scores[fit]
         numbers, keys, scores = request.results.leading(keys, scores, k)  # the metadata of the others is not read
         rows, root = self._store.items.rows_of(keys), self._store.entry.catalog
         found = zip(scores.tolist(), keys.tolist(), numbers.tolist(), strict=True)
@@ -151,7 +183,11 @@ class Retriever:
             if len(best) < k:
                 best.setdefault(number, (score, rows[key]))
         shown = self._store.items.products.shown([row.key for _, row in best.values()])
-        return {number: _hit(root, row, score, shown.get(row.key)) for number, (score, row) in best.items()}
+        hits = {number: _hit(root, row, score, shown.get(row.key)) for number, (score, row) in best.items()}
+        if request.fits is None or not hits:
+            return hits
+        fits = request.fits(np.array([hit.score for hit in hits.values()])).round(4).tolist()
+        return {number: replace(hit, fit=fit) for (number, hit), fit in zip(hits.items(), fits, strict=True)}
 
     def _with_words(self, near: dict[int, Hit], request: _Request, words: str, pool: int) -> list[Hit]:
         """The nearest results together with those whose texts match the words, by reciprocal rank fusion."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from vdistill import workspace
 from vdistill.bundle import manifest
 from vdistill.bundle.early import EarlySessions
+from vdistill.bundle.fit import Context, FitModel
 from vdistill.bundle.items import Row
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.pack import Place, place_of
@@ -20,8 +21,8 @@ from vdistill.bundle.store import Store
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
 from vdistill.query.encoding import QueryEncoder
-from vdistill.query.retrieval import Retriever, SearchOptions
-from vdistill.query.terms import Term, wanted_text
+from vdistill.query.retrieval import Fits, Retriever, SearchOptions, require_fit
+from vdistill.query.terms import Term, is_text, wanted_text
 from vdistill.records import Hit, Per
 from vdistill.sources import joined
 
@@ -58,7 +59,7 @@ class Searcher:
         self.model = model
         self._store = store
         self._retriever = Retriever(store, limits)
-        self._encoder = QueryEncoder(store.folder, store.entry, self._sample, early, texts)
+        self._encoder = QueryEncoder(store.folder, store.entry, lambda: self._catalog_sample, early, texts)
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -145,6 +146,7 @@ class Searcher:
         diverse: float = 0.0,
         exact: bool = False,
         per: Per = "product",
+        min_fit: float | None = None,
     ) -> list[Hit]:
         """The `k` results that fit best, best first, ties by id; all of them where there are fewer.
 
@@ -155,16 +157,18 @@ class Searcher:
         exact: compare with every vector, also where there are lists.
         per: "product" gives one result a product (a column `group`, `item_id` or `sku`), with the image that fits best;
         "image" gives every image by itself.
+        min_fit: the lowest probability that the teacher would accept a hit; for a query that is one text, in an index
+        that knows it.
         Raises VdistillError for k < 1, an empty query, an image that cannot be read, a vector that cannot be compared
         and an invalid expression.
         """
-        options = SearchOptions(where, exact, hybrid, min_score, diverse, per)
+        options = SearchOptions(where, exact, hybrid, min_score, diverse, per, min_fit)
         if isinstance(query, np.ndarray):
             return self.hits(query, k, options)
         if isinstance(query, str | Path):
             query = Term(query)
         terms = (query,) if isinstance(query, Term) else query
-        return self.hits(self.vector(terms), k, options, wanted_text(terms))
+        return self.hits(self.vector(terms), k, options, wanted_text(terms), text=is_text(terms))
 
     def vector(self, terms: Sequence[Term]) -> np.ndarray:
         """The unit vector (dim,), float32, of a query. Raises VdistillError for an empty one.
@@ -191,9 +195,38 @@ class Searcher:
         """The exported image encoder. Raises VdistillError for a backbone that has none."""
         return self._encoder.image_encoder
 
-    def hits(self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "") -> list[Hit]:
-        """The `k` best results for a unit vector (dim,); `words` are what a hybrid search looks for in the texts."""
-        return self._retriever.hits(vector, k, options, words)
+    def hits(
+        self, vector: np.ndarray, k: int, options: SearchOptions, words: str = "", *, text: bool = False
+    ) -> list[Hit]:
+        """The `k` best results for a unit vector (dim,); `words` are what a hybrid search looks for in the texts.
+
+        text: whether the vector is that of a single text, so that its hits have a fit where the index knows it.
+        Raises VdistillError for a `min_fit` where they have none.
+        """
+        if options.min_fit is not None:
+            require_fit(self.fit is not None, text=text)
+        return self._retriever.hits(vector, k, options, words, self.fits(vector) if text else None)
+
+    @cached_property
+    def fit(self) -> FitModel | None:
+        """What the index knows of fit; None where it knows nothing."""
+        return None if self.manifest.fit is None else FitModel.of_json(self.manifest.fit)
+
+    def fits(self, vector: np.ndarray) -> Fits | None:
+        """What gives the hits of a text's vector (dim,) their fits; None where the index does not know them."""
+        model = self.fit
+        if model is None:
+            return None
+        context = self.contexts(model)(vector)
+        return lambda scores: model.probabilities(context.features(np.asarray(scores, np.float64)))
+
+    def contexts(self, model: FitModel) -> Callable[[np.ndarray], Context]:
+        """What gives the vector (dim,) of a query what is known of it before its hits."""
+        return lambda vector: model.context(vector, self._catalog_sample)
+
+    @cached_property
+    def _catalog_sample(self) -> np.ndarray:
+        return self._sample()
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Stored unit vectors (n, dim), float32, in the order of `ids`. Raises VdistillError for an unknown id."""

@@ -57,6 +57,11 @@ def spoken(terms: Sequence[Term]) -> str:
     return " ".join(parts)
 
 
+def is_text(terms: Sequence[Term]) -> bool:
+    """Whether it is a single text that is looked for, as the queries are that fit is known of."""
+    return len(terms) == 1 and isinstance(terms[0].what, str) and terms[0].weight > 0
+
+
 def wanted_text(terms: Sequence[Term]) -> str:
     """The texts with a positive weight, for a search by words."""
     return " ".join(term.what for term in terms if isinstance(term.what, str) and term.weight > 0)

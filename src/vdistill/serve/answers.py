@@ -14,9 +14,9 @@ import numpy as np
 from vdistill.errors import ImageError, VdistillError
 from vdistill.images import load, quiet
 from vdistill.inputs.lines import well_formed
-from vdistill.query.documents import hit_document
+from vdistill.query.documents import hit_document, nothing_fits_well
 from vdistill.query.search import Searcher
-from vdistill.query.terms import Term, wanted_text
+from vdistill.query.terms import Term, is_text, wanted_text
 from vdistill.records import Hit
 from vdistill.serve.asked import Asked, Part
 from vdistill.serve.far_images import fetched
@@ -141,11 +141,11 @@ def _found(
     searcher = found.named(model or asked.model)
     started = time.perf_counter()
     terms = _terms(found, searcher, asked, images)
-    hits = searcher.hits(searcher.vector(terms), asked.k, asked.options, wanted_text(terms))
+    hits = searcher.hits(searcher.vector(terms), asked.k, asked.options, wanted_text(terms), text=is_text(terms))
     took = round((time.perf_counter() - started) * 1000, 2)
     texts = [term.what for term in terms if isinstance(term.what, str)]
     truncated = bool(texts) and searcher.truncated(texts) > 0
-    return {**_document(searcher, asked.text, hits, took), "truncated": truncated}, hits
+    return {**_document(searcher, asked.text, hits, took, asked.options.min_fit), "truncated": truncated}, hits
 
 
 def _similar(found: Generation, id_: str, asked: Asked) -> dict[str, Any]:
@@ -199,9 +199,12 @@ def item_key(searcher: Searcher, id_: str) -> int:
         raise unknown(f"there is no item {id_[:200]!r}", "take an id from the results of a search") from None
 
 
-def _document(searcher: Searcher, asked: str, hits: Sequence[Hit], took: float) -> dict[str, Any]:
+def _document(
+    searcher: Searcher, asked: str, hits: Sequence[Hit], took: float, min_fit: float | None = None
+) -> dict[str, Any]:
     results = [{**hit_document(hit), "image": image_path(hit.id)} for hit in hits]
-    return {"query": asked, "model": searcher.model, "results": results, "took_ms": took}
+    return {"query": asked, "model": searcher.model, "results": results,
+            "nothing_fits_well": nothing_fits_well(hits, min_fit), "took_ms": took}  # fmt: skip
 
 
 def _terms(found: Generation, searcher: Searcher, asked: Asked, images: dict[int, bytes]) -> list[Term]:

@@ -36,7 +36,9 @@ OPTIONS = (
     Field("exact", "boolean", "Compare with every image, however many.", False),
 )
 HYBRID = Field("hybrid", "boolean", "Rank by the words in the items' texts too.", False)
-SEARCH = (QUERY, *OPTIONS, HYBRID, MODEL)
+MIN_FIT = Field("min_fit", "number", "Minimum probability that the teacher would accept a result; for one text.", None,
+                0, 1)  # fmt: skip
+SEARCH = (QUERY, *OPTIONS, HYBRID, MIN_FIT, MODEL)
 COMPARE = (QUERY, *OPTIONS, HYBRID)
 # With POST alone: a link that somebody follows must not cost anything.
 RERANK = Field("rerank", "boolean", "Let a teacher order the first results, where the server has one.", False)
@@ -115,6 +117,7 @@ def asked(values: Mapping[str, Any], parts: tuple[Part, ...]) -> Asked:
     options = SearchOptions(
         where=values["where"], exact=values["exact"], hybrid=bool(values.get("hybrid")),
         min_score=values["min_score"], diverse=values["diverse"], per=values["per"],
+        min_fit=values.get("min_fit"),
     )  # fmt: skip
     return Asked(parts, values["k"], options, values.get("model"), bool(values.get("rerank")))
 

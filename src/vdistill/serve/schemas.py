@@ -77,10 +77,11 @@ SCHEMAS: dict[str, Any] = {
         "type": "object", "properties": _of([*TERM, WEIGHT]), "additionalProperties": False,
         "oneOf": [{"required": [field.name]} for field in TERM],
     },
-    "Result": _with(_object(rank=_INTEGER, score=_NUMBER, **_RESULT), student_rank=_INTEGER),
+    "Result": _with(
+        _object(rank=_INTEGER, score=_NUMBER, fit={"type": ["number", "null"]}, **_RESULT), student_rank=_INTEGER),
     "Answer": _with(
         _object(query=_TEXT, model=_TEXT, results={"type": "array", "items": named("Result")}, took_ms=_NUMBER,
-                truncated=_BOOLEAN),
+                nothing_fits_well={"type": ["boolean", "null"]}, truncated=_BOOLEAN),
         reranked=_INTEGER, calls=_INTEGER, cost_usd=_NUMBER, notice=_NAME),
     "Answers": _object(answers={"type": "array", "items": named("Answer")}),
     "Comparison": _object(query=_TEXT, student=named("Answer"), backbone=named("Answer")),

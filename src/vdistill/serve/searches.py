@@ -37,7 +37,7 @@ async def batch(service: Service, request: Request) -> Response:
     async with service.admission.body(request) as body:
         document = requests.json_object(request, body)
         texts = requests.texts(document.pop("queries", None), "queries")
-        values = read_json((*requests.OPTIONS, requests.HYBRID, requests.MODEL), document)
+        values = read_json((*requests.OPTIONS, requests.HYBRID, requests.MIN_FIT, requests.MODEL), document)
         searches = [requests.asked(values, requests.of_words({"query": [text.strip()]})) for text in texts]
         return _json(await service.json(service.pools.slow, lambda: service.answers.batch(searches)))
 

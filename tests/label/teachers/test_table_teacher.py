@@ -73,7 +73,7 @@ def test_another_table_is_another_teacher(table):
     [
         ("query,item,score\nq,a,1\nq,b,high\n", "line 3: the score 'high' is not a number"),
         ("query,item,score\nq,a,nan\n", "line 2: the score 'nan' is not a number"),
-        ("query,item,score\nq,,1\n", "line 2: no 'item'"),
+        ("query,item,score\nq,,1\n", "no 'item', only a score of acceptance"),
         ("query,item\nq,a\n", "line 2: the score None is not a number"),
         ("item,score\na,1\n", "line 2: no 'query'"),
         ("query,item,score\nq,a,1\nq,a,1\nq,a,2\n", "line 4: another score of 'a' for 'q'"),

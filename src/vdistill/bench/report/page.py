@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.bench.graded import MODELS, largest_changes
-from vdistill.bench.report import plots
+from vdistill.bench.report import fit_plots, plots
+from vdistill.bench.report.fit_table import fit_facts
 from vdistill.bench.report.table import judged, rerank_facts
 from vdistill.bench.results import BenchReport, Gain
 from vdistill.bench.runs import Run
@@ -75,6 +76,11 @@ def render(report: BenchReport, around: Around | None = None) -> str:
         slices=[one for one in report.slices if len(one.groups) > 1],
         robustness=report.robustness,
         reranking=rerank_facts(report),
+        fit=fit_facts(report.fit),
+        fit_plots=[{"svg": Markup(svg), "caption": caption} for svg, caption in _fit_plots(report)],
+        false_hits=[one for one in report.fit.shown_for if one[1] >= report.fit.at.min_fit][:_CHANGED]
+        if report.fit
+        else [],
         changed=[("gained most", largest_changes(report, _CHANGED)), ("lost most", largest_changes(report, -_CHANGED))],
         examples=_examples(report),
         audits=around.audits,
@@ -109,6 +115,20 @@ def _plots(report: BenchReport, around: Around) -> Iterator[tuple[str, str]]:
         yield plots.trend(comparable), "Runs with this judge, oldest first."
     if len({run.judgments for run in comparable if "student" in run.models}) > 1:
         yield plots.calls(comparable), "What more judgments brought."
+
+
+def _fit_plots(report: BenchReport) -> Iterator[tuple[str, str]]:
+    if report.fit is None:
+        return
+    yield (
+        fit_plots.reliability(report.fit),
+        "Reliability: on the line a fit of 0.7 is accepted seven times in ten. Each point is a tenth of the scale, as "
+        "large as its number of hits.",
+    )
+    yield (
+        fit_plots.thresholds(report.fit),
+        "What --min-fit costs: answered queries for which nothing is shown, and hits where nothing fits.",
+    )
 
 
 def _examples(report: BenchReport) -> list[dict[str, Any]]:

@@ -60,6 +60,7 @@ class Audit:
     hears_query: query sensitivity.  backbone: the correlation with its scores, None where there is none.
     coverage: the mean probability of all option letters together, None where it is unknown.
     thought_tokens: the mean of an answer.
+    none: how much likelier "none of these" is of the images it likes least, None where it was not asked.
     """
 
     teacher: str
@@ -81,6 +82,7 @@ class Audit:
     images_per_call: int
     verdict: AuditVerdict
     reason: str
+    none: WithInterval | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,17 +11,20 @@ from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asker
 from vdistill.label.audit.findings import Audit, AuditAnswers, Scores, judge
+from vdistill.label.audit.none_probe import calls_for, says_none
 from vdistill.label.audit.questions import REPEATED, Unit, units
+from vdistill.label.none_share import setting_of as setting_of_none
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked
 from vdistill.label.run import LabelRun
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher, pointwise
+from vdistill.label.teacher import Teacher, none_version, pointwise
 from vdistill.records import Answer, Question
 from vdistill.workspace import Workspace
 
 LEAST_CALLS = 30
+MANY_CALLS = 60  # from which on some of them are for "none of these"
 
 
 def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None) -> Audit:
@@ -43,26 +47,38 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
     pool = stage.plan.distinct(pools(items, stage.plan)[0])
     planned = units(queries, pool, calls, settings.seed)
     reached = _reached(stage, teacher, planned, calls, purse)
-    if reached < calls:
-        calls, planned = reached, units(queries, pool, reached, settings.seed)
+    probes = calls_for(reached) if none_version(teacher) and reached >= MANY_CALLS else 0
+    if reached - probes < calls:
+        calls, planned = reached, units(queries, pool, reached - probes, settings.seed)
     with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
         asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
         questions = [stage.question(group) for unit in planned for group in unit.calls]
         answers = asker.ask([Asked(question, "train", 0) for question in questions])
         repeats = _repeats(questions, answers, asker)
-    answered = []
-    for unit in planned:
-        keys = [asker.key(stage.question(group)) for group in unit.calls]
-        if all(key in answers for key in keys):
-            answered.append((unit, [answers[key] for key in keys]))
+        answered = _answered(stage, planned, answers, asker)
+        none = says_none(stage, asker, answered, probes) if probes else None
     if len(answered) < 2:
         raise VdistillError(
             f"{teacher.name} answered too little to be judged: {asker.last_failure or 'the caps are reached'}",
             hint="see docs/teachers.md on what can go wrong",
         )
-    found = judge(stage, teacher, AuditAnswers(answered, repeats, asker.tally), scores)
+    found = replace(judge(stage, teacher, AuditAnswers(answered, repeats, asker.tally), scores), none=none)
     with Database.open(workspace.database) as database:
         database.remember(_setting(teacher), found.to_json())
+        if none is not None:
+            database.remember(setting_of_none(teacher), none[1] > 0)
+    return found
+
+
+def _answered(
+    stage: Stage, planned: Sequence[Unit], answers: Mapping[str, Answer], asker: Asker
+) -> list[tuple[Unit, list[Answer]]]:
+    """The units with the answers to all their calls."""
+    found = []
+    for unit in planned:
+        keys = [asker.key(stage.question(group)) for group in unit.calls]
+        if all(key in answers for key in keys):
+            found.append((unit, [answers[key] for key in keys]))
     return found
 
 

@@ -66,7 +66,9 @@ def as_json(asked: Asked, prompt: str) -> dict[str, Any]:
     """A question, asked with this prompt, as the store keeps it while it is under way."""
     question = asked.question
     images = [[image.item_id, image.sha256] for image in question.images]
-    asking = {"query": question.query, "images": images, "ask": question.ask}
+    asking: dict[str, Any] = {"query": question.query, "images": images, "ask": question.ask}
+    if question.none:
+        asking["none"] = True
     return {"question": asking, "split": asked.split, "pool": asked.pool, "prompt": prompt}
 
 
@@ -74,4 +76,5 @@ def from_json(stored: dict[str, Any]) -> Asked:
     """The same again; where its images are is not kept."""
     question = stored["question"]
     images = tuple(ShownImage(item, "", sha256) for item, sha256 in question["images"])
-    return Asked(Question(question["query"], images, question["ask"]), stored["split"], stored["pool"])
+    asking = Question(question["query"], images, question["ask"], bool(question.get("none")))
+    return Asked(asking, stored["split"], stored["pool"])

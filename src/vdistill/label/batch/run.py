@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vdistill.database import Database
 from vdistill.database.batch_jobs import BatchJobs, Job
+from vdistill.database.rejections import stored
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.batch.desk import Desk
@@ -19,7 +20,7 @@ from vdistill.label.batch.results import Results, read_results, usd_of
 from vdistill.label.batch.rounds import questions
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, Keyed, judgment_of
+from vdistill.label.questions import Asked, Keyed, judgment_of, rejection_of, shown_in
 from vdistill.label.registry import NewSides, Registry
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of, remember_split
 from vdistill.label.schedules import Guides
@@ -174,18 +175,24 @@ def _planned(now: Round, name: str, lines: Lines) -> Job:
 def _store(now: Round, job: Job, found: Results) -> None:
     """Commit what a job brought, and that it is over, in one transaction."""
     teacher, known = now.teacher.name, now.jobs.questions(job.name)
-    rows = [
-        (key, known[key]["prompt"], judgment_of(asked, said, teacher)) for key, (asked, said) in found.answers.items()
-    ]
+    rows, rejections = [], []
+    for key, (asked, said) in found.answers.items():
+        prompt = known[key]["prompt"]
+        if said.rejects:
+            rejections.append((key, prompt, rejection_of(asked, teacher, prompt), said))
+        else:
+            rows.append((key, prompt, judgment_of(asked, said, teacher)))
     failures = [(key, teacher, asked.question, said.reason) for key, (asked, said) in found.failures.items()]
     also = [now.jobs.stepped(job.name, "collected"), now.jobs.paid(job.name, found.answered, usd_of(found.paid)),
-            now.jobs.ended(job.name, found.outcomes)]  # fmt: skip
-    judgments = [judgment for _, _, judgment in rows]
+            now.jobs.ended(job.name, found.outcomes), stored(rejections)]  # fmt: skip
+    judgments = [judgment for _, _, judgment in rows] + [shown_in(rejection) for _, _, rejection, _ in rejections]
     now.database.add_judgments(rows, failures, now.registry.rows(judgments), also)
     now.registry.stored(judgments)
     tally = now.tally
     tally.calls += len(found.paid)
     tally.judgments += len(rows)
+    tally.rejected += len(rejections)
+    tally.none_asked += sum(asked.question.none for asked, _ in found.answers.values())
     tally.failed += len(failures)
     tally.images_shown += sum(len(asked.question.images) for asked, _ in found.answers.values())
     tally.tokens += sum(said.tokens for said in found.paid)

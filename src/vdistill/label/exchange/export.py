@@ -18,7 +18,7 @@ from vdistill.records import Answer, Judgment
 from vdistill.workspace import replacing, writing
 
 ROWS_AT_ONCE = 20_000
-WHOLE_CALL = ("items", "probabilities", "order", "level", "sha256", "pool", "prompt_version")
+WHOLE_CALL = ("items", "probabilities", "order", "level", "sha256", "pool", "prompt_version", "none", "accepted")
 
 
 def pairs(answer: Answer) -> Iterator[tuple[int, int, float]]:
@@ -36,7 +36,7 @@ def rows(judgments: Iterable[tuple[str, Judgment]]) -> Iterator[dict[str, Any]]:
     for key, judgment in judgments:
         answer = judgment.answer
         values = (judgment.items, answer.probabilities, answer.order, answer.level, judgment.sha256, judgment.pool,
-                  judgment.prompt)  # fmt: skip
+                  judgment.prompt, answer.none, answer.accepted)  # fmt: skip
         whole: dict[str, Any] = dict(zip(WHOLE_CALL, values, strict=True))
         for better, worse, probability in pairs(answer):
             yield {
@@ -84,7 +84,7 @@ def _write_parquet(path: Path, found: Iterator[dict[str, Any]]) -> int:
         ("prompt", text), ("chosen", text), ("rejected", text), ("probability", number), ("teacher", text),
         ("split", text), ("call", text), ("items", pa.list_(text)), ("probabilities", pa.list_(number)),
         ("order", pa.list_(pa.int64())), ("level", number), ("sha256", pa.list_(text)), ("pool", pa.int64()),
-        ("prompt_version", text),
+        ("prompt_version", text), ("none", number), ("accepted", pa.int64()),
     ])  # fmt: skip
     count = 0
     with pq.ParquetWriter(path, schema) as writer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ def _whole(row: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], Answer]
             raise ValueError("items must be two or more different ids")
         level = row["level"] if isinstance(row.get("level"), int | float) else None
         answer = Answer(order=order) if order else Answer(probabilities=row.get("probabilities"), level=level)
+        answer = replace(answer, none=row.get("none"), accepted=row.get("accepted"))
         return tuple(items), sound(answer, len(items))
     except (TypeError, ValueError, OverflowError) as error:
         raise VdistillError(

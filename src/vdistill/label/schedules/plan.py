@@ -67,11 +67,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Images for one call, by item id in the order shown, and the number of the pool they come from."""
+    """Images for one call, by item id in the order shown, and the number of the pool they come from.
+
+    none: whether "none of these" can be said too.
+    """
 
     query: str
     items: tuple[str, ...]
     pool: int | None = None
+    none: bool = False
 
 
 class Schedule(Protocol):

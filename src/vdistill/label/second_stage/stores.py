@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vdistill.database import Database
+from vdistill.database.migrations import Statement
 from vdistill.inputs.renamed import following
 from vdistill.inputs.sides import ItemSides, Sides, plain
 from vdistill.label.registry import Row
@@ -95,8 +96,9 @@ class Stores:
         rows: Sequence[tuple[str, str, Judgment]],
         failures: Sequence[tuple[str, str, Question, str]] = (),
         sides: Iterable[Row] = (),
+        also: Sequence[Statement] = (),
     ) -> None:
-        """Commit answers, each where its side belongs."""
+        """Commit answers, each where its side belongs; `also` beside those that are kept apart."""
         trained = [row for row in rows if row[2].split == "train"]
         others = [row for row in rows if row[2].split != "train"]
         if trained:
@@ -104,8 +106,8 @@ class Stores:
             if not self.placed.known:
                 self.judgments.add_queries([Query(query, query, "train")])
             self.judgments.add_judgments(trained, (), sides)
-        if others or failures:
-            self.apart.add_judgments(others, failures)
+        if others or failures or also:
+            self.apart.add_judgments(others, failures, (), also)
         as_stored = self.answers([key for key, _, _ in rows])  # rounded: a search that is repeated sees the same
         self.fresh.extend(replace(judgment, answer=as_stored[key]) for key, _, judgment in rows)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vdistill.label.prompts import letters
+from vdistill.label.prompts import options_of
 from vdistill.label.teachers.letter_mass import LEAST, LetterMass, listed_mass, spelt
+from vdistill.label.teachers.none_answers import ranked, taken
 from vdistill.records import Answer, Failure, Question
 
 # Where thoughts end: Qwen, GLM and DeepSeek; Magistral; Kimi-VL.
@@ -54,9 +55,10 @@ def _read_answer(document: Any, question: Question) -> Reading:
     text = read_text(document)
     if isinstance(text, Failure):
         return Reading(text)
-    known = letters(len(question.images))
+    images = len(question.images)
+    known = options_of(images, question.none)
     if question.ask == "rank":
-        return Reading(_order(text, known))
+        return Reading(_order(text, known, images))
     letter = _letter(text, known)
     if letter is None:
         return Reading(Failure(f"not one of the letters {known}: {_short(text)!r}"))
@@ -64,8 +66,8 @@ def _read_answer(document: Any, question: Question) -> Reading:
     mass = _probabilities(logprobs, letter, known)
     if mass is None:
         listed = any(_alternatives(token) for token in _tokens(logprobs))
-        return Reading(Answer(probabilities=tuple(float(each == letter) for each in known)), unreadable=listed)
-    return Reading(mass.failure() or Answer(probabilities=mass.shares), mass)
+        return Reading(taken(known.index(letter), images, question.none), unreadable=listed)
+    return Reading(mass.failure() or mass.choice(images), mass)
 
 
 def read_text(document: Any) -> str | Failure:
@@ -152,13 +154,16 @@ def _letter(text: str, known: str) -> str | None:
     return letter if letter and letter in known else None
 
 
-def _order(text: str, known: str) -> Answer | Failure:
-    """All letters, each once, best first, and no prose around them: "C, A, B", "1. C 2. A 3. B", "C > A > B", "CAB"."""
+def _order(text: str, known: str, images: int) -> Answer | Failure:
+    """All letters, each once, best first, and no prose around them: "C, A, B", "1. C 2. A 3. B", "C > A > B", "CAB".
+
+    A letter behind those of the images is "none of these".
+    """
     words = re.sub(r"[^\w]|[\d_]", " ", text).upper().split()
     found = list(words[0]) if len(words) == 1 else [word for word in words if word != "AND"]
     if sorted(found) != list(known):
         return Failure(f"not an order of the letters {known}: {_short(text)!r}")
-    return Answer(order=tuple(known.index(letter) for letter in found))
+    return ranked([known.index(letter) for letter in found], images)
 
 
 def _probabilities(logprobs: Any, letter: str, known: str) -> LetterMass | None:

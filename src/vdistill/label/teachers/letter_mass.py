@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vdistill.records import Failure
+from vdistill.records import Answer, Failure
 
 LEAST = 0.05  # below it the letters are no answer
+SURE = 1 - 1e-5  # of "none of these" from which on the rest says nothing about the images
 DOUBTFUL = 0.5  # below it an answer is used, and the user is told
 
 
@@ -32,6 +33,15 @@ class LetterMass:
         """The same, normalised to sum to 1. Raises ZeroDivisionError where no letter has any."""
         whole = math.fsum(self.letters)
         return tuple(value / whole for value in self.letters)
+
+    def choice(self, images: int) -> Answer:
+        """The choice among so many images; a letter behind theirs is "none of these"."""
+        if len(self.letters) == images:
+            return Answer(probabilities=self.shares)
+        none = self.shares[images]
+        if none >= SURE:
+            return Answer(none=1.0)
+        return Answer(probabilities=LetterMass(self.letters[:images]).shares, none=none)
 
     def failure(self) -> Failure | None:
         """Why the letters are no answer; None where they are one."""

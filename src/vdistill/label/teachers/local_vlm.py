@@ -81,6 +81,7 @@ class LocalVLM:
             key_parts = opened.processor.key_parts
         self.prompt = "/".join([options.wording.version, f"{self._most_pixels}px", *key_parts])
         self.prompt += options.thinking.version
+        self.none = options.wording.none_version
         self.machine = "this CPU" if self._device.type == "cpu" else "this GPU"
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
@@ -208,7 +209,7 @@ class LocalVLM:
         images = load_each(question.images, self._scaled)
         if isinstance(images, Failure):
             return images
-        content = self._wording.content(question.query, images, question.ask)
+        content = self._wording.content(question.query, images, question.ask, question.none)
         try:
             if self._thinker is not None:
                 return Ready(question, self._thinker.opened(self._wording.system, content), images, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vdistill.errors import TeacherError
 from vdistill.label.habits import Habits
-from vdistill.label.prompts import CHARACTERS, Part, letters, longest_rewording, usual_rewording
+from vdistill.label.prompts import CHARACTERS, Part, longest_rewording, options_of, usual_rewording
 from vdistill.label.teacher import Price, Written
 from vdistill.label.teachers.chat_answers import Reading, only_thinks, read_answer, read_text
 from vdistill.label.teachers.chat_bills import Bill, Tariff
@@ -52,6 +53,7 @@ class OpenAITeacher:
         self.thoughts = options.thinking.tokens
         self._habits: Habits | None = None
         bounds = f"{MOST_SIDE}px" if options.max_pixels is None else f"{MOST_SIDE}px/{options.max_pixels}px"
+        self.none = options.wording.none_version
         self._asked_as = f"{options.wording.version}/{bounds}{options.thinking.version}"
         self._images = ImageCache(MOST_SIDE, options.max_pixels)
         servers = (OFFLINE,) if options.offline else options.servers
@@ -182,7 +184,7 @@ class OpenAITeacher:
         if question.ask == "best":
             self._note_hard(reading)
         coverage = None if reading.mass is None else reading.mass.total
-        return Answer(answer.probabilities, answer.order, bill.tokens, bill.usd, coverage, bill.thoughts)
+        return replace(answer, tokens=bill.tokens, cost_usd=bill.usd, coverage=coverage, thought_tokens=bill.thoughts)
 
     def _read(self, question: Question, uris: Sequence[str]) -> tuple[Reading, Bill]:
         """What the model answers, and the bill of all requests for it.
@@ -245,10 +247,10 @@ class OpenAITeacher:
             self._say(text)
 
     def _question_body(self, question: Question, uris: Sequence[str], times: int) -> dict[str, Any]:
-        known = letters(len(question.images))
+        known = options_of(len(question.images), question.none)
         # More than one token, so that "I'm sorry" is not read as the letter I.
         cap = 4 * len(known) if question.ask == "rank" else 4
-        body = self._body(self._wording.content(question.query, uris, question.ask), cap, times)
+        body = self._body(self._wording.content(question.query, uris, question.ask, question.none), cap, times)
         body |= {"temperature": 0, "top_p": 1}
         if question.ask == "rank":
             return body

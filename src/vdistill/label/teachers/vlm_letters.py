@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from vdistill.errors import TeacherError
-from vdistill.label.prompts import letters
+from vdistill.label.prompts import options_of
 from vdistill.label.teachers.letter_mass import LetterMass
+from vdistill.label.teachers.none_answers import ranked
 from vdistill.records import Answer, Failure, Question
 
 
@@ -35,7 +36,8 @@ def read_letters(
 ) -> Answer | Failure:
     """The answer by the logits (vocabulary,) of its first token. look: is shown the mass of letters that are used."""
     log_probabilities = logits.double().log_softmax(dim=0)
-    ids = [letter_ids[letter] for letter in letters(len(ready.question.images))]
+    images = len(ready.question.images)
+    ids = [letter_ids[letter] for letter in options_of(images, ready.question.none)]
     mass = LetterMass(tuple(log_probabilities[of_letter].exp().sum().item() for of_letter in ids))
     if not math.isfinite(mass.total):
         return Failure("the model's scores of the letters are not finite", tokens)
@@ -43,7 +45,7 @@ def read_letters(
         return replace(failure, tokens=tokens)
     look(mass)
     order = sorted(range(len(ids)), key=lambda position: -mass.letters[position])
-    said = Answer(order=tuple(order)) if ready.question.ask == "rank" else Answer(probabilities=mass.shares)
+    said = ranked(order, images) if ready.question.ask == "rank" else mass.choice(images)
     return replace(said, tokens=tokens, coverage=mass.total, thought_tokens=ready.thought_tokens or 0)
 
 

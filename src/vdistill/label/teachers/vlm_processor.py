@@ -11,7 +11,7 @@ from PIL import Image
 from vdistill.encoders.checkpoint import Checkpoint
 from vdistill.encoders.hub import Files
 from vdistill.errors import VdistillError
-from vdistill.label.prompts import LETTERS
+from vdistill.label.prompts import OPTIONS
 from vdistill.label.teachers.vlm_template import ChatTemplate, Content
 
 # Switches for tiles, which cost several times the tokens of one view.
@@ -99,7 +99,7 @@ def load_processor(files: Files, config: Any) -> Processor:
     cuts = _cuts(own, views)
     for name, value in views.items():  # some processors count tokens by them, whatever they are called with
         setattr(own.image_processor, name, value)
-    processor = Processor(own, template, views, cuts, {letter: _ids(own.tokenizer, letter) for letter in LETTERS})
+    processor = Processor(own, template, views, cuts, {letter: _ids(own.tokenizer, letter) for letter in OPTIONS})
     # Asked about two blank images, it raises now what it would raise later.
     question: Content = [("text", "A:"), ("image", None), ("text", "B:"), ("image", None)]
     processor.inputs([template.prompt("", question)], [[Image.new("RGB", (64, 64), "white")] * 2])

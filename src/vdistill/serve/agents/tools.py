@@ -28,8 +28,8 @@ _K = Field("k", "integer", "How many results.", 5, 1, 50)
 _IMAGES = Field("images", "integer", "How many of the first results come with their image.", 3, 0, MOST_IMAGES)
 _SIZE = Field("size", "integer", "The longer side of the image at most, in pixels; 0 for none.", SIDES[2],
               choices=(0, *SIDES))  # fmt: skip
-_OPTIONS = (_K, _IMAGES, *(one for one in requests.OPTIONS if one.name in ("where", "per", "diverse", "min_score")),
-            requests.MODEL)  # fmt: skip
+_TAKEN = ("where", "per", "diverse", "min_score")
+_OPTIONS = (_K, _IMAGES, *(one for one in requests.OPTIONS if one.name in _TAKEN), requests.MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ TOOLS = (
     Tool("search", "Search the catalog",
          "Find items of an image catalog by words. The model knows what things look like and what they are good for, "
          "so say what is wanted in full: 'a gift for a mother who loves gardening'.",
-         (_QUERY, *_OPTIONS, requests.HYBRID), ("query",), _search),
+         (_QUERY, *_OPTIONS, requests.HYBRID, requests.MIN_FIT), ("query",), _search),
     Tool("similar", "Find similar items", "Find what looks like an item, without other images of the same product.",
          (_ID, *_OPTIONS), ("id",), _similar),
     Tool("item", "Show an item", "All that is known of an item, and its image.", (_ID, _SIZE, requests.MODEL), ("id",),
