@@ -22,5 +22,16 @@ Sources: Bradley & Terry 1952; Plackett 1975; Thurstone 1927 for the measured di
 from vdistill.preferences.choices import picks, positions
 from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
+from vdistill.preferences.trust import Trust, trust
 
-__all__ = ["Fitted", "Utilities", "fit", "picks", "position_biases", "positions", "teacher_noise"]
+__all__ = [
+    "Fitted",
+    "Trust",
+    "Utilities",
+    "fit",
+    "picks",
+    "position_biases",
+    "positions",
+    "teacher_noise",
+    "trust",
+]

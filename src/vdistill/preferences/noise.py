@@ -8,7 +8,11 @@ is Laplace's approximation, with the position biases at their mode:
 
     log Z(n) = −L(mode) − ½ Σ_queries log det H(mode) − Σ_soft (k − 1) log n
 
-Few answers say little: log n has a Cauchy prior around 0. Choices alone tell how noisy teachers are beside one another,
+A taste of its own makes a teacher's answers spread wider than what it shares with the others, so the scales s of soft
+answers, which are first read off each teacher's own, are found together with the noises: y / s is measured, with the
+noise n / s, and the evidence is that of y.
+
+Few answers say little: log n and log s have Cauchy priors around 0. Choices alone tell how noisy teachers are beside one another,
 so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have a scale.
 Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
 """
@@ -16,6 +20,7 @@ Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -31,16 +36,17 @@ _FAR = 6.0  # log n before their mean is taken off
 SHARED = 2  # items of a query that two teachers both judged make it common ground
 
 
-def measured(choices: Choices, prior: float, noise: Floats) -> Floats:
-    """(teachers,) the noise of each; 1 for whoever shares no ground with another.
+def measured(choices: Choices, prior: float, noise: Floats) -> tuple[Floats, Floats]:
+    """(teachers,) the noise of each and its scale; 1 for whoever shares no ground with another.
 
     prior, noise: as of `Posterior`.
     """
+    alone = np.ones(len(choices.teachers)), np.ones(len(choices.teachers))
     if len(choices.teachers) < 2:
-        return np.ones(len(choices.teachers))
+        return alone
     numbers, sharing = common_ground(choices)
     if not numbers:
-        return np.ones(len(choices.teachers))
+        return alone
     rows, part = choices.of_queries(numbers)
     return _Evidence(part, prior, noise[rows], sharing).best()
 
@@ -78,7 +84,7 @@ def _sharing(choices: Choices, rows: slice, who: Ints) -> Ints:
 
 
 class _Evidence:
-    """The evidence of some choices for the noises of `sharing`, the teachers that share ground."""
+    """The evidence of some choices for noises and scales of `sharing`, the teachers that share ground."""
 
     def __init__(self, choices: Choices, prior: float, noise: Floats, sharing: Ints) -> None:
         self._choices, self._prior, self._noise, self._sharing = choices, prior, noise, sharing
@@ -86,43 +92,49 @@ class _Evidence:
         hard = np.bincount(choices.teacher[~choices.soft], minlength=len(choices.teachers))[sharing]
         self._chooses = hard > 0
         self._held = hard / max(hard.sum(), 1) * (1 - choices.soft.mean())
+        self._measures = np.bincount(choices.teacher[choices.soft], minlength=len(choices.teachers))[sharing] > 0
         self._start: Floats | None = None
 
-    def best(self) -> Floats:
-        """(teachers,) the noises of the highest evidence."""
+    def best(self) -> tuple[Floats, Floats]:
+        """(teachers,) the noises and the scales of the highest evidence."""
         from scipy.optimize import minimize
 
         # What its own answers show of the noise of soft ones is the least that it can be.
         bounds = [(-_FAR if chooses else 0.0, _FAR) for chooses in self._chooses]
+        bounds += [(-_FAR, _FAR)] * int(self._measures.sum())
         options = {"eps": 0.02, "maxiter": 30, "ftol": 1e-6}
         start = np.zeros(len(bounds))
         found = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
-        return np.exp(self._all(found.x)).clip(LEAST, MOST)
+        logs, scales = self._all(found.x)
+        return np.exp(logs).clip(LEAST, MOST), np.exp(scales).clip(LEAST, MOST)
 
-    def _all(self, logs: Floats) -> Floats:
-        """(teachers,) log n of each."""
-        found = np.zeros(len(self._choices.teachers))
-        found[self._sharing] = logs - self._chooses * (self._held @ logs)
-        return found
+    def _all(self, found: Floats) -> tuple[Floats, Floats]:
+        """(teachers,) log n and log s of each."""
+        logs, scales = np.zeros(len(self._choices.teachers)), np.zeros(len(self._choices.teachers))
+        of_each = found[: len(self._sharing)]
+        logs[self._sharing] = of_each - self._chooses * (self._held @ of_each)
+        scales[self._sharing[self._measures]] = found[len(self._sharing) :]
+        return logs, scales
 
-    def _loss(self, logs: Floats) -> float:
-        of_row = self._all(logs)[self._choices.teacher]
-        posterior = noisy(Posterior(self._choices, self._prior, self._noise), np.exp(of_row))
+    def _loss(self, found: Floats) -> float:
+        logs, scales = (of_each[self._choices.teacher] for of_each in self._all(found))
+        posterior = noisy(Posterior(self._choices, self._prior, self._noise), np.exp(logs), np.exp(scales))
         mode = self._start = posterior.mode(self._start)
         curvature = posterior.curvature(mode)
         spread = sum(
             np.linalg.slogdet(posterior.of_query(number, curvature))[1] for number in range(len(self._choices.queries))
         )
-        value = posterior.loss(mode)[0] + spread / 2 + self._numbers @ of_row
-        return float(value + np.log1p((logs / SPREAD) ** 2).sum())
+        value = posterior.loss(mode)[0] + spread / 2 + self._numbers @ logs
+        return float(value + np.log1p((found / SPREAD) ** 2).sum())
 
 
-def noisy(posterior: Posterior, noise: Floats) -> Posterior:
-    """The posterior with rows of these noises (m,)."""
+def noisy(posterior: Posterior, noise: Floats, scale: Floats) -> Posterior:
+    """The posterior with rows of these noises and scales (m,)."""
     soft = posterior.choices.soft
+    target = np.where(soft, 1 / scale, 1.0)[:, None] * posterior.choices.target
     return Posterior(
-        posterior.choices,
+        replace(posterior.choices, target=target),
         posterior.prior,
-        posterior.noise * np.where(soft, noise**2, 1.0),
+        posterior.noise * np.where(soft, (noise / scale) ** 2, 1.0),
         np.where(soft, 1.0, 1 / noise),
     )
