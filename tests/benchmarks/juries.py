@@ -136,7 +136,8 @@ def measured(case: Case, repetitions: Sequence[int]) -> tuple[dict[str, np.ndarr
     jury = teachers(case, repetitions)
     queries = [str(r) for r in repetitions]
     runs = [[query] for query in queries] if case.alone else [queries]
-    arms: dict[str, dict[str, float]] = {name: {} for name in (*(one.name for one in jury), "jury", "jury, unweighted vote")}
+    names = [*(one.name for one in jury), "jury", "jury, unweighted vote"]
+    arms: dict[str, dict[str, float]] = {name: {} for name in names}
     found, calls = [], 0
     for run in runs:
         for one in jury:

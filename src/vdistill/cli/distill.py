@@ -132,7 +132,9 @@ class DistillCommand:
         _hidden(help="Another node's copy of the catalog.", show_default="as its workspace or the first node has it"),
     ] = None
     teacher: Annotated[
-        str | None, Meaning.TEACHER, _hidden(help="Teacher of the cycles.", show_default="as for label")
+        list[str] | None,
+        Meaning.TEACHER,
+        _hidden(help="Teacher of the cycles; repeatable.", show_default="as for label"),
     ] = None
     endpoint: Annotated[str | None, _hidden(help="Endpoint of that teacher.", show_default="as for label")] = None
     budget: Annotated[
@@ -238,7 +240,7 @@ class DistillCommand:
         """Cycles with `vdistill label` as it is configured."""
         from vdistill.distill.cycles import Cycles, alternate
 
-        given = ["--teacher", self.teacher] if self.teacher else []
+        given = [part for name in self.teacher or () for part in ("--teacher", name)]
         given += ["--endpoint", self.endpoint] if self.endpoint else []
         command: LabelCommand = configured(session, "label", *given)
 

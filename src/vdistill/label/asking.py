@@ -12,7 +12,7 @@ from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of
+from vdistill.label.questions import Asked, Batch, Fresh, Keyed, Waiting, judgment_of, key_of
 from vdistill.label.registry import Registry, Unregistered
 from vdistill.label.teacher import Teacher, calls_of
 from vdistill.records import Answer, Failure, Question
@@ -41,6 +41,7 @@ class Asker:
     """Asks a teacher within the caps of a purse; every answer is in the database before `ask` returns.
 
     advance: gets the tally as it grows.  registry: the sides that are stored with the judgments.
+    patience: failures in a row after which the teacher is not asked any more.
     """
 
     teacher: Teacher
@@ -51,7 +52,8 @@ class Asker:
     registry: Registry = field(default_factory=Unregistered)
     tally: Tally = field(default_factory=Tally)
     last_failure: str = ""
-    _failures_in_a_row: int = 0
+    patience: int = FAILURES_IN_A_ROW
+    failures_in_a_row: int = 0
     _asked_alone: bool = False  # a first question, which settled the keys
 
     def ask(self, asked: Sequence[Asked]) -> dict[str, Answer]:
@@ -130,13 +132,13 @@ class Asker:
             return
         InThreads(
             max(1, workers),
-            take=lambda running: self._affordable(fresh, running),
-            ask=lambda batch: _said(self.teacher, [one.question for one in batch.asked]),
-            keep=self._store,
+            take=lambda running: self.affordable(fresh, running),
+            ask=self.answers_to,
+            keep=self.store,
             check=self._check_failures,
         ).run()
 
-    def _affordable(self, fresh: Fresh, running: Collection[Batch]) -> Batch | None:
+    def affordable(self, fresh: Waiting, running: Collection[Batch]) -> Batch | None:
         """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
@@ -154,10 +156,14 @@ class Asker:
             usd += estimate
         return Batch(batch, usd) if batch else None
 
+    def answers_to(self, batch: Batch) -> list[Answer | Failure]:
+        """What the teacher says, which is not stored yet; in any thread. Raises TeacherError as `Teacher.ask` does."""
+        return _said(self.teacher, [one.question for one in batch.asked])
+
     def _estimate(self, question: Question) -> float:
         return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
-    def _store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
+    def store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
         """Commit answers together, then count them. An interrupt in between has this done again."""
         rows, failures = [], []
         told = [pair for batch, answers in said for pair in zip(batch.asked, answers, strict=True)]
@@ -180,10 +186,10 @@ class Asker:
         tally.images_shown += len(question.images)
         if isinstance(answer, Failure):
             tally.failed += 1
-            self._failures_in_a_row += 1
+            self.failures_in_a_row += 1
             self.last_failure = answer.reason
         else:
-            self._failures_in_a_row = 0
+            self.failures_in_a_row = 0
             tally.judgments += 1
             tally.thought_tokens += answer.thought_tokens
 
@@ -198,9 +204,9 @@ class Asker:
         self.tally.cost_usd += self.purse.usd - before
 
     def _check_failures(self) -> None:
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+        if self.failures_in_a_row >= self.patience:
             raise TeacherError(
-                f"{self.teacher.name} failed {self._failures_in_a_row} times in a row: {self.last_failure}",
+                f"{self.teacher.name} failed {self.failures_in_a_row} times in a row: {self.last_failure}",
                 hint="fix the cause and run the same command again; the answers so far are kept",
             )
 

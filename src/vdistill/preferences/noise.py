@@ -12,8 +12,9 @@ A taste of its own makes a teacher's answers spread wider than what it shares wi
 answers, which are first read off each teacher's own, are found together with the noises: y / s is measured, with the
 noise n / s, and the evidence is that of y.
 
-Few answers say little: log n and log s have Cauchy priors around 0. Choices alone tell how noisy teachers are beside one another,
-so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have a scale.
+Few answers say little: log n and log s have Cauchy priors around 0. Choices alone tell how noisy teachers are beside
+one another, so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have
+a scale.
 Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
 """
 

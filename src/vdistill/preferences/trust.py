@@ -2,7 +2,8 @@
 
 Of a soft answer, `own` is the noise that the teacher's answers show by themselves, beside one another: it averages out
 when the teacher is asked more. What noise the others see beyond that is a taste of its own, which stays the same
-however often it is asked: `taste`, as far as it is beyond two standard errors of the noise.  Sources: as of `noise.py`; Shannon 1948 for the Gaussian channel.
+however often it is asked: `taste`, as far as it is beyond two standard errors of the noise.
+Sources: as of `noise.py`; Shannon 1948 for the Gaussian channel.
 """
 
 from __future__ import annotations

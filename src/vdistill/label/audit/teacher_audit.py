@@ -40,11 +40,10 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
         )
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
-    pool = stage.plan.distinct(pools(items, stage.plan)[0])
-    planned = units(queries, pool, calls, settings.seed)
+    planned = planned_units(stage, calls)
     reached = _reached(stage, teacher, planned, calls, purse)
     if reached < calls:
-        calls, planned = reached, units(queries, pool, reached, settings.seed)
+        calls, planned = reached, planned_units(stage, reached)
     with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
         asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
         questions = [stage.question(group) for unit in planned for group in unit.calls]
@@ -64,6 +63,12 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
     with Database.open(workspace.database) as database:
         database.remember(_setting(teacher), found.to_json())
     return found
+
+
+def planned_units(stage: Stage, calls: int) -> list[Unit]:
+    """What an audit of so many calls asks, the same of every teacher."""
+    pool = stage.plan.distinct(pools(stage.items_of("train"), stage.plan)[0])
+    return units(stage.queries_of("train"), pool, calls, stage.settings.seed)
 
 
 def stored_size(workspace: Workspace | None, teacher: Teacher) -> int | None:

@@ -26,7 +26,7 @@ def drawn_at(place: float, shares: Sequence[float]) -> tuple[int, ...]:
 
 
 def all_at(number: int, quotas: Sequence[int]) -> tuple[int, ...]:
-    """The numbers of the teachers who are all asked a plan's question, by its number; each is asked the first `quota`."""
+    """The numbers of all teachers who are asked a question of a plan, by its number; each is asked the first ones."""
     return tuple(member for member, quota in enumerate(quotas) if number < quota)
 
 
