@@ -140,8 +140,6 @@ class LabelCommand:
     def execute(self, session: Session) -> None:
         """Ask the teacher, or do what was asked for instead."""
         from vdistill.cli import label_files
-        from vdistill.cli.audit_table import audit_table
-        from vdistill.cli.jury_tables import comparison_table, jury_table
 
         session.cache_images(self.cache_gib)
         if self.export is not None:
@@ -157,14 +155,23 @@ class LabelCommand:
         self._check_unused(session)
         with self.task(session) as task:
             if self.audit is not None:
-                found = task.audit(self.audit)
-                shown = comparison_table if "teachers" in found else audit_table
-                console.document(found) if self.as_json else console.result(shown(found))
+                self._show_audit(task.audit(self.audit))
                 return
             task.set_size(self.images_per_call)
             report = task.plan() if self.dry_run else task.label()
+        self._show(report.to_json())
+
+    def _show_audit(self, found: dict[str, Any]) -> None:
+        from vdistill.cli.audit_table import audit_table
+        from vdistill.cli.jury_tables import comparison_table
+
+        shown = comparison_table if "teachers" in found else audit_table
+        console.document(found) if self.as_json else console.result(shown(found))
+
+    def _show(self, found: dict[str, Any]) -> None:
+        from vdistill.cli.jury_tables import jury_table
+
         title = "planned, nothing was asked" if self.dry_run else "labelled"
-        found = report.to_json()
         if not self.as_json and (teachers := found.pop("teachers", None)):
             console.result(jury_table(teachers))
         if not (self.as_json or found["paraphrase_calls"]):

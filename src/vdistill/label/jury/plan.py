@@ -97,9 +97,10 @@ class JuryForecast:
 
 
 def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> LabelReport:
-    """What `label_jury` would do and cost; nothing is asked, nothing is written. Shares that no core has told are equal.
+    """What `label_jury` would do and cost; nothing is asked, nothing is written.
 
-    Where it depends on answers that are not known yet, it is the most that there can be.
+    Shares that no core has told are equal. Where it depends on answers that are not known yet, it is the most that
+    there can be.
     """
     say, purse = run.say, replace(run.purse)
     guides = guides_of(workspace, planner.full, say)
