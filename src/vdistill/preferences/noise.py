@@ -32,8 +32,10 @@ from vdistill.preferences.posterior import Posterior
 
 ENOUGH = 2000  # choices of a teacher on common ground: its noise is then known to some 3 %
 SPREAD = 0.15  # scale of the prior of log n, a Cauchy distribution: near 0 unless much says otherwise
-LEAST, MOST = 0.1, 10.0
+LEAST, MOST = 0.1, 20.0
 _FAR = 6.0  # log n before their mean is taken off
+TASTE = 0.1  # the least noise of a teacher beside others, as a share of the variance of utilities
+WIDEST = 1.0  # log s: a scale that is read off a teacher's own answers is not much further from what it shares
 SHARED = 2  # items of a query that two teachers both judged make it common ground
 
 
@@ -94,17 +96,35 @@ class _Evidence:
         self._chooses = hard > 0
         self._held = hard / max(hard.sum(), 1) * (1 - choices.soft.mean())
         self._measures = np.bincount(choices.teacher[choices.soft], minlength=len(choices.teachers))[sharing] > 0
+        self._least = self._least_noise()
         self._start: Floats | None = None
+
+    def _least_noise(self) -> Floats:
+        """(sharing,) the least log n: what its own answers show is the least noise of a soft teacher, and a taste.
+
+        Without a taste, the evidence may take one of several teachers for the truth, who is merely true to itself.
+        """
+        least = np.where(self._chooses, -_FAR, 0.0)
+        if self._measures.sum() > 1:
+            for place in np.flatnonzero(self._measures & ~self._chooses):
+                rows = self._choices.soft & (self._choices.teacher == self._sharing[place])
+                own = float(np.median(self._noise[rows]))
+                least[place] = max(0.0, np.log(TASTE * self._prior / own) / 2)
+        return least
+
+    @property
+    def _usual(self) -> Floats:
+        """(sharing,) the log n of a teacher of whom nothing is known."""
+        return self._least.clip(0.0)
 
     def best(self) -> tuple[Floats, Floats]:
         """(teachers,) the noises and the scales of the highest evidence."""
         from scipy.optimize import minimize
 
-        # What its own answers show of the noise of soft ones is the least that it can be.
-        bounds = [(-_FAR if chooses else 0.0, _FAR) for chooses in self._chooses]
-        bounds += [(-_FAR, _FAR)] * int(self._measures.sum())
-        options = {"eps": 0.02, "maxiter": 30, "ftol": 1e-6}
-        start = np.zeros(len(bounds))
+        bounds = [(least, _FAR) for least in self._least.tolist()]
+        bounds += [(-WIDEST, WIDEST)] * int(self._measures.sum())
+        options = {"eps": 0.005, "maxiter": 40, "ftol": 1e-6}
+        start = np.r_[self._usual, np.zeros(int(self._measures.sum()))]
         found = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
         logs, scales = self._all(found.x)
         return np.exp(logs).clip(LEAST, MOST), np.exp(scales).clip(LEAST, MOST)
@@ -126,7 +146,8 @@ class _Evidence:
             np.linalg.slogdet(posterior.of_query(number, curvature))[1] for number in range(len(self._choices.queries))
         )
         value = posterior.loss(mode)[0] + spread / 2 + self._numbers @ logs
-        return float(value + np.log1p((found / SPREAD) ** 2).sum())
+        beside = found - np.r_[self._usual, np.zeros(len(found) - len(self._usual))]
+        return float(value + np.log1p((beside / SPREAD) ** 2).sum())
 
 
 def noisy(posterior: Posterior, noise: Floats, scale: Floats) -> Posterior:
