@@ -35,6 +35,8 @@ SPREAD = 0.15  # scale of the prior of log n, a Cauchy distribution: near 0 unle
 LEAST, MOST = 0.1, 20.0
 _FAR = 6.0  # log n before their mean is taken off
 TASTE = 0.1  # the least noise of a teacher beside others, as a share of the variance of utilities
+FEW = 400  # choices, beyond which the evidence has one maximum to speak of
+DOUBTED = 1.0  # log n of those who are not taken to be right
 WIDEST = 1.0  # log s: a scale that is read off a teacher's own answers is not much further from what it shares
 SHARED = 2  # items of a query that two teachers both judged make it common ground
 
@@ -123,11 +125,32 @@ class _Evidence:
 
         bounds = [(least, _FAR) for least in self._least.tolist()]
         bounds += [(-WIDEST, WIDEST)] * int(self._measures.sum())
-        options = {"eps": 0.005, "maxiter": 40, "ftol": 1e-6}
-        start = np.r_[self._usual, np.zeros(int(self._measures.sum()))]
-        found = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
-        logs, scales = self._all(found.x)
+        options = {"eps": 0.005, "maxiter": 30, "ftol": 1e-5}
+        found = []
+        for start in self._starts():
+            self._start = None
+            best = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
+            found.append((float(best.fun), best.x))
+        least = min(loss for loss, _ in found)
+        weights = np.array([np.exp(least - loss) for loss, _ in found])
+        logs, scales = self._all(weights / weights.sum() @ np.array([point for _, point in found]))
         return np.exp(logs).clip(LEAST, MOST), np.exp(scales).clip(LEAST, MOST)
+
+    def _starts(self) -> list[Floats]:
+        """Where to search from. Few answers may be explained by each of several teachers being the one who is right.
+
+        What is found from there is averaged by its evidence, so that none is believed by chance.
+        """
+        usual = np.r_[self._usual, np.zeros(int(self._measures.sum()))]
+        places = np.flatnonzero(self._measures & ~self._chooses)
+        if len(places) < 2 or len(self._numbers) > FEW:
+            return [usual]
+        starts = [usual]
+        for right in places:
+            start = usual.copy()
+            start[[place for place in places if place != right]] += DOUBTED
+            starts.append(start)
+        return starts
 
     def _all(self, found: Floats) -> tuple[Floats, Floats]:
         """(teachers,) log n and log s of each."""

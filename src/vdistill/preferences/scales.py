@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -69,20 +70,23 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     common = common_questions(judgments)
     if not common:
         return _weighed(posterior, noises.measured(choices, prior, noise), temperature, start)
-    part = read(common)
-    scale, own = (np.array([values[name] for name in part.teachers]) for values in
-                  (temperature, {name: one.noise / temperature[name] ** 2 for name, one in found.items()}))  # fmt: skip
-    target = np.where(part.soft, 1 / scale[part.teacher], 1.0)[:, None] * part.target
-    measured = noises.measured(replace(part, target=target), prior, own[part.teacher])
-    place = [choices.teachers.index(name) for name in part.teachers]
-    weights = np.ones(len(choices.teachers)), np.ones(len(choices.teachers))
-    for of_all, of_part in zip(weights, measured, strict=True):
-        of_all[place] = of_part
-    return _weighed(posterior, weights, temperature, start)
+    weights = _of_common(tuple(common))
+    noise, scale = (np.array([of_each[name] for name in choices.teachers]) for of_each in weights)
+    return _weighed(posterior, (noise, scale), temperature, start)
+
+
+@lru_cache(maxsize=16)  # the rounds of a plan have the same ones again and again
+def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """The noise and the scale of each teacher, by what all of them were asked."""
+    given = scaled(judgments, weigh=False)
+    choices = given.posterior.choices
+    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise)
+    noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
+    return noise, scale
 
 
 def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
-    """The answers to questions that all of three teachers or more were asked, where there are enough of them.
+    """The answers to questions that all teachers were asked, in one order, where there are enough of them.
 
     Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
     """
@@ -91,9 +95,10 @@ def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
         asked[one.query, frozenset(one.items)].add(one.teacher)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
-    if len(teachers) < 3 or len(of_all) < COMMON:
+    if len(teachers) < 2 or len(of_all) < COMMON:
         return []
-    return [one for one in judgments if (one.query, frozenset(one.items)) in of_all]
+    common = [one for one in judgments if (one.query, frozenset(one.items)) in of_all]
+    return sorted(common, key=lambda one: (one.query, one.items, one.teacher))
 
 
 def _weighed(

@@ -236,15 +236,11 @@ def jury_sides(
     core: Sequence[Judgment] = (),
 ) -> list[Side]:
     """As `both_sides`. hear: what the jury has said to questions.  core: what it said to the common ones."""
-    held_out = set(stage.items_of("heldout"))
-    known = [one for one in core if one.split == "heldout" and held_out.issuperset(one.items)]
     found = []
     if stage.queries_of("train"):
         found.append(Side("train", stage.training(guides), stage, jury, hear))
     if (schedule := stage.held_out()) is not None:
-        asked = set(stage.queries_of("heldout"))
-        before = [one for one in known if one.query in asked] if schedule.listens else []
-        found.append(Side("heldout", schedule, stage, jury, hear, before))
+        found.append(Side("heldout", schedule, stage, jury, hear, core if schedule.listens else ()))
     return found
 
 
