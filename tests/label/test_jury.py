@@ -108,14 +108,14 @@ def test_an_interrupted_run_goes_on_with_the_same_shares(home):
 
 
 def test_a_teacher_that_keeps_failing_hands_its_calls_on(home):
-    given = ["--teacher", "table:noise1.csv", "--budget", 60, "--json"]
+    given = ["--teacher", "table:noise1.csv", "--budget", 150, "--json"]
     with ChatServer(*[SOFT] * 3, completion("sorry")) as server:
         done = label(home, *given, "--teacher", f"vlm@{server.url}", env={"VDISTILL_PARAPHRASES": "0"})
     assert done.code == 0, done.err
     table, chat = done.json["teachers"]
     assert chat["gone"] and not table["gone"]
     assert done.err.count("vlm is not asked any more, table:noise1.csv") == 1
-    assert table["calls"] + chat["calls"] <= 60 and table["judgments"] == table["calls"] > 40
+    assert table["calls"] + chat["calls"] <= 150 and table["judgments"] == table["calls"] > 120
 
 
 def test_who_stood_in_is_not_asked_again(home):
@@ -125,9 +125,8 @@ def test_who_stood_in_is_not_asked_again(home):
         first = label(home, *options, env={"VDISTILL_PARAPHRASES": "0", "VDISTILL_CONCURRENCY": "1"}).json
         assert first["teachers"][1]["gone"]
         assert 3 <= first["teachers"][1]["judgments"] < 13
-        before = len(judged(home))
         again = label(home, *options, env={"VDISTILL_PARAPHRASES": "0"}).json
-    assert again["reused"] == before
+    assert again["calls"] <= 10  # but for those, and for a round that is planned on them, all is known
     assert len(by_question(judged(home))) == len(judged(home)), "no question was asked of two"
 
 

@@ -52,7 +52,16 @@ class Means:
 
 
 def dealt(offers: Sequence[Offer], means: Means) -> Floats:
-    """(teachers,) how many calls each gets: all that the means allow, fewer where nobody has more to say."""
+    """(teachers,) how many calls each gets: all that the means allow, fewer where nobody has more to say.
+
+    Those that would get a handful get none.
+    """
+    calls = _dealt(offers, means)
+    calls[calls < CLEAR * calls.sum()] = 0.0
+    return calls
+
+
+def _dealt(offers: Sequence[Offer], means: Means) -> Floats:
     price = np.array([offer.usd or 0.0 for offer in offers])
     cost = _cost(price, means)
     looks, calls, usd = np.zeros(len(offers)), np.zeros(len(offers)), 0.0
@@ -77,9 +86,7 @@ def shares(offers: Sequence[Offer], means: Means) -> Floats:
     if all(offer.trust is None for offer in offers):
         return np.full(len(offers), 1 / len(offers))
     found = dealt(offers, means)
-    found = found / found.sum() if found.sum() else np.full(len(offers), 1 / len(offers))
-    found = np.where(found < CLEAR, 0.0, found)
-    return np.asarray(found / found.sum())
+    return np.asarray(found / found.sum() if found.sum() else np.full(len(offers), 1 / len(offers)))
 
 
 def _cost(price: Floats, means: Means) -> Floats:
