@@ -99,7 +99,9 @@ def main() -> None:
             env = os.environ | {"VDISTILL_USD_PER_MILLION": PRICES, "VDISTILL_PARAPHRASES": "0", "COLUMNS": "140"}
             for more in (["--audit", str(given.calls)], ["--dry-run"], []):
                 print(f"$ vdistill label … {' '.join(more)}", flush=True)
-                subprocess.run([sys.executable, "-m", "vdistill", "label", *options, *more], cwd=shop, env=env, check=True)
+                subprocess.run(
+                    [sys.executable, "-m", "vdistill", "label", *options, *more], cwd=shop, env=env, check=True
+                )
         print(json.dumps({"calls to the paid teacher": server.calls, "repeated": server.repeated}))
 
 

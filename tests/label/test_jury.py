@@ -10,6 +10,8 @@ import pytest
 from chat_server import ChatServer, completion
 from command_line import QUERIES, errors, vdistill, write_scores
 from vdistill.database import Database
+from vdistill.evaluation.admissible import admissible, juries_of
+from vdistill.inputs.sides import Sides
 from vdistill.label.jury.seats import drawn_at
 from vdistill.label.jury.shares import Means, Offer, dealt, shares
 from vdistill.preferences import Trust
@@ -60,7 +62,8 @@ def test_three_teachers_share_a_budget_by_what_a_common_core_showed(home):
     done = label(home, *TABLES, "--budget", 300, "--json")
     assert done.code == 0, done.err
     found = done.json
-    assert found["calls"] <= 300 and found["judgments"] > 250
+    assert found["calls"] <= 300
+    assert found["judgments"] > 250
     assert sum(one["calls"] for one in found["teachers"]) == found["calls"]
     careful, usual, hasty = found["teachers"]
     assert careful["calls"] > usual["calls"] >= hasty["calls"] > 0
@@ -75,17 +78,32 @@ def test_three_teachers_share_a_budget_by_what_a_common_core_showed(home):
     assert {sides[query] for (query, _), who in by_question(judgments).items() if len(who) == 3} == {"train", "heldout"}
 
 
+def test_a_jury_is_one_judge_of_the_held_out_queries(home):
+    assert label(home, *TABLES, "--budget", 120).code == 0
+    with Database.open(home / ".vdistill" / "vdistill.db") as database:
+        held_out, juries = database.judgments("heldout"), juries_of(database)
+        sides = Sides.read(database)
+    found = admissible(held_out, {}, sides, juries=juries)
+    assert found.judge.teacher == " + ".join(juries[0])
+    assert len(found.judgments) == len(held_out)
+    alone = admissible(held_out, {}, sides, juries[0][0], juries)
+    assert {one.teacher for one in alone.judgments} == {juries[0][0]}
+
+
 def test_the_same_command_asks_nothing_again_and_its_plan_knows(home):
     plan = label(home, *TABLES, "--budget", 240, "--dry-run", "--json")
     assert plan.code == 0, plan.err
-    assert plan.json["calls"] <= 240 and len(plan.json["teachers"]) == 3
+    assert plan.json["calls"] <= 240
+    assert len(plan.json["teachers"]) == 3
     assert all(one["calls"] for one in plan.json["teachers"])
     assert not (home / ".vdistill" / "vdistill.db").exists()
     first = label(home, *TABLES, "--budget", 240, "--json").json
     again = label(home, *TABLES, "--budget", 240, "--json").json
-    assert again["calls"] == 0 and again["reused"] == first["judgments"]
+    assert again["calls"] == 0
+    assert again["reused"] == first["judgments"]
     known = label(home, *TABLES, "--budget", 240, "--dry-run", "--json").json
-    assert known["calls"] == 0 and known["reused"] == first["judgments"]
+    assert known["calls"] == 0
+    assert known["reused"] == first["judgments"]
 
 
 def test_an_interrupted_run_goes_on_with_the_same_shares(home):
@@ -113,9 +131,11 @@ def test_a_teacher_that_keeps_failing_hands_its_calls_on(home):
         done = label(home, *given, "--teacher", f"vlm@{server.url}", env={"VDISTILL_PARAPHRASES": "0"})
     assert done.code == 0, done.err
     table, chat = done.json["teachers"]
-    assert chat["gone"] and not table["gone"]
+    assert chat["gone"]
+    assert not table["gone"]
     assert done.err.count("vlm is not asked any more, table:noise1.csv") == 1
-    assert table["calls"] + chat["calls"] <= 150 and table["judgments"] == table["calls"] > 120
+    assert table["calls"] + chat["calls"] <= 150
+    assert table["judgments"] == table["calls"] > 120
 
 
 def test_who_stood_in_is_not_asked_again(home):
@@ -134,7 +154,8 @@ def test_a_teacher_that_cannot_be_reached_does_not_lose_the_others(home):
     done = label(home, "--teacher", "table:noise0.csv", "--teacher", "vlm@http://127.0.0.1:9", "--budget", 60, "--json",
                  env={"NO_PROXY": "*"})  # fmt: skip
     assert done.code == 0, done.err
-    assert done.json["teachers"][1]["gone"] and done.json["teachers"][0]["judgments"] > 40
+    assert done.json["teachers"][1]["gone"]
+    assert done.json["teachers"][0]["judgments"] > 40
     alone = label(home, "--teacher", "vlm@http://127.0.0.1:9", "--teacher", "other@http://127.0.0.1:9", "--budget", 60,
                   "-w", "other", env={"NO_PROXY": "*"})  # fmt: skip
     assert "no teacher of the jury can be asked" in errors(alone)[0]
@@ -149,7 +170,10 @@ def test_dollars_are_shared_and_each_teacher_is_priced(home):
         assert 0 < sum(row["cost_usd"] for row in plan.json["teachers"]) <= 2
         done = label(home, *given, env=PRICE)
         assert done.code == 0, done.err
-        assert one.calls and other.calls and not one.repeated and not other.repeated
+        assert one.calls
+        assert other.calls
+        assert not one.repeated
+        assert not other.repeated
     assert 0 < done.json["cost_usd"] <= 2.0
     assert sum(row["cost_usd"] for row in done.json["teachers"]) == pytest.approx(done.json["cost_usd"])
     assert Counter(judgment.teacher for judgment in judged(home)).keys() == {
@@ -165,7 +189,8 @@ def test_the_environment_and_the_file_may_name_several(home):
     assert label(home, *options).json["teacher"] == named.json["teacher"]
     (home / "vdistill.toml").write_text('teacher = "table:noise2.csv"\n')
     alone = label(home, *options).json
-    assert alone["teacher"].startswith("table:noise2.csv") and "teachers" not in alone
+    assert alone["teacher"].startswith("table:noise2.csv")
+    assert "teachers" not in alone
     spaced = home / "my scores.csv"
     spaced.write_text((home / "scores.csv").read_text())
     assert label(home, *options, env={"VDISTILL_TEACHER": "table:my scores.csv"}).code == 0
@@ -213,7 +238,8 @@ def test_dollars_buy_the_cheaper_one_where_it_tells_nearly_as_much():
     fair_but_cheap = shares([Offer(GOOD, 0.1), Offer(FAIR, 0.001)], Means(10_000, 1.0, 4.0))
     assert fair_but_cheap[1] > 0.9
     calls = dealt([Offer(GOOD, 0.1), Offer(FAIR, 0.001)], Means(100, 1.0, 4.0))
-    assert calls.sum() <= 100 and calls @ [0.1, 0.001] <= 1.0 + 1e-6
+    assert calls.sum() <= 100
+    assert calls @ [0.1, 0.001] <= 1.0 + 1e-6
 
 
 def test_who_scores_an_image_once_leaves_the_rest_to_the_others():

@@ -20,7 +20,7 @@ Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -35,7 +35,7 @@ SPREAD = 0.15  # scale of the prior of log n, a Cauchy distribution: near 0 unle
 LEAST, MOST = 0.1, 20.0
 _FAR = 6.0  # log n before their mean is taken off
 TASTE = 0.1  # the least noise of a teacher beside others, as a share of the variance of utilities
-FEW = 400  # choices, beyond which the evidence has one maximum to speak of
+FEW = 400  # choices, in which the search begins in several places
 DOUBTED = 1.0  # log n of those who are not taken to be right
 WIDEST = 1.0  # log s: a scale that is read off a teacher's own answers is not much further from what it shares
 SHARED = 2  # items of a query that two teachers both judged make it common ground
@@ -53,7 +53,21 @@ def measured(choices: Choices, prior: float, noise: Floats) -> tuple[Floats, Flo
     if not numbers:
         return alone
     rows, part = choices.of_queries(numbers)
-    return _Evidence(part, prior, noise[rows], sharing).best()
+    whole = _Evidence(part, prior, noise[rows], sharing)
+    if len(rows) <= FEW:
+        return whole.best(whole.starts())
+    some = _some(choices, numbers)
+    rows, part = choices.of_queries(some)
+    few = _Evidence(part, prior, noise[rows], sharing)
+    return whole.best([few.found(few.starts())])
+
+
+def _some(choices: Choices, numbers: Sequence[int]) -> list[int]:
+    """Queries with about `FEW` choices, from which the search for the best noises of all of them starts."""
+    sizes = np.diff(choices.start)
+    order = sorted(numbers, key=lambda one: sha256(choices.queries[one].encode()).digest())
+    count = int(np.searchsorted(np.cumsum(sizes[order]), FEW)) + 1
+    return sorted(order[:count])
 
 
 def common_ground(choices: Choices) -> tuple[list[int], Ints]:
@@ -119,31 +133,35 @@ class _Evidence:
         """(sharing,) the log n of a teacher of whom nothing is known."""
         return self._least.clip(0.0)
 
-    def best(self) -> tuple[Floats, Floats]:
+    def best(self, starts: Sequence[Floats]) -> tuple[Floats, Floats]:
         """(teachers,) the noises and the scales of the highest evidence."""
+        logs, scales = self._all(self.found(starts))
+        return np.exp(logs).clip(LEAST, MOST), np.exp(scales).clip(LEAST, MOST)
+
+    def found(self, starts: Sequence[Floats]) -> Floats:
+        """Their logarithms, searched for from each start; the mean by evidence."""
         from scipy.optimize import minimize
 
         bounds = [(least, _FAR) for least in self._least.tolist()]
         bounds += [(-WIDEST, WIDEST)] * int(self._measures.sum())
-        options = {"eps": 0.005, "maxiter": 30, "ftol": 1e-5}
+        options = {"eps": 0.005, "maxiter": 60, "ftol": 1e-8}
         found = []
-        for start in self._starts():
+        for start in starts:
             self._start = None
             best = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
             found.append((float(best.fun), best.x))
         least = min(loss for loss, _ in found)
         weights = np.array([np.exp(least - loss) for loss, _ in found])
-        logs, scales = self._all(weights / weights.sum() @ np.array([point for _, point in found]))
-        return np.exp(logs).clip(LEAST, MOST), np.exp(scales).clip(LEAST, MOST)
+        return np.asarray(weights / weights.sum() @ np.array([point for _, point in found]))
 
-    def _starts(self) -> list[Floats]:
+    def starts(self) -> list[Floats]:
         """Where to search from. Few answers may be explained by each of several teachers being the one who is right.
 
         What is found from there is averaged by its evidence, so that none is believed by chance.
         """
         usual = np.r_[self._usual, np.zeros(int(self._measures.sum()))]
         places = np.flatnonzero(self._measures & ~self._chooses)
-        if len(places) < 2 or len(self._numbers) > FEW:
+        if len(places) < 2:
             return [usual]
         starts = [usual]
         for right in places:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
+from vdistill.evaluation.admissible import JURIES, juries_of
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.jury.asking import PATIENCE, JuryAsker, Seat
@@ -176,6 +177,7 @@ def label_jury(workspace: Workspace, planner: Planner, run: JuryRun) -> LabelRep
         say(told(known, len(planner.core), pointwise=planner.pointwise))
         stage = planner.rest(given)
         stage.register(database)
+        _remember_jury(database, [member.name for member in at_work.members])
         paraphrase.keep_given(database, stage.queries, say)
         rewriter = planner.jury.rewriter
         writer = Paraphraser(rewriter, database, run.purse, stage.settings.concurrency, say, run.rewording)
@@ -242,6 +244,13 @@ def jury_sides(
     if (schedule := stage.held_out()) is not None:
         found.append(Side("heldout", schedule, stage, jury, hear, core if schedule.listens else ()))
     return found
+
+
+def _remember_jury(database: Database, names: list[str]) -> None:
+    """Together they are one judge of the held-out queries."""
+    known = juries_of(database)
+    if known[-1:] != [names]:
+        database.remember(JURIES, [*(some for some in known if some != names), names])
 
 
 def _nobody_told(tally: Tally) -> None:
