@@ -15,6 +15,7 @@ from vdistill.bench.run_file import RunFile
 from vdistill.cli import console
 from vdistill.cli.command import configured
 from vdistill.cli.session import Session
+from vdistill.cli.teacher_names import one_of
 from vdistill.database import Database
 from vdistill.inputs.hashes import Hashes
 from vdistill.label import ask_mode
@@ -109,6 +110,7 @@ class Reranking:
         given = ["--teacher", self.teacher] if self.teacher else []
         given += ["--endpoint", self.endpoint] if self.endpoint else []
         command: LabelCommand = configured(session, "label", catalog, *given)
+        one_of(command.teacher, "--rerank")
         return command
 
 
