@@ -36,6 +36,7 @@ LEAST, MOST = 0.1, 20.0
 _FAR = 6.0  # log n before their mean is taken off
 TASTE = 0.1  # the least noise of a teacher beside others, as a share of the variance of utilities
 FEW = 400  # choices, in which the search begins in several places
+FIRST_STEPS, STEPS = 10, 50  # of the search from each place, and from the best that was found
 DOUBTED = 1.0  # log n of those who are not taken to be right
 WIDEST = 1.0  # log s: a scale that is read off a teacher's own answers is not much further from what it shares
 SHARED = 2  # items of a query that two teachers both judged make it common ground
@@ -144,12 +145,15 @@ class _Evidence:
 
         bounds = [(least, _FAR) for least in self._least.tolist()]
         bounds += [(-WIDEST, WIDEST)] * int(self._measures.sum())
-        options = {"eps": 0.005, "maxiter": 60, "ftol": 1e-8}
-        found = []
-        for start in starts:
-            self._start = None
+
+        def search(start: Floats, steps: int) -> tuple[float, Floats]:
+            options = {"eps": 0.005, "maxiter": steps, "ftol": 1e-8}
             best = minimize(self._loss, start, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
-            found.append((float(best.fun), best.x))
+            return float(best.fun), best.x
+
+        found = [search(start, FIRST_STEPS) for start in starts]
+        best = min(range(len(found)), key=lambda place: found[place][0])
+        found[best] = search(found[best][1], STEPS)
         least = min(loss for loss, _ in found)
         weights = np.array([np.exp(least - loss) for loss, _ in found])
         return np.asarray(weights / weights.sum() @ np.array([point for _, point in found]))
