@@ -125,6 +125,7 @@ def test_an_interrupted_run_goes_on_with_the_same_shares(home):
         assert wanted <= {(one.query, one.items, one.teacher) for one in database.judgments()}
 
 
+@pytest.mark.slow
 def test_a_teacher_that_keeps_failing_hands_its_calls_on(home):
     given = ["--teacher", "table:noise1.csv", "--budget", 150, "--json"]
     with ChatServer(*[SOFT] * 3, completion("sorry")) as server:
@@ -161,6 +162,7 @@ def test_a_teacher_that_cannot_be_reached_does_not_lose_the_others(home):
     assert "no teacher of the jury can be asked" in errors(alone)[0]
 
 
+@pytest.mark.slow
 def test_dollars_are_shared_and_each_teacher_is_priced(home):
     with ChatServer(SOFT) as one, ChatServer(SOFT) as other:
         given = ["--teacher", f"vlm@{one.url}", "--teacher", f"second@{other.url}", "--max-cost", 2, "--json"]

@@ -42,10 +42,10 @@ WIDEST = 1.0  # log s: a scale that is read off a teacher's own answers is not m
 SHARED = 2  # items of a query that two teachers both judged make it common ground
 
 
-def measured(choices: Choices, prior: float, noise: Floats) -> tuple[Floats, Floats]:
+def measured(choices: Choices, prior: float, noise: Floats, *, thorough: bool = False) -> tuple[Floats, Floats]:
     """(teachers,) the noise of each and its scale; 1 for whoever shares no ground with another.
 
-    prior, noise: as of `Posterior`.
+    prior, noise: as of `Posterior`.  thorough: whether to search from several places, which takes longer.
     """
     alone = np.ones(len(choices.teachers)), np.ones(len(choices.teachers))
     if len(choices.teachers) < 2:
@@ -55,8 +55,8 @@ def measured(choices: Choices, prior: float, noise: Floats) -> tuple[Floats, Flo
         return alone
     rows, part = choices.of_queries(numbers)
     whole = _Evidence(part, prior, noise[rows], sharing)
-    if len(rows) <= FEW:
-        return whole.best(whole.starts())
+    if len(rows) <= FEW or not thorough:
+        return whole.best(whole.starts() if thorough else whole.starts()[:1])
     some = _some(choices, numbers)
     rows, part = choices.of_queries(some)
     few = _Evidence(part, prior, noise[rows], sharing)

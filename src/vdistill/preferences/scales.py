@@ -80,7 +80,7 @@ def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[
     """The noise and the scale of each teacher, by what all of them were asked."""
     given = scaled(judgments, weigh=False)
     choices = given.posterior.choices
-    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise)
+    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise, thorough=True)
     noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
     return noise, scale
 
