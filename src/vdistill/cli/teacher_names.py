@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from vdistill.errors import VdistillError
-from vdistill.label.settings import PERSON
 
 _SERVER = re.compile(r"@(?=https?://)")
 
 
 def given(value: str | Sequence[str]) -> list[str]:
     """The names in a value of `--teacher`. Raises VdistillError where one is named twice, and for people in a jury."""
+    from vdistill.label.settings import PERSON
+
     names = [value] if isinstance(value, str) else list(value)
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if twice is not None:
