@@ -19,9 +19,9 @@ def item_id(number: int) -> str:
     return f"{number:04}"
 
 
-def judgment(group: Group, answer: Answer) -> Judgment:
+def judgment(group: Group, answer: Answer, name: str = "simulated") -> Judgment:
     ask = "best" if answer.order is None else "rank"
-    return Judgment(group.query, group.items, ("",) * len(group.items), ask, answer, "simulated", "heldout")
+    return Judgment(group.query, group.items, ("",) * len(group.items), ask, answer, name, "heldout")
 
 
 def softmax(logits: np.ndarray) -> tuple[float, ...]:
@@ -63,7 +63,8 @@ class Independent:
 class Persistent:
     """Teacher B: persistent noise, circular preferences and lapses.
 
-    way: hard, soft, rank, choice (k-way soft), score.
+    way: hard, soft, rank, choice (k-way soft), score.  times: the noise of pairs and scores, and what a lapse says, as
+    multiples of B's.  number: of another teacher with the same tastes in items, whose errors are drawn for itself.
     """
 
     count: int
@@ -73,18 +74,23 @@ class Persistent:
     slope: float = 2.5
     bias: float = 0.6
     correlation: float = 0.45
+    times: float = 1.0
+    number: int = 0
 
     def __post_init__(self) -> None:
         n = self.count
+        self.name = f"noise {self.times:g}"
         self.utility, self.prior, self._logit, self._rng, self._scores = {}, {}, {}, {}, {}
         for r in self.repetitions:
             rng = np.random.default_rng([20261120, n, r])
             u, e = rng.standard_normal(n), rng.standard_normal(n)
+            if self.number:
+                rng = np.random.default_rng([20261120, n, r, self.number])
             triangle = np.triu(rng.normal(size=(n, n)), 1)
             circular = 1.2 * (triangle - triangle.T)
             wavering = 1.2 * rng.normal(size=(n, n))
-            lapses, lapsed = rng.random((n, n)) < 0.03, 2 * rng.normal(size=(n, n))
-            logit = self.slope * (u[:, None] - u[None]) + self.bias + circular + wavering
+            lapses, lapsed = rng.random((n, n)) < 0.03, 2 * self.times * rng.normal(size=(n, n))
+            logit = self.slope * (u[:, None] - u[None]) + self.bias + self.times * (circular + wavering)
             self.utility[str(r)] = u
             self.prior[str(r)] = self.correlation * u + np.sqrt(1 - self.correlation**2) * e
             self._logit[str(r)] = np.where(lapses, lapsed, logit)
@@ -97,20 +103,22 @@ class Persistent:
         if self.way in ("hard", "soft"):
             z = float(self._logit[group.query][items[0], items[1]])
             if self.way == "hard":
-                return judgment(group, one_hot(0 if z > 0 else 1, 2))
-            return judgment(group, Answer(softmax(np.array([np.clip(z, -CLIP, CLIP), 0.0]))))
-        return judgment(group, self._of_many(group.query, items))
+                return judgment(group, one_hot(0 if z > 0 else 1, 2), self.name)
+            return judgment(group, Answer(softmax(np.array([np.clip(z, -CLIP, CLIP), 0.0]))), self.name)
+        return judgment(group, self._of_many(group.query, items), self.name)
 
     def score(self, group: Group) -> Judgment:
         """Each image by itself, with the noise of a pair: two scores differ as far from the truth as a pair's logit."""
         if group.query not in self._scores:
-            rng = np.random.default_rng([20261126, self.count, int(group.query)])
-            noise = rng.normal(size=self.count) * np.sqrt((2 * 1.2**2 + 1.2**2) / 2)
-            scores, lapsed = self.slope * self.utility[group.query] + noise, 2 * rng.normal(size=self.count)
+            seed = [20261126, self.count, int(group.query)]
+            rng = np.random.default_rng([*seed, self.number] if self.number else seed)
+            noise = self.times * rng.normal(size=self.count) * np.sqrt((2 * 1.2**2 + 1.2**2) / 2)
+            scores = self.slope * self.utility[group.query] + noise
+            lapsed = 2 * self.times * rng.normal(size=self.count)
             self._scores[group.query] = np.where(rng.random(self.count) < 0.03, lapsed, scores)
         scores = self._scores[group.query][[int(item) for item in group.items]]
         level = float(np.log(np.exp(scores).sum()))
-        return judgment(group, Answer(softmax(scores), level=level))
+        return judgment(group, Answer(softmax(scores), level=level), self.name)
 
     def _of_many(self, query: str, items: np.ndarray) -> Answer:
         rng, k = self._rng[query], len(items)

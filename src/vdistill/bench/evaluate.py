@@ -32,7 +32,7 @@ from vdistill.bench.slices import slices
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.evaluation import metrics
-from vdistill.evaluation.admissible import Admitted, admissible
+from vdistill.evaluation.admissible import Admitted, admissible, juries_of
 from vdistill.evaluation.by_product import NO_PRODUCTS
 from vdistill.evaluation.grading import evaluate, grade, means, teacher_scores
 from vdistill.evaluation.item_vectors import vectors_of
@@ -82,7 +82,7 @@ def bench(
     known = Sides.read(database)
     hashes = searchers["backbone"].hashes([item.id for item in items])
     sides = known.of_items(items, hashes)
-    admitted = admissible(following(database.judgments("heldout"), hashes), hashes, known, judge)
+    admitted = admissible(following(database.judgments("heldout"), hashes), hashes, known, judge, juries_of(database))
     products = sides.products()
     asked = Known(items, database.queries(), products)
     if qrels is None:

@@ -122,9 +122,14 @@ def defaults(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
     found = {}
     for command, values in config.defaults(path, flags()).items():
-        names = {flag_name(parameter): parameter.name for parameter in program().commands[command].params}
-        found[command] = {names[flag]: value for flag, value in values.items()}
+        known = {flag_name(parameter): parameter for parameter in program().commands[command].params}
+        found[command] = {known[flag].name: _listed(known[flag], value) for flag, value in values.items()}
     return found
+
+
+def _listed(parameter: Any, value: Any) -> Any:
+    """A single text is one value of an option that takes several."""
+    return [value] if getattr(parameter, "multiple", False) and isinstance(value, str) else value
 
 
 def flags() -> dict[str, dict[str, config.Meaning | None]]:

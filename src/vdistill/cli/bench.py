@@ -12,6 +12,7 @@ import typer
 from vdistill.cli import console, parts
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
+from vdistill.cli.teacher_names import one_of
 from vdistill.errors import GateError, VdistillError
 from vdistill.records import Per
 
@@ -76,7 +77,7 @@ class BenchCommand:
         int | None, _beside(min=2, help="Let a teacher re-order the first N images of each query, as one more row.")
     ] = None
     teacher: Annotated[
-        str | None, Meaning.TEACHER, _beside(help="The teacher that re-orders.", show_default="as for label")
+        list[str] | None, Meaning.TEACHER, _beside(help="The teacher that re-orders.", show_default="as for label")
     ] = None
     endpoint: Annotated[
         list[str] | None, _beside(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
@@ -266,7 +267,8 @@ class BenchCommand:
             return nullcontext({})
         from vdistill.cli.bench_rows import Reranking
 
-        asked = Reranking(self.rerank, self.teacher, self.endpoint, self.budget, self.max_cost)
+        teacher = one_of(self.teacher, "--rerank")
+        asked = Reranking(self.rerank, teacher, self.endpoint, self.budget, self.max_cost)
         return asked.row(session, workspace, models)
 
 

@@ -15,6 +15,7 @@ from vdistill.bench.run_file import RunFile
 from vdistill.cli import console
 from vdistill.cli.command import configured
 from vdistill.cli.session import Session
+from vdistill.cli.teacher_names import flags, one_of
 from vdistill.database import Database
 from vdistill.inputs.hashes import Hashes
 from vdistill.label import ask_mode
@@ -106,9 +107,9 @@ class Reranking:
             yield {name: Rerank(name, over, self.depth, asking)}
 
     def _label(self, session: Session, catalog: str) -> LabelCommand:
-        given = ["--teacher", self.teacher] if self.teacher else []
-        given += [part for one in self.endpoint or () for part in ("--endpoint", one)]
+        given = flags([self.teacher] if self.teacher else [], self.endpoint)
         command: LabelCommand = configured(session, "label", catalog, *given)
+        one_of(command.teacher, "--rerank")
         return command
 
 

@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from vdistill.cli.help import help_of, write_options
 from vdistill.cli.session import Session, is_typed
+from vdistill.cli.teacher_names import separated_by_commas
 from vdistill.cli.values import with_short_cut
 
 COMMON = ("workspace", "quiet", "debug")  # options of the program that may stand after a command's name too
@@ -66,6 +67,8 @@ def complete(command: TyperCommand, program: TyperGroup) -> TyperCommand:
         if isinstance(option, TyperOption):
             option.envvar = f"VDISTILL_{flag_name(option).upper().replace('-', '_')}"
             option.show_envvar = False
+            if option.name == "teacher" and option.multiple:
+                separated_by_commas(option)
     return command
 
 

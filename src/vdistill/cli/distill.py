@@ -15,6 +15,7 @@ from vdistill.cli.command import configured
 from vdistill.cli.config import Meaning
 from vdistill.cli.distill_outputs import require_published, show
 from vdistill.cli.session import BackboneOption, JsonOption, Session, pick_backbone
+from vdistill.cli.teacher_names import flags
 from vdistill.distill.settings import DistillSettings
 from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace
@@ -132,7 +133,9 @@ class DistillCommand:
         _hidden(help="Another node's copy of the catalog.", show_default="as its workspace or the first node has it"),
     ] = None
     teacher: Annotated[
-        str | None, Meaning.TEACHER, _hidden(help="Teacher of the cycles.", show_default="as for label")
+        list[str] | None,
+        Meaning.TEACHER,
+        _hidden(help="Teacher of the cycles; repeatable.", show_default="as for label"),
     ] = None
     endpoint: Annotated[
         list[str] | None, _hidden(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
@@ -240,9 +243,7 @@ class DistillCommand:
         """Cycles with `vdistill label` as it is configured."""
         from vdistill.distill.cycles import Cycles, alternate
 
-        given = ["--teacher", self.teacher] if self.teacher else []
-        given += [part for one in self.endpoint or () for part in ("--endpoint", one)]
-        command: LabelCommand = configured(session, "label", *given)
+        command: LabelCommand = configured(session, "label", *flags(self.teacher, self.endpoint))
 
         def asked(command: "LabelCommand") -> "LabelReport":
             with command.task(session) as task:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vdistill.cli import config, console
+from vdistill.cli import config
 from vdistill.cli.config import Meaning
 from vdistill.cli.session import (
     BackboneOption,
@@ -26,6 +26,7 @@ from vdistill.cli.session import (
     pick_catalog,
     remembered,
 )
+from vdistill.cli.teacher_names import and_server, given
 from vdistill.label.settings import PERSON, GuideName, LabelSettings, ScheduleName
 from vdistill.records import Ask
 from vdistill.workspace import Workspace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from vdistill.cli.label_task import LabelTask
 
 DEFAULTS = LabelSettings(catalog="")
+TEACHER = "qwen2-vl"
 INSTEAD = ("dry_run", "audit", "export", "import_file", "cache_gib", "engine", "ignore_robots", "as_json", "batch",
            "batch_file")  # fmt: skip
 MANNERS = ("api_key_env", "concurrency", "calls_per_minute")  # these change nothing that is asked
@@ -49,12 +51,14 @@ class LabelCommand:
 
     catalog: CatalogArgument = None
     teacher: Annotated[
-        str,
+        list[str] | None,
         Meaning.TEACHER,
         _teacher(
-            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL, me."
+            help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL, me; "
+            "MODEL@URL on a server. Repeatable: a jury that shares the budget.",
+            show_default=TEACHER,
         ),
-    ] = "qwen2-vl"
+    ] = None
     endpoint: Annotated[
         list[str] | None,
         _teacher(help="Ask an OpenAI-compatible server at this URL; several share the calls.", metavar="URL"),
@@ -148,8 +152,7 @@ class LabelCommand:
 
     def execute(self, session: Session) -> None:
         """Ask the teacher, or do what was asked for instead."""
-        from vdistill.cli import label_files
-        from vdistill.cli.audit_table import audit_table
+        from vdistill.cli import label_files, label_outputs
 
         session.cache_images(self.cache_gib)
         if self.export is not None:
@@ -159,25 +162,19 @@ class LabelCommand:
             label_files.import_file(session, self.import_file, self.settings(session), as_json=self.as_json)
             return
         session.ignore_robots(self.ignore_robots, keep=not self.dry_run)
-        if self.teacher.partition(":")[0] == PERSON:
+        if self.teachers[0].partition(":")[0] == PERSON:
             self._judge_page(session)
             return
+        self._check_unused(session)
         with self.task(session) as task:
             if self.audit is not None:
-                found = task.audit(self.audit)
-                console.document(found) if self.as_json else console.result(audit_table(found))
+                label_outputs.show_audit(task.audit(self.audit), as_json=self.as_json)
                 return
             task.set_size(self.images_per_call)
             report = task.plan() if self.dry_run else task.label()
-        title = "planned, nothing was asked" if self.dry_run else "labelled"
-        found = report.to_json()
-        if not (self.as_json or found["paraphrase_calls"]):
-            found = {name: value for name, value in found.items() if not name.startswith("paraphrase")}
-        if not (self.as_json or self.batched):
-            found = {name: value for name, value in found.items() if not name.startswith("batch")}
-        if not self.as_json:
-            found["skipped"] = len(found["skipped"])
-        console.facts(title, found, as_json=self.as_json)
+        label_outputs.show_report(
+            report.to_json(), planned=self.dry_run, batched=self.batched, as_json=self.as_json
+        )  # fmt: skip
 
     def _judge_page(self, session: Session) -> None:
         from vdistill.cli.label_people import judge_page
@@ -187,12 +184,28 @@ class LabelCommand:
         if self.images_per_call != "auto":
             settings = replace(settings, images_per_call=images_per_call(self.images_per_call))
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        judge_page(session, self.teacher, settings, given, as_json=self.as_json)
+        judge_page(session, self.teachers[0], settings, given, as_json=self.as_json)
 
     def asked(self) -> dict[str, Any]:
         """What decides the questions and the answers: all options but those of what is done instead of asking."""
         others = (*INSTEAD, "ignore_robots")
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
+        found = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in others}
+        names = self.teachers
+        return found | {"teacher": names[0] if len(names) == 1 else names}
+
+    @property
+    def teachers(self) -> list[str]:
+        """The names of the teachers, one or more."""
+        return given(self.teacher or [TEACHER])
+
+    def _check_unused(self, session: Session) -> None:
+        """Say which options teachers ignore. Raises VdistillError for one that was typed and that none can use."""
+        from vdistill.label.teachers.unused import refuse_unused
+
+        names = [name for name in self.teachers if and_server(name)[1] is None]
+        typed = {name for name in ("think", "endpoint") if session.typed(name) and getattr(self, name) != "off"}
+        for note in refuse_unused(names, typed) if names else ():
+            session.say(note)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -243,6 +256,7 @@ class LabelCommand:
     def task(self, session: Session) -> Iterator["LabelTask"]:
         """One run that asks; its teacher is closed at the end."""
         from vdistill.cli.label_batches import Batching
+        from vdistill.cli.label_jury import JuryTask, refuse_in_jury
         from vdistill.cli.label_task import LabelTask, WorkspaceMemory
         from vdistill.label.prompts import Wording, read_wording
         from vdistill.label.purse import Purse
@@ -250,7 +264,7 @@ class LabelCommand:
 
         if self.batched and len(self.endpoints) > 1:
             raise typer.BadParameter("goes with one --endpoint, which has the batch API", param_hint="--batch")
-        settings, file = self.settings(session), config.find(Path.cwd())
+        names, settings, file = self.teachers, self.settings(session), config.find(Path.cwd())
         options = TeacherOptions(
             endpoint=next(iter(self.endpoints), None),
             endpoints=self.endpoints if len(self.endpoints) > 1 else (),
@@ -267,10 +281,18 @@ class LabelCommand:
             offline=self.batch_file is not None,
         )
         purse = Purse(self.budget, self.max_cost)
-        task = LabelTask(
-            session, self.teacher, settings, options, purse, self.generate_queries, ask_given=self.ask is not None,
+        name, server = and_server(names[0])
+        shared, options = options, options if server is None else replace(options, endpoint=server, endpoints=())
+        task: LabelTask = LabelTask(
+            session, name, settings, options, purse, self.generate_queries, ask_given=self.ask is not None,
             engine=self.engine, none=self.none, batch=Batching(self._name(), self.batch_file) if self.batched else None,
         )  # fmt: skip
+        if len(names) > 1:
+            refuse_in_jury(names, batch=self.batched, none=bool(self.none))
+            task = JuryTask(
+                session, "", settings, shared, purse, self.generate_queries, ask_given=self.ask is not None,
+                engine=self.engine, specs=tuple(names),
+            )  # fmt: skip
         try:
             yield task
         finally:

@@ -119,7 +119,7 @@ class LabelTask:
     def _audit(self, calls: int) -> dict[str, Any]:
         stage, workspace = self._stage(), self.session.create()
         with console.progress(self.session.quiet) as update:
-            run = replace(self._run(), advance=_progress(update))
+            run = replace(self._run(), advance=progress_of(update))
             found = audit_teacher(workspace, stage, run, calls, self._scores(stage))
         return found.to_json()
 
@@ -139,7 +139,7 @@ class LabelTask:
         self._say_cut(stage)
         self._say_all(announcement(self._read().teacher, stage))
         with console.progress(self.session.quiet) as update:
-            run = replace(self._run(), advance=_progress(update), rewording=_rewording(update))
+            run = replace(self._run(), advance=progress_of(update), rewording=rewording_of(update))
             report = label(workspace, stage, run, choose_ask=not self.ask_given)
         paid: dict[str, Any] = {"calls": purse.calls, "tokens": purse.tokens, "cost_usd": purse.usd}
         more: dict[str, Any] = {name: getattr(report, name) + getattr(first, name) for name in COUNTED}
@@ -210,12 +210,12 @@ class LabelTask:
             return teacher  # a default for all commands, which this teacher has no use for
         return on_cluster(teacher, self.options, Engine.parse(engine), self.session.say)
 
-    def _check_price(self, teacher: Teacher, items: Sequence[Item]) -> None:
+    def _check_price(self, teacher: Teacher, items: Sequence[Item], spec: str | None = None) -> None:
         """Raise VdistillError where the price is unknown, so that a cap in dollars could not stop anything."""
         some = Question("", tuple(ShownImage(item.id, item.file, "") for item in items[:2]))
         usd = teacher.price(some).usd
         if usd is None:
-            model = self.spec.removeprefix("openai:")
+            model = (spec or self.spec).removeprefix("openai:")
             raise refuse_without_price(teacher.name, model, self.options.prices)
         if usd == 0:
             self.session.say(f"{teacher.name} costs no money: --max-cost caps nothing")
@@ -280,7 +280,7 @@ def images_per_call(given: str) -> int:
     return int(given)
 
 
-def _rewording(update: Callable[..., None]) -> Callable[[int, int, int], None]:
+def rewording_of(update: Callable[..., None]) -> Callable[[int, int, int], None]:
     """Progress of the calls for other wordings."""
 
     def show(calls: int, total: int, failed: int) -> None:
@@ -289,7 +289,7 @@ def _rewording(update: Callable[..., None]) -> Callable[[int, int, int], None]:
     return show
 
 
-def _progress(update: Callable[..., None]) -> Callable[[Tally, int], None]:
+def progress_of(update: Callable[..., None]) -> Callable[[Tally, int], None]:
     """Progress with cost and failures."""
 
     def show(tally: Tally, total: int) -> None:

@@ -89,7 +89,7 @@ class QueryCommand:
         int | None, _second(min=2, max=200, help="Let a teacher order the first N results.", metavar="N")
     ] = None
     teacher: Annotated[
-        str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
+        list[str] | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
     ] = None
     endpoint: Annotated[
         list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
@@ -132,9 +132,10 @@ class QueryCommand:
         if self.rerank is None or self.index is not None:
             return nullcontext()
         from vdistill.cli.second_stage import Asked, beside
+        from vdistill.cli.teacher_names import one_of
 
         caps = self.rerank_calls, self.max_cost
-        asked = Asked(self.rerank, self.teacher, self.endpoint or (), self.within, *caps)
+        asked = Asked(self.rerank, one_of(self.teacher, "--rerank"), self.endpoint or (), self.within, *caps)
         return beside(session, asked, None if self.batch else terms, self.model)
 
     def _explained(self, session: Session, searcher: "AnySearcher") -> "AbstractContextManager[Explain]":

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vdistill.cli.command import configured
 from vdistill.cli.parts import require
 from vdistill.cli.session import Session
+from vdistill.cli.teacher_names import flags, one_of
 from vdistill.errors import VdistillError
 from vdistill.query.second_stage import Reranked, asked_text, in_order, seconds_of
 from vdistill.query.terms import Term
@@ -51,9 +52,9 @@ class Asked:
 
     def label(self, session: Session, catalog: str) -> LabelCommand:
         """The command whose teacher is asked, as flags, environment and `vdistill.toml` have it."""
-        given = ["--teacher", self.teacher] if self.teacher else []
-        given += [part for one in self.endpoints for part in ("--endpoint", one)]
+        given = flags([self.teacher] if self.teacher else [], self.endpoints)
         command: LabelCommand = configured(session, "label", catalog, *given)
+        one_of(command.teacher, "--rerank")
         size = command.images_per_call if command.images_per_call.isdigit() else "8"
         return replace(command, images_per_call=size, engine=None, batch=False, batch_file=None, dry_run=False,
                        audit=None)  # fmt: skip

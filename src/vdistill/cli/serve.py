@@ -14,6 +14,7 @@ import typer
 from vdistill.cli.config import Meaning
 from vdistill.cli.parts import require
 from vdistill.cli.session import ModelOption, Session, pick_model
+from vdistill.cli.teacher_names import one_of
 from vdistill.errors import VdistillError
 from vdistill.workspace import Workspace
 
@@ -69,7 +70,7 @@ class ServeCommand:
         _second(min=2, max=200, help="Let a teacher order the first N results of a POST with rerank.", metavar="N"),
     ] = None
     teacher: Annotated[
-        str | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
+        list[str] | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
     ] = None
     endpoint: Annotated[
         list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
@@ -140,7 +141,7 @@ class ServeCommand:
             raise VdistillError(
                 f"--within is {self.within!r}: a search cannot wait so long", hint=f"give up to {LONGEST} s"
             )
-        asked = Asked(self.rerank, self.teacher, self.endpoint or ())
+        asked = Asked(self.rerank, one_of(self.teacher, "--rerank"), self.endpoint or ())
         command = asked.label(session, str(workspace.root))
         session.cache_images()
         with open_judging(session, workspace, command, self.model, self.rerank_calls, self.max_cost) as judging:

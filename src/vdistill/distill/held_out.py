@@ -16,7 +16,7 @@ from vdistill.distill.sources import Say, Sources
 from vdistill.distill.towers import TowerMaker, embed
 from vdistill.encoders.item_head import ItemHead, encoded
 from vdistill.errors import VdistillError
-from vdistill.evaluation.admissible import admissible
+from vdistill.evaluation.admissible import admissible, juries_of
 from vdistill.evaluation.grading import evaluate, means
 from vdistill.evaluation.metrics import interval, p_value
 from vdistill.evaluation.test_set import HeldOutSet, from_judgments
@@ -82,7 +82,9 @@ def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet |
     held = [item for item in sources.items.values() if sources.sides.split.get(item.id) == "heldout"]
     there = [item for item in held if item.id in sources.hashes]
     hashes = {item.id: sources.hashes[item.id] for item in there}
-    admitted = admissible(following(database.judgments("heldout"), hashes), hashes, sources.registered)
+    admitted = admissible(
+        following(database.judgments("heldout"), hashes), hashes, sources.registered, juries=juries_of(database)
+    )
     some, judgments = _bounded(there, admitted.judgments)
     if len(some) < len(there):
         say(

@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
 from vdistill.records import Judgment
+
+JURIES = "juries"  # the setting that holds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,17 @@ class Admitted:
 
 
 def admissible(
-    judgments: Sequence[Judgment], hashes: Mapping[str, str], sides: Sides, judge: str | None = None
+    judgments: Sequence[Judgment],
+    hashes: Mapping[str, str],
+    sides: Sides,
+    judge: str | None = None,
+    juries: Sequence[Sequence[str]] = (),
 ) -> Admitted:
-    """The judgments of one judge on held-out queries.
+    """The judgments of one judge, or of one jury, on held-out queries.
 
     judgments: of the held-out split. hashes: of the images' contents as they are now, by item. judge: the name of a
-    teacher, or `TEACHER#PROMPT`; by default the one with most judgments, among equals the latest.
+    teacher, or `TEACHER#PROMPT`; by default the one with most judgments, among equals the latest. juries: the names of
+    teachers who shared questions: together they are one judge, called by their names with ` + ` between.
 
     An image whose content changed is another item in the judgments of the old content, so that what they say about the
     other images still counts. Raises VdistillError for a judge that gave none.
@@ -53,16 +61,25 @@ def admissible(
         )
     if not held_out:
         return Admitted([], None, tuple(notes))
-    judges = Counter(Judge(one.teacher, one.prompt) for one in reversed(held_out))  # of equals the first is the latest
+    of_jury = {name: Judge(" + ".join(names), "") for names in juries for name in names}
+    if judge is not None and all(judge != one.teacher for one in of_jury.values()):
+        of_jury = {}
+    found = {id(one): of_jury.get(one.teacher) or Judge(one.teacher, one.prompt) for one in held_out}
+    judges = Counter(found[id(one)] for one in reversed(held_out))  # of equals the first is the latest
     chosen = _chosen(judges, judge)
     if len(judges) > 1:
         notes.append(_among(judges, chosen))
-    ours = [one for one in held_out if (one.teacher, one.prompt) == (chosen.teacher, chosen.prompt)]
+    ours = [one for one in held_out if found[id(one)] == chosen]
     current = [_renamed(one, hashes) for one in ours]
     changed = {old for one, now in zip(ours, current, strict=True) for old in set(one.items) - set(now.items)}
     if changed:
         notes.append(f"{len(changed):,} held-out images changed since they were judged: those judgments do not count")
     return Admitted(current, chosen, tuple(notes))
+
+
+def juries_of(database: Database) -> list[list[str]]:
+    """The juries that judged in this workspace, oldest first: the names of their teachers."""
+    return [list(names) for names in database.setting(JURIES) or []]
 
 
 def _chosen(judges: Counter[Judge], name: str | None) -> Judge:

@@ -31,11 +31,11 @@ def chosen(stage: Stage, guides: Guides, asker: Asker, say: Callable[[str], None
         for group in stage.training(guides).next_round([])[:TELLING]:
             said = asker.ask([Asked(stage.question(group), "train", group.pool)])
             answers += said.values()
-            mode = _told(teacher, answers)
+            mode = told(teacher, answers)
             if mode is not None or not said:
                 break
         if mode is not None:
-            asker.database.remember(_setting(teacher), mode)
+            asker.database.remember(setting_of(teacher), mode)
         # As choices these questions come up in the plan again.
         asker.tally.reused = 0 if mode == "rank" else -asker.tally.judgments
     return in_mode(stage, teacher, mode, say)
@@ -51,7 +51,7 @@ def in_mode(stage: Stage, teacher: Teacher, mode: Ask | None, say: Callable[[str
 
 def remembered(database: AnswerStore, teacher: Teacher) -> Ask | None:
     """How this teacher is best asked, where an earlier run found out."""
-    known = database.setting(_setting(teacher))
+    known = database.setting(setting_of(teacher))
     return None if known is None else "rank" if known == "rank" else "best"
 
 
@@ -69,10 +69,10 @@ def note_hard(database: AnswerStore, teacher: Teacher) -> None:
         and teacher.hard_answers is not None
         and remembered(database, teacher) is None
     ):
-        database.remember(_setting(teacher), "rank" if teacher.hard_answers else "best")
+        database.remember(setting_of(teacher), "rank" if teacher.hard_answers else "best")
 
 
-def _told(teacher: MayAnswerHard, answers: Sequence[Answer]) -> Ask | None:
+def told(teacher: MayAnswerHard, answers: Sequence[Answer]) -> Ask | None:
     """How to ask a teacher that gave these answers: as it knows itself, else by their probabilities."""
     if teacher.hard_answers is not None:
         return "rank" if teacher.hard_answers else "best"
@@ -81,5 +81,6 @@ def _told(teacher: MayAnswerHard, answers: Sequence[Answer]) -> Ask | None:
     return "rank" if len(answers) >= TELLING else None
 
 
-def _setting(teacher: Teacher) -> str:
+def setting_of(teacher: Teacher) -> str:
+    """The setting that keeps it."""
     return f"ask/{teacher.name}/{teacher.prompt}"

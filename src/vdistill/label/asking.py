@@ -14,7 +14,7 @@ from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.answers import checked
 from vdistill.label.in_threads import InThreads
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, Batch, Fresh, Keyed, judgment_of, key_of, rejection_of, shown_in
+from vdistill.label.questions import Asked, Batch, Fresh, Keyed, Waiting, judgment_of, key_of, rejection_of, shown_in
 from vdistill.label.registry import Registry, Row, Unregistered
 from vdistill.label.teacher import Teacher, calls_of
 from vdistill.records import Answer, Failure, Judgment, Question
@@ -63,6 +63,7 @@ class Asker:
 
     advance: gets the tally as it grows.  registry: the sides that are stored with the judgments.
     ended: whether nothing more is to be asked; what is under way is waited for.
+    patience: failures in a row after which the teacher is not asked any more.
     """
 
     teacher: Teacher
@@ -74,7 +75,8 @@ class Asker:
     tally: Tally = field(default_factory=Tally)
     ended: Callable[[], bool] = lambda: False
     last_failure: str = ""
-    _failures_in_a_row: int = 0
+    patience: int = FAILURES_IN_A_ROW
+    failures_in_a_row: int = 0
     _asked_alone: bool = False  # a first question, which settled the keys
 
     def ask(self, asked: Sequence[Asked]) -> dict[str, Answer]:
@@ -153,13 +155,13 @@ class Asker:
             return
         InThreads(
             max(1, workers),
-            take=lambda running: self._affordable(fresh, running),
-            ask=lambda batch: _said(self.teacher, [one.question for one in batch.asked]),
-            keep=self._store,
+            take=lambda running: self.affordable(fresh, running),
+            ask=self.answers_to,
+            keep=self.store,
             check=self._check_failures,
         ).run()
 
-    def _affordable(self, fresh: Fresh, running: Collection[Batch]) -> Batch | None:
+    def affordable(self, fresh: Waiting, running: Collection[Batch]) -> Batch | None:
         """The next batch, taken from `fresh`: as much as the caps allow beside all that is running.
 
         What does not fit is tried again when more answers are in: they may cost less than expected.
@@ -179,10 +181,14 @@ class Asker:
             usd += estimate
         return Batch(batch, usd) if batch else None
 
+    def answers_to(self, batch: Batch) -> list[Answer | Failure]:
+        """What the teacher says, which is not stored yet; in any thread. Raises TeacherError as `Teacher.ask` does."""
+        return _said(self.teacher, [one.question for one in batch.asked])
+
     def _estimate(self, question: Question) -> float:
         return (self.teacher.price(question).usd or 0.0) if self.purse.max_cost is not None else 0.0
 
-    def _store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
+    def store(self, said: Sequence[tuple[Batch, Sequence[Answer | Failure]]]) -> None:
         """Commit answers together, then count them. An interrupt in between has this done again."""
         rows, failures, rejections = [], [], []
         told = [pair for batch, answers in said for pair in zip(batch.asked, answers, strict=True)]
@@ -209,10 +215,10 @@ class Asker:
         tally.images_shown += len(question.images)
         if isinstance(answer, Failure):
             tally.failed += 1
-            self._failures_in_a_row += 1
+            self.failures_in_a_row += 1
             self.last_failure = answer.reason
         else:
-            self._failures_in_a_row = 0
+            self.failures_in_a_row = 0
             tally.judgments += not answer.rejects
             tally.rejected += answer.rejects
             tally.none_asked += question.none
@@ -229,9 +235,9 @@ class Asker:
         self.tally.cost_usd += self.purse.usd - before
 
     def _check_failures(self) -> None:
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+        if self.failures_in_a_row >= self.patience:
             raise TeacherError(
-                f"{self.teacher.name} failed {self._failures_in_a_row} times in a row: {self.last_failure}",
+                f"{self.teacher.name} failed {self.failures_in_a_row} times in a row: {self.last_failure}",
                 hint="fix the cause and run the same command again; the answers so far are kept",
             )
 

@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from vdistill.label.teacher import Teacher, none_version
 from vdistill.records import Answer, Judgment, Question, Rejection, Split
@@ -31,6 +31,18 @@ class Batch:
 
     asked: Sequence[Asked]
     usd: float
+
+
+class Waiting(Protocol):
+    """Questions that wait to be asked."""
+
+    def peek(self) -> Asked | None:
+        """The next one; None at the end."""
+        ...
+
+    def take(self) -> Asked:
+        """The next one, which is gone from here."""
+        ...
 
 
 class Fresh:

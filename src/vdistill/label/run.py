@@ -54,12 +54,14 @@ class LabelReport:
     none_asked: int = 0
     rejected: int = 0
     skipped: tuple[Skipped, ...] = ()
+    teachers: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What `label --json` prints."""
+        """What `label --json` prints; `teachers` for a jury alone."""
         rounded = {name: round(getattr(self, name), 6) for name in ("cost_usd", "paraphrase_cost_usd")}
         skipped = [{"id": one.id, "reason": one.reason} for one in self.skipped]
-        return asdict(replace(self, skipped=())) | rounded | {"seconds": round(self.seconds, 3), "skipped": skipped}
+        found = asdict(replace(self, skipped=())) | rounded | {"seconds": round(self.seconds, 3), "skipped": skipped}
+        return found if self.teachers else {name: value for name, value in found.items() if name != "teachers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,7 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
     guides = guides_of(workspace, stage, say)
     with workspace.lock("label"), Database.open(workspace.database) as database:
         remember_split(database, stage.settings)
-        if jobs := database.batch_jobs.open(teacher.name):
-            raise VdistillError(
-                f"{sum(job.calls for job in jobs):,} questions of {teacher.name} are under way in batch jobs",
-                hint="collect them first, with the command that submitted them (--batch or --batch-file)",
-            )
+        refuse_while_batched(database, teacher)
         stage.register(database)
         paraphrase.keep_given(database, stage.queries, say)
         habits.calibrate(teacher, database)
@@ -123,6 +121,15 @@ def label(workspace: Workspace, stage: Stage, run: LabelRun, *, choose_ask: bool
         seconds=time.monotonic() - started,
         **writer.tally.to_json(),
     )
+
+
+def refuse_while_batched(database: Database, teacher: Teacher) -> None:
+    """Raise VdistillError where questions of this teacher are under way in batch jobs."""
+    if jobs := database.batch_jobs.open(teacher.name):
+        raise VdistillError(
+            f"{sum(job.calls for job in jobs):,} questions of {teacher.name} are under way in batch jobs",
+            hint="collect them first, with the command that submitted them (--batch or --batch-file)",
+        )
 
 
 def both_sides(stage: Stage, guides: Guides, teacher: Teacher) -> list[Side]:

@@ -18,6 +18,7 @@ from vdistill.records import Answer, Judgment, Split
 
 Ask: TypeAlias = Callable[[Iterable[Keyed]], None]
 Answers: TypeAlias = Callable[[Sequence[str]], Mapping[str, Answer]]
+Hear: TypeAlias = Callable[[Sequence[Asked]], list[Judgment]]
 
 
 @dataclass
@@ -25,12 +26,15 @@ class Side:
     """The questions of one side of the split: a schedule's rounds, one after the other.
 
     Questions and their keys are made as they are taken. calls: how many there are in all, at most.
+    hear: what a jury says to questions; None where the teacher is asked.  before: what is known from the start.
     """
 
     split: Split
     schedule: Schedule
     stage: Stage
     teacher: Teacher
+    hear: Hear | None = None
+    before: Sequence[Judgment] = ()
     calls: int = field(init=False)
     _round: Iterator[Group] = field(default_factory=lambda: iter(()))
     _left: int = 0  # groups of this round
@@ -44,6 +48,7 @@ class Side:
     def __post_init__(self) -> None:
         self._none = NoneShare(self.stage.settings.none)
         self.calls = self.schedule.left
+        self._said += self.before
 
     def waiting(self) -> int:
         """How many calls of this round are left, at most; without any, the next round begins. 0: all are asked."""
@@ -71,16 +76,20 @@ class Side:
             self._answered = True  # whatever they are, the schedule goes on
             return
         taken, self._taken = self._taken, []
+        said = self._heard(taken, answers) if self.hear is None else self.hear([self._asked(one) for _, one in taken])
+        self._answered = self._answered or bool(said)
+        self._said += said
+
+    def _heard(self, taken: Sequence[tuple[str, Group]], answers: Answers) -> list[Judgment]:
         if self.teacher.prompt != self._prompt:  # which the first answer may have settled
             taken = [(key_of(self.teacher, self.stage.question(group)), group) for _, group in taken]
         found = answers([key for key, _ in taken])
-        self._answered = self._answered or bool(found)
-        said = [
+        self._answered = self._answered or bool(found)  # also where all of them are "none of these"
+        return [
             judgment_of(self._asked(group), found[key], self.teacher.name)
             for key, group in taken
             if key in found and not found[key].rejects
         ]
-        self._said += said
 
     def _question(self, group: Group) -> Keyed | None:
         """The question of a call. With few images one can come up again; its answer counts once."""

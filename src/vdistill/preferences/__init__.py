@@ -23,9 +23,10 @@ from vdistill.preferences.choices import picks, positions
 from vdistill.preferences.expected import expected_utilities
 from vdistill.preferences.fitted import Fitted, Utilities, fit, teacher_noise
 from vdistill.preferences.position_bias import position_biases
+from vdistill.preferences.trust import Trust, trust
 from vdistill.preferences.zero import Accepted, acceptance, zeros
 
 __all__ = [
-    "Accepted", "Fitted", "Utilities", "acceptance", "expected_utilities", "fit", "picks", "position_biases",
-    "positions", "teacher_noise", "zeros",
+    "Accepted", "Fitted", "Trust", "Utilities", "acceptance", "expected_utilities", "fit", "picks", "position_biases",
+    "positions", "teacher_noise", "trust", "zeros",
 ]  # fmt: skip

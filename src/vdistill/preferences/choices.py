@@ -65,11 +65,20 @@ class _Rows:
     def __init__(self) -> None:
         self.count, self.soft, self.teacher = array("q"), array("b"), array("q")
         self.local, self.position, self.probabilities = array("i"), array("i"), array("d")
+        self.clip = array("d")
 
-    def add(self, local: Sequence[int], position: Sequence[int], probabilities: Sequence[float], soft: bool) -> None:
+    def add(
+        self,
+        local: Sequence[int],
+        position: Sequence[int],
+        probabilities: Sequence[float],
+        soft: bool,
+        clip: float = LOG_CLIP,
+    ) -> None:
         """One more choice, but for its teacher."""
         self.count.append(len(local))
         self.soft.append(bool(soft))
+        self.clip.append(clip)
         self.local.extend(local)
         self.position.extend(position)
         self.probabilities.extend(probabilities)
@@ -81,7 +90,7 @@ class _Rows:
         local, position = np.zeros(shown.shape, np.int32), np.zeros(shown.shape, np.int32)
         target, soft = np.zeros(shown.shape), np.array(self.soft, bool)
         local[shown], position[shown], target[shown] = self.local, self.position, self.probabilities
-        target[soft] = _centred_logs(target[soft], shown[soft])
+        target[soft] = _centred_logs(target[soft], shown[soft], np.array(self.clip)[soft])
         return local, position, shown, target, soft, np.array(self.teacher, np.int64)
 
 
@@ -102,7 +111,9 @@ def read(judgments: Sequence[Judgment]) -> Choices:
             scored = [index[item] for item, _ in scores]
             best = max(score for _, score in scores)
             chances = [math.exp(max(score - best, -2 * LOG_CLIP)) for _, score in scores]
-            rows.add(scored, [biases[teacher, 1]] * len(scored), chances, soft=True)
+            # Beside others, what is cut off would look like what they agree on.
+            clip = LOG_CLIP if len(teachers) == 1 else 2 * LOG_CLIP
+            rows.add(scored, [biases[teacher, 1]] * len(scored), chances, soft=True, clip=clip)
             rows.teacher.append(teachers.index(teacher))
         for judgment in found:
             if judgment.answer.level is not None:
@@ -151,10 +162,10 @@ def picks(judgment: Judgment) -> Iterator[tuple[tuple[int, ...], tuple[float, ..
         yield order[place:], (1.0, *(0.0 for _ in order[place + 1 :])), False
 
 
-def _centred_logs(probabilities: Floats, shown: Bools) -> Floats:
-    """(m, k) log-probabilities, no lower than `LOG_CLIP` below the likeliest, minus their mean; 0 where not shown."""
+def _centred_logs(probabilities: Floats, shown: Bools, clip: Floats) -> Floats:
+    """(m, k) log-probabilities, no lower than `clip` (m,) below the likeliest, minus their mean; 0 where not shown."""
     best = probabilities.max(axis=1, keepdims=True, initial=0.0)
-    logs = np.log(np.maximum(probabilities, best * np.exp(-LOG_CLIP)))
+    logs = np.log(np.maximum(probabilities, best * np.exp(-clip)[:, None]))
     return centred(logs, shown)
 
 

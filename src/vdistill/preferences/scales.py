@@ -8,8 +8,10 @@ several teachers judged the same, how noisy each is (`noise.py`) weighs its answ
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from vdistill.preferences.posterior import Posterior
 from vdistill.records import Judgment
 
 PRIOR_VARIANCE, NOISE_VARIANCE = 6.0, 1.0  # in logits²: of a utility for hard answers, and of noise before it is known
+COMMON = 12  # questions that all were asked, from which noises are measured by them alone
 DOUBT = 30.0  # log-probabilities, about ten answers among four images
 
 
@@ -61,18 +64,56 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     noise = np.array([found[name].noise for name in choices.teachers])[choices.teacher] / scale**2
     start = next(iter(found.values())).mode if len(found) == 1 and not hard else None
     target = np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target
-    return _weighed(Posterior(replace(choices, target=target), prior, noise), temperature, start, weigh=weigh)
+    posterior = Posterior(replace(choices, target=target), prior, noise)
+    if not weigh:
+        return Scaled(posterior, temperature, dict.fromkeys(choices.teachers, 1.0), start)
+    common = common_questions(judgments)
+    if not common:
+        return _weighed(posterior, noises.measured(choices, prior, noise), temperature, start)
+    weights = _of_common(tuple(common))
+    noise, scale = (np.array([of_each[name] for name in choices.teachers]) for of_each in weights)
+    return _weighed(posterior, (noise, scale), temperature, start)
 
 
-def _weighed(posterior: Posterior, temperature: dict[str, float], start: Floats | None, *, weigh: bool) -> Scaled:
-    choices = posterior.choices
-    of_each = noises.measured(choices, posterior.prior, posterior.noise) if weigh else np.ones(len(choices.teachers))
-    named = dict(zip(choices.teachers, of_each.tolist(), strict=True))
-    if (of_each == 1).all():
+@lru_cache(maxsize=16)  # the rounds of a plan have the same ones again and again
+def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """The noise and the scale of each teacher, by what all of them were asked."""
+    given = scaled(judgments, weigh=False)
+    choices = given.posterior.choices
+    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise, thorough=True)
+    noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
+    return noise, scale
+
+
+def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
+    """The answers to questions that all teachers were asked, in one order, where there are enough of them.
+
+    Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
+    """
+    asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
+    for one in judgments:
+        asked[one.query, frozenset(one.items)].add(one.teacher)
+    teachers = {one.teacher for one in judgments}
+    of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
+    if len(teachers) < 2 or len(of_all) < COMMON:
+        return []
+    common = [one for one in judgments if (one.query, frozenset(one.items)) in of_all]
+    return sorted(common, key=lambda one: (one.query, one.items, one.teacher))
+
+
+def _weighed(
+    posterior: Posterior, weights: tuple[Floats, Floats], temperature: dict[str, float], start: Floats | None
+) -> Scaled:
+    """The posterior with noises and scales, `weights`, of its teachers."""
+    choices, (noise, scale) = posterior.choices, weights
+    named = dict(zip(choices.teachers, noise.tolist(), strict=True))
+    if (noise == 1).all() and (scale == 1).all():
         return Scaled(posterior, temperature, named, start)
     soft = {choices.teachers[number] for number in np.unique(choices.teacher[choices.soft])}
-    temperature = {name: one if name in soft else one / named[name] for name, one in temperature.items()}
-    return Scaled(noises.noisy(posterior, of_each[choices.teacher]), temperature, named, start)
+    wide = dict(zip(choices.teachers, scale.tolist(), strict=True))
+    temperature = {name: one * wide[name] if name in soft else one / named[name] for name, one in temperature.items()}
+    weighed = noises.noisy(posterior, noise[choices.teacher], scale[choices.teacher])
+    return Scaled(weighed, temperature, named, start)
 
 
 def _common(groups: Sequence[_Variances]) -> float:

@@ -27,10 +27,13 @@ LEAST_CALLS = 30
 MANY_CALLS = 60  # from which on some of them are for "none of these"
 
 
-def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None) -> Audit:
+def audit_teacher(
+    workspace: Workspace, stage: Stage, run: LabelRun, calls: int, scores: Scores | None, *, probe_none: bool = True
+) -> Audit:
     """Spend up to `calls` calls on training queries and images. The answers are kept, but teach no student.
 
     Where the money of the run is too little for them, fewer are planned. scores: the backbone's.
+    probe_none: whether some calls find out if the teacher can say "none of these".
     Raises VdistillError for too few calls, queries or images, and where all calls failed.
     """
     teacher, purse, settings = run.teacher, run.purse, stage.settings
@@ -44,12 +47,11 @@ def audit_teacher(workspace: Workspace, stage: Stage, run: LabelRun, calls: int,
         )
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
-    pool = stage.plan.distinct(pools(items, stage.plan)[0])
-    planned = units(queries, pool, calls, settings.seed)
+    planned = planned_units(stage, calls)
     reached = _reached(stage, teacher, planned, calls, purse)
-    probes = calls_for(reached) if none_version(teacher) and reached >= MANY_CALLS else 0
+    probes = calls_for(reached) if probe_none and none_version(teacher) and reached >= MANY_CALLS else 0
     if reached - probes < calls:
-        calls, planned = reached, units(queries, pool, reached - probes, settings.seed)
+        calls, planned = reached, planned_units(stage, reached - probes)
     with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
         asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
         questions = [stage.question(group) for unit in planned for group in unit.calls]
@@ -80,6 +82,12 @@ def _answered(
         if all(key in answers for key in keys):
             found.append((unit, [answers[key] for key in keys]))
     return found
+
+
+def planned_units(stage: Stage, calls: int) -> list[Unit]:
+    """What an audit of so many calls asks, the same of every teacher."""
+    pool = stage.plan.distinct(pools(stage.items_of("train"), stage.plan)[0])
+    return units(stage.queries_of("train"), pool, calls, stage.settings.seed)
 
 
 def stored_size(workspace: Workspace | None, teacher: Teacher) -> int | None:

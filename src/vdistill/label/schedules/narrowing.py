@@ -191,6 +191,8 @@ def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool)
     for query in fitted.queries:
         mean, stderr = np.zeros(len(items)), np.full(len(items), math.sqrt(fitted.prior))
         judged, utilities = fitted.means(query)
+        if not place.keys() >= set(judged):  # of the other side: it tells of teachers, not of these items
+            continue
         rows = [place[item] for item in judged]
         mean[rows] = utilities
         if errors:

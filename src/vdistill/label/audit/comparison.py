@@ -1,0 +1,134 @@
+"""Audits of several teachers side by side, on the same images: what each tells, for how much, and what to buy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vdistill import preferences
+from vdistill.database import Database
+from vdistill.errors import TeacherError, VdistillError
+from vdistill.label.audit.findings import Audit, Scores, SizeFindings
+from vdistill.label.audit.teacher_audit import audit_teacher, planned_units
+from vdistill.label.jury.report import agreements
+from vdistill.label.jury.shares import Means, Offer, dealt
+from vdistill.label.questions import Asked, judgment_of, key_of
+from vdistill.label.run import LabelRun
+from vdistill.label.stage import Stage
+from vdistill.label.teacher import Teacher
+from vdistill.records import Judgment
+from vdistill.workspace import Workspace
+
+USUAL_CALLS = 1000  # that a mixture is advised for, where no cap says otherwise
+LOOKS = 2.0  # at an image that a query's calls show, on average
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One teacher and what was found about it.  judgments: its answers to the questions that all were asked."""
+
+    teacher: Teacher
+    audit: Audit
+    judgments: Sequence[Judgment]
+    pace: float | None  # seconds between its answers
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is compared: audits of so many calls each, and a mixture for a budget.  scores: the backbone's."""
+
+    calls: int
+    scores: Scores | None
+    budget: int | None
+
+
+def compare(
+    workspace: Workspace, stage: Stage, run: LabelRun, teachers: Sequence[Teacher], wanted: Wanted
+) -> dict[str, Any]:
+    """Audit each teacher with the same questions, and compare them; the document of `label --audit --json`.
+
+    A teacher that cannot be asked is left out, with a notice. Raises VdistillError where none can.
+    """
+    found: list[Audited] = []
+    for teacher in teachers:
+        try:
+            asking = replace(run, teacher=teacher)
+            audit = audit_teacher(workspace, stage, asking, wanted.calls, wanted.scores, probe_none=False)
+        except TeacherError as error:
+            run.say(f"{teacher.name} is left out: {error.message}")
+            continue
+        with Database.open(workspace.root / "audit.db", write=False) as database:
+            found.append(
+                Audited(teacher, audit, _answers(database, stage, teacher, wanted), database.pace(teacher.name))
+            )
+    if not found:
+        raise VdistillError("none of the teachers could be audited", hint="see the reason for each above")
+    return _document(stage, found, run, wanted)
+
+
+def _answers(database: Database, stage: Stage, teacher: Teacher, wanted: Wanted) -> list[Judgment]:
+    questions = [stage.question(group) for unit in planned_units(stage, wanted.calls) for group in unit.calls]
+    keyed = {key_of(teacher, question): question for question in questions}
+    answers = database.answers(list(keyed))
+    return [judgment_of(Asked(keyed[key], "train"), answers[key], teacher.name) for key in keyed if key in answers]
+
+
+def _document(stage: Stage, found: Sequence[Audited], run: LabelRun, wanted: Wanted) -> dict[str, Any]:
+    images, names = stage.plan.images_per_call, [one.teacher.name for one in found]
+    everything = [judgment for one in found for judgment in one.judgments]
+    known = preferences.trust(everything)
+    offers = [_offer(one, known.get(one.teacher.name), stage, images) for one in found]
+    money = run.purse.max_cost
+    bought = dealt(offers, Means(wanted.budget or USUAL_CALLS, money, LOOKS)).round().astype(int).tolist()
+    agreed = agreements(names, everything)
+    rows = [
+        _row(one, offer, images, calls) | {"agreement": agreed[one.teacher.name]}
+        for one, offer, calls in zip(found, offers, bought, strict=True)
+    ]
+    return {
+        "teachers": rows, "images_per_call": images, "budget": wanted.budget, "max_cost": money,
+        "advice": _advice(rows, wanted.budget, money),
+    }  # fmt: skip
+
+
+def _offer(one: Audited, trust: preferences.Trust | None, stage: Stage, images: int) -> Offer:
+    """What a teacher offers; nothing where it is worthless."""
+    usd = one.teacher.price(stage.example(min(images, len(stage.shown)))).usd
+    if one.audit.verdict == "worthless":
+        return Offer(None, usd)
+    asked = one.audit.calls + one.audit.reused
+    return Offer(trust, usd, 1 - one.audit.failed / asked if asked else 1.0)
+
+
+def _row(one: Audited, offer: Offer, images: int, bought: int) -> dict[str, Any]:
+    """The row of one teacher. bits: of a call, with the share of calls that bring an answer."""
+    audit, size = one.audit, _size(one.audit, images)
+    bits = offer.trust.bits(images) * offer.answered if offer.trust else 0.0
+    return {
+        "name": one.teacher.name, "calls": audit.calls, "reused": audit.reused, "failed": audit.failed,
+        "cost_usd": audit.cost_usd, "bits": round(bits, 4),
+        "bits_per_usd": round(bits / offer.usd, 3) if offer.usd else None,
+        "bits_per_second": round(bits / one.pace, 3) if one.pace else None,
+        "noise": round(offer.trust.noise, 4) if offer.trust else None, "answered": round(offer.answered, 4),
+        "flip_rate": size.flip_rate, "reliability": audit.reliability[0], "coverage": audit.coverage,
+        "self_agreement": audit.self_agreement, "usd_per_call": offer.usd, "seconds_per_call": one.pace,
+        "buy_calls": bought, "buy_usd": None if offer.usd is None else round(bought * offer.usd, 6),
+        "verdict": audit.verdict, "reason": audit.reason, "audit": audit.to_json(),
+    }  # fmt: skip
+
+
+def _size(audit: Audit, images: int) -> SizeFindings:
+    """What was found with about so many images a call."""
+    return min(audit.sizes, key=lambda size: abs(size.images - images))
+
+
+def _advice(rows: Sequence[dict[str, Any]], budget: int | None, money: float | None) -> str:
+    """What to buy, in a line."""
+    bought = [row for row in sorted(rows, key=lambda row: -row["buy_calls"]) if row["buy_calls"]]
+    if not bought:
+        return "none of these teachers is worth its calls"
+    usd = sum(row["buy_usd"] or 0.0 for row in bought)
+    caps = f"{budget or USUAL_CALLS:,} calls" + (f" and ${money:g}" if money is not None else "")
+    parts = " and ".join(f"{row['buy_calls']:,} of {row['name']}" for row in bought)
+    return f"for {caps}: buy {parts}" + (f", ${usd:,.4g} in all" if usd else "")

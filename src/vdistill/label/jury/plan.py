@@ -1,0 +1,162 @@
+"""`label --dry-run` with several teachers: what each would be asked, and its price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from vdistill.database import Database
+from vdistill.label import ask_mode, habits, paraphrase
+from vdistill.label.asking import WINDOW
+from vdistill.label.jury.asking import Seat
+from vdistill.label.jury.members import Member
+from vdistill.label.jury.planning import Planner
+from vdistill.label.jury.report import rows, told
+from vdistill.label.jury.run import JuryRun, Seating, jury_sides, total
+from vdistill.label.purse import Purse
+from vdistill.label.questions import Asked, judgment_of
+from vdistill.label.run import LabelReport, guides_of
+from vdistill.label.teacher import calls_of
+from vdistill.label.turns import Side
+from vdistill.records import Judgment
+from vdistill.workspace import Workspace
+
+
+@dataclass
+class JuryForecast:
+    """What is stored and what would be asked, by teacher, as far as the caps of `purse` allow."""
+
+    planner: Planner
+    members: Sequence[Member]
+    purse: Purse
+    database: Database | None
+    open_calls: int = 0
+    priced: bool = True
+    full: bool = False
+
+    def core(self) -> None:
+        """Count the common questions."""
+        for member in self.members:
+            self._count(Seat(one, (member,)) for one in self.planner.core)
+
+    def follow(self, side: Side, seating: Seating) -> None:
+        """Follow a side's rounds as far as stored answers lead; after that its calls that are left are open."""
+        while count := side.waiting():
+            new = self._count(seating.seats(one for one in side.take(count) if one is not None))
+            side.note(lambda keys: {})
+            if new:
+                self.open_calls += side.schedule.left
+                return
+
+    def finish(self, given: Sequence[float]) -> None:
+        """Share the open calls at the usual prices."""
+        images = self.planner.settings.images_per_call
+        for member, share, usd in zip(self.members, given, self.planner.price, strict=True):
+            for _ in range(round(self.open_calls * share / (sum(given) or 1.0))):
+                self._add(member, images, 1, usd)
+
+    def judgments_on(self, asked: Sequence[Asked]) -> list[Judgment]:
+        """What is stored of what any of them said."""
+        if self.database is None:
+            return []
+        keyed = [(member.key(one), one, member) for one in asked for member in self.members]
+        found = self.database.answers([key for key, _, _ in keyed])
+        return [judgment_of(member.asked(one), found[key], member.name) for key, one, member in keyed if key in found]
+
+    def _count(self, seats: Iterator[Seat]) -> int:
+        """How many of the questions are new."""
+        new = 0
+        while part := list(islice(seats, WINDOW)):
+            keys = [seat.order[0].key(seat.asked) for seat in part]
+            known = self.database.answered(keys) if self.database else set()
+            for seat, key in zip(part, keys, strict=True):
+                member = seat.order[0]
+                if key in known:
+                    member.tally.reused += 1
+                    continue
+                new += 1
+                question = member.asked(seat.asked).question
+                price = member.teacher.price(question)
+                member.tally.tokens += price.tokens
+                member.seconds += price.seconds / member.threads
+                self._add(member, len(question.images), calls_of(member.teacher, question), price.usd)
+        return new
+
+    def _add(self, member: Member, images: int, calls: int, usd: float | None) -> None:
+        self.full = self.full or not self.purse.affords(calls, usd or 0.0)
+        if self.full:
+            return
+        self.purse.pay(0, usd or 0.0, usd, calls)
+        tally = member.tally
+        tally.calls += calls
+        tally.judgments += 1
+        tally.images_shown += images
+        tally.cost_usd += usd or 0.0
+        self.priced = self.priced and usd is not None
+
+
+def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> LabelReport:
+    """What `label_jury` would do and cost; nothing is asked, nothing is written.
+
+    Shares that no core has told are equal. Where it depends on answers that are not known yet, it is the most that
+    there can be.
+    """
+    say, purse = run.say, replace(run.purse)
+    guides = guides_of(workspace, planner.full, say)
+    with Database.existing(workspace) as database:
+        members = [_member(planner, number, database, run) for number in range(len(planner.jury.teachers))]
+        forecast = JuryForecast(planner, members, purse, database)
+        forecast.core()
+        core = forecast.judgments_on(planner.core)
+        stored = (database.setting(f"jury/{planner.identity}") if database else None) or {}
+        offers = planner.offers(core)
+        given = stored.get("shares") or planner.shares(offers if len(core) == len(planner.core) * len(members) else [
+            replace(offer, trust=None) for offer in offers
+        ])  # fmt: skip
+        images = 1 if planner.pointwise else planner.full.plan.images_per_call
+        if core or not planner.core:
+            say(told(rows(members, given, offers, core, images), len(planner.core), pointwise=planner.pointwise))
+        else:
+            say(f"{len(planner.core):,} questions that all are asked decide who gets how many of the calls after them; "
+                "planned with equal shares")  # fmt: skip
+        stage = planner.rest(given)
+        rewriter = planner.jury.rewriter
+        wanted = paraphrase.wanted(database, stage, paraphrase.count_for(rewriter, stage.settings.paraphrases))
+        written, writing = paraphrase.foreseen(rewriter, wanted, purse, max(1, min(8, rewriter.concurrency)))
+        sides = jury_sides(stage, guides, planner.jury, forecast.judgments_on, core)
+        seating = Seating(members, given, pointwise=planner.pointwise, most=sum(side.calls for side in sides))
+        for side in sides:
+            forecast.follow(side, seating)
+        forecast.finish(given)
+        for member in members:
+            pace = database.pace(member.name) if database else None
+            member.seconds = member.seconds if pace is None else member.tally.judgments * pace
+    for member, usd in zip(members, planner.price, strict=True):
+        if usd is None:
+            say(f"the price of {member.name} is unknown, so its cost_usd is 0: see [prices] in docs/teachers.md")
+    tally = total(member.tally for member in members)
+    return LabelReport(
+        planner.jury.name,
+        len(stage.queries),
+        len(stage.items),
+        calls=tally.calls + written.calls,
+        judgments=tally.judgments,
+        reused=tally.reused,
+        images_shown=tally.images_shown,
+        tokens=tally.tokens + written.tokens,
+        cost_usd=tally.cost_usd + written.cost_usd,
+        seconds=max(member.seconds for member in members) + writing,
+        teachers=rows(members, given, offers, core, images),
+        **written.to_json(),
+    )
+
+
+def _member(planner: Planner, number: int, database: Database | None, run: JuryRun) -> Member:
+    """A teacher as it would be asked."""
+    teacher, settings = planner.jury.teachers[number], planner.settings
+    habits.calibrate(teacher, database, run.say)
+    ask = settings.ask
+    if run.choose_ask and database is not None and ask_mode.remembered(database, teacher) == "rank":
+        ask = "rank"
+    return Member(teacher, settings.concurrency, ask)

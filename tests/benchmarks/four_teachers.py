@@ -1,0 +1,109 @@
+"""Four teachers of the gift shop side by side: an audit that compares them, and a jury that they make.
+
+    python tests/benchmarks/four_teachers.py SHOP    SHOP: a copy of the gift shop as `make demo` leaves it
+
+Two tables are the simulated shoppers with noise of their own, one teacher reads the metadata, and one is a chat server
+on loopback that has a price: it sees the images it is sent, and answers as a shopper of little noise would. The
+workspace of the shop is not touched; answers go to a temporary one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from chat_server import ChatServer
+
+NOISES = {"usual": 2.0, "hasty": 4.0}
+PAID, DELAY = 0.5, 0.02  # the noise of the one that is paid, and the seconds that it takes for an answer
+PRICES = "0.40,1.60"  # US dollars per million tokens
+TOKENS_PER_IMAGE = 400
+
+
+def print_of(image: Image.Image) -> np.ndarray:
+    """What an image is known again by after it was scaled and compressed."""
+    return np.asarray(image.convert("RGB").resize((12, 12), Image.Resampling.BOX), np.float32).ravel()
+
+
+class Shopper:
+    """Answers requests of the chat API by the scores of a table and noise that stays with query and image."""
+
+    def __init__(self, shop: Path, scores: dict[str, dict[str, float]]) -> None:
+        self.scores, catalog = scores, shop / "catalog"
+        self.items = sorted(next(iter(scores.values())))
+        self.prints = np.stack([print_of(Image.open(catalog / item)) for item in self.items])
+
+    def __call__(self, body: dict) -> dict:
+        parts = [part for message in body["messages"] for part in
+                 ([{"type": "text", "text": message["content"]}] if isinstance(message["content"], str)
+                  else message["content"])]  # fmt: skip
+        text = " ".join(part["text"] for part in parts if part["type"] == "text")
+        query = next(query for query in self.scores if f'"{query}"' in text)
+        shown = [self._item(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
+        logits = np.array([self.scores[query][item] for item in shown])
+        logs = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+        letters = [chr(ord("A") + place) for place in range(len(shown))]
+        told = [{"token": letter, "logprob": float(log)} for letter, log in zip(letters, logs, strict=True)]
+        best = letters[int(logits.argmax())]
+        choice = {
+            "index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": best},
+            "logprobs": {"content": [{"token": best, "logprob": float(logs.max()), "top_logprobs": told}]},
+        }  # fmt: skip
+        usage = {"prompt_tokens": 150 + TOKENS_PER_IMAGE * len(shown), "completion_tokens": 1}
+        return {"choices": [choice], "usage": usage}
+
+    def _item(self, uri: str) -> str:
+        image = Image.open(io.BytesIO(base64.b64decode(re.sub("^data:[^,]*,", "", uri))))
+        return self.items[int(((self.prints - print_of(image)) ** 2).sum(axis=1).argmin())]
+
+
+def noisy(table: pa.Table, noise: float, seed: int) -> pa.Table:
+    scores = table["score"].to_numpy() + noise * np.random.default_rng(seed).normal(size=table.num_rows)
+    return table.set_column(table.schema.get_field_index("score"), "score", pa.array(scores.astype(np.float32)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shop", type=Path)
+    parser.add_argument("--calls", type=int, default=200, help="of each audit")
+    parser.add_argument("--budget", type=int, default=1000)
+    parser.add_argument("--max-cost", type=float, default=0.5)
+    given = parser.parse_args()
+    shop = given.shop.resolve()
+    table = pq.read_table(shop / "shoppers.parquet")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for seed, (name, noise) in enumerate(NOISES.items()):
+            pq.write_table(noisy(table, noise, seed), home / f"{name}.parquet")
+        scores: dict[str, dict[str, float]] = {}
+        for row in noisy(table, PAID, 9).to_pylist():
+            scores.setdefault(row["query"], {})[row["item"]] = row["score"]
+        with ChatServer(Shopper(shop, scores), delay=DELAY) as server:
+            teachers = [*(f"table:{home / name}.parquet" for name in NOISES), "metadata", f"openai:paid@{server.url}"]
+            options = [part for name in teachers for part in ("--teacher", name)]
+            options += ["--budget", str(given.budget), "--max-cost", str(given.max_cost), "-w", str(home / "judged")]
+            env = os.environ | {"VDISTILL_USD_PER_MILLION": PRICES, "VDISTILL_PARAPHRASES": "0", "COLUMNS": "140"}
+            for more in (["--audit", str(given.calls)], ["--dry-run"], []):
+                print(f"$ vdistill label … {' '.join(more)}", flush=True)
+                subprocess.run(
+                    [sys.executable, "-m", "vdistill", "label", *options, *more], cwd=shop, env=env, check=True
+                )
+        print(json.dumps({"calls to the paid teacher": server.calls, "repeated": server.repeated}))
+
+
+if __name__ == "__main__":
+    main()
