@@ -44,7 +44,9 @@ def _names(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     value = getattr(parameter.default, "value", parameter.default)
-    return "" if value is None or value is False else f"`{value}`"
+    if value is None or value is False:
+        return parameter.show_default if isinstance(parameter.show_default, str) else ""
+    return f"`{value}`"
 
 
 if __name__ == "__main__":
