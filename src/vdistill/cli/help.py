@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
 
 WIDTH = 100  # columns at most
+_LISTS = re.compile(r"<list\[(\w+)\]>")  # the types of options that can be repeated
 
 
 def help_of(command: Any, context: Any) -> str:
@@ -24,13 +26,17 @@ def write_options(command: Any, context: Any, formatter: Any) -> None:
         record = parameter.get_help_record(context)
         if record is None:  # hidden
             continue
-        usual = "Options"
+        usual, record = "Options", (_LISTS.sub(_one_of, record[0]), record[1])
         if parameter.param_type_name == "argument":
             usual, record = "Arguments", (record[0].partition(" <")[0], record[1])  # its type would be Python's name
         sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
     for name, records in sections.items():
         if records:
             write_section(formatter, name, records)
+
+
+def _one_of(found: re.Match[str]) -> str:
+    return f"<{found[1].lower()}>"
 
 
 def write_section(formatter: Any, name: str, rows: list[tuple[str, str]]) -> None:
