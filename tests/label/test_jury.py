@@ -253,3 +253,13 @@ def test_seats_follow_the_shares_and_all_others_stand_in():
     assert Counter(drawn_at(place, [0.2, 0.0, 0.8])[0] for place in places) == {0: 200, 2: 800}
     assert all(sorted(drawn_at(place, [0.2, 0.0, 0.8])) == [0, 1, 2] for place in places)
     assert len(QUERIES) > 10
+
+
+def test_none_of_these_is_for_one_teacher_and_as_a_default_does_not_stop_a_jury(home):
+    typed = label(home, *TABLES, "--none", "--dry-run")
+    assert typed.code == 1
+    assert "--none asks one teacher" in typed.err
+    (home / "vdistill.toml").write_text("[label]\nnone = true\n")
+    planned = label(home, *TABLES, "--budget", 60, "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["none_asked"] == 0
