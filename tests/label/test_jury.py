@@ -263,3 +263,14 @@ def test_none_of_these_is_for_one_teacher_and_as_a_default_does_not_stop_a_jury(
     planned = label(home, *TABLES, "--budget", 60, "--dry-run", "--json")
     assert planned.code == 0, planned.err
     assert planned.json["none_asked"] == 0
+
+
+def test_a_narrow_terminal_has_numbers_for_teachers_and_their_names_below(home):
+    wide = label(home, *TABLES, "--budget", 60, "--dry-run", env={"COLUMNS": "140"})
+    narrow = label(home, *TABLES, "--budget", 60, "--dry-run", env={"COLUMNS": "60"})
+    names = [one["name"] for one in label(home, *TABLES, "--budget", 60, "--dry-run", "--json").json["teachers"]]
+    rows = [line.split()[0] for line in wide.out.splitlines() if "noise" in line and "%" in line]
+    assert rows == names
+    for number, name in enumerate(names, start=1):
+        assert f"{number}  {name}" in narrow.out
+    assert "agreement" not in narrow.out, "nothing is known of it before anyone is asked"

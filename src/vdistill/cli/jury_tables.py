@@ -1,18 +1,26 @@
 """Several teachers side by side, for the terminal: who did what in a run, and what audits of them found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from vdistill.cli.console import printable
+
+UNKNOWN = "–"
+_ANY_WIDTH = 1000  # columns
 
 
 def jury_table(teachers: Sequence[Mapping[str, Any]]) -> Any:
     """One row for each teacher of a jury."""
-    table = _table("who judged", ("calls", "judgments", "share", "bits", "agreement", "noise", "usd", "seconds"))
-    for one in teachers:
-        table.add_row(
-            _name(one), f"{one['calls']:,}", f"{one['judgments']:,}", _percent(one["share"]), _number(one["bits"]),
+    columns = ("calls", "judgments", "share", "bits", "agreement", "noise", "usd", "seconds")
+    cells = [
+        (
+            f"{one['calls']:,}", f"{one['judgments']:,}", _percent(one["share"]), _number(one["bits"]),
             _percent(one["agreement"]), _number(one["noise"]), f"{one['cost_usd']:,.4f}", f"{one['seconds']:,.1f}",
-        )  # fmt: skip
-    return table
+        )
+        for one in teachers
+    ]  # fmt: skip
+    return _Rows("who judged", columns, _names(teachers), cells)
 
 
 def comparison_table(found: Mapping[str, Any]) -> Any:
@@ -20,54 +28,87 @@ def comparison_table(found: Mapping[str, Any]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    first = _table(
-        f"{len(found['teachers'])} teachers on the same images, {found['images_per_call']} a call",
-        ("bits", "bits/$", "bits/s", "agreement", "flips", "reliability", "answered", "verdict"),
-    )
-    for one in found["teachers"]:
-        first.add_row(
-            _name(one), _number(one["bits"]), _large(one["bits_per_usd"]), _large(one["bits_per_second"]),
+    teachers = found["teachers"]
+    told = [
+        (
+            _number(one["bits"]), _large(one["bits_per_usd"]), _large(one["bits_per_second"]),
             _percent(one["agreement"]), _percent(one["flip_rate"]), _number(one["reliability"]),
             _percent(one["answered"]), one["verdict"],
-        )  # fmt: skip
-    costs = _table("what it cost, and what to buy", ("calls", "usd", "usd a call", "s a call", "buy", "for usd"))
-    for one in found["teachers"]:
-        costs.add_row(
-            _name(one), f"{one['calls']:,}", f"{one['cost_usd']:,.4f}", _price(one["usd_per_call"]),
+        )
+        for one in teachers
+    ]  # fmt: skip
+    costs = [
+        (
+            f"{one['calls']:,}", f"{one['cost_usd']:,.4f}", _price(one["usd_per_call"]),
             f"{one['seconds_per_call']:,.3f}", f"{one['buy_calls']:,}", _price(one["buy_usd"]),
-        )  # fmt: skip
-    return Group(first, costs, Text(found["advice"], style="bold"))
+        )
+        for one in teachers
+    ]  # fmt: skip
+    title = f"{len(teachers)} teachers on the same images, {found['images_per_call']} a call"
+    columns = ("bits", "bits/$", "bits/s", "agreement", "flips", "reliability", "answered", "verdict")
+    bought = ("calls", "usd", "usd a call", "s a call", "buy", "for usd")
+    return Group(
+        _Rows(title, columns, _names(teachers), told),
+        _Rows("what it cost, and what to buy", bought, _names(teachers), costs),
+        Text(found["advice"], style="bold"),
+    )
 
 
-def _table(title: str, columns: Sequence[str]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+@dataclass(frozen=True)
+class _Rows:
+    """A table with a row for each teacher. Where it is too narrow for their names, they are numbered and named below.
 
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("teacher", overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "verdict" else "right")
-    return table
+    A column in which nothing is known is left out.
+    """
+
+    title: str
+    columns: Sequence[str]
+    names: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        """The renderables that rich shows instead."""
+        from rich.measure import Measurement
+        from rich.text import Text
+
+        wide = self._table("teacher", self.names)
+        if Measurement.get(console, options.update(max_width=_ANY_WIDTH), wide).maximum <= options.max_width:
+            yield wide
+            return
+        numbers = [str(number) for number in range(1, len(self.names) + 1)]
+        yield self._table("#", numbers)
+        yield Text("\n".join(f"  {number}  {name}" for number, name in zip(numbers, self.names, strict=True)) + "\n")
+
+    def _table(self, heading: str, names: Sequence[str]) -> Any:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        known = [place for place in range(len(self.columns)) if any(row[place] != UNKNOWN for row in self.cells)]
+        table = Table(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(heading)
+        for place in known:
+            table.add_column(self.columns[place], justify="left" if self.columns[place] == "verdict" else "right")
+        for name, row in zip(names, self.cells, strict=True):
+            table.add_row(Text(name), *(Text(row[place]) for place in known))
+        return table
 
 
-def _name(one: Mapping[str, Any]) -> Any:
-    from rich.text import Text
-
-    return Text(one["name"] + (" (gone)" if one.get("gone") else ""))
+def _names(teachers: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [printable(one["name"]) + (" (gone)" if one.get("gone") else "") for one in teachers]
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _large(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+    return UNKNOWN if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
+    return UNKNOWN if value is None else f"{value:.0%}"
 
 
 def _price(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.5g}"
+    return UNKNOWN if value is None else f"{value:,.5g}"
