@@ -7,9 +7,8 @@ SHOP := examples/gift_shop
 # costs seconds otherwise. Compiling all that is installed takes longer than unpacking it.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := -m pip install --quiet --no-compile --constraint constraints.txt
-# Three at once, which keeps two cores busy, as many tests wait for processes and servers; of one thread each: most are
-# too small to share among threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal
+# Two at once, of one thread each: most tests are too small to share among threads. Three on two cores are no faster.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types fast slow docs wheel clean

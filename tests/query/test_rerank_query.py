@@ -159,21 +159,30 @@ def test_a_new_query_is_registered_when_its_answers_are_trained_on(shop):
 def test_too_late_is_the_students_order_and_what_was_paid_is_stored(shop):
     text = query_on(shop, "heldout")
     plain = vdistill("query", text, "--json", cwd=shop).json["results"]
-    with ChatServer(SOFT, delay=4.0) as server:
+    # A busy machine may not even come to ask in the shortest time.
+    assert any(too_late(shop, text, plain, within) for within in (2, 4, 8)), "it is asked within 8 s"
+
+
+def too_late(shop, text, plain, within):
+    """Whether a teacher was asked that takes twice as long as a search waits."""
+    with ChatServer(SOFT, delay=2.0 * within) as server:
         started = time.monotonic()
-        done = search(shop, text, "--within", "2s", teacher=("--teacher", "vlm", "--endpoint", server.url))
-        assert time.monotonic() - started < 3.9
+        done = search(shop, text, "--within", f"{within}s", teacher=("--teacher", "vlm", "--endpoint", server.url))
+        assert time.monotonic() - started < 2 * within - 0.1
         found = done.json
         assert [one["id"] for one in found["results"]] == [one["id"] for one in plain]
         assert (found["reranked"], found["calls"]) == (0, 0)
-        assert "did not answer within 2 s" in found["notice"]
+        assert f"did not answer within {within} s" in found["notice"]
         assert done.err.count(found["notice"]) == 1
-        until = time.monotonic() + 20
+        if not server.calls:
+            return False
+        until = time.monotonic() + 40
         while not rows(shop, "rerank.db"):
             assert time.monotonic() < until, "an answer under way is stored when it comes"
             time.sleep(0.05)
         time.sleep(1.0)
         assert len(rows(shop, "rerank.db")) == server.calls == 1, "the first is asked alone, and nothing after it"
+        return True
 
 
 def test_a_teacher_that_fails_is_one_notice(shop):

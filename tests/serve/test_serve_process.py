@@ -163,14 +163,14 @@ def test_it_ends_with_what_was_asked_answered(shop, kind):
     answers = []
 
     def ask():
-        some = f"json_each('{list(range(120))}')"
+        some = f"json_each('{list(range(160))}')"
         slow = f"(SELECT count(*) FROM {some} a, {some} b, {some} c) > 0"
         answers.append(httpx2.get(f"{address}/v1/search", params={"query": "secret", "where": slow}, timeout=30))
 
     thread = threading.Thread(target=ask)
     assert httpx2.get(f"{address}/v1/info", timeout=30).status_code == 200
     thread.start()
-    time.sleep(0.05)
+    wait_for(lambda: answers or "vdistill_requests_in_flight 1.0" in httpx2.get(f"{address}/metrics").text)
     process.send_signal(kind)
     thread.join()
     _, log = process.communicate(timeout=60)
