@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vdistill import preferences
-from vdistill.preferences.zero import sigmoid
+from vdistill.arrays import sigmoid
 from vdistill.records import Answer, Judgment, Rejection
 
 ITEMS = tuple(f"item {n}" for n in range(24))

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from vdistill.arrays import sigmoid
 from vdistill.errors import VdistillError
 
 FEATURES = ("z", "mean", "spread", "reach")
@@ -94,18 +95,14 @@ class FitModel:
 
     def product(self, features: np.ndarray) -> np.ndarray:
         """(n,) the probability that the query is answered times that of the hit, before it is made straight."""
-        found = _probability(features[:, :-1] @ np.array(self.weights[:-1]) + self.weights[-1])
+        found = sigmoid(features[:, :-1] @ np.array(self.weights[:-1]) + self.weights[-1])
         if self.answered:
-            found = found * _probability(features[:, -1] * self.answered[0] + self.answered[1])
+            found = found * sigmoid(features[:, -1] * self.answered[0] + self.answered[1])
         return np.asarray(found)
 
     def fits(self, vector: np.ndarray, sample: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(n,) the fit of a query's hits with these cosines (n,)."""
         return self.probabilities(self.context(vector, sample).features(np.asarray(scores, np.float64)))
-
-
-def _probability(logits: np.ndarray) -> np.ndarray:
-    return np.asarray((1 + np.tanh(logits / 2)) / 2)
 
 
 def context_of(vector: np.ndarray, sample: np.ndarray, reach: tuple[float, ...]) -> Context:

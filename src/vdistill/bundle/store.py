@@ -6,6 +6,7 @@ import mmap
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from vdistill.bundle.pack import Place
 from vdistill.bundle.shards import Shard
 from vdistill.bundle.vectors import unit
 from vdistill.errors import VdistillError
+
+SAMPLE = 1000  # items whose scores tell how those of a query spread
 
 
 class Store:
@@ -52,6 +55,11 @@ class Store:
     def stored(self) -> int:
         """Number of vectors in the files, deleted ones included."""
         return sum(shard.facts.count for shard in self.shards)
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """Vectors (n, dim) of items spread over the whole catalog: what scores of a query are compared with."""
+        return self.vectors(self.items.some_keys(SAMPLE))
 
     def nearest(self, vector: np.ndarray, count: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Keys and similarities of the `count` stored vectors nearest to (dim,), best first, deleted ones included."""

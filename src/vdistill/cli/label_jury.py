@@ -12,8 +12,8 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
 from vdistill.label import habits
 from vdistill.label.audit.comparison import Wanted, compare
+from vdistill.label.jury.dry_run import plan_jury
 from vdistill.label.jury.members import Jury
-from vdistill.label.jury.plan import plan_jury
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.run import JuryRun, label_jury
 from vdistill.label.outlook import outlook

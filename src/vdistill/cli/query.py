@@ -14,6 +14,7 @@ import typer
 
 from vdistill.cli import console
 from vdistill.cli.config import Meaning
+from vdistill.cli.second_stage_options import StageCallsOption, StageEndpointOption, StageTeacherOption, second
 from vdistill.cli.session import DATABASES, JsonOption, ModelOption, Session, pick_model
 from vdistill.errors import VdistillError
 from vdistill.records import Hit, Per
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "max_cost")
 _ranking = partial(typer.Option, rich_help_panel="Ranking")
 _output = partial(typer.Option, rich_help_panel="Output")
-_second = partial(typer.Option, rich_help_panel="Second stage")
 
 
 class _Open(NamedTuple):
@@ -86,21 +86,15 @@ class QueryCommand:
     ] = None
     model: ModelOption = None
     rerank: Annotated[
-        int | None, _second(min=2, max=200, help="Let a teacher order the first N results.", metavar="N")
+        int | None, second(min=2, max=200, help="Let a teacher order the first N results.", metavar="N")
     ] = None
-    teacher: Annotated[
-        list[str] | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
-    ] = None
-    endpoint: Annotated[
-        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
-    ] = None
+    teacher: StageTeacherOption = None
+    endpoint: StageEndpointOption = None
     within: Annotated[
-        str | None, _second(help="Wait for it so long, e.g. 800ms; then the student's order counts.", metavar="TIME")
+        str | None, second(help="Wait for it so long, e.g. 800ms; then the student's order counts.", metavar="TIME")
     ] = None
-    rerank_calls: Annotated[
-        int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
-    ] = None
-    max_cost: Annotated[float | None, _second(min=0, help="Maximum US dollars for one search.")] = None
+    rerank_calls: StageCallsOption = None
+    max_cost: Annotated[float | None, second(min=0, help="Maximum US dollars for one search.")] = None
     show: Annotated[bool, _output("--show", help="Show the images in the terminal.")] = False
     gallery: Annotated[Path | None, _output(help="Write the results as a page of images.")] = None
     compare: Annotated[bool, _output("--compare", help="Show the backbone's results beside them.")] = False

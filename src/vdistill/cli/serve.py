@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vdistill.cli.config import Meaning
 from vdistill.cli.parts import require
+from vdistill.cli.second_stage_options import StageCallsOption, StageEndpointOption, StageTeacherOption, second
 from vdistill.cli.session import ModelOption, Session, pick_model
 from vdistill.cli.teacher_names import one_of
 from vdistill.errors import VdistillError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vdistill.serve.settings import Settings
 
 _people = partial(typer.Option, rich_help_panel="What people say")
-_second = partial(typer.Option, rich_help_panel="Second stage")
 LONGEST = 50  # seconds that a search waits for a teacher: its request is given up after a minute
 OF_RERANK = ("teacher", "endpoint", "within", "rerank_calls", "budget", "max_cost", "calls_per_minute")
 _access = partial(typer.Option, rich_help_panel="Access")
@@ -67,24 +66,18 @@ class ServeCommand:
 
     rerank: Annotated[
         int | None,
-        _second(min=2, max=200, help="Let a teacher order the first N results of a POST with rerank.", metavar="N"),
+        second(min=2, max=200, help="Let a teacher order the first N results of a POST with rerank.", metavar="N"),
     ] = None
-    teacher: Annotated[
-        list[str] | None, Meaning.TEACHER, _second(help="The teacher that orders them.", show_default="as for label")
-    ] = None
-    endpoint: Annotated[
-        list[str] | None, _second(help="Endpoint of that teacher.", metavar="URL", show_default="as for label")
-    ] = None
+    teacher: StageTeacherOption = None
+    endpoint: StageEndpointOption = None
     within: Annotated[
         str,
-        _second(help="How long a search waits for it, e.g. 800ms; then the student's order counts.", metavar="TIME"),
+        second(help="How long a search waits for it, e.g. 800ms; then the student's order counts.", metavar="TIME"),
     ] = "10s"
-    rerank_calls: Annotated[
-        int | None, _second(min=1, help="Maximum calls about one search.", show_default="5 for 24 results")
-    ] = None
-    budget: Annotated[int, _second(min=1, help="Maximum teacher calls while it runs.")] = 1000
-    max_cost: Annotated[float | None, _second(min=0, help="Maximum US dollars while it runs.")] = None
-    calls_per_minute: Annotated[int, _second(min=1, help="Maximum teacher calls per minute.")] = 120
+    rerank_calls: StageCallsOption = None
+    budget: Annotated[int, second(min=1, help="Maximum teacher calls while it runs.")] = 1000
+    max_cost: Annotated[float | None, second(min=0, help="Maximum US dollars while it runs.")] = None
+    calls_per_minute: Annotated[int, second(min=1, help="Maximum teacher calls per minute.")] = 120
 
     def execute(self, session: Session) -> None:
         """Serve until told to stop."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from vdistill.bundle import manifest
 from vdistill.bundle.manifest import Entry
+from vdistill.bundle.store import SAMPLE
 from vdistill.databases.address import Address
 from vdistill.databases.conditions import Condition
 from vdistill.databases.engine import Database, Found, Nearest, Version, VersionGoneError
@@ -21,7 +22,6 @@ from vdistill.inputs.words import Tokens, terms
 from vdistill.query.encoding import QueryEncoder
 from vdistill.query.ranking import diversified, fused
 from vdistill.query.retrieval import LEAST, POOL, SPARE, SearchOptions, checked
-from vdistill.query.search import SAMPLE
 from vdistill.records import Hit
 from vdistill.sources import joined
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vdistill.arrays import Floats, Ints
+from vdistill.arrays import Floats, Ints, sigmoid
 from vdistill.bundle.fit import FEATURES, Context, FitModel
 
 HITS = 20  # of a query that are learnt from: those that are shown, and some more
@@ -144,7 +144,7 @@ def logistic(features: Floats, target: Floats, weight: Floats, ridge: float) -> 
     found, penalty = np.zeros(rows.shape[1]), np.full(rows.shape[1], ridge)
     penalty[-1] = 1e-6
     for _ in range(_STEPS):
-        chance = (1 + np.tanh(rows @ found / 2)) / 2
+        chance = sigmoid(rows @ found)
         slope = rows.T @ (weight * (chance - target)) + penalty * found
         curvature = (rows * (weight * chance * (1 - chance))[:, None]).T @ rows + np.diag(penalty)
         step = np.linalg.solve(curvature, slope)
@@ -155,18 +155,16 @@ def logistic(features: Floats, target: Floats, weight: Floats, ridge: float) -> 
 
 
 def isotonic(values: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """(k,), (k,) the rising curve nearest to `target`, by pooling adjacent violators: the middle of each step.
+    """(k,), (k,) the rising curve nearest to `target`: the middle of each step.
 
     Between them it is a straight line, so that no two scores of a query become the same fit.
     """
-    blocks: list[tuple[float, float, int]] = []  # sum of values, sum of targets, how many
-    for at in np.argsort(values, kind="stable"):
-        block = (float(values[at]), float(target[at]), 1)
-        while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
-            before = blocks.pop()
-            block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
-        blocks.append(block)
-    return np.array([x / n for x, _, n in blocks]), np.array([y / n for _, y, n in blocks])
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(values, kind="stable")
+    steps = isotonic_regression(target[order])
+    starts, sizes = steps.blocks[:-1], np.diff(steps.blocks)
+    return np.add.reduceat(values[order], starts) / sizes, np.asarray(steps.x[starts])
 
 
 def first_by_hash(texts: Sequence[str], most: int) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from vdistill.bundle.fit import FitModel, context_of
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.pack import Place
-from vdistill.bundle.store import Store
+from vdistill.bundle.store import SAMPLE, Store
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.database import Database
 from vdistill.evaluation import accepted
@@ -22,7 +22,6 @@ from vdistill.inputs.sides import Sides
 from vdistill.records import title_of
 from vdistill.workspace import Workspace
 
-SAMPLE = 1000  # items that a query's scores are compared with, in a search too
 MOST_TEXTS, MOST_TITLES = 500, 300  # that reach is learnt from: a second of an encoder's time, and enough
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -84,9 +83,8 @@ def _fitted(database: Database, store: Store, encode: Encode, reach: tuple[float
     matrix = store.vectors(np.array([indexed[item].key for item in ids], np.uint64))
     texts = [*said.known, *said.unanswered]
     vectors = dict(zip(texts, encode(texts), strict=True))
-    sample = store.vectors(store.items.some_keys(SAMPLE))
     hits = hits_of(
-        said.known, said.unanswered, vectors, (ids, matrix), lambda vector: context_of(vector, sample, reach)
+        said.known, said.unanswered, vectors, (ids, matrix), lambda vector: context_of(vector, store.sample, reach)
     )
     found = fitted(hits, reach)
     if found is None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vdistill.arrays import Floats
+from vdistill.arrays import Floats, sigmoid
 from vdistill.database.people import may_reject
 from vdistill.preferences.choices import LOG_CLIP
 from vdistill.preferences.fitted import Fitted, fit
@@ -102,11 +102,6 @@ def zeros(
         elif none is not None:
             evidence[said.query].sides.append((scale, _log_sum_exp(known), none > 0.5))
     return {query: _mode(one) for query, one in evidence.items()}
-
-
-def sigmoid(values: Floats) -> Floats:
-    """1 / (1 + exp(−x)) of each, without overflow."""
-    return np.asarray((1 + np.tanh(values / 2)) / 2)
 
 
 def _log_sum_exp(values: Floats) -> float:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchOptions", "Searcher"]
 
-SAMPLE = 1000  # items whose scores tell how widely those of a term spread
-
 
 Query = str | Path | Term | Sequence[Term] | np.ndarray
 
@@ -59,7 +57,7 @@ class Searcher:
         self.model = model
         self._store = store
         self._retriever = Retriever(store, limits)
-        self._encoder = QueryEncoder(store.folder, store.entry, lambda: self._catalog_sample, early, texts)
+        self._encoder = QueryEncoder(store.folder, store.entry, lambda: store.sample, early, texts)
 
     @classmethod
     def open(cls, folder: str | Path = ".", model: str | None = None) -> Searcher:
@@ -222,11 +220,7 @@ class Searcher:
 
     def contexts(self, model: FitModel) -> Callable[[np.ndarray], Context]:
         """What gives the vector (dim,) of a query what is known of it before its hits."""
-        return lambda vector: model.context(vector, self._catalog_sample)
-
-    @cached_property
-    def _catalog_sample(self) -> np.ndarray:
-        return self._sample()
+        return lambda vector: model.context(vector, self._store.sample)
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Stored unit vectors (n, dim), float32, in the order of `ids`. Raises VdistillError for an unknown id."""
@@ -247,10 +241,6 @@ class Searcher:
     def filtered(self, where: str) -> bool:
         """Whether the items that fulfil this expression are known already."""
         return self._retriever.has_filtered(where)
-
-    def _sample(self) -> np.ndarray:
-        """Vectors (n, dim) of items spread over the whole catalog."""
-        return self._store.vectors(self._store.items.some_keys(SAMPLE))
 
     def _rows(self, ids: Sequence[str]) -> list[Row]:
         keys = self._store.items.keys_of(ids)

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from vdistill.query.documents import nothing_fits_well
 from vdistill.query.second_stage import SecondStage, asked_text, reranked_document
 from vdistill.serve.answers import Answers
 from vdistill.serve.asked import Asked
@@ -24,5 +25,6 @@ def reranked(answers: Answers, asked: Asked, second: SecondStage | None) -> dict
     found = second.rerank(text, hits, asked.k)  # the index is let go of meanwhile
     by_id = {one["id"]: one for one in document["results"]}
     document["results"] = [{**by_id[hit.id], "rank": hit.rank} for hit in found.hits]
+    document["nothing_fits_well"] = nothing_fits_well(found.hits, asked.options.min_fit)
     document["took_ms"] = round((time.perf_counter() - started) * 1000, 2)
     return reranked_document(document, found)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.asking import Asker, Tally
-from vdistill.label.questions import Asked, key_of
+from vdistill.label.questions import Asked, judgment_of, key_of
 from vdistill.label.teacher import Price, Rewriter, Selective, Teacher, Writer, pointwise
-from vdistill.records import Answer, Ask, Failure, Question
+from vdistill.records import Answer, Ask, Failure, Judgment, Question
 
 
 @dataclass
@@ -64,6 +65,13 @@ class Member:
     def key(self, one: Asked) -> str:
         """The key of its answer to a question of the plan."""
         return key_of(self.teacher, self.asked(one).question)
+
+
+def said_by(members: Sequence[Member], asked: Sequence[Asked], database: Database) -> list[Judgment]:
+    """What any of them has said to these questions."""
+    keyed = [(member.key(one), one, member) for one in asked for member in members]
+    found = database.answers([key for key, _, _ in keyed])
+    return [judgment_of(member.asked(one), found[key], member.name) for key, one, member in keyed if key in found]
 
 
 @dataclass

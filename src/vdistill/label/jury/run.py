@@ -15,14 +15,14 @@ from vdistill.evaluation.admissible import JURIES, juries_of
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
 from vdistill.label.jury.asking import PATIENCE, JuryAsker, Seat
-from vdistill.label.jury.members import Jury, Member
+from vdistill.label.jury.members import Jury, Member, said_by
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.report import rows, told
 from vdistill.label.jury.seats import all_at, drawn
 from vdistill.label.jury.shares import Offer
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, Keyed, judgment_of
+from vdistill.label.questions import Asked, Keyed
 from vdistill.label.registry import NewSides
 from vdistill.label.run import LabelReport, guides_of, refuse_while_batched, remember_split
 from vdistill.label.schedules import Guides
@@ -46,7 +46,7 @@ class JuryRun:
 
 @dataclass
 class JuryAtWork:
-    """A jury at work. absent: names of those who were gone in an earlier run of the same plan."""
+    """A jury at work.  planned: calls in all, for progress.  core: what was said to the common questions."""
 
     planner: Planner
     database: Database
@@ -75,9 +75,7 @@ class JuryAtWork:
 
     def judgments_on(self, asked: Sequence[Asked]) -> list[Judgment]:
         """What any of them has said to these questions."""
-        keyed = [(member.key(one), one, member) for one in asked for member in self.members]
-        found = self.database.answers([key for key, _, _ in keyed])
-        return [judgment_of(member.asked(one), found[key], member.name) for key, one, member in keyed if key in found]
+        return said_by(self.members, asked, self.database)
 
     def ask_core(self) -> None:
         """Ask all of them the common questions, one teacher after the other, and find out how each is best asked."""

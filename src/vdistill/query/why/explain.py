@@ -15,7 +15,7 @@ from vdistill.arrays import Floats
 from vdistill.database import Database
 from vdistill.encoders.student import provenance, read_info, same_provenance
 from vdistill.errors import VdistillError
-from vdistill.query.search import SAMPLE, Searcher
+from vdistill.query.search import Searcher
 from vdistill.query.shared_texts import TextEncoders
 from vdistill.query.why.influence import ITEM_WIDTH, QUERY_WIDTH, Rows, advantages, kernel, rows_of
 from vdistill.query.why.query_vectors import Advance, QueryVectors
@@ -98,7 +98,7 @@ class Explainer:
 
     def _explained(self, compared: _Compared, hits: Sequence[Hit], count: int) -> Iterator[tuple[Reason, ...]]:
         vectors = self._searcher.vectors([hit.id for hit in hits])
-        sample = self._sample @ vectors.T
+        sample = self._searcher.store.sample @ vectors.T
         floors = np.quantile(sample, ALIKE, axis=0)
         alike = compared.vectors @ vectors.T
         alike[~compared.present] = -np.inf
@@ -122,12 +122,6 @@ class Explainer:
     def _many(self) -> Searcher:
         store = self._searcher.store
         return Searcher(store, self._searcher.model, texts=TextEncoders().of(store))
-
-    @cached_property
-    def _sample(self) -> Floats:
-        """(n, dim) vectors of items from all over the catalog."""
-        store = self._searcher.store
-        return store.vectors(store.items.some_keys(SAMPLE))
 
 
 @dataclass(frozen=True)

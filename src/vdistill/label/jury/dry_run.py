@@ -10,12 +10,12 @@ from vdistill.database import Database
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import WINDOW
 from vdistill.label.jury.asking import Seat
-from vdistill.label.jury.members import Member
+from vdistill.label.jury.members import Member, said_by
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.report import rows, told
 from vdistill.label.jury.run import JuryRun, Seating, jury_sides, total
 from vdistill.label.purse import Purse
-from vdistill.label.questions import Asked, judgment_of
+from vdistill.label.questions import Asked
 from vdistill.label.run import LabelReport, guides_of
 from vdistill.label.teacher import calls_of
 from vdistill.label.turns import Side
@@ -58,11 +58,7 @@ class JuryForecast:
 
     def judgments_on(self, asked: Sequence[Asked]) -> list[Judgment]:
         """What is stored of what any of them said."""
-        if self.database is None:
-            return []
-        keyed = [(member.key(one), one, member) for one in asked for member in self.members]
-        found = self.database.answers([key for key, _, _ in keyed])
-        return [judgment_of(member.asked(one), found[key], member.name) for key, one, member in keyed if key in found]
+        return said_by(self.members, asked, self.database) if self.database else []
 
     def _count(self, seats: Iterator[Seat]) -> int:
         """How many of the questions are new."""
