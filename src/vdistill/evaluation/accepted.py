@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from vdistill import preferences
 from vdistill.database import Database
 from vdistill.database.people import may_reject
-from vdistill.evaluation.admissible import Judge, admissible
+from vdistill.evaluation.admissible import Judge, admissible, juries_of
 from vdistill.inputs.renamed import following
 from vdistill.inputs.sides import Sides
 from vdistill.records import Answer, Judgment, Rejection
@@ -48,7 +48,7 @@ def held_out(
 ) -> HeldOutAcceptance:
     """hashes: of the images as they are now, by item; absent ones count as unchanged.  judge: as for `admissible`."""
     judgments = following(database.judgments("heldout"), hashes)
-    chosen = admissible(judgments, hashes, sides, judge).judge
+    chosen = admissible(judgments, hashes, sides, judge, juries_of(database)).judge
     found = _by(database, judgments, hashes, sides, chosen)
     said = [query.text for query in database.queries("heldout")]
     known = set(database.unanswered())
@@ -80,7 +80,7 @@ def _by(
     database: Database, judgments: Sequence[Judgment], hashes: Mapping[str, str], sides: Sides, judge: Judge | None
 ) -> dict[str, dict[str, float]]:
     def counts(said: Judgment | Rejection) -> bool:
-        ours = judge is not None and (said.teacher, said.prompt) == (judge.teacher, judge.prompt)
+        ours = judge is not None and judge.gave(said.teacher, said.prompt)
         held = sides.of_registered(said.query, said.split) == "heldout"
         return held and (ours or may_reject(said.teacher, said.prompt))
 

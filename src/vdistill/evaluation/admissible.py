@@ -17,15 +17,23 @@ JURIES = "juries"  # the setting that holds them
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A teacher with one version of its prompt: asked by another prompt it is another judge."""
+    """A teacher with one version of its prompt: asked by another prompt it is another judge.
+
+    members: of a jury, its teachers; their prompts make no difference.
+    """
 
     teacher: str
     prompt: str
+    members: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
         """What `--judge` takes where a teacher was asked by several prompts."""
         return f"{self.teacher}#{self.prompt}"
+
+    def gave(self, teacher: str, prompt: str) -> bool:
+        """Whether an answer of this teacher, asked with this prompt, is its own."""
+        return teacher in self.members if self.members else (teacher, prompt) == (self.teacher, self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ def admissible(
         )
     if not held_out:
         return Admitted([], None, tuple(notes))
-    of_jury = {name: Judge(" + ".join(names), "") for names in juries for name in names}
+    of_jury = {name: Judge(" + ".join(names), "", tuple(names)) for names in juries for name in names}
     if judge is not None and all(judge != one.teacher for one in of_jury.values()):
         of_jury = {}
     found = {id(one): of_jury.get(one.teacher) or Judge(one.teacher, one.prompt) for one in held_out}
