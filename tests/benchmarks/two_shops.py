@@ -7,6 +7,7 @@ the teacher is shown, and the training.
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,10 @@ def main() -> None:
             place = home / shop
             run([sys.executable, "make_shop.py", "--shop", shop, "--out", place], EXAMPLE)
             (place / "backbone").symlink_to(home / "backbone")
-            shutil.copy(EXAMPLE / "vdistill.toml", place)
+            settings = (EXAMPLE / "vdistill.toml").read_text()
+            if not (place / "unanswered.txt").exists():
+                settings = re.sub(r"(?m)^unanswered = .*\n", "", settings)
+            (place / "vdistill.toml").write_text(settings)
             show(shop, [student(place, seed, options.distill, further) for seed in range(options.seeds)])
 
 

@@ -44,8 +44,10 @@ def judgments(home):
 def test_every_fourth_call_of_a_query_offers_none(catalog):
     home = catalog.parent
     table(home)
+    planned = label(home, "--none", "--budget", 240, "--dry-run").json
     done = label(home, "--none", "--budget", 240)
     assert done.code == 0, done.err
+    assert planned["none_asked"] == pytest.approx(done.json["none_asked"], abs=6)
     assert done.json["rejected"] == 0
     said = [one for one in judgments(home) if one.answer.none is not None]
     assert 54 <= len(said) == done.json["none_asked"] <= 66  # a quarter, also of queries with other numbers of calls
@@ -53,6 +55,16 @@ def test_every_fourth_call_of_a_query_offers_none(catalog):
         odds = math.exp(2.0) / sum(math.exp(4.0 * (item.split("_")[0] in one.query)) for item in one.items)
         assert one.answer.none == pytest.approx(odds / (1 + odds), abs=1e-5)
         assert sum(one.answer.probabilities) == pytest.approx(1, abs=1e-5)  # of the images, if one is taken
+
+
+def test_as_a_default_it_is_for_those_who_can_say_it(catalog):
+    home = catalog.parent
+    table(home, acceptance=None)
+    assert 'cannot say "none of these"' in label(home, "--none", "--budget", 40).err
+    (home / "vdistill.toml").write_text("[label]\nnone = true\n")
+    done = label(home, "--budget", 40)
+    assert done.code == 0, done.err
+    assert done.json["none_asked"] == 0
 
 
 def test_it_is_asked_once_and_without_it_nothing_changes(catalog):

@@ -35,8 +35,7 @@ from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
 from vdistill.workspace import FOLDER
 
-# Of the first answers, in the report.
-COUNTED = ("judgments", "failed", "none_asked", "rejected", "images_shown", "thought_tokens")
+COUNTED = ("judgments", "failed", "none_asked", "rejected", "images_shown", "thought_tokens")  # of the first answers
 AUDIT_CALLS = 120  # of the audit that `--images-per-call auto` makes where there was none
 WRITTEN = "written_queries.jsonl"
 
@@ -177,7 +176,8 @@ class LabelTask:
         self._recalled()  # what is planned must not depend on the answers that came since
         inputs = self._read()
         if self._none is None:
-            self._none = offers_none(self.none, inputs.teacher, self.session.find(), self.session.say)
+            session, typed = self.session, self.session.typed("none")
+            self._none = offers_none(self.none, inputs.teacher, session.find(), session.say, typed=typed)
         return inputs.stage(replace(self.settings, none=self._none))
 
     def _read(self) -> Inputs:

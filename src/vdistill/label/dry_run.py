@@ -8,6 +8,7 @@ from itertools import islice
 from vdistill.database import Database
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import WINDOW
+from vdistill.label.none_share import EVERY
 from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, both_sides, guides_of
 from vdistill.label.stage import Stage
@@ -23,12 +24,15 @@ class Forecast:
 
     Of the questions, which may be millions, only what counts is kept: how many the caps of `purse` allow, with their
     images, tokens and US dollars. usual: the price of the one with most tokens, at first of an example of `images`.
+    offers_none: whether a share of them offers "none of these".
     """
 
     purse: Purse
     teacher: Teacher
     usual: Price
     images: int
+    offers_none: bool = False
+    none_asked: int = 0
     reused: int = 0
     calls: int = 0
     questions: int = 0
@@ -57,16 +61,20 @@ class Forecast:
 
     def finish(self) -> None:
         """Count the open calls at the usual price, as far as the caps allow."""
+        known = self.questions
         for _ in range(self.open_calls):
             if self._full:
-                return
+                break
             self._add(self.usual, self.images, self.images if pointwise(self.teacher) else 1)
+        self.none_asked += (self.questions - known) // EVERY if self.offers_none else 0
 
     def _ask(self, question: Question) -> None:
         price = self.teacher.price(question)
         if not self._all or price.tokens > self.usual.tokens:
             self._all, self.usual = True, price
+        before = self.questions
         self._add(price, len(question.images), calls_of(self.teacher, question))
+        self.none_asked += question.none and self.questions > before
 
     def _add(self, price: Price, images: int, calls: int) -> None:
         """Count a question, if the caps allow it after all those before."""
@@ -96,7 +104,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
         purse, threads = replace(run.purse), max(1, min(stage.settings.concurrency, teacher.concurrency))
         written, writing = paraphrase.foreseen(teacher, wanted, purse, threads)
         images = stage.plan.images_per_call
-        forecast = Forecast(purse, teacher, teacher.price(stage.example(images)), images)
+        forecast = Forecast(purse, teacher, teacher.price(stage.example(images)), images, stage.settings.none)
         for side in both_sides(stage, guides_of(workspace, stage, say), teacher):
             forecast.follow(side, database)
         seconds = database.pace(teacher.name) if database else None
@@ -113,6 +121,7 @@ def dry_run(workspace: Workspace | None, stage: Stage, run: LabelRun, *, choose_
         judgments=forecast.questions,
         reused=forecast.reused,
         images_shown=forecast.images_shown,
+        none_asked=forecast.none_asked,
         tokens=forecast.tokens + written.tokens,
         cost_usd=forecast.usd + written.cost_usd,
         seconds=forecast.questions * seconds + writing,

@@ -23,22 +23,27 @@ from vdistill.workspace import Workspace
 EVERY = 4
 
 
-def offers_none(given: bool | None, teacher: Teacher, workspace: Workspace | None, say: Callable[[str], None]) -> bool:
+def offers_none(
+    given: bool | None, teacher: Teacher, workspace: Workspace | None, say: Callable[[str], None], *, typed: bool = True
+) -> bool:
     """Whether calls offer "none of these": as the user says, else where an audit has found that the teacher says it.
 
+    typed: whether it was said of this teacher; else it is a default, of which those who cannot say it make no use.
     Raises VdistillError where the user wants it of a teacher that cannot.
     """
     if pointwise(teacher):
-        if given:
+        if given and typed:
             say(f'{teacher.name} scores each image by itself: even odds are its "none of these", and no call offers it')
         return False
-    if given and not none_version(teacher):
-        raise VdistillError(
-            f'{teacher.name} cannot say "none of these"',
-            hint="leave --none out; a table says it with a row of an empty item for each query, see docs/teachers.md",
-        )
-    if given is not None or not none_version(teacher):
-        return bool(given)
+    if not none_version(teacher):
+        if given and typed:
+            raise VdistillError(
+                f'{teacher.name} cannot say "none of these"',
+                hint="leave --none out; a table says it with a row of an empty item for each query, see docs/fit.md",
+            )
+        return False
+    if given is not None:
+        return given
     with Database.existing(workspace) as database:
         found = database.setting(setting_of(teacher)) if database else None
     if found:
