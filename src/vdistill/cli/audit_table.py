@@ -43,7 +43,7 @@ def _findings(facts: dict[str, Any]) -> dict[str, str]:
         "answers": "probabilities" if facts["soft"] else "hard labels or rankings",
         "probability of the letters": _number(facts["coverage"]),
         "thoughts": f"{facts['thought_tokens']:,.0f} tokens an answer",
-        '"none of these", worst − best images': _with_interval(facts["none"]) if facts["none"] else "–",
+        "none of these": _with_interval(facts["none"]) if facts["none"] else "–",
         "calls": f"{facts['calls']:,}, {facts['failed']:,} failed, ${facts['cost_usd']:,.4f}",
         "best images per call": str(facts["images_per_call"]),
     }
