@@ -2,7 +2,8 @@
 
 The held-out queries are dealt into parts anew for each of several seeds; what is printed is the mean and the spread
 over these, and of the first one the bootstrap interval over queries. The unseen wishes are measured by the fit of the
-index itself.
+index itself. The design of the fit was chosen on these held-out queries, so calibration and lost queries are a little
+flattered; the unseen wishes were not looked at for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import made_shop
 import numpy as np
 
 from vdistill.bench.fit import FitReport, measure
@@ -19,19 +21,15 @@ from vdistill.inputs.queries import texts
 from vdistill.inputs.sides import Sides
 from vdistill.query.search import Searcher
 
-SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
-
 
 def main() -> None:
     """Print the table of a shop whose demo has run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shop", type=Path, default=SHOP)
+    parser.add_argument("--shop", type=Path, default=made_shop.SHOP)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    if not (options.shop / ".vdistill" / "index").is_dir():
-        print(f"not run: {options.shop} has no index: run the demo first", file=sys.stderr)
-        return
+    made_shop.require(options.shop, ".vdistill/index", "unanswered.txt")
     with Searcher.open(options.shop) as searcher:
         if searcher.fit is None:
             print("not run: the index knows no fit", file=sys.stderr)

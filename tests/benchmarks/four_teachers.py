@@ -1,6 +1,6 @@
 """Four teachers of the gift shop side by side: an audit that compares them, and a jury that they make.
 
-    python tests/benchmarks/four_teachers.py SHOP    SHOP: a copy of the gift shop as `make demo` leaves it
+    python tests/benchmarks/four_teachers.py [SHOP]    SHOP: the gift shop as `make demo` leaves it
 
 Two tables are the simulated shoppers with noise of their own, one teacher reads the metadata, and one is a chat server
 on loopback that has a price: it sees the images it is sent, and answers as a shopper of little noise would. The
@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import made_shop
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,12 +79,16 @@ def noisy(table: pa.Table, noise: float, seed: int) -> pa.Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shop", type=Path)
+    parser.add_argument("shop", type=Path, nargs="?", default=made_shop.SHOP)
     parser.add_argument("--calls", type=int, default=200, help="of each audit")
     parser.add_argument("--budget", type=int, default=1000)
     parser.add_argument("--max-cost", type=float, default=0.5)
+    parser.add_argument("--quick", action="store_true", help="few calls, to see that it runs")
     given = parser.parse_args()
+    if given.quick:
+        given.calls, given.budget = 30, 60
     shop = given.shop.resolve()
+    made_shop.require(shop, "shoppers.parquet")
     table = pq.read_table(shop / "shoppers.parquet")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -91,7 +96,8 @@ def main() -> None:
             pq.write_table(noisy(table, noise, seed), home / f"{name}.parquet")
         scores: dict[str, dict[str, float]] = {}
         for row in noisy(table, PAID, 9).to_pylist():
-            scores.setdefault(row["query"], {})[row["item"]] = row["score"]
+            if row["item"]:  # else it is the score of acceptance
+                scores.setdefault(row["query"], {})[row["item"]] = row["score"]
         with ChatServer(Shopper(shop, scores), delay=DELAY) as server:
             teachers = [*(f"table:{home / name}.parquet" for name in NOISES), "metadata", f"openai:paid@{server.url}"]
             options = [part for name in teachers for part in ("--teacher", name)]

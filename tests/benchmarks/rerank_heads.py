@@ -1,6 +1,6 @@
 """How to ask about the first 24 results: which images are shown together, and what the student's scores are good for.
 
-    python tests/benchmarks/rerank_heads.py SHOP [--sample N]
+    python tests/benchmarks/rerank_heads.py [SHOP] [--sample N]
 
 SHOP: as for `rerank_on_demand.py`. A simulation on training queries and held-out items: the teacher answers from the
 table of shoppers, with noise of a given standard deviation in each log-probability, and a favour for each position.
@@ -12,9 +12,11 @@ import argparse
 import math
 from pathlib import Path
 
+import made_shop
 import numpy as np
-from rerank_on_demand import _held_out, _interval, _queries
+from rerank_on_demand import _held_out, _queries
 from scipy.special import softmax
+from side_by_side import bootstrap
 
 from vdistill.evaluation.metrics import ndcg
 from vdistill.evaluation.qrels import read_qrels
@@ -31,17 +33,19 @@ DEPTH, IMAGES = 24, 8
 def main():
     """Print a line for each way to ask."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shop", type=Path)
+    parser.add_argument("shop", type=Path, nargs="?", default=made_shop.SHOP)
     parser.add_argument("--sample", type=int, default=150)
+    parser.add_argument("--quick", action="store_true", help="three queries and one kind of answers")
     options = parser.parse_args()
-    heads = _heads(options.shop.resolve(), options.sample)
-    for noise, bias in ((0.0, 0.0), (1.5, 0.7)):
-        for correlation in (0.0, 0.3, 0.6, 0.8):
+    made_shop.require(options.shop.resolve(), ".vdistill/index", "shoppers.parquet", "qrels.txt")
+    heads = _heads(options.shop.resolve(), 3 if options.quick else options.sample)
+    for noise, bias in ((0.0, 0.0), (1.5, 0.7))[: 1 if options.quick else 2]:
+        for correlation in (0.0, 0.3, 0.6, 0.8)[: 1 if options.quick else 4]:
             plan.CORRELATION = correlation
             for dealt in (True, False):
                 for calls in (3, 4, 5, 6):
                     found = np.array([_ndcg(head, calls, dealt, noise, bias) for head in heads])
-                    low, high = _interval(found)
+                    low, high = bootstrap(found)
                     print(f"noise {noise:g}, positions {bias:g}, correlation {correlation:g}, "
                           f"{'dealt' if dealt else 'in eights'}, {calls} calls: {found.mean():.3f} "
                           f"[{low:.3f}, {high:.3f}]", flush=True)  # fmt: skip

@@ -1,6 +1,6 @@
 """`vdistill query --rerank 24` on a labelled shop: nDCG@10 by its qrels, and the calls of a search.
 
-    python tests/benchmarks/rerank_on_demand.py SHOP [--queries train] [--rerank-calls N] [--images N] [--sample N]
+    python tests/benchmarks/rerank_on_demand.py [SHOP] [--queries train] [--rerank-calls N] [--images N] [--sample N]
 
 SHOP: a folder of examples/gift_shop with a finished workspace (`make demo`); it is not changed. Searched for are
 queries of one side, among held-out items alone, by one `vdistill query --batch` in a copy of the workspace without the
@@ -20,7 +20,9 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import made_shop
 import numpy as np
+from side_by_side import bootstrap
 
 from vdistill.database import Database
 from vdistill.evaluation.metrics import ndcg
@@ -38,6 +40,7 @@ def main():
     """Measure one setting, and what it costs to search again."""
     options = _options()
     shop = options.shop.resolve()
+    made_shop.require(shop, ".vdistill/index", "shoppers.parquet", "qrels.txt")
     held = _held_out(shop)
     grades = read_qrels(shop / "qrels.txt")
     queries = [one for one in _queries(shop, options.queries) if any(key in held for key in grades.get(one["id"], {}))]
@@ -49,16 +52,17 @@ def main():
         shutil.copytree(shop / ".vdistill", workspace)
         with closing(sqlite3.connect(workspace / "vdistill.db")) as database, database:
             database.execute("DELETE FROM judgments")
+        (workspace / "rerank.db").unlink(missing_ok=True)  # of searches before
         answers = _searched(shop, workspace, queries, held, options)
         again = _searched(shop, workspace, queries, held, options)
     rows = np.array([_scores(*one, held, grades, shop) for one in zip(queries, answers, strict=True)])
     print(f"{len(rows)} {options.queries} queries among {len(held)} held-out items, {DEPTH} of them re-ordered")
     for name, values in zip(("student", "student + rerank@24", "teacher's order of the 24", "ideal order of the 24"),
                             rows.T, strict=True):  # fmt: skip
-        low, high = _interval(values)
+        low, high = bootstrap(values)
         print(f"  {name:28} nDCG@10 {values.mean():.3f} [{low:.3f}, {high:.3f}]")
     gain = rows[:, 1] - rows[:, 0]
-    print(f"  {'gain':28} nDCG@10 {gain.mean():+.3f} [{_interval(gain)[0]:+.3f}, {_interval(gain)[1]:+.3f}]")
+    print(f"  {'gain':28} nDCG@10 {gain.mean():+.3f} [{bootstrap(gain)[0]:+.3f}, {bootstrap(gain)[1]:+.3f}]")
     calls = np.array([one["calls"] for one in answers])
     print(f"  calls a search: {calls.mean():.2f} ({calls.min()} to {calls.max()}), {calls.sum()} in all; the same "
           f"searches again: {sum(one['calls'] for one in again)}")  # fmt: skip
@@ -69,12 +73,15 @@ def main():
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shop", type=Path)
+    parser.add_argument("shop", type=Path, nargs="?", default=made_shop.SHOP)
     parser.add_argument("--queries", choices=("heldout", "train"), default="heldout")
     parser.add_argument("--rerank-calls", type=int)
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--sample", type=int, help="so many queries, drawn at random")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="three queries, to see that it runs")
+    options = parser.parse_args()
+    options.sample = 3 if options.quick else options.sample
+    return options
 
 
 def _queries(shop, split):
@@ -133,13 +140,6 @@ def _teacher(shop):
     if not _TEACHERS:
         _TEACHERS.append(TableTeacher(shop / "shoppers.parquet"))
     return _TEACHERS[0]
-
-
-def _interval(values, rounds=2000):
-    """The 95 % bootstrap interval of the mean over queries."""
-    rng = np.random.default_rng(1)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(rounds)]
-    return np.percentile(means, [2.5, 97.5])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
@@ -69,6 +69,14 @@ def _nearest(vectors: np.ndarray) -> np.ndarray:
 def spread(values: list[float], form: str = ".2f") -> str:
     """Median [lowest, highest]."""
     return f"{median(values):{form}} [{min(values):{form}}, {max(values):{form}}]"
+
+
+def bootstrap(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean over 10,000 bootstrap samples."""
+    found, rng = np.asarray(values, np.float64), np.random.default_rng(0)
+    means = found[rng.integers(len(found), size=(10_000, len(found)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def show(title: str, seconds: Mapping[str, list[float]], work: int = 1, unit: str = "") -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import made_shop
 import numpy as np
 from commands import EXAMPLE, vdistill
+from side_by_side import bootstrap
 
 sys.path.insert(0, str(EXAMPLE))
 SEED, REPORTED = 7, 20
@@ -53,8 +54,8 @@ def queries(shop: Path) -> tuple[list[str], dict[str, str]]:
     from shop.stocks.gifts import GIFTS
 
     made = persona_queries(GIFTS, SEED)
-    lines = (shop / "queries.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["query"] for line in lines] == [one.text for one in made], "another shop"
+    known = map(json.loads, (shop / "queries.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [one["query"] for one in known if one.get("answered", True)] == [one.text for one in made], "another shop"
     held_out = sorted(
         (one.text for one in made if one.split == "heldout"), key=lambda text: sha256(text.encode()).digest()
     )
@@ -89,7 +90,7 @@ def report(shop: Path, searches: list[str], interest_of: dict[str, str], count: 
         for name, values in scores.items():
             shares.setdefault(name, []).append(float(np.mean(values)))
     for name, per_query in shares.items():
-        low, high = spread(per_query)
+        low, high = bootstrap(per_query)
         print(f"{name:48} {np.mean(per_query):6.1%}  ({low:.1%} to {high:.1%})")
 
 
@@ -111,14 +112,6 @@ def nearest_queries(shop: Path, searches: list[str]) -> tuple[list[str], dict[st
     with Searcher.open(shop) as searcher:
         near = searcher.encode(searches) @ searcher.encode(training).T
     return training, {search: training[place] for search, place in zip(searches, near.argmax(axis=1), strict=True)}
-
-
-def spread(per_query: list[float]) -> tuple[float, float]:
-    """95 % of bootstrap samples of the queries."""
-    values, rng = np.array(per_query), np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(10_000, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def widths(shop: Path, searches: list[str]) -> None:

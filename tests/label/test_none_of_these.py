@@ -11,6 +11,7 @@ import chat_teacher
 from chat_server import ChatServer, completion
 from command_line import QUERIES, errors, vdistill
 from vdistill.database import Database
+from vdistill.errors import VdistillError
 from vdistill.label.batch import files
 from vdistill.label.prompts import Wording, read_wording
 from vdistill.label.questions import Asked, key_of
@@ -189,7 +190,7 @@ def test_other_words_for_none_are_no_other_prompt(tmp_path):
     assert wording.version == Wording().version
     assert wording.none_version != Wording().none_version
     (tmp_path / "words.toml").write_text('none = "nothing"\n')
-    with pytest.raises(Exception, match="does not say which letter"):
+    with pytest.raises(VdistillError, match="does not say which letter"):
         read_wording(tmp_path / "words.toml")
 
 

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 from command_line import errors, vdistill
 from vdistill.bundle import manifest
+from vdistill.index import fit_sources
 from vdistill.query.search import Searcher
 from vdistill.workspace import at
 
@@ -112,11 +116,18 @@ def test_an_index_without_a_fit_says_what_to_do(fitting, tmp_path):
         (index / manifest.NAME).write_text(before)
 
 
-def test_an_index_keeps_its_fit_until_judgments_change(fitting, drawn_catalog):
-    index = at(fitting / ".vdistill").index
+def test_an_index_keeps_its_fit_until_judgments_change(fitting, tmp_path, monkeypatch):
+    home = shutil.copytree(fitting, tmp_path / "home")
+    index = at(home / ".vdistill").index
     before = manifest.read(index)["backbone"].fit
-    assert vdistill("index", "--model", "backbone", cwd=fitting).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_sources, "_fitted", lambda *_: pytest.fail("made again"))
+        assert vdistill("index", "--model", "backbone", cwd=home).code == 0
     assert manifest.read(index)["backbone"].fit == before
+    with closing(sqlite3.connect(home / ".vdistill" / "vdistill.db")) as database, database:
+        database.execute("DELETE FROM judgments WHERE split = 'heldout' AND rowid % 3 = 0")
+    assert vdistill("index", "--model", "backbone", cwd=home).code == 0
+    assert manifest.read(index)["backbone"].fit["made_from"] != before["made_from"]
 
 
 def test_bench_measures_the_fit_by_queries_it_was_not_made_from(fitting):

@@ -103,8 +103,9 @@ def test_answers_to_a_training_query_about_training_images_alone_are_judgments(s
         assert (query, split) == (text, "train")
         assert {sides[item] for item in items} == {"train"}
     apart = rows(shop, "rerank.db")
+    assert apart, "the head shows both sides"
     assert all("heldout" in {sides[item] for item in items} for _, _, items in apart)
-    assert {split for _, split, _ in apart} <= {"heldout"}
+    assert {split for _, split, _ in apart} == {"heldout"}
     assert search(shop, text).json["calls"] == 0
 
 
@@ -156,6 +157,7 @@ def test_a_new_query_is_registered_when_its_answers_are_trained_on(shop):
         assert {one.split for _, one in database.judgments_on([text])} == {"train"}
 
 
+@pytest.mark.slow
 def test_too_late_is_the_students_order_and_what_was_paid_is_stored(shop):
     text = query_on(shop, "heldout")
     plain = vdistill("query", text, "--json", cwd=shop).json["results"]
@@ -211,6 +213,7 @@ def test_images_that_are_gone_keep_their_places(shop, tmp_path):
     assert "nothing to order" in search(shop, text, "-k", 12).json["notice"]
 
 
+@pytest.mark.slow
 def test_caps_hold(shop):
     text = query_on(shop, "heldout")
     assert search(shop, text, "--rerank-calls", 3).json["calls"] == 3
@@ -240,6 +243,7 @@ def test_the_table_shows_what_moved(shop):
     assert "5 calls, 12 judged" in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_scores_of_single_images_are_a_call_each(shop):
     text = query_on(shop, "heldout")
 
@@ -298,6 +302,7 @@ sys.exit(f"{code} {loaded}" if code or loaded else 0)
     done = subprocess.run([sys.executable, "-c", program], cwd=shop, capture_output=True, text=True, timeout=120,
                           check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["reranked"] == 8
 
 
 def test_as_a_default_it_is_for_searches_by_one_text(shop):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from PIL import Image
 
 from chat_server import ChatServer
 from chat_teacher import QUICK, SOFT, teacher_at
@@ -13,6 +14,7 @@ from command_line import QUERIES, errors, vdistill
 from drawings import draw_catalog
 from vdistill.errors import TeacherError
 from vdistill.label.teachers.endpoints import SharedClient
+from vdistill.label.teachers.openai_api import Patience
 from vdistill.records import Answer, Failure, Question, ShownImage
 
 
@@ -93,7 +95,7 @@ def test_a_server_that_dies_hands_its_calls_back(home):
         assert done.err.count("does not answer") == 1
 
 
-def test_a_server_that_is_back_is_asked_again():
+def test_a_server_that_is_back_is_asked_again(ask):
     down = threading.Event()
 
     def moody(body):
@@ -117,22 +119,16 @@ def test_a_server_that_is_back_is_asked_again():
     assert sum("answers again" in line for line in said) == 1
 
 
-def ask(teacher, query):
-    image = ShownImage("a", _image(), "a"), ShownImage("b", _image(), "b")
-    (answer,) = teacher.ask([Question(query, image)])
-    return answer
+@pytest.fixture
+def ask(tmp_path):
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "image.png")
+    images = tuple(ShownImage(name, tmp_path / "image.png", name) for name in "ab")
 
+    def asked(teacher, query):
+        (answer,) = teacher.ask([Question(query, images)])
+        return answer
 
-def _image(_made=[]):  # noqa: B006
-    if not _made:
-        import tempfile
-        from pathlib import Path
-
-        from PIL import Image
-
-        _made.append(Path(tempfile.mkdtemp()) / "image.png")
-        Image.new("RGB", (40, 40), "red").save(_made[0])
-    return _made[0]
+    return asked
 
 
 def test_all_dead_is_the_ordinary_error(home):
@@ -143,7 +139,7 @@ def test_all_dead_is_the_ordinary_error(home):
     assert "--endpoint" in hint
 
 
-def test_all_dead_later_on_fails_as_one_server_would():
+def test_all_dead_later_on_fails_as_one_server_would(ask):
     with Mortal(2) as one, Mortal(2) as other:
         teacher = teacher_at(one, endpoints=(one.url, other.url), concurrency=1, patience=QUICK)
         said = [ask(teacher, f"question {number}") for number in range(7)]
@@ -153,11 +149,12 @@ def test_all_dead_later_on_fails_as_one_server_would():
     assert sum(isinstance(answer, Answer) for answer in said) == 4
 
 
-def test_a_server_that_busies_itself_is_left_alone_for_as_long_as_it_says():
+def test_a_server_that_busies_itself_is_left_alone_for_as_long_as_it_says(ask):
     busy = (429, {"error": {"message": "slow down"}}, {"Retry-After": "30"})
     said = []
     with ChatServer(SOFT, busy) as one, ChatServer(SOFT, delay=0.01) as other:
-        teacher = teacher_at(one, said, endpoints=(one.url, other.url), concurrency=2)
+        patient = Patience(2.0, 3, 0.01, 60.0)
+        teacher = teacher_at(one, said, endpoints=(one.url, other.url), concurrency=2, patience=patient)
         for number in range(10):
             assert isinstance(ask(teacher, f"question {number}"), Answer)
         teacher.close()
@@ -165,7 +162,7 @@ def test_a_server_that_busies_itself_is_left_alone_for_as_long_as_it_says():
     assert not said, "a server that has enough to do is not dead"
 
 
-def test_a_question_that_no_server_answers_is_one_failure():
+def test_a_question_that_no_server_answers_is_one_failure(ask):
     broken = (500, {"error": {"message": "out of memory"}}, {})
     with ChatServer(broken) as one, ChatServer(broken) as other:
         teacher = teacher_at(one, endpoints=(one.url, other.url), patience=QUICK)
@@ -235,7 +232,7 @@ def test_batches_go_to_one_server(home):
     assert done.code == 2
 
 
-def test_the_pace_is_that_of_all_together():
+def test_the_pace_is_that_of_all_together(ask):
     with ChatServer(SOFT) as one, ChatServer(SOFT) as other:
         teacher = teacher_at(one, endpoints=(one.url, other.url), calls_per_minute=3, concurrency=4)
         for number in range(3):
