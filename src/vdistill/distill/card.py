@@ -30,7 +30,10 @@ def learning_curve(history: Sequence[dict[str, float]]) -> bytes:
     panels = [("preference loss (nats)", "loss", "tab:blue"), ("retention loss (nats)", "retention_loss", "tab:orange")]
     if any("validation_ndcg@10" in figures for figures in history):
         panels.append(("validation nDCG@10", "validation_ndcg@10", "tab:green"))
-    figure = Figure(figsize=(3.4 * len(panels), 2.8), layout="constrained")
+    width = 3.4 * len(panels)  # inches
+    figure = Figure(figsize=(width, 2.8))
+    # By hand: matplotlib's own layouts draw everything once more to measure it.
+    figure.subplots_adjust(left=0.6 / width, right=1 - 0.1 / width, bottom=0.17, top=0.89, wspace=0.25)
     for place, (title, key, colour) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
         axes.plot(epochs, [figures.get(key, float("nan")) for figures in history], color=colour, marker=".")

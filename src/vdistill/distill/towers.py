@@ -39,12 +39,13 @@ class TrainingImages:
 
     def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """The model inputs of these images. Raises ImageError for one that cannot be read."""
-        with readers(self._files[number] for number in numbers) as executor:
-            return self._prepare.stack(list(executor.map(self._one, numbers)))
+        kept = {number: self._kept[number] for number in numbers if number in self._kept}
+        if missing := [number for number in numbers if number not in kept]:
+            with readers(self._files[number] for number in missing) as executor:
+                kept |= zip(missing, executor.map(self._decoded, missing), strict=True)
+        return self._prepare.stack([kept[number] for number in numbers])
 
-    def _one(self, number: int) -> dict[str, np.ndarray]:
-        if number in self._kept:
-            return self._kept[number]
+    def _decoded(self, number: int) -> dict[str, np.ndarray]:
         arrays = self._prepare.compact(load(source_at(self._files[number]), self._prepare.target))
         size = sum(array.nbytes for array in arrays.values())
         if size <= self._left:
