@@ -254,14 +254,39 @@ def test_seats_follow_the_shares_and_all_others_stand_in():
     assert all(sorted(drawn_at(place, [0.2, 0.0, 0.8])) == [0, 1, 2] for place in places)
 
 
-def test_none_of_these_is_for_one_teacher_and_as_a_default_does_not_stop_a_jury(home):
-    typed = label(home, *TABLES, "--none", "--dry-run")
-    assert typed.code == 1
-    assert "--none asks one teacher" in typed.err
+def test_none_of_these_is_offered_to_those_who_can_say_it(home):
+    everyone = label(home, *TABLES, "--none", "--dry-run")
+    assert 'cannot say "none of these"' in everyone.err, "nobody here can"
     (home / "vdistill.toml").write_text("[label]\nnone = true\n")
     planned = label(home, *TABLES, "--budget", 60, "--dry-run", "--json")
     assert planned.code == 0, planned.err
     assert planned.json["none_asked"] == 0
+    with (home / "noise0.csv").open("a", newline="") as file:
+        csv.writer(file).writerows([query, "", 1.0] for query in (home / "queries.txt").read_text().splitlines())
+    planned = label(home, *TABLES, "--none", "--budget", 300, "--dry-run", "--json")
+    assert planned.err.count('cannot say "none of these": only the others are offered it') == 2
+    done = label(home, *TABLES, "--none", "--budget", 300, "--json")
+    assert done.code == 0, done.err
+    asked = done.json["none_asked"]
+    careful = done.json["teachers"][0]["calls"]
+    assert 0.1 * careful < asked < 0.3 * careful, "a fourth of its calls, but for the common core"
+    assert planned.json["none_asked"] > 0
+    of = {one.teacher for one in judged(home) if one.answer.none is not None}
+    assert of == {done.json["teachers"][0]["name"]}
+    again = label(home, *TABLES, "--none", "--budget", 300, "--json")
+    assert (again.json["calls"], again.json["reused"]) == (0, done.json["judgments"])
+
+
+def test_a_jury_that_says_none_of_these_and_nothing_else_is_asked_to_the_end(home):
+    with ChatServer(lambda body: completion("E" if "none of these" in str(body) else "A")) as server:
+        teachers = ("--teacher", f"openai:first@{server.url}", "--teacher", f"openai:second@{server.url}")
+        options = (*teachers, "--ask", "best", "--none", "--budget", 80, "--json")
+        done = label(home, *options)
+        assert done.code == 0, done.err
+        assert done.json["rejected"] == done.json["none_asked"] > 0
+        calls = server.calls
+        again = label(home, *options)
+        assert (again.json["calls"], server.calls) == (0, calls)
 
 
 def test_a_narrow_terminal_has_numbers_for_teachers_and_their_names_below(home):

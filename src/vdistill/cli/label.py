@@ -288,10 +288,10 @@ class LabelCommand:
             engine=self.engine, none=self.none, batch=Batching(self._name(), self.batch_file) if self.batched else None,
         )  # fmt: skip
         if len(names) > 1:
-            refuse_in_jury(names, batch=self.batched, none=bool(self.none) and session.typed("none"))
+            refuse_in_jury(names, batch=self.batched)
             task = JuryTask(
                 session, "", settings, shared, purse, self.generate_queries, ask_given=self.ask is not None,
-                engine=self.engine, specs=tuple(names),
+                engine=self.engine, none=self.none, specs=tuple(names),
             )  # fmt: skip
         try:
             yield task

@@ -16,6 +16,7 @@ from vdistill.label.jury.dry_run import plan_jury
 from vdistill.label.jury.members import Jury
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.run import JuryRun, label_jury
+from vdistill.label.none_share import each_offers_none
 from vdistill.label.outlook import outlook
 from vdistill.label.prepare import Samples
 from vdistill.label.run import LabelReport
@@ -25,17 +26,12 @@ from vdistill.label.teachers.local_vlm import LocalVLM
 from vdistill.records import Item, Query
 
 
-def refuse_in_jury(names: Sequence[str], *, batch: bool, none: bool) -> None:
+def refuse_in_jury(names: Sequence[str], *, batch: bool) -> None:
     """Raise VdistillError for what only one teacher can be asked."""
     if batch:
         raise VdistillError(
             "--batch asks one teacher, and a jury has several",
             hint=f"submit the batches of each by itself, such as --teacher {names[0]} --batch",
-        )
-    if none:
-        raise VdistillError(
-            '--none asks one teacher for "none of these", and a jury has several',
-            hint=f"leave it out, or label with each by itself, such as --teacher {names[0]} --none",
         )
 
 
@@ -78,7 +74,8 @@ class JuryTask(LabelTask):
         """What audits of so many calls each find, side by side on the same images, and which mixture to buy."""
         self.judged_by_backbone = self._backbone() is not None
         budget, self.purse = self.purse.budget, replace(self.purse, budget=None)
-        stage, workspace, jury = self._stage(), self.session.create(), self._jury()
+        self._recalled()
+        stage, workspace, jury = self._read().stage(self.settings), self.session.create(), self._jury()
         with console.progress(self.session.quiet) as update:
             run = replace(self._run(), advance=progress_of(update))
             return compare(workspace, stage, run, jury.teachers, Wanted(calls, self._scores(stage), budget))
@@ -101,7 +98,11 @@ class JuryTask(LabelTask):
 
     def _planner(self) -> Planner:
         self._recalled()
-        return Planner(self._read(), self._jury(), self.settings)
+        jury, session = self._jury(), self.session
+        jury.nones = each_offers_none(
+            self.none, jury.teachers, session.find(), session.say, typed=session.typed("none")
+        )
+        return Planner(self._read(), jury, replace(self.settings, none=any(jury.nones)))
 
     def _jury(self) -> Jury:
         teacher = self._read().teacher

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from vdistill.database import Database
@@ -51,6 +51,23 @@ def offers_none(
             'every fourth call offers "none of these", as the audit found that the teacher says it (--no-none: none do)'
         )
     return bool(found)
+
+
+def each_offers_none(
+    given: bool | None,
+    teachers: Sequence[Teacher],
+    workspace: Workspace | None,
+    say: Callable[[str], None],
+    *,
+    typed: bool = True,
+) -> list[bool]:
+    """As `offers_none`, of the teachers of a jury: those that cannot say it answer the same questions without it."""
+    able = [bool(none_version(teacher)) for teacher in teachers]
+    if given and typed and any(able):
+        for teacher in (one for one, can in zip(teachers, able, strict=True) if not can):
+            say(f'{teacher.name} cannot say "none of these": only the others are offered it')
+        typed = False
+    return [offers_none(given, teacher, workspace, say, typed=typed) for teacher in teachers]
 
 
 def setting_of(teacher: Teacher) -> str:

@@ -18,7 +18,7 @@ from vdistill.records import Answer, Judgment, Split
 
 Ask: TypeAlias = Callable[[Iterable[Keyed]], None]
 Answers: TypeAlias = Callable[[Sequence[str]], Mapping[str, Answer]]
-Hear: TypeAlias = Callable[[Sequence[Asked]], list[Judgment]]
+Hear: TypeAlias = Callable[[Sequence[Asked]], tuple[list[Judgment], bool]]
 
 
 @dataclass
@@ -26,7 +26,8 @@ class Side:
     """The questions of one side of the split: a schedule's rounds, one after the other.
 
     Questions and their keys are made as they are taken. calls: how many there are in all, at most.
-    hear: what a jury says to questions; None where the teacher is asked.  before: what is known from the start.
+    hear: what a jury says to questions, and whether anything; None where the teacher is asked.
+    before: what is known from the start.
     """
 
     split: Split
@@ -76,20 +77,21 @@ class Side:
             self._answered = True  # whatever they are, the schedule goes on
             return
         taken, self._taken = self._taken, []
-        said = self._heard(taken, answers) if self.hear is None else self.hear([self._asked(one) for _, one in taken])
-        self._answered = self._answered or bool(said)
+        asked = [self._asked(group) for _, group in taken]
+        said, any_answer = self._heard(taken, answers) if self.hear is None else self.hear(asked)
+        self._answered = self._answered or any_answer  # also where all of them are "none of these"
         self._said += said
 
-    def _heard(self, taken: Sequence[tuple[str, Group]], answers: Answers) -> list[Judgment]:
+    def _heard(self, taken: Sequence[tuple[str, Group]], answers: Answers) -> tuple[list[Judgment], bool]:
         if self.teacher.prompt != self._prompt:  # which the first answer may have settled
             taken = [(key_of(self.teacher, self.stage.question(group)), group) for _, group in taken]
         found = answers([key for key, _ in taken])
-        self._answered = self._answered or bool(found)  # also where all of them are "none of these"
-        return [
+        said = [
             judgment_of(self._asked(group), found[key], self.teacher.name)
             for key, group in taken
             if key in found and not found[key].rejects
         ]
+        return said, bool(found)
 
     def _question(self, group: Group) -> Keyed | None:
         """The question of a call. With few images one can come up again; its answer counts once."""

@@ -14,6 +14,7 @@ from vdistill.label.jury.members import Member, said_by
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.report import rows, told
 from vdistill.label.jury.run import JuryRun, Seating, jury_sides, total
+from vdistill.label.none_share import EVERY
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked
 from vdistill.label.run import LabelReport, guides_of
@@ -53,12 +54,12 @@ class JuryForecast:
         """Share the open calls at the usual prices."""
         images = self.planner.settings.images_per_call
         for member, share, usd in zip(self.members, given, self.planner.price, strict=True):
-            for _ in range(round(self.open_calls * share / (sum(given) or 1.0))):
-                self._add(member, images, 1, usd)
+            for number in range(round(self.open_calls * share / (sum(given) or 1.0))):
+                self._add(member, images, 1, usd, none=member.none and number % EVERY == 0)
 
-    def judgments_on(self, asked: Sequence[Asked]) -> list[Judgment]:
-        """What is stored of what any of them said."""
-        return said_by(self.members, asked, self.database) if self.database else []
+    def said_to(self, asked: Sequence[Asked]) -> tuple[list[Judgment], bool]:
+        """What is stored, as `said_by`."""
+        return said_by(self.members, asked, self.database) if self.database else ([], False)
 
     def _count(self, seats: Iterator[Seat]) -> int:
         """How many of the questions are new."""
@@ -76,10 +77,11 @@ class JuryForecast:
                 price = member.teacher.price(question)
                 member.tally.tokens += price.tokens
                 member.seconds += price.seconds / member.threads
-                self._add(member, len(question.images), calls_of(member.teacher, question), price.usd)
+                calls = calls_of(member.teacher, question)
+                self._add(member, len(question.images), calls, price.usd, none=question.none)
         return new
 
-    def _add(self, member: Member, images: int, calls: int, usd: float | None) -> None:
+    def _add(self, member: Member, images: int, calls: int, usd: float | None, *, none: bool) -> None:
         self.full = self.full or not self.purse.affords(calls, usd or 0.0)
         if self.full:
             return
@@ -88,6 +90,7 @@ class JuryForecast:
         tally.calls += calls
         tally.judgments += 1
         tally.images_shown += images
+        tally.none_asked += none
         tally.cost_usd += usd or 0.0
         self.priced = self.priced and usd is not None
 
@@ -104,7 +107,7 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
         members = [_member(planner, number, database, run) for number in range(len(planner.jury.teachers))]
         forecast = JuryForecast(planner, members, purse, database)
         forecast.core()
-        core = forecast.judgments_on(planner.core)
+        core, _ = forecast.said_to(planner.core)
         stored = (database.setting(f"jury/{planner.identity}") if database else None) or {}
         offers = planner.offers(core)
         given = stored.get("shares") or planner.shares(offers if len(core) == len(planner.core) * len(members) else [
@@ -120,7 +123,7 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
         rewriter = planner.jury.rewriter
         wanted = paraphrase.wanted(database, stage, paraphrase.count_for(rewriter, stage.settings.paraphrases))
         written, writing = paraphrase.foreseen(rewriter, wanted, purse, max(1, min(8, rewriter.concurrency)))
-        sides = jury_sides(stage, guides, planner.jury, forecast.judgments_on, core)
+        sides = jury_sides(stage, guides, planner.jury, forecast.said_to, core)
         seating = Seating(members, given, pointwise=planner.pointwise, most=sum(side.calls for side in sides))
         for side in sides:
             forecast.follow(side, seating)
@@ -139,6 +142,7 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
         calls=tally.calls + written.calls,
         judgments=tally.judgments,
         reused=tally.reused,
+        none_asked=tally.none_asked,
         images_shown=tally.images_shown,
         tokens=tally.tokens + written.tokens,
         cost_usd=tally.cost_usd + written.cost_usd,
@@ -155,4 +159,4 @@ def _member(planner: Planner, number: int, database: Database | None, run: JuryR
     ask = settings.ask
     if run.choose_ask and database is not None and ask_mode.remembered(database, teacher) == "rank":
         ask = "rank"
-    return Member(teacher, settings.concurrency, ask)
+    return Member(teacher, settings.concurrency, ask, planner.jury.nones[number])

@@ -18,13 +18,15 @@ class Member:
     """One teacher of a jury.
 
     concurrency: calls at once, as the user gave it.  opened: what asks it; None in a plan.
-    ask: how it is asked, where the user left that open.  why: why it is not asked any more; "" while it is.
+    ask: how it is asked, where the user left that open.  none: whether it is offered "none of these".
+    why: why it is not asked any more; "" while it is.
     seconds: that its calls took, waiting for one another or not.
     """
 
     teacher: Teacher
     concurrency: int
     ask: Ask = "best"
+    none: bool = False
     why: str = ""
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
@@ -60,29 +62,39 @@ class Member:
 
     def asked(self, one: Asked) -> Asked:
         """A question of the plan, as this teacher is asked it."""
-        return one if one.question.ask == self.ask else replace(one, question=replace(one.question, ask=self.ask))
+        none = one.question.none and self.none
+        if (one.question.ask, one.question.none) == (self.ask, none):
+            return one
+        return replace(one, question=replace(one.question, ask=self.ask, none=none))
 
     def key(self, one: Asked) -> str:
         """The key of its answer to a question of the plan."""
         return key_of(self.teacher, self.asked(one).question)
 
 
-def said_by(members: Sequence[Member], asked: Sequence[Asked], database: Database) -> list[Judgment]:
-    """What any of them has said to these questions."""
+def said_by(members: Sequence[Member], asked: Sequence[Asked], database: Database) -> tuple[list[Judgment], bool]:
+    """What any of them has said to these questions, and whether anything was said, be it "none of these" alone."""
     keyed = [(member.key(one), one, member) for one in asked for member in members]
     found = database.answers([key for key, _, _ in keyed])
-    return [judgment_of(member.asked(one), found[key], member.name) for key, one, member in keyed if key in found]
+    judgments = [
+        judgment_of(member.asked(one), found[key], member.name)
+        for key, one, member in keyed
+        if key in found and not found[key].rejects
+    ]
+    return judgments, bool(found)
 
 
 @dataclass
 class Jury:
     """Several teachers as one, to plan with; a `Teacher` that is not asked itself.
 
-    weights: the share of the calls that each is expected to get; equal ones at first.
+    weights: the share of the calls that each is expected to get; equal ones at first.  nones: which of them are offered
+    "none of these"; nobody by default.
     """
 
     teachers: Sequence[Teacher]
     weights: Sequence[float] = ()
+    nones: Sequence[bool] = ()
     prompt: str = ""
     batch_size: int = 1
     name: str = field(init=False)
@@ -95,6 +107,7 @@ class Jury:
         self.name = " + ".join(names)
         self.concurrency = sum(teacher.concurrency for teacher in self.teachers)
         self.looks = any(teacher.looks for teacher in self.teachers)
+        self.nones = self.nones or [False] * len(names)
         self.weights = self.weights or [1 / len(names)] * len(names)
         twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
         if twice is not None:

@@ -28,7 +28,7 @@ from vdistill.label.run import LabelReport, guides_of, refuse_while_batched, rem
 from vdistill.label.schedules import Guides
 from vdistill.label.stage import Stage
 from vdistill.label.teacher import MayAnswerHard
-from vdistill.label.turns import Side, take_turns
+from vdistill.label.turns import Hear, Side, take_turns
 from vdistill.records import Answer, Judgment
 from vdistill.workspace import Workspace
 
@@ -60,8 +60,8 @@ class JuryAtWork:
         """The teachers, each with its own count of what it did."""
         stage, members = planner.full, []
         sides = NewSides(stage.sides)
-        for teacher in planner.jury.teachers:
-            member = Member(teacher, stage.settings.concurrency, stage.settings.ask)
+        for teacher, none in zip(planner.jury.teachers, planner.jury.nones, strict=True):
+            member = Member(teacher, stage.settings.concurrency, stage.settings.ask, none)
             member.opened = Asker(
                 teacher, database, run.purse, member.concurrency, _nobody_told, sides, member.tally, patience=PATIENCE
             )
@@ -73,8 +73,8 @@ class JuryAtWork:
         """Of all together."""
         return total(member.tally for member in self.members)
 
-    def judgments_on(self, asked: Sequence[Asked]) -> list[Judgment]:
-        """What any of them has said to these questions."""
+    def said_to(self, asked: Sequence[Asked]) -> tuple[list[Judgment], bool]:
+        """As `said_by`."""
         return said_by(self.members, asked, self.database)
 
     def ask_core(self) -> None:
@@ -88,7 +88,7 @@ class JuryAtWork:
             except TeacherError as error:
                 self._lose(member, error)
             self.run.advance(self.tally, self.planned)
-        self.core = self.judgments_on(core)
+        self.core, _ = self.said_to(core)
 
     def _choose(self, member: Member, core: Sequence[Asked]) -> None:
         """Ask for rankings where its choices come without probabilities."""
@@ -180,7 +180,7 @@ def label_jury(workspace: Workspace, planner: Planner, run: JuryRun) -> LabelRep
         rewriter = planner.jury.rewriter
         writer = Paraphraser(rewriter, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrase.count_for(rewriter, stage.settings.paraphrases))
-        sides = jury_sides(stage, guides, planner.jury, at_work.judgments_on, at_work.core)
+        sides = jury_sides(stage, guides, planner.jury, at_work.said_to, at_work.core)
         at_work.planned = len(planner.core) * len(at_work.members) + sum(side.calls for side in sides)
         tell = partial(_advance, at_work)
         asker = JuryAsker(at_work.members, database, say, tell, at_work.absent())
@@ -232,10 +232,10 @@ def jury_sides(
     stage: Stage,
     guides: Guides,
     jury: Jury,
-    hear: Callable[[Sequence[Asked]], list[Judgment]],
+    hear: Hear,
     core: Sequence[Judgment] = (),
 ) -> list[Side]:
-    """As `both_sides`. hear: what the jury has said to questions.  core: what it said to the common ones."""
+    """As `both_sides`. hear: as of `Side`.  core: what it said to the common ones."""
     found = []
     if stage.queries_of("train"):
         found.append(Side("train", stage.training(guides), stage, jury, hear))
