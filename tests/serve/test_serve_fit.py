@@ -1,25 +1,16 @@
 """The server gives fits, and keeps to a `min_fit`, as the command does."""
 
-from dataclasses import replace
-
 import jsonschema
 import numpy as np
 import pytest
 
-from served import served, unpack_shop
-from vdistill.bundle import manifest
-from vdistill.bundle.fit import FitModel
+from served import know_fits, served, unpack_shop
 
 
 @pytest.fixture(scope="module")
 def fitting_site(tmp_path_factory):
-    """The shop, whose student's index says that a fit is the cosine's place among all items."""
-    home = unpack_shop(tmp_path_factory.mktemp("fitting"))
-    index = home / ".vdistill" / "index"
-    entries = manifest.read(index)
-    model = FitModel((), (1.0, 0.0, 0.0, 0.0), facts={"judge": "nobody"})
-    manifest.write(index, {**entries, "student": replace(entries["student"], fit=model.to_json())})
-    with served(home) as site:
+    """The shop, whose student's index knows fits."""
+    with served(know_fits(unpack_shop(tmp_path_factory.mktemp("fitting")))) as site:
         yield site
 
 
@@ -27,6 +18,7 @@ def test_results_have_a_fit(fitting_site):
     found = fitting_site.get("/v1/search", params={"query": "red mug", "k": 24}).json()
     fits = [one["fit"] for one in found["results"]]
     assert fits == sorted(fits, reverse=True)
+    assert fitting_site.get("/v1/info").json()["fit"] == ["student"]
     assert found["nothing_fits_well"] is (max(fits) < 0.5)
     assert np.isclose(np.mean([np.log(fit / (1 - fit)) for fit in fits]), 0, atol=0.1)  # of the mean cosine
 

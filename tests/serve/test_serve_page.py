@@ -1,12 +1,14 @@
 """The search page in a real browser: what it shows, by keyboard and by hand, and what happens when things go wrong."""
 
+import threading
 import time
 from urllib.parse import urlsplit
 
 import pytest
 
 from browser import BROWSER, browser
-from served import served, unpack_large_shop, unpack_shop
+from served import know_fits, served, unpack_large_shop, unpack_shop
+from vdistill.query.second_stage import in_order
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium")]
 DESKTOP, PHONE, NARROW = (1280, 900), (375, 812), (320, 640)  # px
@@ -24,6 +26,34 @@ def chromium(tmp_path_factory):
 @pytest.fixture
 def page(chromium):
     return chromium.page()
+
+
+class Backwards:
+    """A second stage that turns the first eight results around, once it may go on; for some words it is too late."""
+
+    depth, spent = 8, (0, 0.0)
+
+    def __init__(self):
+        self.asked, self.go_on = [], threading.Event()
+
+    def rerank(self, text, hits, k):
+        self.asked.append(text)
+        assert self.go_on.wait(20)
+        if "late" in text:
+            return in_order(hits, [], k, notice="the teacher did not answer within 1 s: the order is the student's")
+        order = [hit.id for hit in reversed(hits[: self.depth])]
+        return in_order(hits, order, k, judged=len(order), calls=5, cost_usd=0.0021)
+
+    def close(self):
+        self.go_on.set()
+
+
+@pytest.fixture(scope="module")
+def knowing_site(tmp_path_factory):
+    """A server that has what is not always there: fits, a teacher in front, and thumbs."""
+    home = know_fits(unpack_shop(tmp_path_factory.mktemp("knowing")))
+    with served(home, second=Backwards(), feedback=True) as site:
+        yield site
 
 
 def base(site):
@@ -80,6 +110,8 @@ def test_results_are_those_of_the_api_and_nothing_is_loaded_from_elsewhere(site,
     found = search(page, site, "/?q=red+mug&k=10")
     assert found == ids(site, "/v1/search?query=red+mug&k=10")
     page.wait("[...document.querySelectorAll('.plate')].slice(0, 4).every((one) => one.matches('.here'))")
+    there = "['fit-filter', 'rerank', 'teacher'].filter((one) => !document.getElementById(one).hidden).length"
+    assert page.do(f"{there} + document.querySelectorAll('.fit:not(:empty), #unfit:not(:empty)').length") == 0
     search(page, site, "/?q=red+mug&compare=1")
     search(page, site, "/?like=red_mug.png")
     schemes = {urlsplit(one).scheme for one in page.requests()} - {"blob", "data"}
@@ -310,6 +342,89 @@ def test_what_moved_is_shown_side_by_side(site, page):
         kind = "new" if was is None else "stays" if was == one["rank"] else "up" if one["rank"] < was else "down"
         expected.append(f"moved {kind}")
     assert signs == expected
+
+
+def test_how_well_results_fit_is_said_and_can_be_asked_for(knowing_site, page):
+    found = search(page, knowing_site, "/?q=red+mug")
+    answer = knowing_site.get("/v1/search?query=red+mug&k=24").json()["results"]
+    said = [f"fits {one['fit'] * 100:.0f} %, the probability that the teacher would accept it" for one in answer]
+    assert page.do("[...document.querySelectorAll('a.open .fit')].map((one) => one.textContent)") == said
+    assert not page.do("document.getElementById('unfit').textContent")
+    choose = "const one = document.getElementById('min-fit'); one.value = '{}'; one.dispatchEvent(new Event('change'))"
+    page.do(f"(() => {{ {choose.format('0.75')} }})()")
+    some = [one["id"] for one in answer if one["fit"] >= 0.75]
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({some!r}) && location.search === '?q=red+mug&min_fit=0.75'")
+    assert page.do("document.querySelector('.chip').innerText") == "fits at least 75 %"
+    search(page, knowing_site, "/?q=red+mug&min_fit=0.98", "!!document.querySelector('#note .plain')")
+    assert page.do("document.getElementById('min-fit').selectedOptions[0].text") == "At least 98 %"
+    page.do("document.querySelector('#note .plain').click()")
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({found!r})")
+    search(page, knowing_site, f"/?q=red+mug&where=file_name='{found[-1]}'")
+    poor = "Nothing here fits well. These are the closest."
+    assert page.do("document.getElementById('unfit').innerText") == poor
+    page.wait(f"document.getElementById('told').textContent.startsWith({poor!r})")
+    assert page.axe() == []
+    search(page, knowing_site, "/?q=red+%2B+mug&min_fit=0.75")
+    assert page.do(f"({IDS}).length + document.querySelectorAll('.chip, .fit:not(:empty)').length") == 24
+    assert page.do("document.getElementById('min-fit').disabled")
+    assert not page.complaints()
+
+
+def test_a_teacher_orders_the_results_of_who_presses_for_it_and_of_nobody_else(knowing_site, page, chromium):
+    stage = knowing_site.service.second
+    button = "document.getElementById('rerank')"
+    said = "document.getElementById('teacher-said').textContent"
+    search(page, knowing_site, "/")
+    assert page.do(f"{button}.hidden")
+    page.do("document.getElementById('words').focus()")
+    page.type("red mug")
+    page.press("Enter")
+    page.wait("location.search === '?q=red+mug'")
+    plain = ids(knowing_site, "/v1/search?query=red+mug&k=24")
+    ordered = [*reversed(plain[:8]), *plain[8:]]
+    search(page, knowing_site, "/?q=red+mug&k=6")
+    assert not stage.asked
+    page.do(f"{button}.focus()")
+    page.press("Enter", "Enter")
+    page.wait(f"{button}.textContent === 'Asking the teacher…'")
+    assert page.do("document.getElementById('told').textContent") == "The teacher looks at the first 8 results."
+    stage.go_on.set()
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({ordered[:6]!r})")
+    assert page.do(
+        "[...document.querySelectorAll('.card')].map((one) => one.querySelector('.moved span').innerText)"
+    ) == [f"was {number}" for number in (8, 7, 6, 5, 4, 3)]
+    assert page.do(said) == "The teacher has ordered 8 results · 5 calls, $0.0021."
+    page.wait(f"document.getElementById('told').textContent.startsWith({said})")
+    assert page.do(f"{button}.ariaPressed + location.search + document.activeElement.id") == "true?q=red+mug&k=6rerank"
+    assert page.do("document.querySelectorAll('.card .thumbs').length") == 6
+    page.do("document.getElementById('more-button').click()")
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({ordered!r})")
+    page.do(f"{button}.click()")
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({plain!r}) && !document.querySelector('.moved span')")
+    page.do(f"{button}.click()")
+    page.wait(f"JSON.stringify({IDS}) === JSON.stringify({ordered!r})")
+    assert search(page, knowing_site, "/?q=red+mug&k=30") == plain, "the address asks nobody"
+    assert stage.asked == ["red mug"]
+
+    narrow = chromium.page(*NARROW, dark=True)
+    search(narrow, knowing_site, "/?q=red+mug+late")
+    pool = knowing_site.service.pools.second
+    most, pool._most = pool._most, 0
+    narrow.do(f"{button}.click()")
+    narrow.wait("document.querySelector('.trouble')?.innerText.includes('Too many requests')")
+    assert not narrow.do("document.documentElement.classList.contains('stale')")
+    pool._most = most
+    narrow.do("document.querySelector('.trouble button').click()")
+    narrow.wait(f"{said}.startsWith('Not in the teacher')")
+    assert "did not answer within 1 s" in narrow.do(said)
+    narrow.do("document.getElementById('teacher-again').click()")
+    narrow.until(lambda: stage.asked == ["red mug", "red mug late", "red mug late"])
+    narrow.wait(f"{button}.textContent === 'Re-rank with the teacher' && !document.querySelector('.trouble')")
+    assert narrow.axe() == []
+    assert narrow.do("document.scrollingElement.scrollWidth - innerWidth") <= 0
+    search(narrow, knowing_site, "/?q=red+mug+late&compare=1")
+    assert narrow.do(f"{button}.hidden")
+    assert not page.complaints()
 
 
 def test_the_theme_follows_the_system_and_the_switch(site, chromium):

@@ -123,7 +123,8 @@ def test_a_teacher_that_fails_is_no_failure_of_the_search(home):
 
 def test_a_server_without_a_teacher_says_so(home):
     with served(home) as site:
-        assert site.get("/v1/info").json()["rerank"] == 0
+        info = site.get("/v1/info").json()
+        assert (info["rerank"], info["fit"]) == (0, [])
         refused(site.post("/v1/search", {"query": QUERY, "rerank": True}), 403, "not_enabled")
 
 

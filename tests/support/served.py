@@ -16,6 +16,7 @@ import pytest
 
 from indexes import unit, write_index
 from vdistill.bundle import manifest
+from vdistill.bundle.fit import FitModel
 from vdistill.workspace import Workspace
 
 for name in ("starlette", "uvicorn", "python_multipart", "prometheus_client", "jsonschema"):
@@ -42,6 +43,15 @@ def things(n):
     """Metadata of an item."""
     return {"title": f"{('red', 'green', 'blue')[n % 3]} thing", "price": n % 40, "group": f"g{n // 4}",
             "tags": ["new", "old"][: 1 + n % 2]}  # fmt: skip
+
+
+def know_fits(home):
+    """Let the student's index say that a fit is the cosine's place among those of all items."""
+    index = home / ".vdistill" / "index"
+    entries = manifest.read(index)
+    model = FitModel((), (1.0, 0.0, 0.0, 0.0), facts={"judge": "nobody"})
+    manifest.write(index, {**entries, "student": replace(entries["student"], fit=model.to_json())})
+    return home
 
 
 def unpack_large_shop(home, count=3000, metadata=things):
@@ -89,9 +99,11 @@ def read_all(connection):
     return b"".join(parts)
 
 
-def served(home, port=0, **settings):
-    """A server of the workspace in a folder, as long as the block."""
-    return _served(partial(Service.of, Workspace(Path(home) / ".vdistill"), Settings(**settings)), port)
+def served(home, port=0, second=None, **settings):
+    """A server of the workspace in a folder, as long as the block. second: orders the first hits for who asks."""
+    space = Workspace(Path(home) / ".vdistill")
+    made = partial(Service.at, space.index, space.cache, Settings(**settings), workspace=space, second=second)
+    return _served(made, port)
 
 
 def served_pack(path, cache, **settings):

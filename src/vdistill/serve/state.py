@@ -29,6 +29,7 @@ async def info(service: Service, request: Request) -> Response:
                 "sizes": list(SIDES), "most_results": MOST_RESULTS,
                 "feedback": service.votes is not None,
                 "rerank": service.second.depth if service.second else 0,
+                "fit": sorted(name for name, one in found.searchers.items() if one.fit is not None),
             }  # fmt: skip
 
     return Response(await service.json(service.pools.quick, told), media_type="application/json")

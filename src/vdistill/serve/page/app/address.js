@@ -2,12 +2,14 @@
 //
 // words: as typed.  like: the id of an item to be resembled.  image: which of the tab's images, 0 for none; no address
 // holds it.  show: a model, "both", or "" for the server's own choice.  picks: values by column.  ranges: [from, to] by
-// column, as typed.  item: the id of the item whose details are open.
+// column, as typed.  minFit: the least fit that is asked for, as a number in a text, "" for none.  item: the id of the
+// item whose details are open.
 
 export const FIRST_K = 24;
 
 export const START = Object.freeze({
-  words: "", like: "", image: 0, show: "", k: FIRST_K, hybrid: false, where: "", picks: {}, ranges: {}, item: "",
+  words: "", like: "", image: 0, show: "", k: FIRST_K, hybrid: false, where: "", picks: {}, ranges: {}, minFit: "",
+  item: "",
 });
 
 export function read(text) {
@@ -19,6 +21,8 @@ export function read(text) {
   };
   const k = Number(given.get("k"));
   if (Number.isInteger(k) && k > 0) found.k = k;
+  const least = Number(given.get("min_fit"));
+  if (least > 0 && least <= 1) found.minFit = String(least);
   for (const [name, value] of given) {
     const [kind, column] = split(name);
     if (kind === "pick") (found.picks[column] ??= []).push(value);
@@ -42,6 +46,7 @@ export function written(search) {
     set(`to.${column}`, to);
   }
   set("where", search.where);
+  set("min_fit", search.minFit);
   set("hybrid", search.hybrid && "1");
   set("k", search.k !== FIRST_K && String(search.k));
   set("item", search.item);

@@ -78,7 +78,7 @@ async function refusal(response) {
 }
 
 /** The API's messages begin small, as on a command line. */
-function sentence(text) {
+export function sentence(text) {
   if (!text) return "";
   const ended = /[.?!]$/.test(text) ? text : `${text}.`;
   return /^[a-z]+[ ,]/.test(ended) ? ended[0].toUpperCase() + ended.slice(1) : ended;

@@ -1,13 +1,13 @@
 // A search becomes a request to the API.
 
 import { itemPath } from "./api.js";
+import { minFit } from "./fit.js";
 import { parts, terms } from "./words.js";
 
 /** The path and the body of a search's request.  where: its filters as an expression.  image: a Blob, or none. */
 export function request(search, where, image) {
   const both = search.show === "both";
-  const options = { k: search.k, ...(where && { where }) };
-  if (!both && search.show) options.model = search.show;
+  const options = optionsOf(search, where);
   if (search.like && !search.words.trim() && !both) {
     return { path: `${itemPath("similar", search.like)}?${query(options)}` };
   }
@@ -22,6 +22,12 @@ export function request(search, where, image) {
   return words.length ? { path: `${path}?${new URLSearchParams([...words, ...Object.entries(options)])}` } : null;
 }
 
+/** The body of a search for words whose first `depth` results, and `search.k` of them at least, a teacher orders. */
+export function rerankBody(search, where, depth) {
+  const options = { ...optionsOf(search, where), ...(search.hybrid && { hybrid: true }) };
+  return { ...options, k: Math.max(search.k, depth), query: parts(search.words), rerank: true };
+}
+
 /** The answers by model, without the item that the others should resemble. */
 export function answers(search, document) {
   const { backbone, student } = document;
@@ -31,6 +37,14 @@ export function answers(search, document) {
     answer.results = others.map((result, place) => ({ ...result, rank: place + 1 }));
   }
   return found;
+}
+
+function optionsOf(search, where) {
+  const least = minFit(search);
+  return {
+    k: search.k, ...(where && { where }), ...(search.show && search.show !== "both" && { model: search.show }),
+    ...(least && { min_fit: Number(least) }),
+  };
 }
 
 const query = (options) => new URLSearchParams(Object.entries(options));

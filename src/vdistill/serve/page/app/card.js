@@ -3,6 +3,7 @@
 import { ACTIONS, titleOf } from "./actions.js";
 import { written } from "./address.js";
 import { el, formatted, unseen } from "./dom.js";
+import { percent } from "./fit.js";
 import { change, current } from "./state.js";
 import { plate } from "./thumbnails.js";
 
@@ -15,7 +16,8 @@ export function card(result, place) {
   const link = el("a", { class: "open", click: open },
     plate(result, THUMBNAIL, { eager: place < 8 }),
     el("span", { class: "words" },
-      el("span", { class: "facts" }, ...["rank", "moved", "score"].map((name) => el("span", { class: name }))),
+      el("span", { class: "facts" }, el("span", { class: "rank" }), el("span", { class: "moved" }),
+        el("span", { class: "numbers" }, el("span", { class: "score" }), el("span", { class: "fit" }))),
       el("span", { class: "title", dir: "auto" }, titleOf(result)),
       ...lines(result).map((line) => el("span", { class: "line", dir: "auto" }, line))));
   const actions = el("div", { class: "actions" }, ...ACTIONS.map((make) => make(result)));
@@ -25,12 +27,15 @@ export function card(result, place) {
   return made;
 }
 
-/** What may change while the card stays: its rank, its score, and how it moved ({shown, told, kind}). */
+/** What may change while the card stays: its rank, its score and fit, and how it moved ({shown, told, kind}). */
 export function update(made, result, move) {
   made.querySelector("a.open").href = written({ ...current(), item: result.id }) || "/";
   made.querySelector(".rank").replaceChildren(...(result.rank ? [`#${result.rank}`] : []));
   made.querySelector(".score").replaceChildren(
     ...(result.score === undefined ? [] : [unseen("score "), result.score.toFixed(3)]));
+  const known = typeof result.fit === "number";
+  made.querySelector(".fit").replaceChildren(
+    ...(known ? [`fits ${percent(result.fit)}`, unseen(", the probability that the teacher would accept it")] : []));
   const moved = made.querySelector(".moved");
   moved.className = `moved ${move?.kind ?? ""}`;
   moved.replaceChildren(...(move ? [el("span", { "aria-hidden": "true" }, move.shown), unseen(move.told)] : []));

@@ -1,17 +1,19 @@
 // The filters that are on, above the results; each can be taken off.
 
 import { byId, el, icon } from "./dom.js";
+import { minFit, percent } from "./fit.js";
 import { change, current, onChange } from "./state.js";
 
 export function watchChips() {
-  onChange(show);
-  show(current());
+  onChange(showChips);
+  showChips(current());
 }
 
-function show(search) {
+/** Show those of a search; again, where it is told only now what can be filtered by. */
+export function showChips(search) {
   const room = byId("chips");
   const had = room.contains(document.activeElement);
-  room.replaceChildren(...[...picks(search), ...ranges(search), ...where(search)]);
+  room.replaceChildren(...[...picks(search), ...ranges(search), ...where(search), ...fit(search)]);
   if (had) (room.querySelector("button") ?? byId("words")).focus();
 }
 
@@ -35,6 +37,11 @@ function ranges(search) {
 }
 
 const where = (search) => (search.where.trim() ? [chip(search.where.trim(), () => change({ where: "" }))] : []);
+
+function fit(search) {
+  const least = minFit(search);
+  return least ? [chip(`fits at least ${percent(Number(least))}`, () => change({ minFit: "" }))] : [];
+}
 
 function chip(text, off) {
   return el("button", { type: "button", class: "chip", "aria-label": `Without the filter ${text}`, click: off },

@@ -120,7 +120,9 @@ function place(id) {
   const two = byId("results").classList.contains("two");
   const line = (one) => {
     const [rank, score] = [one.querySelector(".rank").textContent, one.querySelector(".score").lastChild.textContent];
-    return `${rank}${two ? ` with the ${one.closest("section").dataset.model}` : ""} · score ${score}`;
+    const fit = one.querySelector(".fit").firstChild?.textContent;
+    const whose = two ? ` with the ${one.closest("section").dataset.model}` : "";
+    return `${rank}${whose} · score ${score}${fit ? ` · ${fit}` : ""}`;
   };
   return found.map(line).join("\n");
 }

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { filtered } from "./address.js";
 import { byId, debounced, el, formatted, unseen } from "./dom.js";
+import { minFit } from "./fit.js";
 import { clearFilters } from "./notes.js";
 import { change, current, onChange } from "./state.js";
 
@@ -61,7 +62,7 @@ export function showConditionTrouble(trouble) {
 }
 
 function show(search) {
-  const number = filtered(search);
+  const number = filtered(search) + (minFit(search) ? 1 : 0);
   byId("clear").hidden = !number;
   byId("filters-number").textContent = number ? ` (${number})` : "";
   byId("hybrid").checked = search.hybrid;

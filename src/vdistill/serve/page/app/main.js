@@ -4,17 +4,19 @@ import { asks, filtered, FIRST_K, START } from "./address.js";
 import { ask } from "./api.js";
 import { answers, request } from "./asking.js";
 import { watchBox } from "./box.js";
-import { watchChips } from "./chips.js";
+import { showChips, watchChips } from "./chips.js";
 import { conditionTrouble, expression } from "./conditions.js";
 import { placeDetails, watchDetails } from "./details.js";
 import { byId, el } from "./dom.js";
 import { commonValues, kinds, loadFilters, showConditionTrouble, watchFilters } from "./filters.js";
+import { knowFits, minFit, unfit, watchFit } from "./fit.js";
 import { watchKeys } from "./keys.js";
 import { Latest } from "./latest.js";
-import { countOf, showBusy, showCount, showNone, showNoNote, showStart, showTrouble } from "./notes.js";
+import { countOf, showBusy, showCount, showNone, showNoNote, showStart, showTrouble, showUnfit } from "./notes.js";
 import { picture, takePictures } from "./pictures.js";
 import { showAnswers, showItems, showNothing, showWaiting } from "./results.js";
 import { change, current, onChange } from "./state.js";
+import { forgetOrders, inOrder, offerNoTeacher, offerTeacher, watchTeacher } from "./teacher.js";
 import { retryImages } from "./thumbnails.js";
 import { askForToken, watchToken } from "./token.js";
 import { votedOn } from "./votes.js";
@@ -29,6 +31,7 @@ let info; // what is served; undefined until the server has told it
 let filters; // the promise of its filters
 let timer; // of the next search
 let retry; // of the next try
+let last; // {found, wanted}: what is shown, before a teacher's order
 let moreFrom = 0; // how many cards there were when more were asked for
 
 function search(soon, scroll = null) {
@@ -58,6 +61,7 @@ async function answer(scroll) {
 async function searched(wanted, signal) {
   const told = known(signal);
   told.catch(() => {}); // awaited below
+  if (wanted.minFit) await told; // whether there is a fit
   if (Object.keys(wanted.picks).length + Object.keys(wanted.ranges).length) {
     await told;
     await offered(); // how a column is compared
@@ -88,6 +92,9 @@ async function known(signal) {
   if (info) return;
   info = await ask("/v1/info", { signal });
   filters = undefined;
+  forgetOrders();
+  knowFits(info.fit, info.model);
+  showChips(current());
   showModels();
 }
 
@@ -101,12 +108,15 @@ function offered() {
 }
 
 function showFound(found, wanted) {
+  last = { found, wanted };
   showTrouble(null);
   showConditionTrouble(null);
   retryImages();
   if (found.answers) showSearch(found.answers, wanted);
   else {
     showCount("");
+    showUnfit("");
+    offerNoTeacher();
     byId("more-button").hidden = true;
     if (found.lost) {
       showNothing();
@@ -120,14 +130,25 @@ function showFound(found, wanted) {
   }
 }
 
-function showSearch(found, wanted) {
+/** The same answer, in another order. */
+function showAgain() {
+  if (!info || !same(last.wanted, current())) return search(0);
+  showFound(last.found, last.wanted);
+  placeDetails();
+}
+
+function showSearch(plain, wanted) {
+  offerTeacher(plain, wanted, info.rerank);
+  const { answers: found, moved } = inOrder(plain, wanted);
   const { shown, told } = countOf(found, wanted, info.items);
   const most = Math.max(...Object.values(found).map((answer) => answer.results.length));
-  showCount(most ? shown : "", most ? told : "Nothing found.");
+  showUnfit(unfit(found));
+  const lines = [byId("unfit").textContent, byId("teacher-said").textContent, told].filter(Boolean);
+  showCount(most ? shown : "", most ? lines.join(" ") : minFit(wanted) ? "Nothing fits well." : "Nothing found.");
   byId("more-button").hidden = most < wanted.k || wanted.k >= info.most_results;
   if (most) showNoNote();
-  else showNone(filtered(wanted));
-  if (most) showAnswers(found, votedOn(wanted, found, info.feedback));
+  else showNone(filtered(wanted), minFit(wanted));
+  if (most) showAnswers(found, votedOn(wanted, found, info.feedback), moved);
   else showNothing();
   if (moreFrom) document.querySelectorAll("#results a.open")[moreFrom]?.focus();
   moreFrom = 0;
@@ -141,11 +162,20 @@ function showRefusal(trouble, wanted) {
   if (wrong) showTrouble({ message: "The filters cannot be used.", hint: `${wrong.message} ${wrong.hint}` });
   else showTrouble({ message: trouble.message, hint: hintOf(trouble) }, () => search(0));
   showCount("");
+  offerNoTeacher();
   if (trouble.passing) {
     info = undefined; // it may be another index when it is back
     retry = setTimeout(search, (trouble.wait || LATER) * 1000, 0);
   }
 }
+
+/** The teacher was not asked: the results are those of the search all the same. */
+function showTeacherRefusal(trouble, again) {
+  if (trouble.status === 401) askForToken(trouble, again);
+  else showTrouble(trouble, again, false);
+}
+
+const same = (one, other) => JSON.stringify({ ...one, item: "" }) === JSON.stringify({ ...other, item: "" });
 
 const hintOf = ({ status, hint }) => hint || (status === 0 ? "Trying again until it is back." : "");
 
@@ -186,8 +216,7 @@ function titled(wanted) {
 onChange((wanted, before, scroll) => {
   titled(wanted);
   markModel(wanted);
-  const same = { ...before, item: wanted.item };
-  if (JSON.stringify(same) === JSON.stringify(wanted)) return; // only the details were opened or closed
+  if (same(before, wanted)) return; // only the details were opened or closed
   search(scroll === null && wanted.words !== before.words ? TYPING : 0, scroll);
 });
 
@@ -206,6 +235,12 @@ watchToken();
 watchBox();
 watchChips();
 watchFilters();
+watchFit();
+watchTeacher({
+  again: showAgain,
+  refused: showTeacherRefusal,
+  where: (wanted) => expression(wanted, kinds()),
+});
 watchKeys();
 takePictures((message, hint) => showTrouble({ message, hint }));
 titled(current());

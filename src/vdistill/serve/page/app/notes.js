@@ -1,6 +1,7 @@
 // What the page says beside the results: how many, nothing found, an error with its hint, where to begin.
 
 import { byId, debounced, el, formatted } from "./dom.js";
+import { percent } from "./fit.js";
 import { change } from "./state.js";
 
 const QUIET = 700; // ms: while somebody types, a reader of the screen is not told each count
@@ -30,11 +31,11 @@ export function showBusy(busy) {
   document.documentElement.classList.toggle("busy", busy);
 }
 
-/** An error; null takes it away. again: what its button does. */
-export function showTrouble(trouble, again) {
+/** An error; null takes it away. again: what its button does.  stale: whether the results are those of before. */
+export function showTrouble(trouble, again, stale = true) {
   const room = byId("trouble");
   const said = trouble ? `${trouble.message} ${trouble.hint}` : "";
-  document.documentElement.classList.toggle("stale", Boolean(trouble));
+  document.documentElement.classList.toggle("stale", Boolean(trouble) && stale);
   if (room.dataset.said === said) return; // it is not told again with each try, and its button keeps the focus
   room.dataset.said = said;
   room.replaceChildren();
@@ -44,8 +45,15 @@ export function showTrouble(trouble, again) {
     again ? el("button", { type: "button", class: "plain", click: again }, "Try again") : null));
 }
 
-/** Where nothing was found. */
-export function showNone(filters) {
+/** That nothing fits well, above what was found all the same; "" takes it away. */
+export const showUnfit = (line) => (byId("unfit").textContent = line);
+
+/** Where nothing was found. least: the fit that was asked for, "" for none. */
+export function showNone(filters, least) {
+  const any = () => change({ minFit: "" });
+  const closest = el("button", { type: "button", class: "plain", click: any }, "Show the closest");
+  const which = filters ? "No item that fulfils these filters" : "No item";
+  if (least) return note("Nothing fits well", `${which} fits at least ${percent(Number(least))}.`, closest);
   const clear = el("button", { type: "button", class: "plain", click: clearFilters }, "Clear the filters");
   if (filters) note("Nothing found", "No item fulfils these filters.", clear);
   else note("Nothing found", "The index has no other items.");
@@ -64,7 +72,7 @@ export function showNoNote() {
   byId("note").replaceChildren();
 }
 
-export const clearFilters = () => change({ picks: {}, ranges: {}, where: "" });
+export const clearFilters = () => change({ picks: {}, ranges: {}, where: "", minFit: "" });
 
 function note(title, text, more) {
   byId("note").replaceChildren(el("div", { class: "note" }, el("h2", {}, title), el("p", {}, text), more));

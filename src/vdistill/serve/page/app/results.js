@@ -5,10 +5,11 @@ import { byId, el } from "./dom.js";
 import { moves, summary } from "./moves.js";
 import { placeThumbs } from "./votes.js";
 
-/** Show answers by model; with two of them what moved. votes: the list that thumbs are given in, or null. */
-export function showAnswers(answers, votes) {
+/** Show answers by model; with two of them what moved. votes: the list that thumbs are given in, or null.  moved: by
+ * model and id, what moved within one answer. */
+export function showAnswers(answers, votes, moved = {}) {
   const models = Object.keys(answers);
-  const moved = models.length > 1 ? moves(answers) : {};
+  if (models.length > 1) moved = moves(answers);
   frame(models);
   for (const model of models) {
     const results = answers[model].results.map((result) => ({ ...result, model }));
