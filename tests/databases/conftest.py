@@ -1,6 +1,8 @@
 """A PostgreSQL server of the session, and an address of its own in each engine for each test."""
 
+import gc
 import uuid
+import warnings
 
 import pytest
 
@@ -23,9 +25,13 @@ def postgres():
 def address(request, tmp_path):
     """Where nothing is yet."""
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres").url(f"t{uuid.uuid4().hex[:12]}")
+        yield request.getfixturevalue("postgres").url(f"t{uuid.uuid4().hex[:12]}")
+        return
     pytest.importorskip("qdrant_client")
-    return f"qdrant+path:{tmp_path / 'qdrant'}"
+    yield f"qdrant+path:{tmp_path / 'qdrant'}"
+    with warnings.catch_warnings():  # its engine forgets to close what was deleted, of which Python 3.13 warns
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

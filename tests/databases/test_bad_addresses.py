@@ -140,10 +140,12 @@ def test_a_table_of_someone_else_is_left_alone(store, postgres):
 
 
 def test_a_collection_of_someone_else_is_left_alone(store, tmp_path):
-    qdrant_client = pytest.importorskip("qdrant_client")
+    pytest.importorskip("qdrant_client")
+    from qdrant_client import QdrantClient, models
+
     folder = str(tmp_path / "qdrant")
-    client = qdrant_client.QdrantClient(path=folder)
-    size = qdrant_client.models.VectorParams(size=3, distance="Cosine")
+    client = QdrantClient(path=folder, force_disable_check_same_thread=True)  # the check leaves a connection open
+    size = models.VectorParams(size=3, distance="Cosine")
     client.create_collection("vdistill", vectors_config=size)
     client.close()
     with pytest.raises(VdistillError, match="which vdistill did not make"):

@@ -198,7 +198,7 @@ HARMFUL = [
     ("(SELECT max(length(x)) FROM (SELECT x||x AS x FROM (SELECT x||x AS x FROM (SELECT replace(hex(title), '0', "
      "title||title||title||title||title||title||title) AS x FROM item)))) > 1e9", 400),
     ("title LIKE '" + "%a" * 700 + "'", 400), ("(" * 2000 + "1" + ")" * 1999, 400),
-    ("(" * 1500 + "1" + ")" * 1500, 400),
+    ("-(" * 1500 + "1" + ")" * 1500, 400),  # newer versions of SQLite read as many parentheses that say nothing
     ("1 ATTACH DATABASE 'x' AS y", 400), ("PRAGMA_table_info('items')", 400), ("price < 20 -- ", 200),
 ]  # fmt: skip
 

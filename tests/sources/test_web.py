@@ -1,5 +1,6 @@
 """Images from a web server: fetched politely and once, and every failure has a name."""
 
+import contextlib
 import sqlite3
 import ssl
 import time
@@ -187,7 +188,7 @@ def test_an_address_that_is_none_is_named(shop):
 
 
 def expire(tmp_path):
-    with sqlite3.connect(tmp_path / "cache" / "web.db") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache" / "web.db")) as db, db:
         db.execute("UPDATE answers SET fresh_until = 0")
     another_process(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import warnings
@@ -109,6 +110,8 @@ def _client_of_folder(client: Any, address: Address) -> Any:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise VdistillError(f"{address.shown} cannot be opened: {reason}",
                             hint="check the permissions, and that qdrant-client made the folder") from None  # fmt: skip
-    # Raised out here, where nothing holds its error any more: a client that is refused leaves its lock file open.
+    # Raised out here, where nothing holds its error any more: a client that is refused leaves its lock file open, and
+    # connections to SQLite in cycles.
+    gc.collect()
     raise VdistillError(f"{address.shown} is in use by another process",
                         hint="wait for it; for several at a time run a Qdrant server")  # fmt: skip

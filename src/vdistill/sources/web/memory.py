@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,7 @@ class Memory:
             except sqlite3.DatabaseError:  # damaged
                 self._file.unlink(missing_ok=True)
                 self._db = _opened(self._file)
+            weakref.finalize(self, self._db.close)
             self._process = os.getpid()
         return self._db
 
