@@ -14,6 +14,7 @@ import pytest
 from indexes import unit, write_index
 from postgres_servers import Cluster, both, missing, until
 from vdistill.bundle import manifest
+from vdistill.bundle.fit import FitModel
 from vdistill.bundle.store import Store
 from vdistill.databases.address import parse
 from vdistill.databases.opening import open_database
@@ -23,6 +24,7 @@ from vdistill.errors import VdistillError
 from vdistill.query.retrieval import SearchOptions
 
 DIM = 32
+FITS = {"a": 0.2, "b": 0.8}  # of all hits of a model, about
 ROWS = 6_000
 # Prints how many items are stored, after each batch: what the server has acknowledged.
 PUSH = """
@@ -39,9 +41,10 @@ print(json.dumps(report.to_json()))
 
 
 def index(folder, count, model):
-    """An index of a model whose items say which one it is; all vectors differ from model to model."""
+    """An index of a model whose items and fits say which one it is; all vectors differ from model to model."""
     entry = write_index(folder, unit(count, DIM, seed=ord(model)), metadata=lambda n: {"model": model, "n": n})
-    manifest.write(folder, {"student": replace(entry, model_fingerprint=model)})
+    fit = FitModel((), (1e-3, 0.0, 0.0, float(np.log(FITS[model] / (1 - FITS[model])))), facts={})
+    manifest.write(folder, {"student": replace(entry, model_fingerprint=model, fit=fit.to_json())})
     return folder
 
 
@@ -53,7 +56,7 @@ def opened(address, folder):
 
 
 class Reader(threading.Thread):
-    """Asks all along; each answer is complete, and of one model."""
+    """Asks all along; each answer is complete, of one model, and its fits are of the same."""
 
     def __init__(self, searcher):
         super().__init__(daemon=True)
@@ -65,14 +68,14 @@ class Reader(threading.Thread):
         while not self.over:
             vector = rng.normal(size=DIM).astype(np.float32)
             try:
-                hits = self.searcher.hits(vector / np.linalg.norm(vector), self.k, self.options)
+                hits = self.searcher.hits(vector / np.linalg.norm(vector), self.k, self.options, text=True)
             except Exception as error:  # whatever it is, no reader may see it
                 self.wrong.append("".join(traceback.format_exception(error)))
                 continue
-            models = {hit.metadata["model"] for hit in hits}
-            if len(hits) != self.k or len(models) != 1:
-                self.wrong.append((len(hits), models))
-            self.models = list(dict.fromkeys([*self.models, *models]))
+            said = {(hit.metadata["model"], round(hit.fit, 1)) for hit in hits}
+            if len(hits) != self.k or len(said) != 1 or not said <= FITS.items():
+                self.wrong.append((len(hits), said))
+            self.models = list(dict.fromkeys([*self.models, *(model for model, _ in said)]))
             self.answers += 1
 
     def more(self, answers):
@@ -96,9 +99,15 @@ def test_a_new_model_is_swapped_in_whole_while_searches_go_on(postgres, tmp_path
     reader.start()
     with contextlib.closing(Store.open(tmp_path / "b", "student")) as store:
         report = push(store, "student", parse(address))
+        sample = store.sample
     reader.more(5)
     reader.stop()
     assert (report.version, report.swapped, report.added) == (2, True, 1500)
+    with contextlib.closing(open_database(parse(address), reading=True)) as database:
+        (version,) = database.versions()
+        stored = database.vectors(version, version.fit.sample)
+    assert len(stored) == len(sample) < 1500
+    assert (sample @ np.array([*stored.values()]).T).max(axis=1).min() > 0.999  # the scores are compared with the same
     assert not reader.wrong
     assert reader.models == ["a", "b"]
     assert postgres.sql("SELECT to_regclass('swapped_v1')") == [(None,)]

@@ -23,7 +23,9 @@ def test_label_and_distill_take_turns_within_one_budget(tmp_path, catalog, clip_
     assert done.code == 0, done.err
     turns = done.json["cycles"]
     assert [turn["cycle"] for turn in turns] == [1, 2, 3]
-    assert 200 < sum(turn["calls"] for turn in turns) <= 301
+    assert sum(turn["calls"] for turn in turns) <= 301
+    # How many questions of a cycle are new depends on what its student prefers.
+    assert all(90 <= turn["calls"] + turn["reused"] <= 101 for turn in turns), turns
     assert all({"backbone", "student"} == set(turn["heldout"]) for turn in turns)
     kept = [json.loads(line) for line in (tmp_path / ".vdistill" / "reports" / "cycles.jsonl").read_text().splitlines()]
     assert [turn["heldout"] for turn in kept] == [turn["heldout"] for turn in turns]

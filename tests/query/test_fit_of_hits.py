@@ -90,6 +90,19 @@ def test_a_pack_has_the_fit_too(fitting):
     assert hits(fitting, *options, "--index", "shop.vdx")["results"] == hits(fitting, *options)["results"]
 
 
+def test_a_database_has_the_fit_too_also_where_a_teacher_orders_the_hits(fitting, tmp_path):
+    pytest.importorskip("qdrant_client")
+    address = f"qdrant+path:{tmp_path / 'qdrant'}"
+    done = vdistill("index", "--model", "backbone", "--to", address, "--json", cwd=fitting)
+    assert done.json["to"]["fit"]
+    reranked = ("--rerank", 8, "--teacher", "table:scores.csv")  # the same hits in another order
+    for options, more in ((("-k", 24), ()), (("-k", 8, "--min-fit", 0.1), reranked)):
+        local, found = hits(fitting, *options), hits(fitting, *options, *more, "--from", address)
+        fits = [{hit["id"]: hit["fit"] for hit in one["results"]} for one in (local, found)]
+        assert fits[0] == pytest.approx(fits[1], abs=1e-3), options
+        assert local["nothing_fits_well"] is found["nothing_fits_well"] is not None, options
+
+
 def test_the_fit_is_known_for_one_text_alone(fitting, drawn_catalog):
     image = drawn_catalog / "red_mug.png"
     found = json.loads(vdistill("query", "--image", image, "--json", cwd=fitting).out)

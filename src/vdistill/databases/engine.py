@@ -14,7 +14,7 @@ from vdistill.bundle.columns import Kind, known_kind
 from vdistill.databases.conditions import Condition
 from vdistill.errors import VdistillError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 knew nothing of fit; without one it is still written, for older versions to read
 
 
 class ConnectionLostError(VdistillError):
@@ -35,11 +35,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFit:
+    """What a version knows of fit.
+
+    model: as `FitModel.to_json`.  sample: ids of the items whose scores tell how those of a query spread; their vectors
+    are those of the version itself.
+    """
+
+    model: Mapping[str, Any]
+    sample: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """All vectors of one model under one name. One version is live: what is searched.
 
     model: "student" or "backbone".  fingerprint: of all weights.  text_fingerprint: of the text encoder, which queries
-    need.  catalog: the folder that paths are relative to, on the machine that wrote.
+    need.  catalog: the folder that paths are relative to, on the machine that wrote.  fit: None where it is not known.
     """
 
     number: int
@@ -50,12 +62,16 @@ class Version:
     catalog: str
     columns: tuple[Column, ...]
     live: bool = False
+    fit: KnownFit | None = None
 
     def facts(self) -> str:
         """What a database keeps about it, as JSON."""
         columns = [[column.name, column.key, column.kind] for column in self.columns]
         known = {name: getattr(self, name) for name in ("model", "fingerprint", "text_fingerprint", "dim", "catalog")}
-        return json.dumps({"schema_version": SCHEMA_VERSION, **known, "columns": columns})
+        if self.fit is None:
+            return json.dumps({"schema_version": SCHEMA_VERSION - 1, **known, "columns": columns})
+        fit = {"model": dict(self.fit.model), "sample": self.fit.sample}
+        return json.dumps({"schema_version": SCHEMA_VERSION, **known, "columns": columns, "fit": fit})
 
     @classmethod
     def read(cls, number: int, live: bool, facts: Mapping[str, Any]) -> Version:
@@ -65,6 +81,8 @@ class Version:
             raise VdistillError("the database was written by a newer vdistill",
                                 hint="upgrade: pip install --upgrade vdistill")  # fmt: skip
         columns = tuple(Column(name, key, known_kind(kind)) for name, key, kind in known.pop("columns"))
+        fit = known.pop("fit", None)
+        known["fit"] = None if fit is None else KnownFit(fit["model"], tuple(fit["sample"]))
         return cls(number, columns=columns, live=live, **known)
 
 
@@ -156,8 +174,8 @@ class Database(Protocol):
     def matching(self, version: Version, search: Nearest, words: Sequence[str]) -> list[Found]:
         """The `count` items that match any of the words best, best first; their scores are cosines all the same."""
 
-    def vectors(self, version: Version, ids: Sequence[str]) -> np.ndarray:
-        """(n, dim) unit vectors, float32, in the order of the ids."""
+    def vectors(self, version: Version, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Unit vectors (dim,), float32, of these items by id; what was removed meanwhile is left out."""
 
     def sample(self, version: Version, count: int) -> np.ndarray:
         """(≤ count, dim) unit vectors of items from all parts of the catalog."""

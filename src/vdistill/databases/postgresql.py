@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from vdistill.bundle.vectors import unit
 from vdistill.databases import postgresql_tables as tables
 from vdistill.databases.address import Address
 from vdistill.databases.conditions import Condition
 from vdistill.databases.engine import Column, Found, Nearest, StoredItem, Version
 from vdistill.databases.local_items import without_nul
 from vdistill.databases.postgresql_connection import Connection
-from vdistill.databases.postgresql_sql import bound, cast, condition_sql, exact_vector, halfvec, tsquery, tsvector
+from vdistill.databases.postgresql_sql import (
+    bound,
+    cast,
+    condition_sql,
+    exact_vector,
+    halfvec,
+    sent_vectors,
+    tsquery,
+    tsvector,
+)
 from vdistill.errors import VdistillError
 
 if TYPE_CHECKING:
@@ -33,7 +41,9 @@ _DEEPER = 4  # times as many as wanted: what passes a filter comes in rough orde
 _VISIT = 80  # rows that a full scan reads while one is visited through the index
 _SIZE = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass(%s)"
 _OWN = ("id", "path", "sha256", "product", "images", "metadata", "lists", "words", "stamp", "vector")
-_FOUND = "id, path, 1 - (vector <=> %s::halfvec), metadata, product, images"
+# Scores by the query's vector as it is: as a halfvec it is rounded, by which a fit may differ from the local one in its
+# third digit. Only of the rows that were found, so outside of the search.
+_FOUND = "SELECT id, path, 1 - (vector::vector <=> %s::vector), metadata, product, images FROM ({}) AS found"
 # A search that a filter left short goes on until it has enough rows. Their order is made exact afterwards.
 _SETTINGS = f"SET hnsw.iterative_scan = relaxed_order; SET hnsw.ef_search = {_WIDTH}"
 
@@ -176,7 +186,7 @@ class PostgreSQL:
     def _nearest(self, version: Version, search: Nearest, order: str) -> list[Found]:
         where, values = _where(search.condition)
         vector = exact_vector(search.vector)
-        sql = self._sql(f"SELECT {_FOUND} FROM {{}} WHERE {{}} ORDER BY {order} LIMIT %s", version, where)
+        sql = self._sql(_FOUND.format(f"SELECT * FROM {{}} WHERE {{}} ORDER BY {order} LIMIT %s"), version, where)
         return self._found(sql, [vector, *values, vector, search.count])
 
     def matching(self, version: Version, search: Nearest, words: Sequence[str]) -> list[Found]:
@@ -185,24 +195,23 @@ class PostgreSQL:
         asked = tsquery(words)
         if not asked:
             return []
+        ranked = "ORDER BY ts_rank(words, %s::tsquery, 1) DESC, id LIMIT %s"
         sql = self._sql(
-            f"SELECT {_FOUND} FROM {{}} WHERE words @@ %s::tsquery AND {{}} "
-            "ORDER BY ts_rank(words, %s::tsquery, 1) DESC, id LIMIT %s",
-            version, where,
-        )  # fmt: skip
+            _FOUND.format(f"SELECT * FROM {{}} WHERE words @@ %s::tsquery AND {{}} {ranked}"), version, where
+        )
         return self._found(sql, [exact_vector(search.vector), asked, *values, asked, search.count])
 
-    def vectors(self, version: Version, ids: Sequence[str]) -> np.ndarray:
+    def vectors(self, version: Version, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The vectors of these items."""
-        sql = self._sql("SELECT id, vector::real[] FROM {} WHERE id = ANY (%s)", version)
-        found = dict(self._all(sql, [[*ids]]))
-        return unit(np.array([found[id_] for id_ in ids], np.float32).reshape(len(ids), version.dim))
+        rows = self._all(self._sql("SELECT id, halfvec_send(vector) FROM {} WHERE id = ANY (%s)", version), [[*ids]])
+        vectors = sent_vectors([sent for _, sent in rows], version.dim)
+        return dict(zip([id_ for id_, _ in rows], vectors, strict=True))
 
     def sample(self, version: Version, count: int) -> np.ndarray:
         """Vectors of the rows of some pages, always the same ones."""
-        part = self._sql("SELECT vector::real[] FROM {} TABLESAMPLE SYSTEM (%s) REPEATABLE (0) LIMIT %s", version)
-        rows = self._all(part, [min(100.0, 200.0 * count / self._size(version)), count])
-        return unit(np.array([row[0] for row in rows], np.float32).reshape(len(rows), version.dim))
+        part = "SELECT halfvec_send(vector) FROM {} TABLESAMPLE SYSTEM (%s) REPEATABLE (0) LIMIT %s"
+        rows = self._all(self._sql(part, version), [min(100.0, 200.0 * count / self._size(version)), count])
+        return sent_vectors([sent for (sent,) in rows], version.dim)
 
     def _size(self, version: Version) -> float:
         """How many rows its table has, about."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vdistill.bundle.columns import Kind
+from vdistill.bundle.vectors import unit
 from vdistill.databases.conditions import Compare, Condition, Every, Field, Has, Like, Missing, OneOf, Some, Value
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ def halfvec(vector: np.ndarray) -> str:
 def exact_vector(vector: np.ndarray) -> str:
     """A query's vector in float32, to the last digit."""
     return f"[{','.join([f'{value:.9g}' for value in vector.tolist()])}]"
+
+
+def sent_vectors(sent: Sequence[bytes], dim: int) -> np.ndarray:
+    """(n, dim) unit vectors, float32, by `halfvec_send`: 4 bytes, then numbers of 2, high byte first."""
+    found = np.frombuffer(b"".join(one[4:] for one in sent), ">f2")
+    return unit(found.reshape(len(sent), dim).astype(np.float32))
 
 
 def tsvector(words: Sequence[str]) -> str:

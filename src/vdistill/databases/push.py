@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vdistill.bundle.store import Store
+from vdistill.bundle.store import SAMPLE, Store
 from vdistill.databases.address import Address
-from vdistill.databases.engine import ConnectionLostError, Database, Version
+from vdistill.databases.engine import ConnectionLostError, Database, KnownFit, Version
 from vdistill.databases.local_items import BATCH, LocalItem, as_stored, columns_of, local_items, same_kinds
 from vdistill.databases.opening import open_database
 from vdistill.errors import VdistillError
@@ -25,7 +25,11 @@ Progress: TypeAlias = Callable[[int, int], object]  # called with (done, total)
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What a push did.  swapped: a new version became the live one.  resumed: one that an earlier push had begun."""
+    """What a push did.
+
+    swapped: a new version became the live one.  resumed: one that an earlier push had begun.  fit: whether the live one
+    knows the fit of hits.
+    """
 
     database: str
     version: int
@@ -35,6 +39,7 @@ class PushReport:
     unchanged: int
     swapped: bool
     resumed: bool
+    fit: bool
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def push(store: Store, model: str, address: Address, progress: Progress | None =
         database.close()
     return PushReport(
         address.shown, version.number, run.added, run.updated, run.removed, run.unchanged, fresh, resumed,
-        round(time.monotonic() - started, 3),
+        version.fit is not None, round(time.monotonic() - started, 3),
     )  # fmt: skip
 
 
@@ -104,7 +109,7 @@ class _Push:
         version = found or wanted
         if version.columns != wanted.columns:
             version = self.database.change_columns(version, wanted.columns)
-        version = replace(version, model=model, catalog=wanted.catalog)
+        version = replace(version, model=model, catalog=wanted.catalog, fit=wanted.fit)
         with _Stamps.of(self.database.stamps(version)) as stamps:
             self._send(version, stamps)
         self.database.publish(version)
@@ -114,8 +119,15 @@ class _Push:
         entry = self.store.entry
         return Version(
             number, model, entry.model_fingerprint, entry.text_fingerprint, entry.dim, entry.catalog,
-            columns_of(self.store),
+            columns_of(self.store), fit=self._fit(),
         )  # fmt: skip
+
+    def _fit(self) -> KnownFit | None:
+        if self.store.entry.fit is None:
+            return None
+        items = self.store.items
+        rows = items.rows_of(items.some_keys(SAMPLE))
+        return KnownFit(self.store.entry.fit, tuple(row.id for row in rows.values()))
 
     def _send(self, version: Version, stamps: _Stamps) -> None:
         total = self.store.entry.count

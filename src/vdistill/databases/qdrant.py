@@ -198,12 +198,11 @@ class Qdrant:
         scores = (dense(points, version.dim) @ search.vector).tolist()
         return [found_of(one, score) for one, score in zip(points, scores, strict=True)]
 
-    def vectors(self, version: Version, ids: Sequence[str]) -> np.ndarray:
+    def vectors(self, version: Version, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The vectors of these items."""
         name, points = self._collection(version.number), [point_id(id_) for id_ in ids]
         found = self._call("retrieve", name, ids=points, with_vectors=[VECTOR], with_payload=["id"])
-        of = {one.payload["id"]: one for one in found}
-        return dense([of[id_] for id_ in ids], version.dim)
+        return dict(zip([one.payload["id"] for one in found], dense(found, version.dim), strict=True))
 
     def sample(self, version: Version, count: int) -> np.ndarray:
         """Vectors of the first points, whose ids are hashes."""

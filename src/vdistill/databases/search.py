@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from vdistill.bundle import manifest
+from vdistill.bundle.fit import FitModel
 from vdistill.bundle.manifest import Entry
 from vdistill.bundle.store import SAMPLE
 from vdistill.databases.address import Address
 from vdistill.databases.conditions import Condition
 from vdistill.databases.engine import Database, Found, Nearest, Version, VersionGoneError
 from vdistill.databases.opening import open_database
+from vdistill.databases.results import Least, Results
 from vdistill.databases.where import condition_of
 from vdistill.errors import VdistillError
 from vdistill.inputs.words import Tokens, terms
 from vdistill.query.encoding import QueryEncoder
-from vdistill.query.ranking import diversified, fused
-from vdistill.query.retrieval import LEAST, POOL, SPARE, SearchOptions, checked
+from vdistill.query.ranking import diversified
+from vdistill.query.retrieval import LEAST, ONE_TEXT, POOL, Fits, SearchOptions, checked
 from vdistill.records import Hit
 from vdistill.sources import joined
 
@@ -29,7 +32,17 @@ if TYPE_CHECKING:
     from vdistill.query.terms import Term
 
 T = TypeVar("T")
-_IMAGES = 4  # of a product, when nothing is known yet
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A search, as at `DatabaseSearcher.hits`."""
+
+    vector: np.ndarray
+    k: int
+    options: SearchOptions
+    words: str
+    text: bool
 
 
 class DatabaseSearcher:
@@ -44,6 +57,7 @@ class DatabaseSearcher:
         self._database, self._version, self._folder, self._entry = database, version, folder, entry
         self._encoder = QueryEncoder(folder, entry, lambda: self._ask(lambda now: database.sample(now, SAMPLE)))
         self._condition: tuple[str, Version, Condition] | None = None
+        self._fit: tuple[Version, FitModel, np.ndarray] | None = None  # with the sample's vectors, read once
 
     @classmethod
     def open(cls, address: Address, index: Path, model: str | None = None) -> DatabaseSearcher:
@@ -104,33 +118,58 @@ class DatabaseSearcher:
     ) -> list[Hit]:
         """The `k` best results for a unit vector (dim,), best first, ties by id; all where there are fewer.
 
-        words: what a hybrid search looks for in the texts.  text: whether it is the vector of a single text.
-        Raises VdistillError for what the database cannot answer, by its name.
+        words: what a hybrid search looks for in the texts.  text: whether it is the vector of a single text, so that
+        its hits have a fit where the database knows it.
+        Raises VdistillError for what the database cannot answer, by its name, and a `min_fit` where hits have none.
         """
         vector = checked(vector, k, options, self._version.dim)
-        if options.min_fit is not None:
-            raise VdistillError("min-fit: a database knows no fit", hint="search the local index: without --from")
         if options.hybrid and "words" not in self._database.can:
             raise VdistillError(f"--hybrid: {self._database.engine} is not searched by words",
                                 hint="leave it out, or search the local index: without --from")  # fmt: skip
-        return self._ask(lambda version: self._hits(version, vector, k, options, words))
+        asked = _Asked(vector, k, options, words, text)
+        return self._ask(lambda version: self._hits(version, asked))
 
-    def _hits(self, version: Version, vector: np.ndarray, k: int, options: SearchOptions, words: str) -> list[Hit]:
+    def _hits(self, version: Version, asked: _Asked) -> list[Hit]:
+        vector, k, options = asked.vector, asked.k, asked.options
+        fits = self._fits(version, vector) if asked.text else None
+        if options.min_fit is not None and fits is None:
+            raise _no_fit(version, text=asked.text)
         search = Nearest(vector, 0, self._allowed(version, options.where), options.exact)
         pool = max(POOL * k, LEAST) if options.hybrid or options.diverse else k
-        results = _Results(options.per == "product", options.min_score)
+        results = Results(options.per == "product", Least(options.min_score, options.min_fit, fits))
         found = results.best(lambda count: self._database.nearest(version, replace(search, count=count)), pool)
         if options.hybrid:
-            tokens = [token for one in Tokens().of(terms(words)) for token in one]
+            tokens = [token for one in Tokens().of(terms(asked.words)) for token in one]
             matching = results.first(
                 lambda count: self._database.matching(version, replace(search, count=count), tokens), pool
             )
             found = results.together(found, matching)
         if options.diverse:
-            scores = -np.arange(len(found), dtype=float) if options.hybrid else np.array([one.score for one in found])
-            vectors = self._database.vectors(version, [one.id for one in found])
-            found = [found[place] for place in diversified(scores, vectors, k, options.diverse)]
-        return [_hit(rank, one, version) for rank, one in enumerate(found[:k], start=1)]
+            found = self._diverse(version, found, asked)
+        return _numbered(found[:k], version, fits)
+
+    def _diverse(self, version: Version, found: list[Found], asked: _Asked) -> list[Found]:
+        known = self._database.vectors(version, [one.id for one in found])
+        found = [one for one in found if one.id in known]
+        scores = np.array([one.score for one in found])
+        if asked.options.hybrid:
+            scores = -np.arange(len(found), dtype=float)
+        vectors = np.array([known[one.id] for one in found]).reshape(len(found), version.dim)
+        return [found[place] for place in diversified(scores, vectors, asked.k, asked.options.diverse)]
+
+    def _fits(self, version: Version, vector: np.ndarray) -> Fits | None:
+        """What gives the hits of a text's vector (dim,) their fits; None where the version does not know them.
+
+        Of the sample those count that are still there; where a push has just removed all of them, nothing is known.
+        """
+        if version.fit is None:
+            return None
+        if self._fit is None or self._fit[0] is not version:
+            known = self._database.vectors(version, version.fit.sample)
+            sample = np.array([*known.values()], np.float32).reshape(len(known), version.dim)
+            self._fit = (version, FitModel.of_json(version.fit.model), sample)
+        _, model, sample = self._fit
+        return partial(model.fits, vector, sample) if len(sample) else None
 
     def _allowed(self, version: Version, where: str | None) -> Condition | None:
         if where is None:
@@ -157,56 +196,22 @@ class DatabaseSearcher:
             return answer(version)
 
 
-class _Results:
-    """What counts as a result: an item, or a product, which the best of its items stands for."""
-
-    def __init__(self, per_product: bool, min_score: float | None) -> None:
-        self._per_product, self._least = per_product, min_score
-
-    def best(self, ask: Callable[[int], list[Found]], k: int) -> list[Found]:
-        """The `k` results with the highest scores to six digits, ties by id."""
-        return self._enough(ask, k, lambda found: sorted(found, key=lambda one: (-one.score, one.id)))[:k]
-
-    def first(self, ask: Callable[[int], list[Found]], k: int) -> list[Found]:
-        """The first `k` results, in the order in which they are found."""
-        return self._enough(ask, k, list)[:k]
-
-    def together(self, near: Sequence[Found], matching: Sequence[Found]) -> list[Found]:
-        """Both rankings by reciprocal rank fusion; of a product the nearest item stands for it."""
-        of = {self._result(one): one for one in [*matching, *near]}
-        rankings = [[of[self._result(one)].id for one in ranking] for ranking in (near, matching)]
-        by_id = {one.id: one for one in of.values()}
-        return [by_id[id_] for id_ in fused(rankings)]
-
-    def _enough(
-        self, ask: Callable[[int], list[Found]], k: int, order: Callable[[list[Found]], Iterable[Found]]
-    ) -> list[Found]:
-        """Asks for more until `k` results are among them, however many items one product has."""
-        count = k + SPARE
-        while True:
-            found = ask(count)
-            rounded = [replace(one, score=round(one.score, 6)) for one in found]
-            results = self._distinct(order(rounded))
-            last_too_low = self._least is not None and bool(rounded) and min(o.score for o in rounded) < self._least
-            if len(results) >= k or len(found) < count or last_too_low:
-                return results
-            count *= _IMAGES
-
-    def _distinct(self, found: Iterable[Found]) -> list[Found]:
-        distinct: dict[tuple[str, str], Found] = {}
-        for one in found:
-            if self._least is None or one.score >= self._least:
-                distinct.setdefault(self._result(one), one)
-        return list(distinct.values())
-
-    def _result(self, found: Found) -> tuple[str, str]:
-        return ("product", found.product) if self._per_product and found.product is not None else ("item", found.id)
+def _numbered(found: Sequence[Found], version: Version, fits: Fits | None) -> list[Hit]:
+    known: list[float | None] = [None] * len(found)
+    if fits is not None and found:
+        known = [*fits(np.array([one.score for one in found])).round(4).tolist()]
+    return [
+        Hit(rank, one.id, joined(version.catalog, one.path), one.score, one.metadata, one.product, one.images, fit)
+        for rank, (one, fit) in enumerate(zip(found, known, strict=True), start=1)
+    ]
 
 
-def _hit(rank: int, found: Found, version: Version) -> Hit:
-    return Hit(
-        rank, found.id, joined(version.catalog, found.path), found.score, found.metadata, found.product, found.images
-    )
+def _no_fit(version: Version, *, text: bool) -> VdistillError:
+    """Why a `min_fit` cannot be kept."""
+    if version.fit is not None and not text:
+        return VdistillError(ONE_TEXT, hint="leave it out for others")
+    return VdistillError("min-fit: the database knows no fit",
+                         hint="run `vdistill index --to` again: it brings what the index knows of fit")  # fmt: skip
 
 
 def _live(database: Database, shown: str, name: str) -> Version:

@@ -29,6 +29,7 @@ SPARE = 16  # fetched beyond k, so that ties at the end are ordered by id too
 _ROUGH = 4  # times as many are fetched where i8 finds them, then scored by the more precise vectors beside it
 _FILTERS = 16  # expressions whose items are kept: 8 bytes an item
 POOL, LEAST = 5, 100  # candidates where a later step decides the order: so many times k, and at least so many
+ONE_TEXT = "min-fit: the fit is known for a query that is one text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def require_fit(known: bool, *, text: bool) -> None:
             "then run `vdistill index`",
         )
     if not text:
-        raise VdistillError("min-fit: the fit is known for a query that is one text", hint="leave it out for others")
+        raise VdistillError(ONE_TEXT, hint="leave it out for others")
 
 
 class Retriever:
