@@ -30,7 +30,9 @@ def test_items_are_in_the_order_of_their_ids_whatever_order_they_came_in():
 
 
 def test_of_two_items_by_one_id_the_first_stays():
-    table, twice = table_of([Entry("b", "first"), Entry("a"), Entry("b", "second", metadata={"title": "x"}), Entry("a")])
+    table, twice = table_of(
+        [Entry("b", "first"), Entry("a"), Entry("b", "second", metadata={"title": "x"}), Entry("a")]
+    )
     assert twice == ["a", "b"]
     assert [(item.id, item.file, item.metadata) for item in table] == [("a", "/shop/a", {}), ("b", "/shop/first", {})]
     assert len(table) == 2

@@ -18,16 +18,19 @@ PART = 4096
 PAGE = 512  # rows that are read or entered at once: Python's garbage collector walks over what lives longer
 _CACHE = 16_384  # KiB of the file that stay in memory
 _FILE = "id, file, size, mtime_ns, ctime_ns"
-_COLUMNS = f"{_FILE}, metadata"
-_TYPES = "file TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, metadata TEXT"
-# Sorted before they are entered where they stay: what is next to one another is then read and written together.
+_ITEM = f"{_FILE}, metadata"
+_ITEMS = "items LEFT JOIN metadata USING (id)"
+_FILE_TYPES = "file TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER"
+# Sorted before they are entered where they stay: what is next to one another is then read and written together. And
+# metadata has a table of its own: to insert it costs a third of changing the rows of the items.
 _SCHEMA = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -{_CACHE};
-    CREATE TABLE listed (number INTEGER PRIMARY KEY, id TEXT NOT NULL, {_TYPES}) STRICT;
-    CREATE TABLE items (id TEXT PRIMARY KEY, {_TYPES}) STRICT, WITHOUT ROWID;
+    CREATE TABLE listed (number INTEGER PRIMARY KEY, id TEXT NOT NULL, {_FILE_TYPES}, metadata TEXT) STRICT;
+    CREATE TABLE items (id TEXT PRIMARY KEY, {_FILE_TYPES}) STRICT, WITHOUT ROWID;
+    CREATE TABLE metadata (id TEXT PRIMARY KEY, metadata TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -70,41 +73,43 @@ class ItemTable(Sequence[Item]):
                     self._db.execute(f"INSERT INTO listed (id) VALUES {some}", [one.id for one in part])
                 else:
                     rows = [(one.id, one.file, *(one.stamp or (None, None, None)), _text(one.metadata)) for one in part]
-                    self._db.executemany(f"INSERT INTO listed ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+                    self._db.executemany(f"INSERT INTO listed ({_ITEM}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
 
     def index(self) -> list[str]:  # type: ignore[override]
         """Order what was entered; returns the ids that several had, of which the first is kept."""
         entered = self._all("SELECT count(*) FROM listed")[0][0]
-        with self._lock:
-            sql = f"INSERT OR IGNORE INTO items SELECT {_COLUMNS} FROM listed ORDER BY id, number"
-            kept = self._db.execute(sql).rowcount
+        kept = self._run(f"INSERT OR IGNORE INTO items SELECT {_FILE} FROM listed ORDER BY id, number")
         self._count += kept
-        several = "SELECT id FROM listed GROUP BY id HAVING count(*) > 1"
-        found = [key for (key,) in self._all(several)] if kept < entered else []
-        self._all("DELETE FROM listed")
+        found = []
+        if kept < entered:
+            found = [key for (key,) in self._all("SELECT id FROM listed GROUP BY id HAVING count(*) > 1")]
+            self._run("DELETE FROM listed WHERE number NOT IN (SELECT min(number) FROM listed GROUP BY id)")
+        self._run("INSERT INTO metadata SELECT id, metadata FROM listed WHERE metadata IS NOT NULL ORDER BY id")
+        self._run("DELETE FROM listed")
         return found
 
     def remove(self, others: ItemTable) -> None:
         """Remove the items whose ids are among those of another table."""
-        for part in parts(item.id for item in self):
-            there = [(key,) for key in others.texts_of(part)]
-            with self._lock:
-                self._count -= self._db.executemany("DELETE FROM items WHERE id = ?", there).rowcount
+        for part in parts(self.ids()):
+            there = [*others.texts_of(part)]
+            some = f"WHERE id IN ({_marks(there)})"
+            self._count -= self._run(f"DELETE FROM items {some}", *there)
+            self._run(f"DELETE FROM metadata {some}", *there)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Item]:
-        return map(self._item, self._rows(_COLUMNS))
+        return map(self._item, self._rows(_ITEM, _ITEMS))
 
     def ids(self) -> Iterator[str]:
         """The ids, in order."""
-        return (key for (key,) in self._rows("id"))
+        return (key for (key,) in self._rows("id", "items"))
 
     def files(self) -> Iterator[ItemFile]:
         """Where the images are, in the order of their ids."""
-        return (ItemFile(key, self._at(key, file), _stamp(*stamp)) for key, file, *stamp in self._rows(_FILE))
+        return (ItemFile(key, self._at(key, file), _stamp(*stamp)) for key, file, *stamp in self._rows(_FILE, "items"))
 
     def mentioning(self, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """The items with any of these columns, and perhaps others: id and metadata of each, in order.
@@ -112,7 +117,7 @@ class ItemTable(Sequence[Item]):
         columns: names in ASCII; the texts are searched for them, and only those that have one are read.
         """
         some = " OR ".join(f"instr(metadata, '\"{column}\"')" for column in columns)
-        return ((key, read(metadata)) for key, metadata in self._rows("id, metadata", some))
+        return ((key, read(metadata)) for key, metadata in self._rows("id, metadata", "metadata", some))
 
     @overload
     def __getitem__(self, place: int) -> Item: ...
@@ -137,7 +142,7 @@ class ItemTable(Sequence[Item]):
 
     def of(self, keys: Sequence[str]) -> dict[str, Item]:
         """Those items that there are, by id. keys: at most `PART`."""
-        return {row[0]: self._item(row) for row in self._called(keys, _COLUMNS)}
+        return {row[0]: self._item(row) for row in self._called(keys, _ITEM)}
 
     def file_of(self, key: str) -> str:
         """The locator of an item's image."""
@@ -156,15 +161,13 @@ class ItemTable(Sequence[Item]):
 
     def set_metadata(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """What is known of items from now on, by id."""
-        with self._lock:
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "UPDATE items SET metadata = ? WHERE id = ?", ((written(metadata), key) for key, metadata in rows)
-            )
-            self._db.execute("COMMIT")
+        for part in parts(rows, PAGE):
+            some = ", ".join(["(?, ?)"] * len(part))
+            values = [value for key, metadata in part for value in (key, written(metadata))]
+            self._run(f"INSERT OR REPLACE INTO metadata VALUES {some}", *values)
 
     def _from(self, start: int, count: int) -> list[Item]:
-        found = self._all(f"SELECT {_COLUMNS} FROM items ORDER BY id LIMIT ? OFFSET ?", max(0, count), start)
+        found = self._all(f"SELECT {_ITEM} FROM {_ITEMS} ORDER BY id LIMIT ? OFFSET ?", max(0, count), start)
         return [self._item(row) for row in found]
 
     def _item(self, row: tuple[Any, ...]) -> Item:
@@ -174,16 +177,21 @@ class ItemTable(Sequence[Item]):
     def _at(self, key: str, file: str | None) -> str:
         return joined(self._root, file) if file else self._start + key
 
-    def _rows(self, columns: str, where: str = "1") -> Iterator[tuple[Any, ...]]:
-        """What the table has in `columns`, of which the id is the first, in the order of the ids."""
+    def _rows(self, columns: str, table: str, where: str = "1") -> Iterator[tuple[Any, ...]]:
+        """What a table has in `columns`, of which the id is the first, in the order of the ids."""
         last = ""  # read in pages: other threads may ask meanwhile
-        sql = f"SELECT {columns} FROM items WHERE id > ? AND ({where}) ORDER BY id LIMIT {PAGE}"
+        sql = f"SELECT {columns} FROM {table} WHERE id > ? AND ({where}) ORDER BY id LIMIT {PAGE}"
         while page := self._all(sql, last):
             yield from page
             last = page[-1][0]
 
     def _called(self, keys: Sequence[str], columns: str) -> list[Any]:
-        return self._all(f"SELECT {columns} FROM items WHERE id IN ({','.join('?' * len(keys))})", *keys)
+        return self._all(f"SELECT {columns} FROM {_ITEMS} WHERE id IN ({_marks(keys)})", *keys)
+
+    def _run(self, sql: str, *values: Any) -> int:
+        """How many rows a statement changed."""
+        with self._lock:
+            return self._db.execute(sql, values).rowcount
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -199,6 +207,10 @@ def parts(given: Iterable[T], size: int = PART) -> Iterator[list[T]]:
 
 def _stamp(size: int | None, mtime_ns: int | None, ctime_ns: int | None) -> Stamp | None:
     return None if size is None or mtime_ns is None or ctime_ns is None else (size, mtime_ns, ctime_ns)
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
 
 
 def read(text: str) -> dict[str, Any]:
