@@ -13,7 +13,7 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
-from vdistill.inputs.item_table import parts
+from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.items_by_id import ItemsById
 from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
@@ -33,7 +33,6 @@ from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
-_PART = 4096  # images looked at before more are planned: a job in a thread's queue takes a kilobyte
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -121,11 +120,10 @@ class Inputs:
         unread = {one.id for one in self.skipped}
         self._broken |= {key for key in keys if key in unread} if unread else set()
         looks = self.looks if looks is None else looks
-        known = self._checked if looks else self.hashes
-        new = [key for key in keys if key not in known and key not in self._broken]
+        new = [key for key in keys if key not in (self._checked if looks else self.hashes) and key not in self._broken]
         broken: list[Skipped] = []
-        with readers(self.items.file_of(key) for key in new[:_PART]) as executor:
-            for part in parts(self.items.only(new).values(), _PART):
+        with readers(self.items.file_of(key) for key in new[:PART]) as executor:
+            for part in parts(self.items.only(new).values()):  # a job in a thread's queue takes a kilobyte
                 reasons = executor.map(lambda item: self._look(item, looks=looks), part)
                 broken += [Skipped(item.id, why) for item, why in zip(part, reasons, strict=True) if why is not None]
                 self._checked |= {item.id for item in part}
@@ -194,8 +192,8 @@ def read_inputs(
         say(line)
     looks = looks or teacher.looks or settings.guide != "none"
     sides = known.of_items(catalog.items, hashes)
-    items = ItemsById(catalog.items, sides.keys.ids)
-    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=[*catalog.skipped, *cache.refused])
+    items, skipped = ItemsById(catalog.items, sides.keys.ids), [*catalog.skipped, *cache.refused]
+    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=skipped)
     if write_queries is not None:
         asked = _with_written(found, asked, write_queries, known, workspace, settings.seed)
     if other := moved(asked):
@@ -205,9 +203,8 @@ def read_inputs(
         )
     for note in found.sides.notes:
         say(note)
-    sided = items.only(key for key in items if key in sides.split) if sides.aside else items
     asked, found.unanswered = apart(asked, say)
-    found.items, asked = _known(teacher, sided, asked, say)
+    found.items, asked = _known(teacher, items.only(key for key in items if key in sides.split), asked, say)
     found.queries = tuple(asked)
     if log is not None:
         found.queries = _cut(found, log, settings, say)
