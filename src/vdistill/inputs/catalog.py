@@ -9,7 +9,7 @@ from pathlib import Path
 from vdistill.errors import VdistillError
 from vdistill.inputs.catalog_metadata import CatalogMetadata
 from vdistill.inputs.item_table import ItemTable
-from vdistill.inputs.listings import Entry, Imageless, MetadataFile, Skipped, list_catalog, skipped_lines
+from vdistill.inputs.listings import Entry, MetadataFile, Skipped, list_catalog, skipped_lines
 from vdistill.records import Item
 from vdistill.sources import NOTHING
 
@@ -46,15 +46,15 @@ def scan(root: Path | str) -> Catalog:
 
     def entries() -> Iterator[Entry]:
         for one in listed.found:
-            if isinstance(one, Skipped):
+            if isinstance(one, Entry):  # as nearly all are
+                yield one
+            elif isinstance(one, Skipped):
                 skipped.append(one)
             elif isinstance(one, MetadataFile):
                 tables.append(one)
-            elif isinstance(one, Imageless):
+            else:
                 skipped.append(Skipped(one.id, one.reason))
                 imageless.enter([Entry(one.id, f"{NOTHING}{one.id}", metadata=one.metadata)])
-            else:
-                yield one
 
     items.enter(entries())
     skipped += [Skipped(key, "another image has this id") for key in items.index()]

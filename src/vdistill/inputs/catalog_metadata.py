@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from vdistill.inputs.image_names import ImageNames, relative
-from vdistill.inputs.item_table import PART, ItemTable
+from vdistill.inputs.item_table import PAGE, ItemTable, parts, read
 from vdistill.inputs.plain_values import BYTES, plain
 from vdistill.inputs.tables import Line, read_rows
 from vdistill.sources import joined
@@ -28,7 +28,8 @@ class CatalogMetadata:
         self.imageless: dict[str, dict[str, Any]] = {}  # the rows of images that are absent, by the names given
         self._root, self._items = root, items
         self._names = ImageNames(root, items)
-        self._changed: dict[str, dict[str, Any]] = {}  # not written yet
+        self._known: dict[str, str | None] = {}  # of the images that these rows name, before them
+        self._changed: dict[str, dict[str, Any]] = {}  # by these rows, not written yet
         self._columns: set[str] = set()
         self._counts: dict[str, _Count] = {}
 
@@ -37,29 +38,34 @@ class CatalogMetadata:
 
         Raises VdistillError for one that cannot be read or has a broken line.
         """
-        folder = PurePosixPath(name).parent
-        for line in read_rows(table, required=NAME):
-            where = f"{table.name}, line {line.number}"
-            if line.repaired:
-                self._count("half a character, replaced by U+FFFD, in {n} of metadata", "row", where)
-            name = str(line.row[NAME])
-            key = self._names.find(folder, name)
-            written = name if key == name else relative(folder, name)
-            if not isinstance(key, str):
-                self._unused(written, key, where)
-                if not key and self._may_be_item(written):
-                    cells = {name: plain(value) for name, value in line.row.items() if not isinstance(value, BYTES)}
-                    self.imageless.setdefault(written, {}).update(
-                        (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
-                    )
-                continue
-            if written != key:
-                self._count(
-                    "{n} of metadata spelled differently than on disk, and matched", "file name",
-                    f"{name!r} is {key}, {where}",
-                )  # fmt: skip
-            self._add(key, line, table, where)
-        self._write()
+        folder, called = str(PurePosixPath(name).parent), table.name
+        for lines in parts(read_rows(table, required=NAME), PAGE):
+            self._known = self._names.look_up(folder, [str(line.row[NAME]) for line in lines])
+            for line in lines:
+                self._enter(line, folder, table, f"{called}, line {line.number}")
+            self._items.set_metadata(self._changed.items())
+            self._changed.clear()
+
+    def _enter(self, line: Line, folder: str, table: Path, where: str) -> None:
+        if line.repaired:
+            self._count("half a character, replaced by U+FFFD, in {n} of metadata", "row", where)
+        name = str(line.row[NAME])
+        key = self._names.find(folder, name, self._known)
+        written = name if key == name else relative(folder, name)
+        if not isinstance(key, str):
+            self._unused(written, key, where)
+            if not key and self._may_be_item(written):
+                cells = {name: plain(value) for name, value in line.row.items() if not isinstance(value, BYTES)}
+                self.imageless.setdefault(written, {}).update(
+                    (name, value) for name, value in cells.items() if name != NAME and value not in (None, "")
+                )
+            return
+        if written != key:
+            self._count(
+                "{n} of metadata spelled differently than on disk, and matched", "file name",
+                f"{name!r} is {key}, {where}",
+            )  # fmt: skip
+        self._add(key, line, table, where)
 
     def remarks(self) -> list[str]:
         """What the user should know, one line each."""
@@ -88,7 +94,7 @@ class CatalogMetadata:
         return not outside and ("://" in self._root or not os.path.lexists(joined(self._root, name)))
 
     def _add(self, key: str, line: Line, table: Path, where: str) -> None:
-        known = self._known(key, where)
+        known = self._row_of(key, where)
         for name, value in line.row.items():
             if name == NAME:
                 continue
@@ -102,20 +108,15 @@ class CatalogMetadata:
                 known[name] = value
                 self._columns.add(name)
 
-    def _known(self, key: str, where: str) -> dict[str, Any]:
+    def _row_of(self, key: str, where: str) -> dict[str, Any]:
         """What is known of an item, to be changed."""
-        if len(self._changed) >= PART:
-            self._write()
         found = self._changed.get(key)
         if found is None:
-            found = self._items.metadata_of(key)
+            text = (self._known if key in self._known else self._items.texts_of([key]))[key]
+            found = None if text is None else read(text)
         if found is not None:
             self._count("{n} for an image that has one already, merged column by column", "row", f"{key}, {where}")
         return self._changed.setdefault(key, found or {})
-
-    def _write(self) -> None:
-        self._items.set_metadata(self._changed.items())
-        self._changed.clear()
 
     def _unused(self, key: str, several: tuple[str, ...], where: str) -> None:
         if several:

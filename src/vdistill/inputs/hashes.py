@@ -7,9 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from vdistill.images import file_sha256
-from vdistill.inputs.item_table import parts
+from vdistill.inputs.item_table import ItemFile, ItemTable, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Source, is_remote, order
@@ -29,6 +30,7 @@ _SCHEMA = """
     SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files LIMIT 1
 """
 
+Imaged: TypeAlias = "Item | ItemFile"
 Status = tuple[bytes, int, int, int]  # locator, and stamp
 
 
@@ -46,30 +48,37 @@ class Hashes:
         with contextlib.closing(_connect(cache)) as connection:
             yield cls(connection)
 
-    def of(self, items: Iterable[Item], say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
+    def of(self, items: Iterable[Imaged], say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
         """The hash of each item's file by id; a file that cannot be read is absent."""
         found: dict[str, str] = {}
         read = 0
-        for part in parts(items):
+        for part in parts(items.files() if isinstance(items, ItemTable) else items):
             part.sort(key=lambda item: order(str(item.file)))
-            with readers(item.file for item in part) as executor:
-                given = [item for item in part if item.stamp is None and is_remote(item.file)]
-                asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
-            stated = [
-                (item, status)
-                for item in part
-                if (status := asked[item.id] if item.id in asked else self._status(item))
-            ]
-            known = self._known([status[0] for _, status in stated])
-            found |= {item.id: known[status] for item, status in stated if status in known}
-            stale = [(item, status) for item, status in stated if status not in known]
+            states, stale = self._states(part), list[tuple[Imaged, Status]]()
+            known = self._known([status[0] for status in states if status is not None])
+            for item, status in zip(part, states, strict=True):
+                if status is None:
+                    continue
+                if (sha256 := known.get(status)) is None:
+                    stale.append((item, status))
+                else:
+                    found[item.id] = sha256
             if read < MANY <= read + len(stale):
                 say("reading the image files once, to know which are equal")
             read += len(stale)
             found |= self._read(stale)
         return found
 
-    def _read(self, part: Sequence[tuple[Item, Status]]) -> dict[str, str]:
+    def _states(self, part: Sequence[Imaged]) -> list[Status | None]:
+        """The status of each item's file, None where it cannot be had; what is elsewhere is asked at once."""
+        given = [item for item in part if item.stamp is None and is_remote(item.file)]
+        if not given:
+            return [self._status(item) for item in part]
+        with readers(item.file for item in part) as executor:
+            asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
+        return [asked[item.id] if item.id in asked else self._status(item) for item in part]
+
+    def _read(self, part: Sequence[tuple[Imaged, Status]]) -> dict[str, str]:
         now = time.time_ns()
         with readers(item.file for item, _ in part) as executor:
             hashes = executor.map(_hash, [item.source for item, _ in part])
@@ -85,14 +94,14 @@ class Hashes:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
         return {key: sha256 for key, _, sha256 in found}
 
-    def _status(self, item: Item) -> Status | None:
+    def _status(self, item: Imaged) -> Status | None:
         try:
             return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
         except OSError as error:
             self._refuse(item, error)
             return None
 
-    def _refuse(self, item: Item, error: OSError) -> None:
+    def _refuse(self, item: Imaged, error: OSError) -> None:
         self.refused.append(Skipped(item.id, error.strerror or str(error), passing=True))
 
     def _known(self, paths: Sequence[bytes]) -> dict[Status, str]:

@@ -8,27 +8,45 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from vdistill.inputs.listings.listed import Entry
 from vdistill.records import Item
-from vdistill.sources import joined
+from vdistill.sources import Source, Stamp, joined, source_at
 
 PART = 4096
+PAGE = 512  # rows that are read or entered at once: Python's garbage collector walks over what lives longer
 _CACHE = 16_384  # KiB of the file that stay in memory
-_COLUMNS = "id, file, size, mtime_ns, ctime_ns, metadata"
+_FILE = "id, file, size, mtime_ns, ctime_ns"
+_ITEM = f"{_FILE}, metadata"
+_ITEMS = "items LEFT JOIN metadata USING (id)"
+_FILE_TYPES = "file TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER"
+# Sorted before they are entered where they stay: what is next to one another is then read and written together. And
+# metadata has a table of its own: to insert it costs a third of changing the rows of the items.
 _SCHEMA = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -{_CACHE};
-    CREATE TABLE items (
-        number INTEGER PRIMARY KEY, id TEXT NOT NULL, file TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
-        metadata TEXT
-    ) STRICT;
+    CREATE TABLE listed (number INTEGER PRIMARY KEY, id TEXT NOT NULL, {_FILE_TYPES}, metadata TEXT) STRICT;
+    CREATE TABLE items (id TEXT PRIMARY KEY, {_FILE_TYPES}) STRICT, WITHOUT ROWID;
+    CREATE TABLE metadata (id TEXT PRIMARY KEY, metadata TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 T = TypeVar("T")
+
+
+class ItemFile(NamedTuple):
+    """Where the image of an item is; the fields are those of `Item`, without the metadata."""
+
+    id: str
+    file: str
+    stamp: Stamp | None
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return source_at(self.file, self.stamp)
 
 
 class ItemTable(Sequence[Item]):
@@ -37,7 +55,8 @@ class ItemTable(Sequence[Item]):
     def __init__(self, root: str) -> None:
         self._root, self._lock = root, threading.Lock()
         self._start = joined(root, "")
-        self._last: tuple[str, str | None] = "", None  # what was asked for last, which is often asked for again
+        self._count = 0
+        self._elsewhere: dict[str, str] | None = None  # the files whose locators are not their ids
         self._forms: set[Callable[[str], str]] = set()
         # An empty name: a file that SQLite removes itself, also when the process dies; small ones stay in memory.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -45,37 +64,60 @@ class ItemTable(Sequence[Item]):
         self._db.executescript(_SCHEMA)
 
     def enter(self, entries: Iterable[Entry]) -> None:
-        """Enter items, in any order; `index` is to follow."""
-        rows = (
-            (one.id, one.file, *(one.stamp or (None, None, None)), _json(one.metadata) if one.metadata else None)
-            for one in entries
-        )
+        """Enter items, in any order; they are there once `index` has followed."""
         with self._lock:
             self._db.execute("BEGIN")
-            self._db.executemany(f"INSERT INTO items ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+            for part in parts(entries, PAGE):
+                if all(one.file is None and one.stamp is None and not one.metadata for one in part):
+                    some = ", ".join(["(?)"] * len(part))  # of most catalogs: a value costs more than its row
+                    self._db.execute(f"INSERT INTO listed (id) VALUES {some}", [one.id for one in part])
+                else:
+                    rows = [(one.id, one.file, *(one.stamp or (None, None, None)), _text(one.metadata)) for one in part]
+                    self._db.executemany(f"INSERT INTO listed ({_ITEM}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
 
     def index(self) -> list[str]:  # type: ignore[override]
         """Order what was entered; returns the ids that several had, of which the first is kept."""
-        self._all("CREATE INDEX items_id ON items (id)")
-        found = self._all("SELECT id, min(number) FROM items GROUP BY id HAVING count(*) > 1")
-        for key, first in found:
-            self._all("DELETE FROM items WHERE id = ? AND number > ?", key, first)
-        return [key for key, _ in found]
+        entered = self._all("SELECT count(*) FROM listed")[0][0]
+        kept = self._run(f"INSERT OR IGNORE INTO items SELECT {_FILE} FROM listed ORDER BY id, number")
+        self._count += kept
+        found = []
+        if kept < entered:
+            found = [key for (key,) in self._all("SELECT id FROM listed GROUP BY id HAVING count(*) > 1")]
+            self._run("DELETE FROM listed WHERE number NOT IN (SELECT min(number) FROM listed GROUP BY id)")
+        self._run("INSERT INTO metadata SELECT id, metadata FROM listed WHERE metadata IS NOT NULL ORDER BY id")
+        self._run("DELETE FROM listed")
+        return found
 
     def remove(self, others: ItemTable) -> None:
         """Remove the items whose ids are among those of another table."""
-        for key in [item.id for item in self if others.has(item.id)]:
-            self._all("DELETE FROM items WHERE id = ?", key)
+        for part in parts(self.ids()):
+            there = [*others.texts_of(part)]
+            some = f"WHERE id IN ({_marks(there)})"
+            self._count -= self._run(f"DELETE FROM items {some}", *there)
+            self._run(f"DELETE FROM metadata {some}", *there)
 
     def __len__(self) -> int:
-        return int(self._all("SELECT count(*) FROM items")[0][0])
+        return self._count
 
     def __iter__(self) -> Iterator[Item]:
-        last = ""  # read in pages: other threads may ask meanwhile
-        while page := self._all(f"SELECT {_COLUMNS} FROM items WHERE id > ? ORDER BY id LIMIT {PART}", last):
-            yield from map(self._item, page)
-            last = page[-1][0]
+        return map(self._item, self._rows(_ITEM, _ITEMS))
+
+    def ids(self) -> Iterator[str]:
+        """The ids, in order."""
+        return (key for (key,) in self._rows("id", "items"))
+
+    def files(self) -> Iterator[ItemFile]:
+        """Where the images are, in the order of their ids."""
+        return (ItemFile(key, self._at(key, file), _stamp(*stamp)) for key, file, *stamp in self._rows(_FILE, "items"))
+
+    def mentioning(self, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The items with any of these columns, and perhaps others: id and metadata of each, in order.
+
+        columns: names in ASCII; the texts are searched for them, and only those that have one are read.
+        """
+        some = " OR ".join(f"instr(metadata, '\"{column}\"')" for column in columns)
+        return ((key, read(metadata)) for key, metadata in self._rows("id, metadata", "metadata", some))
 
     @overload
     def __getitem__(self, place: int) -> Item: ...
@@ -92,14 +134,21 @@ class ItemTable(Sequence[Item]):
 
     def has(self, key: str) -> bool:
         """Whether there is an item of this id."""
-        self._last = next(iter(self._all("SELECT id, metadata FROM items WHERE id = ?", key)), ("", None))
-        return self._last[0] == key
+        return bool(self._all("SELECT 1 FROM items WHERE id = ?", key))
 
-    def metadata_of(self, key: str) -> dict[str, Any] | None:
-        """What is known of an item; None where nothing is."""
-        if self._last[0] != key:
-            self.has(key)
-        return _read(self._last[1]) if self._last[1] else None
+    def texts_of(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Those of at most `PART` ids that there are, each with what is known of the item, as JSON."""
+        return dict(self._called(keys, "id, metadata"))
+
+    def of(self, keys: Sequence[str]) -> dict[str, Item]:
+        """Those items that there are, by id. keys: at most `PART`."""
+        return {row[0]: self._item(row) for row in self._called(keys, _ITEM)}
+
+    def file_of(self, key: str) -> str:
+        """The locator of an item's image."""
+        if self._elsewhere is None:  # of most catalogs none are
+            self._elsewhere = dict(self._all("SELECT id, file FROM items WHERE file IS NOT NULL"))
+        return self._at(key, self._elsewhere.get(key))
 
     def written_as(self, form: Callable[[str], str], name: str) -> list[str]:
         """The ids whose `form` is that of `name`, in order."""
@@ -112,23 +161,37 @@ class ItemTable(Sequence[Item]):
 
     def set_metadata(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """What is known of items from now on, by id."""
-        self._last = "", None
-        with self._lock:
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "UPDATE items SET metadata = ? WHERE id = ?", ((_json(metadata), key) for key, metadata in rows)
-            )
-            self._db.execute("COMMIT")
+        for part in parts(rows, PAGE):
+            some = ", ".join(["(?, ?)"] * len(part))
+            values = [value for key, metadata in part for value in (key, written(metadata))]
+            self._run(f"INSERT OR REPLACE INTO metadata VALUES {some}", *values)
 
     def _from(self, start: int, count: int) -> list[Item]:
-        found = self._all(f"SELECT {_COLUMNS} FROM items ORDER BY id LIMIT ? OFFSET ?", max(0, count), start)
+        found = self._all(f"SELECT {_ITEM} FROM {_ITEMS} ORDER BY id LIMIT ? OFFSET ?", max(0, count), start)
         return [self._item(row) for row in found]
 
     def _item(self, row: tuple[Any, ...]) -> Item:
         key, file, size, mtime_ns, ctime_ns, metadata = row
-        stamp = None if ctime_ns is None else (size, mtime_ns, ctime_ns)
-        where = joined(self._root, file) if file else self._start + key
-        return Item(key, where, _read(metadata) if metadata else {}, stamp)
+        return Item(key, self._at(key, file), read(metadata) if metadata else {}, _stamp(size, mtime_ns, ctime_ns))
+
+    def _at(self, key: str, file: str | None) -> str:
+        return joined(self._root, file) if file else self._start + key
+
+    def _rows(self, columns: str, table: str, where: str = "1") -> Iterator[tuple[Any, ...]]:
+        """What a table has in `columns`, of which the id is the first, in the order of the ids."""
+        last = ""  # read in pages: other threads may ask meanwhile
+        sql = f"SELECT {columns} FROM {table} WHERE id > ? AND ({where}) ORDER BY id LIMIT {PAGE}"
+        while page := self._all(sql, last):
+            yield from page
+            last = page[-1][0]
+
+    def _called(self, keys: Sequence[str], columns: str) -> list[Any]:
+        return self._all(f"SELECT {columns} FROM {_ITEMS} WHERE id IN ({_marks(keys)})", *keys)
+
+    def _run(self, sql: str, *values: Any) -> int:
+        """How many rows a statement changed."""
+        with self._lock:
+            return self._db.execute(sql, values).rowcount
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -142,6 +205,24 @@ def parts(given: Iterable[T], size: int = PART) -> Iterator[list[T]]:
         yield part
 
 
-# Both are made once: the functions of `json` make one for each item.
-_read = json.JSONDecoder().decode
-_json = json.JSONEncoder(ensure_ascii=False).encode
+def _stamp(size: int | None, mtime_ns: int | None, ctime_ns: int | None) -> Stamp | None:
+    return None if size is None or mtime_ns is None or ctime_ns is None else (size, mtime_ns, ctime_ns)
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def read(text: str) -> dict[str, Any]:
+    """Metadata that `written` wrote."""
+    row: dict[str, Any] = _DECODER.raw_decode(text)[0]
+    return row
+
+
+def _text(metadata: Mapping[str, Any]) -> str | None:
+    return written(metadata) if metadata else None
+
+
+# Both are made once: the functions of `json` make one for each item. What comes from a table has no circles.
+_DECODER = json.JSONDecoder()
+written = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode

@@ -94,7 +94,8 @@ def unique(queries: Iterable[Query]) -> list[Query]:
 def agreed(queries: Iterable[Query]) -> list[Query]:
     """The same, but with queries that differ only in letter case, spaces and the like on the side of the first."""
     first: dict[str, Split] = {}
-    return [replace(query, split=first.setdefault(plain(query.text), query.split)) for query in queries]
+    sides = ((query, first.setdefault(plain(query.text), query.split)) for query in queries)
+    return [query if query.split == side else replace(query, split=side) for query, side in sides]
 
 
 def _read(path: Path, source: str, sides: Sides) -> list[Query]:

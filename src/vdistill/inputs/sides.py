@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
-from vdistill.inputs.item_keys import Key, families, keys_of, product_notes, products_of, unusable_groups
+from vdistill.inputs.item_keys import Key, Keys, families, product_notes, products_of
 from vdistill.inputs.split import split_of
 from vdistill.records import Item, Query, Split
 
@@ -38,7 +38,7 @@ class ItemSides:
 
     split: Mapping[str, Split]
     aside: tuple[str, ...]
-    keys: Mapping[str, tuple[Key, ...]]
+    keys: Keys
     no_name: tuple[tuple[str, str], ...] = ()
 
     def of(self, split: Split) -> list[str]:
@@ -55,12 +55,12 @@ class ItemSides:
 
     def products(self) -> dict[str, str]:
         """The name of the product that each item shows, by id; one that is absent is a product of its own."""
-        return products_of(self.keys)
+        return products_of(self.keys.grouped)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return (*self._aside_note(), *product_notes(self.keys, self.no_name))
+        return (*self._aside_note(), *product_notes(self.keys.grouped, self.no_name))
 
     def _aside_note(self) -> Iterator[str]:
         if self.aside:
@@ -126,24 +126,36 @@ class Sides:
         hashes: of the contents, by id; an item without one is placed by its id.
         said: sides by content hash from elsewhere (an export); what is registered here takes precedence.
         """
-        keys: dict[str, tuple[Key, ...]] = {}
-        no_name: list[tuple[str, str]] = []
-        for item in items:  # once: they may be read from a file
-            keys[item.id] = keys_of(item, hashes.get(item.id))
-            no_name += [(item.id, column) for column in unusable_groups(item.metadata)]
-        first: dict[Key, str] = {}  # of a large catalog most items are the only ones of their families
-        others: dict[Key, list[str]] = defaultdict(list)
-        for one, family in families(keys).items():
-            if first.setdefault(family, one) != one:
-                others[family].append(one)
+        keys, said = Keys(items, hashes), said or {}
+        tied = keys.tied()
+        members: dict[Key, list[str]] = defaultdict(list)
+        for one, family in families(tied).items():
+            members[family].append(one)
         split: dict[str, Split] = {}
+        for family, ids in members.items():
+            split.update(self._of_family(family, ids, keys, said))
+        split.update(self._by_content((one for one in keys if one not in tied), hashes, keys, said))
+        aside = tuple(sorted(keys.ids.keys() - split.keys())) if len(split) < len(keys) else ()
+        return ItemSides(split, aside, keys, tuple(keys.no_name))
+
+    def _by_content(
+        self, ids: Iterable[str], hashes: Mapping[str, str], keys: Keys, said: Mapping[str, Split]
+    ) -> Iterator[tuple[str, Split]]:
+        """The sides of items without a group, as `_of_family`: of a large catalog nearly all, and each for itself."""
+        first: dict[str, str] = {}
+        others: dict[str, list[str]] = defaultdict(list)
+        for one in ids:
+            if not (content := hashes.get(one)):
+                yield from self._of_family(("id", one), [one], keys, said).items()
+            elif first.setdefault(content, one) != one:
+                others[content].append(one)
         unknown = not self.items and not said
-        for family, one in first.items():
-            if unknown and family not in others:
-                split[one] = split_of("item", family[1] if self.version >= VERSION else one, self.holdout)
+        for content, one in first.items():
+            if content not in others and (unknown or not self._known(one, keys[one], said)):
+                yield one, split_of("item", content if self.version >= VERSION else one, self.holdout)
             else:
-                split.update(self._of_family(family, [one, *others.get(family, ())], keys, said or {}))
-        return ItemSides(split, tuple(sorted(keys.keys() - split.keys())), keys, tuple(no_name))
+                some = [one, *others.get(content, ())]
+                yield from self._of_family(("content", content), some, keys, said).items()
 
     def _of_family(
         self, family: Key, ids: Sequence[str], keys: Mapping[str, tuple[Key, ...]], said: Mapping[str, Split]

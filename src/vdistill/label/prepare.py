@@ -13,6 +13,8 @@ from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.item_table import PART, parts
+from vdistill.inputs.items_by_id import ItemsById
 from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
@@ -31,7 +33,6 @@ from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace
 
 IMAGES_TO_WRITE_BY, IMAGES_OF_A_CALL = 64, 8
-_PART = 4096  # images looked at before more are planned: a job in a thread's queue takes a kilobyte
 
 # What the queries are written from, by side: a training query must not come from a held-out image.
 Samples: TypeAlias = Mapping[Split, Sequence[ShownImage]]
@@ -48,7 +49,7 @@ class Inputs:
     """
 
     teacher: Teacher
-    items: dict[str, Item]
+    items: ItemsById
     hashes: Mapping[str, str]
     sides: ItemSides
     say: Callable[[str], None]
@@ -75,7 +76,7 @@ class Inputs:
         )  # fmt: skip
         calls = self.reach(settings)
         laid = lay_out(self.queries, calls if calls is None else self._questions(calls, settings), plan)
-        ids = {side: [key for key in self.sides.of(side) if key in self.items] for side in SIDES}
+        ids = {side: [key for key in self.sides.of(side) if key in self.items.ids] for side in SIDES}
         shown = self.check([
             *shown_items(settings.schedule, ids["train"], laid.train),
             *coverable(ids["heldout"], laid.held_out, "heldout"),
@@ -84,8 +85,8 @@ class Inputs:
             self._once(note)
         if not shown:
             raise VdistillError("none of the images can be read", hint="see the reason for each above")
-        items = shown.of(self.items.__getitem__)
-        ids = {side: [key for key in some if key in shown] for side, some in ids.items()}
+        items = self.items.only(shown.ids)
+        ids = {side: [key for key in some if key in shown.ids] for side, some in ids.items()}
         stage = Stage(settings, laid.train, laid.held_out, items, laid.queries, shown, ids, self.sides, self.unanswered)
         stage.check_sides(self._once)
         return stage
@@ -121,9 +122,8 @@ class Inputs:
         looks = self.looks if looks is None else looks
         new = [key for key in keys if key not in (self._checked if looks else self.hashes) and key not in self._broken]
         broken: list[Skipped] = []
-        with readers(self.items[key].file for key in new[:_PART]) as executor:
-            for start in range(0, len(new), _PART):
-                part = [self.items[key] for key in new[start : start + _PART]]
+        with readers(self.items.file_of(key) for key in new[:PART]) as executor:
+            for part in parts(self.items.only(new).values()):  # a job in a thread's queue takes a kilobyte
                 reasons = executor.map(lambda item: self._look(item, looks=looks), part)
                 broken += [Skipped(item.id, why) for item, why in zip(part, reasons, strict=True) if why is not None]
                 self._checked |= {item.id for item in part}
@@ -134,7 +134,7 @@ class Inputs:
         return View((key for key in keys if key not in self._broken), self._as_shown)
 
     def _as_shown(self, key: str) -> ShownImage:
-        return ShownImage(key, self.items[key].file, self.hashes[key])
+        return ShownImage(key, self.items.file_of(key), self.hashes[key])
 
     def _look(self, item: Item, *, looks: bool) -> str | None:
         """Why an image cannot be shown; None where it can."""
@@ -191,8 +191,9 @@ def read_inputs(
     for line in skipped_lines(cache.refused):
         say(line)
     looks = looks or teacher.looks or settings.guide != "none"
-    items, sides = {item.id: item for item in catalog.items}, known.of_items(catalog.items, hashes)
-    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=[*catalog.skipped, *cache.refused])
+    sides = known.of_items(catalog.items, hashes)
+    items, skipped = ItemsById(catalog.items, sides.keys.ids), [*catalog.skipped, *cache.refused]
+    found = Inputs(teacher, items, hashes, sides, say, looks, skipped=skipped)
     if write_queries is not None:
         asked = _with_written(found, asked, write_queries, known, workspace, settings.seed)
     if other := moved(asked):
@@ -202,9 +203,8 @@ def read_inputs(
         )
     for note in found.sides.notes:
         say(note)
-    sided = {key: item for key, item in items.items() if key in sides.split}
     asked, found.unanswered = apart(asked, say)
-    found.items, asked = _known(teacher, sided, asked, say)
+    found.items, asked = _known(teacher, items.only(key for key in items if key in sides.split), asked, say)
     found.queries = tuple(asked)
     if log is not None:
         found.queries = _cut(found, log, settings, say)
@@ -275,8 +275,8 @@ def shared_products(sides: ItemSides) -> dict[str, str]:
 
 
 def _known(
-    teacher: Teacher, items: dict[str, Item], asked: list[Query], say: Callable[[str], None]
-) -> tuple[dict[str, Item], list[Query]]:
+    teacher: Teacher, items: ItemsById, asked: list[Query], say: Callable[[str], None]
+) -> tuple[ItemsById, list[Query]]:
     """Leave out what the teacher cannot judge, and say so."""
     if not isinstance(teacher, Selective):
         return items, asked
@@ -285,7 +285,7 @@ def _known(
         if unknown:
             say(f"{teacher.name} does not know {len(unknown)} of the {kind}, left out: {_few(unknown)}")
     unknown_items, unknown_queries = set(keys), set(queries)
-    known = {key: item for key, item in items.items() if key not in unknown_items}
+    known = items.only(key for key in items if key not in unknown_items)
     left = [query for query in asked if query.text not in unknown_queries]
     if not known or not left:
         raise VdistillError(

@@ -6,34 +6,29 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class View(Mapping[str, T]):
     """What `make` gives for each of `ids`, in their order; made anew each time."""
 
     def __init__(self, ids: Iterable[str], make: Callable[[str], T]) -> None:
-        self._ids = ids if isinstance(ids, dict) else dict.fromkeys(ids)
+        self.ids: dict[str, object] = ids if isinstance(ids, dict) else dict.fromkeys(ids)
         self._make = make
 
     def __getitem__(self, key: str) -> T:
         """The value of an id."""
-        if key not in self._ids:
+        if key not in self.ids:
             raise KeyError(key)
         return self._make(key)
 
     def __contains__(self, key: object) -> bool:
         """Whether it is one of the ids; nothing is made."""
-        return key in self._ids
+        return key in self.ids
 
     def __iter__(self) -> Iterator[str]:
         """The ids."""
-        return iter(self._ids)
+        return iter(self.ids)
 
     def __len__(self) -> int:
         """How many ids there are."""
-        return len(self._ids)
-
-    def of(self, make: Callable[[str], U]) -> View[U]:
-        """Other values of the same ids."""
-        return View(self._ids, make)
+        return len(self.ids)

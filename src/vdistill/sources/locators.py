@@ -34,7 +34,7 @@ def source_at(locator: str | Path, stamp: Stamp | None = None) -> Source:
 
     stamp: as a listing gave it: what is elsewhere then need not be asked again whether the cache still holds for it.
     """
-    if isinstance(locator, str):
+    if isinstance(locator, str) and ":" in locator:
         if locator.startswith(NOTHING):
             return NoFile()
         if is_remote(locator) or _inside(locator):
@@ -68,6 +68,8 @@ def order(locator: str) -> str:
 
     Those of the web are equal: in the order of their ids the hosts are mixed, and the items as in a folder.
     """
+    if ":" not in locator:
+        return locator
     if locator.startswith(WEB):
         return ""
     if not (inside := _inside(locator)):

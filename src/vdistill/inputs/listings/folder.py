@@ -45,10 +45,11 @@ def _found(root: Path) -> Iterator[Found | Shard]:
 
 
 def _entry(file: str, key: str) -> Found | Shard | None:
-    name = os.path.basename(file)  # noqa: PTH119
-    if name in METADATA_FILES:
-        return MetadataFile(key, file)
-    if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
+    name = key.rpartition("/")[2]
+    _, dot, suffix = name.rpartition(".")
+    if dot + suffix.lower() not in IMAGE_SUFFIXES:
+        if name in METADATA_FILES:
+            return MetadataFile(key, file)
         return Shard(_shown(key), file) if is_shard(name) else None
     if not key.isascii() and key != (shown := _shown(key)):
         return Skipped(shown, "file name is not valid UTF-8")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.urls import local
@@ -16,8 +17,7 @@ _FEW = 3  # images that are named one by one where they were left out for the sa
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An image as the listing of a catalog names it.
 
     file: its locator; None where that is the id, below the catalog's root.  stamp: where the listing tells it.
@@ -26,7 +26,7 @@ class Entry:
     id: str
     file: str | None = None
     stamp: Stamp | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

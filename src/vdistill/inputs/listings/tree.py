@@ -60,10 +60,10 @@ def _sorted(entries: Iterator[os.DirEntry[str]], real: list[Path], links: list[P
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
             continue
-        if _is(entry.is_dir):
-            (links if entry.is_symlink() else real).append(Path(entry.path))
-        elif _is(entry.is_file):  # reads the disk for links only
+        if _is(entry.is_file):  # reads the disk for links only
             yield entry.path
+        elif _is(entry.is_dir):
+            (links if entry.is_symlink() else real).append(Path(entry.path))
         else:
             path = Path(entry.path)
             broken = entry.is_symlink() and not path.exists()

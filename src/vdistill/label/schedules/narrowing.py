@@ -221,5 +221,5 @@ def coverable(items: Sequence[str], plan: Plan, split: Split) -> list[str]:
     if plan.pointwise:
         return plan.distinct(by_hash(items, plan.seed, split))[: plan.calls_per_query * plan.images_per_call]
     most = max(plan.images_per_call, int(0.6 * plan.calls_per_query * plan.images_per_call))
-    order = generator(plan.seed, split).permutation(len(items))
+    order = generator(plan.seed, split).permutation(len(items)).tolist()
     return sorted(plan.distinct(items[i] for i in order)[:most])

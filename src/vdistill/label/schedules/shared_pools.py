@@ -7,7 +7,7 @@ calls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, repeat
+from itertools import groupby, pairwise, repeat
 
 import numpy as np
 
@@ -24,12 +24,14 @@ SHOWN = 4  # how often each image should be shown before more images are taken
 def pools(items: Sequence[str], plan: Plan) -> list[list[str]]:
     """The training items in shuffled pools: as many that all queries together show each image SHOWN times or more."""
     rng = generator(plan.seed, "pools")
-    shuffled = [items[i] for i in rng.permutation(len(items))]
+    shuffled = [items[i] for i in rng.permutation(len(items)).tolist()]
     size = max(plan.pool_size, plan.images_per_call)
     positions = plan.queries * plan.calls_per_query * plan.images_per_call
     count = max(1, min(round(len(items) / size), max(plan.calls_per_query, positions // (SHOWN * size))))
     used = shuffled[: count * size] if len(items) > count * size * 1.5 else shuffled
-    return [list(part) for part in np.array_split(np.array(used, dtype=object), count)]
+    each, more = divmod(len(used), count)  # the first ones have one more
+    ends = [number * each + min(number, more) for number in range(count + 1)]
+    return [used[start:end] for start, end in pairwise(ends)]
 
 
 def training_groups(
