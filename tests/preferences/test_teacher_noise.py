@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vdistill.preferences import fit, teacher_noise
+from vdistill.preferences import fit, teacher_noise, trust
 from vdistill.records import Answer, Judgment
 
 QUERIES, ITEMS, SHOWN = 10, 20, 4
+CARE = {"careful": 0.5, "usual": 2.0, "hasty": 4.0}
 SPREAD = np.sqrt(6)  # of the true utilities
 
 
@@ -75,6 +76,24 @@ def test_a_model_that_agrees_with_itself_and_not_with_others_is_noisy():
     ]
     found = teacher_noise([one for one in judgments if one.teacher != "odd"] + wrong)
     assert found["odd"] > 2 * max(found["a"], found["b"])
+
+
+def test_a_sure_answer_now_and_then_makes_nobody_the_truth():
+    """A probability of 1 has no scale and counts as a choice, also of a teacher whose answers are soft else."""
+    rng = np.random.default_rng(0)
+    judgments = []
+    for number in range(25):
+        utilities = rng.normal(0, 1.6, SHOWN)
+        logits = {name: utilities + rng.normal(0, noise, SHOWN) for name, noise in CARE.items()}
+        for order in (rng.permutation(SHOWN) for _ in range(3)):  # each says the same about an image each time
+            shown = tuple(f"{number} {place}" for place in order)
+            for name, known in logits.items():
+                sure = number == 0 and name == "hasty"
+                chances = np.eye(SHOWN)[known[order].argmax()] if sure else np.exp(known[order])
+                said = Answer(tuple((chances / chances.sum()).tolist()))
+                judgments.append(Judgment(f"q {number}", shown, ("",) * SHOWN, "best", said, name, "train"))
+    found = trust(judgments)
+    assert found["careful"].bits(SHOWN) > found["usual"].bits(SHOWN) > found["hasty"].bits(SHOWN)
 
 
 @pytest.mark.parametrize("apart", [False, True])

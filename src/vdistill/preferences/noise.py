@@ -109,10 +109,13 @@ class _Evidence:
     def __init__(self, choices: Choices, prior: float, noise: Floats, sharing: Ints) -> None:
         self._choices, self._prior, self._noise, self._sharing = choices, prior, noise, sharing
         self._numbers = (choices.shown.sum(axis=1) - 1) * choices.soft  # of the soft rows
-        hard = np.bincount(choices.teacher[~choices.soft], minlength=len(choices.teachers))[sharing]
-        self._chooses = hard > 0
-        self._held = hard / max(hard.sum(), 1) * (1 - choices.soft.mean())
-        self._measures = np.bincount(choices.teacher[choices.soft], minlength=len(choices.teachers))[sharing] > 0
+        hard, soft = (
+            np.bincount(choices.teacher[rows], minlength=len(choices.teachers))[sharing]
+            for rows in (~choices.soft, choices.soft)
+        )
+        self._chooses = hard > soft  # a soft teacher that is sure has rows without a scale now and then
+        self._held = self._chooses * hard / max(hard[self._chooses].sum(), 1) * (1 - choices.soft.mean())
+        self._measures = soft > 0
         self._least = self._least_noise()
         self._start: Floats | None = None
 
