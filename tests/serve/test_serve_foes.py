@@ -4,7 +4,6 @@ import contextlib
 import io
 import socket
 import struct
-import sys
 import threading
 import time
 import zlib
@@ -14,7 +13,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from served import read_all, refused, served
+from served import needs_where, read_all, refused, served
 from vdistill.serve import far_images, reload, run, settings
 from vdistill.serve.refusals import Refused
 
@@ -203,6 +202,7 @@ HARMFUL = [
 ]  # fmt: skip
 
 
+@needs_where
 @pytest.mark.parametrize(("where", "status"), HARMFUL, ids=lambda value: str(value)[:30])
 def test_a_filter_can_read_the_items_and_nothing_else_and_for_a_short_time(large_site, monkeypatch, where, status):
     response = large_site.get("/v1/search", params={"query": "x", "where": where})
@@ -216,6 +216,7 @@ LONG = (
 )
 
 
+@needs_where
 def test_a_slow_filter_is_not_in_the_way_and_ends(strict_site):
     with ThreadPoolExecutor(4) as threads:
         waiting = [
@@ -238,7 +239,7 @@ def test_a_search_for_words_ends_too(large_shop, monkeypatch):
         alive(site)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="SQLite's limits can be set from Python 3.11 on")
+@needs_where
 @pytest.mark.parametrize(
     "function", [f"instr({LONG}, substr({LONG}, 40000)||'1')", f"replace({LONG}, substr({LONG}, 40000)||'1', '')"]
 )

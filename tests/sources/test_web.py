@@ -5,6 +5,7 @@ import sqlite3
 import ssl
 import time
 
+import httpx2
 import pytest
 
 from shop_server import ShopServer, broken_off, send
@@ -86,7 +87,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_is_no_image_for_us_is_named(shop, name):
+def test_what_is_no_image_for_us_is_named(shop, name, monkeypatch):
+    if httpx2.__version__ < "2.15":  # it follows every address in its mind, and refuses this one before we do
+        monkeypatch.setitem(FAULTS, "script", (FAULTS["script"][0], "it has no valid address"))
     shop.answers = {f"/{path}": answer for path, (answer, _) in FAULTS.items() if answer}
     shop.robots = "User-agent: *\nDisallow: /private/*\n"
     assert reason(f"{shop.url}/{name}") == FAULTS[name][1]
