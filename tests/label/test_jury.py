@@ -280,7 +280,7 @@ def test_none_of_these_is_offered_to_those_who_can_say_it(home):
 def test_a_jury_that_says_none_of_these_and_nothing_else_is_asked_to_the_end(home):
     with ChatServer(lambda body: completion("E" if "none of these" in str(body) else "A")) as server:
         teachers = ("--teacher", f"openai:first@{server.url}", "--teacher", f"openai:second@{server.url}")
-        options = (*teachers, "--ask", "best", "--none", "--budget", 80, "--json")
+        options = (*teachers, "--ask", "best", "--none", "--budget", 48, "--json")
         done = label(home, *options)
         assert done.code == 0, done.err
         assert done.json["rejected"] == done.json["none_asked"] > 0
