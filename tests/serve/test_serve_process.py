@@ -1,10 +1,12 @@
 """The process and its index: a newer one is taken over, a lost one is waited for, SIGTERM lets answers finish."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -144,12 +146,12 @@ def test_a_damaged_new_index_leaves_the_old_one_in_place(own_shop):
         wait_for(lambda: site.service.indexes.loads == 2)
 
 
-def start(home, *flags, env=None):
-    """`vdistill serve` in a process of its own, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vdistill", "serve", "--port", "0", *flags], cwd=home, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **(env or {})},
-    )  # fmt: skip
+def start(home, *flags, env=None, files=None):
+    """`vdistill serve` in a process of its own, and its address. files: how many it may have open."""
+    command = [sys.executable, "-m", "vdistill", "serve", "--port", "0", *flags]
+    if files:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$0" "$@"', *command]
+    process = subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
     assert process.stderr
     lines = []
     while not (found := re.search(r"serving (http://\S+)", lines[-1] if lines else "")):
@@ -181,6 +183,28 @@ def test_it_ends_with_what_was_asked_answered(shop, kind):
     assert "GET /v1/info 200" in log
     assert "secret" not in log
     assert "Traceback" not in log
+
+
+def test_more_connections_than_files_are_said_once(shop):
+    process, address = start(shop, files=300)
+    try:
+        port = int(address.rpartition(":")[2])
+        with contextlib.ExitStack() as connections:
+            for _ in range(600):
+                connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            time.sleep(1.5)
+        wait_for(lambda: reachable(address))
+    finally:
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert log.count("more connections than this process may have files open") == 1
+    assert "Traceback" not in log
+
+
+def reachable(address):
+    with contextlib.suppress(httpx2.HTTPError):
+        return httpx2.get(f"{address}/v1/search?query=x", timeout=5).status_code == 200
+    return False
 
 
 def test_it_answers_with_the_token_of_a_variable_on_any_address(shop):

@@ -114,8 +114,9 @@ class Indexes:
         process = psutil.Process()
         while True:
             await asyncio.sleep(SECONDS)
-            if process.memory_info().rss > RESIDENT_BYTES:
-                await asyncio.to_thread(self.let_go)
+            with contextlib.suppress(OSError, psutil.Error):  # for example too many open files: look again later
+                if process.memory_info().rss > RESIDENT_BYTES:
+                    await asyncio.to_thread(self.let_go)
             again = self._failed is not None and time.monotonic() > self._failed + RETRY_SECONDS
             if again or self._look() != self._mark:
                 await asyncio.to_thread(self.refresh)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 import sqlite3
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,6 +28,7 @@ _IDLE_SECONDS = 30  # that a connection waits for its next request
 _HEAD_BYTES = 64 * 2**10  # of a request without its body
 _SQLITE_BYTES = 256 * 2**20  # of memory, for all filters and look-ups together
 _FILES = 65_536  # open at once, where the system lets us
+_QUIET_SECONDS = 60
 _SPARE = 256  # of these, for what is not a connection
 
 
@@ -82,6 +85,29 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
+class _TooMany(logging.Filter):
+    """Says once a minute that there are too many connections: asyncio says it of each that waits, with a traceback."""
+
+    _said = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        text = record.getMessage()
+        if "._start_serving(" in text:  # it tries again a second later, also where the server has ended meanwhile
+            return False
+        if not text.startswith("socket.accept() out of system resource"):
+            return True
+        now, before = time.monotonic(), self._said
+        if now - before < _QUIET_SECONDS:
+            return False
+        self._said = now
+        record.msg, record.args, record.exc_info = "more connections than this process may have files open", (), None
+        return True
+
+
+_TOO_MANY = _TooMany()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises VdistillError where there can be none."""
     try:
@@ -122,6 +148,7 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )  # fmt: skip
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a warning for each odd request would fill a disk
+    logging.getLogger("asyncio").addFilter(_TOO_MANY)
     return uvicorn.Server(config)
 
 
