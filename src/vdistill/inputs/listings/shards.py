@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -109,6 +110,7 @@ class _Members:
     def __init__(self, root: str) -> None:
         self._root, self._shards = root, list[Shard]()
         self._db = sqlite3.connect("", isolation_level=None)
+        weakref.finalize(self, self._db.close)  # also where a shard is damaged, and what follows is never asked for
         self._db.executescript(_SCHEMA)
 
     def add(self, shard: Shard, found: Iterable[ShardFound]) -> Iterator[Found]:
