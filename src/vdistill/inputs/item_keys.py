@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from vdistill.inputs.item_table import ItemTable
+from vdistill.inputs.views import View
 from vdistill.records import Item
 
 GROUP_COLUMNS = ("group", "item_id", "sku")
@@ -25,7 +26,7 @@ def keys_of(item: Item, content: str | None) -> tuple[Key, ...]:
     return _keys(item.id, tuple(groups_of(item.metadata)), content)
 
 
-class Keys(Mapping[str, tuple[Key, ...]]):
+class Keys(View[tuple[Key, ...]]):
     """The keys of all items by id, as `keys_of` gives them: made when looked up, since most are of the content alone.
 
     ids: the items, in order.  grouped: the keys of those that have a group.  no_name: (item, column) of groups that
@@ -34,7 +35,7 @@ class Keys(Mapping[str, tuple[Key, ...]]):
 
     def __init__(self, items: Iterable[Item], hashes: Mapping[str, str]) -> None:
         """hashes: of the items' files, by id. Of an `ItemTable` only the metadata that may have a group is read."""
-        self.ids: dict[str, None] = {}
+        super().__init__((), self._made)
         self.grouped: dict[str, tuple[Key, ...]] = {}
         self.no_name: list[tuple[str, str]] = []
         self._hashes = hashes
@@ -52,23 +53,8 @@ class Keys(Mapping[str, tuple[Key, ...]]):
         if groups := tuple(groups_of(metadata)):
             self.grouped[one] = _keys(one, groups, self._hashes.get(one))
 
-    def __getitem__(self, one: str) -> tuple[Key, ...]:
-        """The keys of an item."""
-        if one not in self.ids:
-            raise KeyError(one)
+    def _made(self, one: str) -> tuple[Key, ...]:
         return self.grouped.get(one) or _keys(one, (), self._hashes.get(one))
-
-    def __contains__(self, one: object) -> bool:
-        """Whether it is one of the items."""
-        return one in self.ids
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids."""
-        return iter(self.ids)
-
-    def __len__(self) -> int:
-        """How many items there are."""
-        return len(self.ids)
 
     def tied(self) -> dict[str, tuple[Key, ...]]:
         """The keys of the items that have a group, or the content of one that has."""

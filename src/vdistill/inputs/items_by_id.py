@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, ValuesView
-from typing import Any
+from collections.abc import Iterable, Iterator, ValuesView
 
 from vdistill.inputs.item_table import ItemTable, parts
+from vdistill.inputs.views import View
 from vdistill.records import Item
 
 
-class ItemsById(Mapping[str, Item]):
+class ItemsById(View[Item]):
     """Some items of a table, in the order of `ids`. May be shared between threads."""
 
     def __init__(self, table: ItemTable, ids: Iterable[str]) -> None:
-        """ids: of items that the table has. A dictionary is kept as it is, whatever its values."""
+        """ids: of items that the table has."""
+        super().__init__(ids, lambda key: table.of([key])[key])
         self._table = table
-        self.ids: dict[str, Any] = ids if isinstance(ids, dict) else dict.fromkeys(ids)
-
-    def __getitem__(self, key: str) -> Item:
-        """The item of an id."""
-        if key not in self.ids:
-            raise KeyError(key)
-        return self._table.of([key])[key]
-
-    def __contains__(self, key: object) -> bool:
-        """Whether it is one of the ids; nothing is read."""
-        return key in self.ids
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids."""
-        return iter(self.ids)
-
-    def __len__(self) -> int:
-        """How many items there are."""
-        return len(self.ids)
 
     def values(self) -> ValuesView[Item]:
         """The items, many of which are read at once."""

@@ -18,6 +18,7 @@ from vdistill.inputs.items_by_id import ItemsById
 from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
+from vdistill.inputs.views import View
 from vdistill.label.coverage import REACH, coverage_of
 from vdistill.label.layout import lay_out, served, usual_calls
 from vdistill.label.purse import Purse
@@ -27,7 +28,6 @@ from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import SIDES, Stage
 from vdistill.label.teacher import Selective, Teacher, calls_of, pointwise
 from vdistill.label.unanswered import apart
-from vdistill.label.views import View
 from vdistill.records import Item, Query, Question, ShownImage, Split
 from vdistill.sources.read_ahead import readers
 from vdistill.workspace import Workspace

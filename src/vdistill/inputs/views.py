@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -12,7 +12,8 @@ class View(Mapping[str, T]):
     """What `make` gives for each of `ids`, in their order; made anew each time."""
 
     def __init__(self, ids: Iterable[str], make: Callable[[str], T]) -> None:
-        self.ids: dict[str, object] = ids if isinstance(ids, dict) else dict.fromkeys(ids)
+        """ids: a dictionary is kept as it is, whatever its values."""
+        self.ids: dict[str, Any] = ids if isinstance(ids, dict) else dict.fromkeys(ids)
         self._make = make
 
     def __getitem__(self, key: str) -> T:
