@@ -34,9 +34,11 @@ from vdistill.workspace import create
 HOLDOUT, SHOWN, POOL = 0.1, 8, 64
 
 CHILD = """
-import resource, sys, time
+import gc, resource, sys, time
 from pathlib import Path
 began = time.monotonic()
+from vdistill.cli import COLLECTED_AFTER
+gc.set_threshold(COLLECTED_AFTER)  # as the command does
 from vdistill.distill import loop
 from vdistill.distill.job import Where
 from vdistill.distill.run import distill
@@ -50,13 +52,13 @@ def status(name):
 DualEncoder.load(sys.argv[2], device="cpu", precision="fp32")
 loaded = status("VmRSS")
 
-def first(self):
-    print(f"{time.monotonic() - began:.1f} s ({time.process_time():.1f} s of work) to the first epoch, "
+def first(self, *_):
+    print(f"{time.monotonic() - began:.1f} s ({time.process_time():.1f} s of work) to the first step, "
           f"{status('VmHWM') - loaded:.2f} GiB beyond the model, "
           f"{len(self.data.tower):,} images and {len(self.data.calls.query):,} calls train", flush=True)
     raise SystemExit
 
-loop.Loop.epoch = first
+loop.Loop.epoch = loop.Loop.attempt = first
 distill(at(Path(sys.argv[1])), Where(sys.argv[2], "cpu", "fp32"), DistillSettings(rank=4, epochs=1), fresh=True,
         say=lambda text: print(text, flush=True), advance=lambda _: None)
 """
@@ -105,34 +107,40 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--shown", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where the workspace is, or is made; a temporary folder otherwise")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.items, arguments.calls, arguments.shown = 1_000, 400, 500
     header("transformers", "peft")
     sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+    with tempfile.TemporaryDirectory() as name:
+        home = arguments.folder or Path(name)
+        if not (home / "made").exists():
+            make(home, arguments.items, arguments.calls, arguments.shown)
+        print(f"{arguments.items:,} items, {arguments.calls:,} calls", flush=True)
+        for _ in range(2):
+            began = time.monotonic()
+            command = [sys.executable, "-c", CHILD, str(home / ".vdistill"), str(home / "clip")]
+            subprocess.run(command, check=True)
+            print(f"{time.monotonic() - began:.1f} s in all", flush=True)
+
+
+def make(home: Path, items: int, calls: int, shown: int) -> None:
+    """A catalog, a model and a workspace with judgments."""
     import models
 
     models.TOWER.update(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)
     models.VISION.update(models.TOWER)
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        model = models.clip(home / "clip")
-        names = write_catalog(home / "catalog", arguments.items)
-        workspace = create(home / ".vdistill")
-        with Database.open(workspace.database) as database:
-            for setting, value in {
-                "catalog": str(home / "catalog"),
-                "holdout": HOLDOUT,
-                "backbone": str(model),
-            }.items():
-                database.remember(setting, value)
-            judge(database, home / "catalog", names, arguments.calls, arguments.shown)
-        print(f"{arguments.items:,} items, {arguments.calls:,} calls", flush=True)
-        for _ in range(2):
-            began = time.monotonic()
-            subprocess.run([sys.executable, "-c", CHILD, str(workspace.root), str(model)], check=True)
-            print(f"{time.monotonic() - began:.1f} s in all", flush=True)
+    home.mkdir(exist_ok=True)
+    model = models.clip(home / "clip")
+    names = write_catalog(home / "catalog", items)
+    workspace = create(home / ".vdistill")
+    with Database.open(workspace.database) as database:
+        for setting, value in {"catalog": str(home / "catalog"), "holdout": HOLDOUT, "backbone": str(model)}.items():
+            database.remember(setting, value)
+        judge(database, home / "catalog", names, calls, shown)
+    (home / "made").touch()
 
 
 if __name__ == "__main__":

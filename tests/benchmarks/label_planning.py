@@ -23,9 +23,11 @@ from PIL import Image
 from side_by_side import header, spread
 
 CHILD = """
-import resource, sys, time
+import gc, resource, sys, time
 from pathlib import Path
 began = time.monotonic()
+from vdistill import cli
+gc.set_threshold(getattr(cli, "COLLECTED_AFTER", 700))  # as the command does
 from vdistill.errors import TeacherError
 from vdistill.label.prepare import read_inputs
 from vdistill.label.purse import Purse

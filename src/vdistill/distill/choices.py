@@ -76,14 +76,15 @@ def read(judgments: Sequence[Judgment], head: float = HEAD) -> Calls:
     width = max(len(positions) for _, positions, _, _ in rows)
     image = np.zeros((len(rows), width), np.int64)
     shown = np.zeros((len(rows), width), bool)
-    target = np.zeros((len(rows), width), np.float32)
+    given, favour = np.zeros((len(rows), width)), np.zeros((len(rows), width))
     for row, (judgment, positions, probabilities, _soft) in enumerate(rows):
         count = len(positions)
         image[row, :count] = [items[judgment.items[position]] for position in positions]
         shown[row, :count] = True
-        of_positions = bias[judgment.teacher, preferences.positions(judgment)]
-        favour = of_positions[list(positions)] if judgment.answer.level is None else np.zeros(count)
-        target[row, :count] = _unbiased(probabilities, favour)
+        given[row, :count] = probabilities
+        if judgment.answer.level is None:
+            favour[row, :count] = bias[judgment.teacher, preferences.positions(judgment)][list(positions)]
+    target = _unbiased(given, favour, shown)
     if np.allclose(target, shown / shown.sum(axis=1, keepdims=True), atol=1e-4):
         raise VdistillError(
             "all judgments are ties: the teacher preferred nothing",
@@ -124,10 +125,12 @@ def _weights(shown: Ints, count: int) -> Floats:
     return np.asarray(weight, np.float32)
 
 
-def _unbiased(probabilities: Sequence[float], bias: Floats) -> Floats:
-    """A soft label as it would be without position bias; a hard label stays as it is."""
-    p = np.asarray(probabilities, np.float64)
-    if p.max() == 1.0:
-        return p
-    p = p * np.exp(-(bias - bias.mean()))
-    return np.asarray(p / p.sum())
+def _unbiased(given: Floats, favour: Floats, shown: np.ndarray) -> np.ndarray:
+    """(n, width) float32: soft labels as they would be without position bias; hard ones stay as they are.
+
+    given: (n, width) probabilities of what is `shown`.  favour: (n, width) the bias of where it was.
+    """
+    middle = favour.sum(axis=1, keepdims=True) / shown.sum(axis=1, keepdims=True)
+    found = np.where(shown, given * np.exp(middle - favour), 0.0)
+    found /= found.sum(axis=1, keepdims=True)
+    return np.where(given.max(axis=1, keepdims=True) == 1.0, given, found).astype(np.float32)

@@ -20,7 +20,8 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.item_head import ItemHead, text_vectors
 from vdistill.encoders.text_copy import training_vectors
 from vdistill.inputs import item_texts
-from vdistill.records import Item, Judgment, title_column
+from vdistill.inputs.items_by_id import ItemsById
+from vdistill.records import Judgment, title_column
 
 HEADS = 2  # that are trained at the end
 STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.1)  # of the image; never 0, because of items without text
@@ -80,7 +81,7 @@ class Material:
     """
 
     data: TrainingData
-    items: Mapping[str, Item]
+    items: ItemsById
     encoder: DualEncoder
     settings: DistillSettings
     unseen: Tensor | None
@@ -94,7 +95,7 @@ def choose(material: Material) -> Chosen:
 
     Candidates are tried in turn, the simplest first; `Grades.better_than` says when one takes the place of another.
     """
-    rows = [material.items[key].metadata for key in material.data.final.calls.items]
+    rows = [item.metadata for item in material.items.only(material.data.final.calls.items).values()]
     asked = item_texts.parse(material.settings.fields)
     fields = _automatic(rows) if asked is None else asked
     if not fields:
@@ -199,7 +200,8 @@ class _Texts:
         self._material, self._fields = material, fields
         keys = material.data.final.calls.items
         tested = material.data.validation.test_set.items if material.data.validation else ()
-        self._texts = {key: item_texts.texts_of(material.items[key].metadata, fields) for key in (*keys, *tested)}
+        items = material.items.only((*keys, *tested)).values()
+        self._texts = {item.id: item_texts.texts_of(item.metadata, fields) for item in items}
         distinct = list(dict.fromkeys(text for row in self._texts.values() for text in row if text))
         self._dim = material.data.before.shape[1]
         self._vectors = dict(zip(distinct, training_vectors(material.encoder, distinct), strict=True))
@@ -221,8 +223,8 @@ class _Texts:
 def _cut(material: Material, fields: Sequence[str]) -> Iterator[str]:
     """A remark where texts of the catalog are longer than the text tower reads."""
     encoder, limit = material.encoder, material.encoder.max_text_length
-    texts = {text for item in material.items.values() for text in item_texts.texts_of(item.metadata, fields)}
-    long = [text for text in texts if len(text.encode()) > limit - 2]  # a token is at least one byte
+    texts = (text for item in material.items.values() for text in item_texts.texts_of(item.metadata, fields))
+    long = [*{text for text in texts if len(text.encode()) > limit - 2}]  # a token is at least one byte
     cut = sum(len(tokens) > limit for tokens in encoder.tokenizer(long, verbose=False).input_ids) if long else 0
     if cut:
         yield f"{cut:,} texts of the fields are cut: the text tower reads {limit} tokens"

@@ -23,7 +23,7 @@ from vdistill.evaluation.test_set import HeldOutSet, from_judgments
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.item_texts import texts_of
 from vdistill.inputs.renamed import following
-from vdistill.records import Item, Judgment
+from vdistill.records import Judgment
 
 MOST_IMAGES = 20_000  # that are decoded, and embedded by backbone and student: `bench`, which has an index, takes all
 
@@ -61,14 +61,15 @@ def held_out_metrics(
         return None
     encoder = towers.encoder
     tower = towers.tower(
-        [sources.items[key].file for key in held_out.items], [sources.hashes[key] for key in held_out.items]
+        [sources.items.file_of(key) for key in held_out.items], [sources.hashes[key] for key in held_out.items]
     )
     queries, titles = encoder.encode_texts(held_out.queries), encoder.encode_texts(held_out.titles)
 
     def grades(head: ItemHead | None) -> dict[str, Floats]:
         vectors = embed(tower).cpu().numpy()
         if head is not None:
-            rows = [texts_of(sources.items[key].metadata, head.fields) for key in held_out.items]
+            items = sources.items.only(held_out.items).values()
+            rows = [texts_of(item.metadata, head.fields) for item in items]
             vectors = head.vectors(vectors, encoded(rows, encoder.encode_texts, vectors.shape[1]))
         return evaluate(held_out, vectors, queries, titles)
 
@@ -79,13 +80,13 @@ def held_out_metrics(
 
 def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet | None:
     """What the judge with most held-out judgments says of the held-out images; None where nothing was judged."""
-    held = [item for item in sources.items.values() if sources.sides.split.get(item.id) == "heldout"]
-    there = [item for item in held if item.id in sources.hashes]
-    hashes = {item.id: sources.hashes[item.id] for item in there}
+    there = [key for key in sources.sides.of("heldout") if key in sources.hashes]
+    hashes = {key: sources.hashes[key] for key in there}
     admitted = admissible(
         following(database.judgments("heldout"), hashes), hashes, sources.registered, juries=juries_of(database)
     )
-    some, judgments = _bounded(there, admitted.judgments)
+    chosen, judgments = _bounded(there, admitted.judgments)
+    some = [*sources.items.only(chosen).values()]
     if len(some) < len(there):
         say(
             f"the student is measured on {len(some):,} of the {len(there):,} held-out images; "
@@ -101,16 +102,16 @@ def held_out_set(database: Database, sources: Sources, say: Say) -> HeldOutSet |
         return None
 
 
-def _bounded(items: Sequence[Item], judgments: Sequence[Judgment]) -> tuple[list[Item], list[Judgment]]:
-    """About `MOST_IMAGES` held-out items at most, with the judgments about them.
+def _bounded(ids: Sequence[str], judgments: Sequence[Judgment]) -> tuple[list[str], list[Judgment]]:
+    """About `MOST_IMAGES` of the held-out items at most, with the judgments about them.
 
     Queries are taken in the order of their hashes, each with all items that were judged for it, until those are too
     many; the remaining room goes to other items by their hashes, so that titles choose among as many. At least one
     query is taken, however much was judged for it.
     """
-    if len(items) <= MOST_IMAGES:
-        return list(items), list(judgments)
-    known = {item.id for item in items}
+    if len(ids) <= MOST_IMAGES:
+        return list(ids), list(judgments)
+    known = {*ids}
     judged: dict[str, set[str]] = {}
     for one in judgments:
         judged.setdefault(one.query, set()).update(known.intersection(one.items))
@@ -123,7 +124,7 @@ def _bounded(items: Sequence[Item], judgments: Sequence[Judgment]) -> tuple[list
         asked.add(query)
     others = sorted(known - chosen, key=_place)
     chosen.update(others[: max(MOST_IMAGES - len(chosen), 0)])
-    return [item for item in items if item.id in chosen], [one for one in judgments if one.query in asked]
+    return [key for key in ids if key in chosen], [one for one in judgments if one.query in asked]
 
 
 def _place(name: str) -> bytes:

@@ -193,6 +193,6 @@ class Job:
             encoder.fingerprint,
             f"{encoder.precision} {data.tower.crops} {DECODER_VERSION}",
             judgments_key(sources.judgments),
-            [sources.items[key].title for key in data.final.calls.items],
+            [item.title for item in sources.items.only(data.final.calls.items).values()],
             *paraphrases,
         )

@@ -31,6 +31,7 @@ from vdistill.evaluation.by_product import NO_PRODUCTS, ByProduct
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.items_by_id import ItemsById
 
 _NAMES = ("queries", "items")  # of `Calls`; the others are arrays
 
@@ -94,10 +95,10 @@ def received(images: Images, tower: Tower, before: Tensor, processes: Processes)
 
 def own_images(root: str, images: Images, cache: Path, say: Say) -> list[Path | str]:
     """The files of a copy of the catalog. Raises VdistillError where it is not a copy."""
-    items = {item.id: item for item in catalogs.scan(root).items}
-    there = [items[key] for key in images.ids if key in items]
+    table = catalogs.scan(root).items
+    items = ItemsById(table, (key for key in images.ids if table.has(key)))
     with Hashes.open(cache) as kept:
-        hashes = kept.of(there, say)
+        hashes = kept.of(items.values(), say)
     other = [key for key, sha256 in zip(images.ids, images.sha256, strict=True) if hashes.get(key) != sha256]
     if other:
         what = "is not there" if other[0] not in items else "is another file"
@@ -106,7 +107,7 @@ def own_images(root: str, images: Images, cache: Path, say: Say) -> list[Path | 
             f"{socket.gethostname()}, e.g. {other[0]!r}, which {what}",
             hint="copy the catalog of the first process there, or name the copy with --node-catalog DIR",
         )
-    return [items[key].file for key in images.ids]
+    return [items.file_of(key) for key in images.ids]
 
 
 def learned(towers: TowerMaker, files: Sequence[Path | str], images: Images, processes: Processes) -> TrainingData:

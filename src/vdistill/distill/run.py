@@ -82,7 +82,7 @@ def distill(
     ):
         judged_until = time.time()
         sources = read(database, say, workspace.cache)
-        item_texts.require(settings.fields, [item.metadata for item in sources.items.values()])
+        item_texts.require(settings.fields, sources.items.values())
         nodes.agree(processes, nodes.Plan(settings, where.backbone, str(database.setting("catalog"))), say)
         encoder = DualEncoder.load(where.backbone, device=where.device, precision=where.precision)
         if where.precision == "bf16" and encoder.precision != "bf16":

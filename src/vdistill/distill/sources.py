@@ -11,9 +11,10 @@ from vdistill.errors import VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
 from vdistill.inputs.hashes import Hashes
-from vdistill.inputs.renamed import following
+from vdistill.inputs.items_by_id import ItemsById
+from vdistill.inputs.renamed import following, unchanged
 from vdistill.inputs.sides import ItemSides, Sides, plain
-from vdistill.records import Item, Judgment
+from vdistill.records import Judgment
 
 Say = Callable[[str], None]
 
@@ -28,7 +29,7 @@ class Sources:
     paraphrases: other wordings of training queries, by query.
     """
 
-    items: dict[str, Item]
+    items: ItemsById
     registered: Sides
     sides: ItemSides
     judgments: list[Judgment]
@@ -44,37 +45,33 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
         raise VdistillError(
             "there are no judgments yet", hint="run `vdistill label CATALOG` first: the student learns from them"
         )
-    items, registered = catalogs.scan(root).items, Sides.read(database)
+    table, registered = catalogs.scan(root).items, Sides.read(database)
     with Hashes.open(cache) as kept:
-        hashes = kept.of(items, say)
-    sides = registered.of_items(items, hashes)
+        hashes = kept.of(table, say)
+    sides = registered.of_items(table, hashes)
+    items = ItemsById(table, sides.keys.ids)
     for note in sides.notes:
         say(note)
     judgments = following(database.judgments("train"), hashes)
     shown = {item for judgment in judgments for item in judgment.items}
-    sketched = near_duplicates.sketches([item for item in items if item.id in shown and item.id in hashes])
+    there = items.only(key for key in sorted(shown) if key in items and key in hashes)
+    sketched = near_duplicates.sketches([*there.values()])
     usable = _usable(judgments, {key: hashes[key] for key in sketched}, registered, sides, say)
     paraphrases = _trainable(database.paraphrases.by_query(), {judgment.query for judgment in usable}, registered)
-    return Sources({item.id: item for item in items}, registered, sides, usable, hashes, sketched, paraphrases)
+    return Sources(items, registered, sides, usable, hashes, sketched, paraphrases)
 
 
 def _usable(
     judgments: Sequence[Judgment], hashes: Mapping[str, str], registered: Sides, sides: ItemSides, say: Say
 ) -> list[Judgment]:
     """The judgments to train on: of training queries on training items. hashes: of the images that can be read."""
-    same = [
-        judgment
-        for judgment in judgments
-        if all(hashes.get(item) == then for item, then in zip(judgment.items, judgment.sha256, strict=True))
-    ]
+    same = [judgment for judgment in judgments if unchanged(judgment, hashes)]
+    asked = {one.query: one.split for one in same}
+    queries = {text for text, split in asked.items() if registered.of_registered(text, split) == "train"}
+    items = {key for key in hashes if sides.split.get(key) == "train"}
     if len(same) < len(judgments):
         say(f"{len(judgments) - len(same)} judgments are left out: their images are gone, changed or broken")
-    kept = [
-        judgment
-        for judgment in same
-        if registered.of_registered(judgment.query, judgment.split) == "train"
-        and all(sides.split.get(item) == "train" for item in judgment.items)
-    ]
+    kept = [one for one in same if one.query in queries and items.issuperset(one.items)]
     if len(kept) < len(same):
         say(f"{len(same) - len(kept)} judgments are left out: their queries or items are held out")
     if not kept:

@@ -71,7 +71,7 @@ def training_data_of(
     announce: gets the ids and hashes of the images before they are read.
     """
     calls, encoder = choices.read(sources.judgments, settings.head), towers.encoder
-    items = [sources.items[key] for key in calls.items]
+    items = [*sources.items.only(calls.items).values()]
     hashes = [sources.hashes[item.id] for item in items]
     announce(calls.items, hashes)
     tower = towers.tower([item.file for item in items], hashes, processes)
@@ -85,7 +85,7 @@ def training_data_of(
         )
     everything = TrainingData(calls, tower, _wordings(encoder, calls, sources), before, titles)
     aside = validation.set_aside(calls, settings.validation, sources.sides.families())
-    watched = [sources.items[key] for key in sorted(aside.items)]
+    watched = [*sources.items.only(sorted(aside.items)).values()]
     test_set = validation.test_set_of(sources.judgments, aside, watched, sources.sides.products())
     if test_set is not None:
         data = everything.part(aside.training, _validation(test_set, encoder, everything))
@@ -119,7 +119,7 @@ def _exam(data: TrainingData, everything: TrainingData, sources: Sources) -> Cal
         if data.validation is None or not data.validation.backbone:
             return None
         vectors = dict(zip(everything.calls.queries, everything.wordings.originals.cpu().numpy(), strict=True))
-        items = [sources.items[key] for key in data.validation.test_set.items]
+        items = [*sources.items.only(data.validation.test_set.items).values()]
         return exam_of(data.validation, vectors, sources.judgments, items, sources.sides.products())
 
     return exam

@@ -6,7 +6,7 @@ Images that are tied are on one side of the split. Those that share a group are 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from vdistill.inputs.item_table import ItemTable
@@ -91,14 +91,19 @@ def roots(keys: Iterable[tuple[Key, ...]]) -> dict[Key, Key]:
     return {key: find(key) for key in list(parent)}
 
 
-def families(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, Key]:
-    """For each image the strongest of the first keys of all images that are tied to it."""
+def family_of(keys: Mapping[Image, tuple[Key, ...]]) -> Callable[[Image], Key]:
+    """What gives the family of an image: the strongest of the first keys of all that are tied to it."""
     root = roots(mine for mine in keys.values() if len(mine) > 1)  # of a large catalog few: the others tie nothing
     first: dict[Key, Key] = {}
     for mine in keys.values() if root else ():
         if (top := root.get(mine[0])) is not None:
             first[top] = min(first.get(top, mine[0]), mine[0], key=strength)
-    return {one: first[root[mine[0]]] if mine[0] in root else mine[0] for one, mine in keys.items()}
+
+    def family(one: Image) -> Key:
+        own = keys[one][0]
+        return first[root[own]] if own in root else own
+
+    return family
 
 
 def products_of(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, str]:
@@ -109,7 +114,8 @@ def products_of(keys: Mapping[Image, tuple[Key, ...]]) -> dict[Image, str]:
     where two products would have the same name.
     """
     groups = {one: mine for one, found in keys.items() if (mine := tuple(key for key in found if key[0] == "group"))}
-    grouped = {one: key[1] for one, key in families(groups).items()}
+    family = family_of(groups)
+    grouped = {one: family(one)[1] for one in groups}
     shared = Counter(_value(group) for group in set(grouped.values()))
     return {one: _value(group) if shared[_value(group)] == 1 else group for one, group in grouped.items()}
 

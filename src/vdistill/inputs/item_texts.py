@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.item_keys import GROUP_COLUMNS
+from vdistill.records import Item
 
 IMAGE, AUTO = "image", "auto"
 _UNREAD = frozenset({"script", "style"})  # elements whose content is not text
@@ -33,11 +34,11 @@ def parse(text: str) -> tuple[str, ...] | None:
     return tuple(names[1:])
 
 
-def require(text: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def require(text: str, items: Collection[Item]) -> None:
     """Raise VdistillError for what `parse` refuses, and for a field in which no item has text."""
     for name in parse(text) or ():
-        if not any(text_of(name, row.get(name)) for row in rows):
-            known = sorted({column for row in rows for column, value in row.items() if text_of(column, value)})
+        if not any(text_of(name, item.metadata.get(name)) for item in items):
+            known = sorted({name for item in items for name, value in item.metadata.items() if text_of(name, value)})
             close = difflib.get_close_matches(name, known, n=1)
             raise VdistillError(
                 f"no item has text in a column {name!r}",

@@ -13,9 +13,12 @@ def following(judgments: Sequence[Judgment], hashes: Mapping[str, str]) -> list[
 
     An id that still has the content it was judged with stays; of several images that have it, the first by id is taken.
     """
+    shown = {item for one in judgments for item in one.items}
+    known = {item: hashes[item] for item in shown if item in hashes}  # few of many, so looked up faster
     gone = {
         then
         for one in judgments
+        if not unchanged(one, known)
         for item, then in zip(one.items, one.sha256, strict=True)
         if hashes.get(item) != then
     }  # fmt: skip
@@ -26,6 +29,11 @@ def following(judgments: Sequence[Judgment], hashes: Mapping[str, str]) -> list[
         if content in gone:
             now[content] = min(key, now.get(content, key))
     return [_renamed(one, hashes, now) for one in judgments]
+
+
+def unchanged(judgment: Judgment, hashes: Mapping[str, str]) -> bool:
+    """Whether all images of a judgment still have the contents that it was made about."""
+    return tuple(map(hashes.get, judgment.items)) == judgment.sha256
 
 
 def _renamed(judgment: Judgment, hashes: Mapping[str, str], now: Mapping[str, str]) -> Judgment:

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
-from vdistill.inputs.item_keys import Key, Keys, families, product_notes, products_of
+from vdistill.inputs.item_keys import Key, Keys, family_of, product_notes, products_of
 from vdistill.inputs.split import split_of
+from vdistill.inputs.views import View
 from vdistill.records import Item, Query, Split
 
 VERSION = 2  # of how items are placed; 1: by their ids, in workspaces that were labelled that way
@@ -49,9 +50,10 @@ class ItemSides:
         """What to register of these items."""
         return [(*key, self.split[one]) for one in ids if one in self.split for key in (*self.keys[one], ("id", one))]
 
-    def families(self) -> dict[str, str]:
+    def families(self) -> Mapping[str, str]:
         """For each item a name that it shares with all items of its group or content, and with no others."""
-        return {one: key[1] for one, key in families(self.keys).items()}
+        family = family_of(self.keys)
+        return View(self.keys.ids, lambda one: family(one)[1])
 
     def products(self) -> dict[str, str]:
         """The name of the product that each item shows, by id; one that is absent is a product of its own."""
@@ -129,8 +131,9 @@ class Sides:
         keys, said = Keys(items, hashes), said or {}
         tied = keys.tied()
         members: dict[Key, list[str]] = defaultdict(list)
-        for one, family in families(tied).items():
-            members[family].append(one)
+        family_in = family_of(tied)
+        for one in tied:
+            members[family_in(one)].append(one)
         split: dict[str, Split] = {}
         for family, ids in members.items():
             split.update(self._of_family(family, ids, keys, said))
