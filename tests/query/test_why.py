@@ -21,8 +21,9 @@ from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.databases.address import parse
 from vdistill.databases.push import push
+from vdistill.errors import VdistillError
 from vdistill.inputs.sides import VERSION
-from vdistill.query.search import Searcher, SearchOptions
+from vdistill.query.search import Searcher
 from vdistill.query.why import Explainer
 from vdistill.records import Answer, Judgment, Query
 from vdistill.workspace import create
@@ -91,9 +92,8 @@ class Known:
         store = Store.open(self.workspace.index, "student")
         with Searcher(store, "student", texts=self.texts) as searcher:
             vector = searcher.encode([text])[0]
-            hits = {hit.id: hit for hit in searcher.hits(vector, 200, SearchOptions())}
             with Explainer.open(self.workspace, searcher) as explainer:
-                return explainer.reasons(vector, [hits[id_] for id_ in ids], count)
+                return explainer.reasons(vector, ids, count)
 
 
 @pytest.fixture
@@ -170,9 +170,14 @@ def test_a_judgment_that_shows_a_held_out_item_taught_nothing(known):
 
 
 def test_what_was_judged_after_the_training_taught_nothing(known):
-    known.add(GARDEN)
+    known.add(GARDEN, KITCHEN)
     known.facts(judged_until=time.time() - 60)
-    assert known.reasons("for a gardener", "00000") == [()]
+    with pytest.raises(VdistillError, match="newer than its student"):
+        known.reasons("for a gardener", "00000")
+    with contextlib.closing(sqlite3.connect(known.workspace.database)) as database, database:
+        database.execute("UPDATE judgments SET asked_at = asked_at - 120 WHERE query = 'kitchen'")
+    ((*found,),) = known.reasons("for a gardener", "00000")
+    assert [reason.query for reason in found] == ["kitchen"]
 
 
 def test_an_image_that_changed_since_is_not_compared_and_not_shown(known):
