@@ -101,7 +101,7 @@ function fill(dialog, item, refused) {
         el("dl", { class: "pairs" }, ...Object.entries(metadata).map(([key, value]) => pair(key, said(value))),
           item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null,
           pair("id", item.id)),
-        el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), copyButton(), why.button))),
+        el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), why.button, copyButton()))),
     why.room);
 }
 

@@ -21,8 +21,15 @@ export function judgment(reason, items, id) {
       ...shown.map((one, place) => (items.has(one) ? view(items.get(one), place, reason) : null))),
     gone.length ? el("p", { class: "gone" }, `No longer in the index: ${gone.join(", ")}`) : null,
     el("p", {}, el("span", { class: "verdict" }, el("span", { "aria-hidden": "true" }, `${sign} `),
-      unseen(`${reason.verdict} it: `), verdict(reason, shown.length)), ": ", detail(reason, name, id)),
-    el("p", {}, `query similarity ${reason.similarity.toFixed(2)} · ${reason.teacher}, ${reason.asked_at.slice(0, 10)}`));
+      unseen(`${reason.verdict} it: `), verdict(reason, shown.length)), ": ", detail(reason, name, id).replaceAll(" %", "\u00a0%")),
+    el("p", {}, `query similarity ${reason.similarity.toFixed(2)} · `, ...source(reason)));
+}
+
+/** Who judged, and on which day (UTC). A long name breaks at its signs. */
+function source({ teacher, asked_at: at }) {
+  const parts = teacher.split(/(?<=[:@/])/);
+  return [...parts.flatMap((part, place) => (place ? [el("wbr"), part] : [part])), ", ",
+    el("time", { datetime: at }, at.slice(0, 10))];
 }
 
 function view(item, place, { place: like }) {
