@@ -257,8 +257,9 @@ def test_json_names_stored_training_judgments(shop):
     results = asked(shop, "a red thing", "-k", 5)
     assert any(hit["why"] for hit in results)
     for reason in (reason for hit in results for reason in hit["why"]):
-        assert list(reason) == ["query", "similarity", "verdict", "influence", "item", "item_similarity", "place",
-                                "probability", "chosen", "over", "teacher", "asked_at"]  # fmt: skip
+        assert list(reason) == ["query", "similarity", "verdict", "influence", "item", "item_similarity",
+                                "place", "probability", "chosen", "chosen_probability", "over", "teacher",
+                                "asked_at"]  # fmt: skip
         shown = [reason["chosen"], *reason["over"]]
         judgment = next(
             one for (query, _, items), one in stored.items() if query == reason["query"] and items == frozenset(shown)
@@ -267,6 +268,7 @@ def test_json_names_stored_training_judgments(shop):
         assert judgment.teacher == reason["teacher"]
         assert shown[reason["place"] - 1] == reason["item"]
         assert judgment.answer.probabilities[judgment.items.index(reason["item"])] == reason["probability"]
+        assert max(judgment.answer.probabilities) == reason["chosen_probability"]
         assert (reason["influence"] > 0) == (reason["verdict"] == "for")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", reason["asked_at"])
         assert -1 <= reason["similarity"] <= 1

@@ -48,9 +48,9 @@ function verdict(reason, number) {
 /** Which image that was, and what was chosen, over what. */
 function detail(reason, name, id) {
   const alike = reason.item === id ? "this image" : `${reason.item_similarity.toFixed(2)} like it`;
-  const likely = reason.probability === null ? "" : `, ${percent(reason.probability)}`;
-  const about = `${name(reason.item)} (${alike}${likely})`;
-  if (reason.place > 1) return `${about}; ${name(reason.chosen)} was chosen`;
+  const likely = (probability, start, end) => (probability === null ? "" : start + percent(probability) + end);
+  const about = `${name(reason.item)} (${alike}${likely(reason.probability, ", ", "")})`;
+  if (reason.place > 1) return `${about}; ${name(reason.chosen)}${likely(reason.chosen_probability, " (", ")")} was chosen`;
   return reason.over.length ? `${about} over ${listed(reason.over.map(name))}` : about;
 }
 
