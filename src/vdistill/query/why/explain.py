@@ -44,6 +44,7 @@ class Explainer:
     ) -> None:  # fmt: skip
         self._searcher, self._queries, self._head = searcher, queries, head
         self._give_vectors = vectors
+        self._last: tuple[bytes, _Compared | None] | None = None
 
     @classmethod
     @contextmanager
@@ -96,16 +97,31 @@ class Explainer:
         """
         if not ids:
             return []
-        similarity = self._vectors @ vector
-        taught = self._queries.nearest(similarity, self._searcher.store.items)
-        if not taught.lessons:
+        compared = self._compared(vector)
+        if compared is None:
             return [() for _ in ids]
-        near = kernel(taught.similarity, float(taught.similarity.max()), float(similarity.std()), QUERY_WIDTH)
-        compared = _Compared.of(taught, near, self._searcher, self._head)
         found: list[tuple[Reason, ...]] = []
         for start in range(0, len(ids), _HITS):
             found += self._explained(compared, ids[start : start + _HITS], count)
         return found
+
+    def _compared(self, vector: np.ndarray) -> _Compared | None:
+        """The judgments near a search, None where there are none.
+
+        Those of the last search are kept: whoever asks about one of its hits may ask about the next.
+        """
+        key = vector.tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._read(vector)
+        return self._last[1]
+
+    def _read(self, vector: np.ndarray) -> _Compared | None:
+        similarity = self._vectors @ vector
+        taught = self._queries.nearest(similarity, self._searcher.store.items)
+        if not taught.lessons:
+            return None
+        near = kernel(taught.similarity, float(taught.similarity.max()), float(similarity.std()), QUERY_WIDTH)
+        return _Compared.of(taught, near, self._searcher, self._head)
 
     def _explained(self, compared: _Compared, ids: Sequence[str], count: int) -> Iterator[tuple[Reason, ...]]:
         vectors = self._searcher.vectors(ids)
