@@ -21,8 +21,9 @@ from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.databases.address import parse
 from vdistill.databases.push import push
+from vdistill.errors import VdistillError
 from vdistill.inputs.sides import VERSION
-from vdistill.query.search import Searcher, SearchOptions
+from vdistill.query.search import Searcher
 from vdistill.query.why import Explainer
 from vdistill.records import Answer, Judgment, Query
 from vdistill.workspace import create
@@ -91,9 +92,8 @@ class Known:
         store = Store.open(self.workspace.index, "student")
         with Searcher(store, "student", texts=self.texts) as searcher:
             vector = searcher.encode([text])[0]
-            hits = {hit.id: hit for hit in searcher.hits(vector, 200, SearchOptions())}
             with Explainer.open(self.workspace, searcher) as explainer:
-                return explainer.reasons(vector, [hits[id_] for id_ in ids], count)
+                return explainer.reasons(vector, ids, count)
 
 
 @pytest.fixture
@@ -170,9 +170,14 @@ def test_a_judgment_that_shows_a_held_out_item_taught_nothing(known):
 
 
 def test_what_was_judged_after_the_training_taught_nothing(known):
-    known.add(GARDEN)
+    known.add(GARDEN, KITCHEN)
     known.facts(judged_until=time.time() - 60)
-    assert known.reasons("for a gardener", "00000") == [()]
+    with pytest.raises(VdistillError, match="newer than its student"):
+        known.reasons("for a gardener", "00000")
+    with contextlib.closing(sqlite3.connect(known.workspace.database)) as database, database:
+        database.execute("UPDATE judgments SET asked_at = asked_at - 120 WHERE query = 'kitchen'")
+    ((*found,),) = known.reasons("for a gardener", "00000")
+    assert [reason.query for reason in found] == ["kitchen"]
 
 
 def test_an_image_that_changed_since_is_not_compared_and_not_shown(known):
@@ -252,8 +257,9 @@ def test_json_names_stored_training_judgments(shop):
     results = asked(shop, "a red thing", "-k", 5)
     assert any(hit["why"] for hit in results)
     for reason in (reason for hit in results for reason in hit["why"]):
-        assert list(reason) == ["query", "similarity", "verdict", "influence", "item", "item_similarity", "place",
-                                "probability", "chosen", "over", "teacher", "asked_at"]  # fmt: skip
+        assert list(reason) == ["query", "similarity", "verdict", "influence", "item", "item_similarity",
+                                "place", "probability", "chosen", "chosen_probability", "over", "teacher",
+                                "asked_at"]  # fmt: skip
         shown = [reason["chosen"], *reason["over"]]
         judgment = next(
             one for (query, _, items), one in stored.items() if query == reason["query"] and items == frozenset(shown)
@@ -262,6 +268,7 @@ def test_json_names_stored_training_judgments(shop):
         assert judgment.teacher == reason["teacher"]
         assert shown[reason["place"] - 1] == reason["item"]
         assert judgment.answer.probabilities[judgment.items.index(reason["item"])] == reason["probability"]
+        assert max(judgment.answer.probabilities) == reason["chosen_probability"]
         assert (reason["influence"] > 0) == (reason["verdict"] == "for")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", reason["asked_at"])
         assert -1 <= reason["similarity"] <= 1

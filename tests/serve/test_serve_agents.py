@@ -14,6 +14,7 @@ from PIL import Image
 
 from command_line import vdistill_process
 from served import needs_where, refused, served
+from sittings import judged_shop
 
 pytest.importorskip("mcp", reason="needs vdistill[mcp]")
 
@@ -196,6 +197,25 @@ def test_an_agent_has_no_address(shop):
     done = vdistill_process("serve", "--mcp", "--port", "9", cwd=shop)
     assert done.code == 2
     assert "listens nowhere" in done.err
+
+
+def test_an_agent_may_ask_why_where_the_server_says_so(tmp_path):
+    async def ask(client):
+        listed = (await client.list_tools()).tools
+        found = await call(client, "why", query="a red thing", id="red_mug.png")
+        return listed, found, await call(client, "why", query="red", id="no-such.png")
+
+    home = judged_shop(tmp_path)
+    with served(home, why=True) as site:
+        listed, found, unknown = with_client(site, ask)
+        expected = site.get("/v1/why/red_mug.png", params={"query": "a red thing"}).json()
+    assert [tool.name for tool in listed] == ["search", "similar", "item", "why"]
+    assert listed[3].input_schema["required"] == ["query", "id"]
+    document = json.loads(texts(found)[0])
+    assert document["why"] == expected["why"]
+    assert [one["metadata"] for one in document["items"]] == [one["metadata"] for one in expected["items"]]
+    assert unknown.is_error
+    assert texts(unknown)[0].startswith("there is no item 'no-such.png'\nhint: ")
 
 
 def test_without_the_sdk_it_says_what_to_install(shop):

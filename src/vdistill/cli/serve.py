@@ -58,6 +58,9 @@ class ServeCommand:
     ] = False
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without its text.")] = False
 
+    why: Annotated[
+        bool, typer.Option("--why", help="Let callers ask which judgments taught the student about a result.")
+    ] = False
     feedback: Annotated[bool, _people("--feedback", help="Let thumbs on results become judgments.")] = False
     log_searches: Annotated[
         Path | None,
@@ -163,6 +166,11 @@ class ServeCommand:
         workspace = session.require()
         from vdistill.cli.fresh import open_searchers
 
+        if self.why:
+            from vdistill.cli.why import require_student
+
+            require_student(workspace, self.model)
+
         for searcher in open_searchers(session, workspace, [pick_model(workspace, self.model)], by_text=False).values():
             searcher.close()  # it is up to date now; the server opens it in its own way
         return workspace.index, workspace.cache, workspace
@@ -177,7 +185,7 @@ class ServeCommand:
         if not all(one.startswith(("http://", "https://")) and one.count("/") == 2 for one in origins):
             raise typer.BadParameter("give an origin, such as https://shop.example", param_hint="--allow-origin")
         return Settings(self.host, self.model, hosts, origins, self._token(), self.image_urls, self.access_log,
-                        self.feedback, self.log_searches)  # fmt: skip
+                        self.feedback, self.log_searches, self.why)  # fmt: skip
 
     def _token(self) -> str | None:
         if self.token_env is None:

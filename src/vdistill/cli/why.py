@@ -26,8 +26,10 @@ Explain: TypeAlias = "Callable[[np.ndarray, Sequence[Hit]], Reasons]"
 def require_student(workspace: Workspace, model: str | None) -> None:
     """Raise VdistillError where the backbone would be searched, before an index of it is built."""
     if pick_model(workspace, model) == "backbone":
+        from vdistill.query.why import UNTAUGHT
+
         why = "" if model else ", and there is no student yet"
-        raise VdistillError(f"the backbone was taught by no judgments, so none explain its results{why}",
+        raise VdistillError(f"{UNTAUGHT}{why}",
                             hint="leave --model out, or leave --why out" if model else "run `vdistill distill` first"
                             )  # fmt: skip
 
@@ -42,7 +44,7 @@ def explained(session: Session, searcher: Searcher | DatabaseSearcher) -> Iterat
     local = searcher if isinstance(searcher, Searcher) else _beside(session.require(), searcher)
     try:
         with ExitStack() as bar, Explainer.open(workspace, local, _advance(bar, session)) as explainer:
-            yield explainer.reasons
+            yield lambda vector, hits: explainer.reasons(vector, [hit.id for hit in hits])
     finally:
         if local is not searcher:
             local.close()

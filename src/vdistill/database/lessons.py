@@ -33,6 +33,10 @@ class Lessons:
         sql = "SELECT query, count(*) FROM judgments WHERE split = 'train' GROUP BY query ORDER BY query"
         return {query: count for query, count in self.rows(sql, ())}
 
+    def any_until(self, until: float) -> bool:
+        """Whether any was stored up to this UNIX time."""
+        return bool(self.rows("SELECT 1 FROM judgments WHERE split = 'train' AND asked_at <= ? LIMIT 1", (until,)))
+
     def on(self, queries: Sequence[str], until: float) -> list[Lesson]:
         """The judgments on some queries that were stored up to this UNIX time, oldest first."""
         found: list[Lesson] = []

@@ -62,6 +62,7 @@ def reason_document(reason: Reason) -> dict[str, Any]:
         "place": reason.place + 1,
         "probability": reason.item.probability,
         "chosen": reason.chosen.id,
+        "chosen_probability": reason.chosen.probability,
         "over": [image.id for image in reason.over],
         "teacher": reason.teacher,
         "asked_at": asked_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -38,45 +38,45 @@ class Answers:
 
     def search(self, asked: Asked) -> dict[str, Any]:
         """The answer to one search."""
-        given = self._images(asked)
-        return self._leased(lambda found: _search(found, asked, given))
+        given = self.images(asked)
+        return self.leased(lambda found: _search(found, asked, given))
 
     def found(self, asked: Asked) -> tuple[dict[str, Any], list[Hit]]:
         """The answer to a search of texts, and its hits themselves."""
-        return self._leased(lambda found: _found(found, asked, {}))
+        return self.leased(lambda found: _found(found, asked, {}))
 
     def batch(self, searches: Sequence[Asked]) -> dict[str, Any]:
         """The answers to several searches of texts, each the same as it would get alone."""
 
         def all_of_them(found: Generation) -> dict[str, Any]:
-            texts = [term.what for asked in searches for term in _terms(found, found.named(asked.model), asked, {})]
+            texts = [term.what for asked in searches for term in terms_of(found, found.named(asked.model), asked, {})]
             found.texts[found.named(searches[0].model).model].encode([well_formed(str(text)) for text in texts])
             return {"answers": [_search(found, asked, {}) for asked in searches]}
 
-        return self._leased(all_of_them)
+        return self.leased(all_of_them)
 
     def compare(self, asked: Asked) -> dict[str, Any]:
         """The student's answer beside the backbone's."""
-        given = self._images(asked)
+        given = self.images(asked)
 
         def both(found: Generation) -> dict[str, Any]:
             for model in ("student", "backbone"):
                 found.named(model)
             return {model: _search(found, asked, given, model) for model in ("student", "backbone")}
 
-        return {"query": asked.text, **self._leased(both)}
+        return {"query": asked.text, **self.leased(both)}
 
     def similar(self, id_: str, asked: Asked) -> dict[str, Any]:
         """What looks like an item, without the item itself and other images of its product."""
-        return self._leased(lambda found: _similar(found, id_, asked))
+        return self.leased(lambda found: _similar(found, id_, asked))
 
     def item(self, id_: str, model: str | None) -> dict[str, Any]:
         """An item."""
-        return self._leased(lambda found: _item(found.named(model), id_))
+        return self.leased(lambda found: _item(found.named(model), id_))
 
     def some_items(self, count: int, model: str | None) -> dict[str, Any]:
         """A few items, spread over the index, of each product one."""
-        return self._leased(lambda found: {"items": _some_items(found.named(model), count)})
+        return self.leased(lambda found: {"items": _some_items(found.named(model), count)})
 
     def filters(self, model: str | None) -> dict[str, Any]:
         """What the items can be filtered by; found once for each index."""
@@ -87,7 +87,7 @@ class Answers:
                 found.filters[searcher.model] = filterable(searcher.store.items, len(searcher))
             return found.filters[searcher.model]
 
-        return self._leased(found_once)
+        return self.leased(found_once)
 
     def embed(self, texts: Sequence[str], model: str | None) -> tuple[str, np.ndarray, int]:
         """The model that answers, unit vectors (n, dim), and how many tokens it has read."""
@@ -97,9 +97,9 @@ class Answers:
             encoder, whole = found.texts[searcher.model], [well_formed(text) for text in texts]
             return searcher.model, encoder.encode(whole), sum(encoder.token_counts(whole))
 
-        return self._leased(vectors)
+        return self.leased(vectors)
 
-    def _images(self, asked: Asked) -> dict[int, bytes]:
+    def images(self, asked: Asked) -> dict[int, bytes]:
         """The bytes of the images of a search, by the place of their part; fetched before an index is leased."""
         found: dict[int, bytes] = {}
         for place, part in enumerate(asked.parts):
@@ -112,7 +112,7 @@ class Answers:
                 found[place] = fetched(part.value)
         return found
 
-    def _leased(self, answer: Callable[[Generation], T]) -> T:
+    def leased(self, answer: Callable[[Generation], T]) -> T:
         """An answer from the newest index; from a newer one, where that took its place and the files of this one."""
         with self.indexes.lease() as found:
             try:
@@ -140,7 +140,7 @@ def _found(
 ) -> tuple[dict[str, Any], list[Hit]]:
     searcher = found.named(model or asked.model)
     started = time.perf_counter()
-    terms = _terms(found, searcher, asked, images)
+    terms = terms_of(found, searcher, asked, images)
     hits = searcher.hits(searcher.vector(terms), asked.k, asked.options, wanted_text(terms), text=is_text(terms))
     took = round((time.perf_counter() - started) * 1000, 2)
     texts = [term.what for term in terms if isinstance(term.what, str)]
@@ -165,11 +165,11 @@ def _similar(found: Generation, id_: str, asked: Asked) -> dict[str, Any]:
 
 
 def _item(searcher: Searcher, id_: str) -> dict[str, Any]:
-    return _items(searcher, [item_key(searcher, id_)])[0]
+    return item_documents(searcher, [item_key(searcher, id_)])[0]
 
 
 def _some_items(searcher: Searcher, count: int) -> list[dict[str, Any]]:
-    items = _items(searcher, searcher.store.items.some_keys(4 * count).tolist())
+    items = item_documents(searcher, searcher.store.items.some_keys(4 * count).tolist())
     products: dict[str, dict[str, Any]] = {}
     for one in items:
         products.setdefault(one["product"] or f"item {one['id']}", one)
@@ -177,7 +177,8 @@ def _some_items(searcher: Searcher, count: int) -> list[dict[str, Any]]:
     return [*products.values()][::step][:count]
 
 
-def _items(searcher: Searcher, keys: Sequence[int]) -> list[dict[str, Any]]:
+def item_documents(searcher: Searcher, keys: Sequence[int]) -> list[dict[str, Any]]:
+    """The items with these keys, in their order."""
     rows = searcher.store.items.rows_of(keys)
     products = searcher.store.items.products.shown(keys)
     return [
@@ -207,7 +208,8 @@ def _document(
             "nothing_fits_well": nothing_fits_well(hits, min_fit), "took_ms": took}  # fmt: skip
 
 
-def _terms(found: Generation, searcher: Searcher, asked: Asked, images: dict[int, bytes]) -> list[Term]:
+def terms_of(found: Generation, searcher: Searcher, asked: Asked, images: Mapping[int, bytes]) -> list[Term]:
+    """The parts of a search as `Searcher.vector` takes them.  images: the bytes of those in it, by place."""
     return [Term(_value(found, searcher, part, images.get(n)), part.weight) for n, part in enumerate(asked.parts)]
 
 

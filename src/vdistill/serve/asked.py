@@ -43,6 +43,8 @@ COMPARE = (QUERY, *OPTIONS, HYBRID)
 # With POST alone: a link that somebody follows must not cost anything.
 RERANK = Field("rerank", "boolean", "Let a teacher order the first results, where the server has one.", False)
 POSTED = (*SEARCH, RERANK)
+WHY = (QUERY, MODEL)  # the judgments behind a result depend on nothing else
+_DEFAULTS = {field.name: field.default for field in OPTIONS}
 WEIGHT = Field("weight", "number", "How much it counts; below 0 it is to be avoided.", 1.0, -1000, 1000)
 TERM = (
     Field("text", "text", "A text."),
@@ -107,7 +109,8 @@ async def of_body(request: Request, body: bytes, fields: Sequence[Field] = SEARC
 
 
 def asked(values: Mapping[str, Any], parts: tuple[Part, ...]) -> Asked:
-    """A search by the values of its fields."""
+    """A search by the values of its fields; what none of them names is as by default."""
+    values = {**_DEFAULTS, **values}
     if values["diverse"] and values["k"] > MOST_DIVERSE:
         raise wrong(
             f"k is more than {MOST_DIVERSE} and diverse is given", "ask for fewer results, or leave diverse out"

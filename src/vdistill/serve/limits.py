@@ -51,19 +51,20 @@ class Pool:
 
 
 class Pools:
-    """One pool for what takes milliseconds, so that nothing slow is in its way; two for the rest."""
+    """One pool for what takes milliseconds, so that nothing slow is in its way; others for the rest."""
 
     def __init__(self) -> None:
         cores = os.cpu_count() or 1
         self.quick = Pool("quick", min(16 * cores, 128))  # more than cores: what waits together is encoded together
         self.slow = Pool("slow", max(2, cores // 2), settings.WAITING // 4)
         self.images = Pool("images", max(1, cores // 2), settings.WAITING)
+        self.why = Pool("why", 1, settings.WAITING // 4)  # its thread has the database open
         self.second = Pool("second", settings.RERANKED, settings.RERANKED)  # these wait for a teacher, and for nothing
 
     @property
     def all(self) -> tuple[Pool, ...]:
         """Each of them."""
-        return self.quick, self.slow, self.images, self.second
+        return self.quick, self.slow, self.images, self.why, self.second
 
     def close(self) -> None:
         """Wait for what is being done."""

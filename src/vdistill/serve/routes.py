@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vdistill.serve import asked, embeddings, feedback, schemas, searches, state
+from vdistill.serve import asked, embeddings, feedback, schemas, searches, state, why
 from vdistill.serve.fields import Field
 from vdistill.serve.service import Service
 
@@ -69,6 +69,10 @@ ROUTES = (
           body=schemas.OPENAI, answer=schemas.named("Embeddings"), refusals=(404, 408, 413, 415)),
     Route("POST", "/v1/feedback", feedback.feedback, "A thumb up or down of a result, as a judgment.",
           body=schemas.FEEDBACK, answer=schemas.named("Feedback"), refusals=(403, 404, 408, 413, 415)),
+    Route("GET", "/v1/why/{id:path}", why.why_get, "The judgments that taught the student about a result.", asked.WHY,
+          answer=schemas.named("Why"), refusals=(404,)),
+    Route("POST", "/v1/why/{id:path}", why.why_post, "The same for a search by images, items and mixtures.",
+          body=schemas.search(asked.WHY), form=True, answer=schemas.named("Why"), refusals=(404, 408, 413, 415)),
     Route("GET", "/v1/models", embeddings.models, "The models, as OpenAI's API lists them.",
           answer=schemas.named("Models")),
     Route("GET", "/v1/info", state.info, "What is served: models, number of items, columns of the metadata.",

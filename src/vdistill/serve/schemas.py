@@ -14,6 +14,7 @@ from vdistill.serve.settings import MOST_LETTERS, MOST_QUERIES, MOST_TERMS
 
 _TEXT, _INTEGER, _NUMBER, _BOOLEAN = ({"type": name} for name in ("string", "integer", "number", "boolean"))
 _NAME = {"type": ["string", "null"]}
+_MAYBE = {"type": ["number", "null"]}
 _VECTOR = {"type": "array", "items": _NUMBER}
 _LONG = {"type": "string", "minLength": 1, "maxLength": MOST_LETTERS}
 _TEXTS = {"type": "array", "items": _LONG, "minItems": 1, "maxItems": MOST_QUERIES}
@@ -78,7 +79,7 @@ SCHEMAS: dict[str, Any] = {
         "oneOf": [{"required": [field.name]} for field in TERM],
     },
     "Result": _with(
-        _object(rank=_INTEGER, score=_NUMBER, fit={"type": ["number", "null"]}, **_RESULT), student_rank=_INTEGER),
+        _object(rank=_INTEGER, score=_NUMBER, fit=_MAYBE, **_RESULT), student_rank=_INTEGER),
     "Answer": _with(
         _object(query=_TEXT, model=_TEXT, results={"type": "array", "items": named("Result")}, took_ms=_NUMBER,
                 nothing_fits_well={"type": ["boolean", "null"]}, truncated=_BOOLEAN),
@@ -107,9 +108,20 @@ SCHEMAS: dict[str, Any] = {
         version=_TEXT, model=_TEXT, models={"type": "array", "items": _TEXT}, items=_INTEGER, dim=_INTEGER,
         created=_NUMBER, columns={"type": "object", "additionalProperties": _TEXT}, products=_BOOLEAN,
         image_search=_BOOLEAN, image_urls=_BOOLEAN, sizes={"type": "array", "items": _INTEGER}, most_results=_INTEGER,
-        feedback=_BOOLEAN,
+        feedback=_BOOLEAN, why=_BOOLEAN,
         rerank={**_INTEGER, "description": "How many of the first results a teacher orders; 0 where none is asked."},
         fit={"type": "array", "items": _TEXT, "description": "The models whose results have a fit."},
+    ),
+    "Reason": _object(
+        query=_TEXT, similarity=_NUMBER, verdict={"enum": ["for", "against"]}, influence=_NUMBER, item=_TEXT,
+        item_similarity=_NUMBER, place=_INTEGER, probability=_MAYBE, chosen=_TEXT, chosen_probability=_MAYBE,
+        over={"type": "array", "items": _TEXT}, teacher=_TEXT, asked_at={"type": "string", "format": "date-time"},
+    ),
+    "Why": _object(
+        query=_TEXT, model=_TEXT, id=_TEXT, why={"type": "array", "items": named("Reason")},
+        items={"type": "array", "items": named("Item"),
+               "description": "What was shown, as far as the index has it as it was judged."},
+        took_ms=_NUMBER,
     ),
     "Feedback": _object(stored=_BOOLEAN, reason=_TEXT),
     "State": _object(status={"const": "ok"}),

@@ -14,9 +14,10 @@ from vdistill.errors import VdistillError
 from vdistill.query.second_stage import SecondStage
 from vdistill.serve.answers import Answers
 from vdistill.serve.asked import Asked
+from vdistill.serve.explanations import Explanations
 from vdistill.serve.limits import Admission, Pool, Pools
 from vdistill.serve.metrics import Metrics
-from vdistill.serve.refusals import json_bytes
+from vdistill.serve.refusals import Refused, json_bytes
 from vdistill.serve.reload import Indexes
 from vdistill.serve.search_log import SearchLog
 from vdistill.serve.settings import Settings
@@ -40,6 +41,7 @@ class Service:
     votes: Votes | None = None
     search_log: SearchLog | None = None
     second: SecondStage | None = None
+    explanations: Explanations | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, settings: Settings, say: Callable[[str], None]) -> Service:
@@ -56,25 +58,28 @@ class Service:
         workspace: Workspace | None = None,
         second: SecondStage | None = None,
     ) -> Service:
-        """A server of an index folder or a pack.  cache: a folder for thumbnails.  workspace: where votes go.
+        """A server of an index folder or a pack.  cache: a folder for thumbnails.  workspace: where judgments are.
 
         second: orders the first hits of searches that ask for it; closed with the server.
 
-        Raises VdistillError as `of` does, and for votes without a workspace.
+        Raises VdistillError as `of` does, for votes and explanations without a workspace, and where nothing explains.
         """
         settings.check()
-        if settings.feedback and workspace is None:
-            raise VdistillError("thumbs become judgments of a workspace, and a pack has none",
-                                hint="serve the workspace's index with --feedback")  # fmt: skip
+        if workspace is None:
+            _refuse_pack(settings)
         indexes = Indexes(index, settings.model, say)
         indexes.load()
-        pools, admission = Pools(), Admission()
+        pools, admission, answers = Pools(), Admission(), Answers(indexes, settings)
+        explanations = Explanations(workspace, answers, say) if workspace and settings.why else None
+        if explanations is not None:
+            explanations.check()
         return cls(
-            settings, indexes, Answers(indexes, settings), Thumbnails(cache / "thumbnails"), pools, admission,
+            settings, indexes, answers, Thumbnails(cache / "thumbnails"), pools, admission,
             Metrics(indexes, pools, admission, second), say,
             votes=Votes(workspace, indexes) if workspace and settings.feedback else None,
             search_log=SearchLog.at(settings.log_searches, say) if settings.log_searches else None,
             second=second,
+            explanations=explanations,
         )  # fmt: skip
 
     def pool_of(self, asked: Asked) -> Pool:
@@ -98,6 +103,10 @@ class Service:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+            if self.explanations is not None:
+                self.explanations.stop()
+                with contextlib.suppress(Refused):  # too much waits; the process ends anyway
+                    await self.pools.why.run(self.explanations.close)
             await asyncio.to_thread(self.pools.close)
             if self.second is not None:
                 await asyncio.to_thread(self.second.close)
@@ -124,3 +133,13 @@ class Service:
             return False
         searcher = current.searchers.get(asked.model or current.model)
         return searcher is None or not searcher.filtered(asked.options.where)
+
+
+def _refuse_pack(settings: Settings) -> None:
+    """Raise VdistillError for what needs a workspace."""
+    if settings.feedback:
+        raise VdistillError("thumbs become judgments of a workspace, and a pack has none",
+                            hint="serve the workspace's index with --feedback")  # fmt: skip
+    if settings.why:
+        raise VdistillError("judgments explain results, and a pack has none: they stay in the workspace",
+                            hint="serve the workspace's index with --why")  # fmt: skip

@@ -24,6 +24,7 @@ BODY_SECONDS = 20.0
 HEAD_SECONDS = 10.0
 READ_SECONDS = 30.0  # that a caller may leave an answer unread
 ANSWER_SECONDS = 60.0
+WHY_SECONDS = 10.0  # that a question waits while training queries are encoded, before it hears how far they are
 IMAGE_PIXELS = 50_000_000  # of an image that is sent
 IN_FLIGHT = 512  # requests at once
 WAITING = 256  # of these, for one kind of work
@@ -43,7 +44,8 @@ class Settings:
     model: which one answers by default; None for the student where there is one.  hosts: names beside its address that
     it may be called by.  origins: of other pages that may call it.  token: what callers must know.  image_urls: whether
     it fetches images that callers name.  access_log: whether it prints a line for each request, without its text.
-    feedback: whether thumbs become judgments.  log_searches: the file that searches are logged to.
+    feedback: whether thumbs become judgments.  log_searches: the file that searches are logged to.  why: whether it
+    names the judgments behind results.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +57,7 @@ class Settings:
     access_log: bool = False
     feedback: bool = False
     log_searches: Path | None = None
+    why: bool = False
 
     @property
     def local(self) -> bool:

@@ -27,7 +27,7 @@ async def info(service: Service, request: Request) -> Response:
                 "columns": searcher.store.items.use(kinds_of), "products": searcher.store.items.products.several,
                 "image_search": bool(searcher.manifest.image_encoder), "image_urls": service.settings.image_urls,
                 "sizes": list(SIDES), "most_results": MOST_RESULTS,
-                "feedback": service.votes is not None,
+                "feedback": service.votes is not None, "why": service.explanations is not None,
                 "rerank": service.second.depth if service.second else 0,
                 "fit": sorted(name for name, one in found.searchers.items() if one.fit is not None),
             }  # fmt: skip

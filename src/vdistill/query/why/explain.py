@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,15 +18,16 @@ from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
 from vdistill.query.shared_texts import TextEncoders
 from vdistill.query.why.influence import ITEM_WIDTH, QUERY_WIDTH, Rows, advantages, kernel, rows_of
-from vdistill.query.why.query_vectors import Advance, QueryVectors
+from vdistill.query.why.query_vectors import Advance, Encode, QueryVectors
 from vdistill.query.why.reasons import Reason, Shown
 from vdistill.query.why.taught import Taught, TrainingQueries, id_of
-from vdistill.records import Hit, title_of
+from vdistill.records import title_of
 from vdistill.sources import joined
 
 if TYPE_CHECKING:
     from vdistill.workspace import Workspace
 
+UNTAUGHT = "the backbone was taught by no judgments, so none explain its results"
 REASONS = 3  # named for a hit
 HEAD = 0.25  # of a ranking, where `student.json` does not say with which one it was trained
 ALIKE = 0.9  # of the catalog must be less like the hit than the judged image that explains it
@@ -39,23 +40,29 @@ class Explainer:
     """Names the judgments that taught a student, for hits of its index. Open it with `open`, in a `with`."""
 
     def __init__(
-        self, searcher: Searcher, queries: TrainingQueries, vectors: QueryVectors, head: float, advance: Advance
-    ) -> None:
+        self, searcher: Searcher, queries: TrainingQueries, vectors: Callable[[], Floats], head: float
+    ) -> None:  # fmt: skip
         self._searcher, self._queries, self._head = searcher, queries, head
-        self._kept, self._advance = vectors, advance
+        self._give_vectors = vectors
+        self._last: tuple[bytes, _Compared | None] | None = None
 
     @classmethod
     @contextmanager
     def open(
-        cls, workspace: Workspace | None, searcher: Searcher, advance: Advance = lambda done, total: None
+        cls,
+        workspace: Workspace | None,
+        searcher: Searcher,
+        advance: Advance = lambda done, total: None,
+        encode: Encode | None = None,
     ) -> Iterator[Explainer]:
         """For the hits of this searcher, by the judgments of this workspace.
 
         advance: hears how many training queries are encoded, the first time.
+        encode: encodes them, as the searcher would; without it many are encoded at once.
         Raises VdistillError where it is not the index of this workspace's student, and where nothing taught it.
         """
         if searcher.model != "student":
-            raise VdistillError("the backbone was taught by no judgments, so none explain its results",
+            raise VdistillError(UNTAUGHT,
                                 hint="search with the student: without --model backbone, after `vdistill distill`"
                                 )  # fmt: skip
         if workspace is None or not workspace.database.is_file():
@@ -75,29 +82,49 @@ class Explainer:
                 raise VdistillError(f"there are no training judgments in {workspace.root}",
                                     hint="they may lie elsewhere: --workspace DIR, or `vdistill label --import FILE`"
                                     )  # fmt: skip
-            yield cls(searcher, queries, vectors, head, advance)
+            if not database.lessons.any_until(float(until)):
+                raise VdistillError(f"all training judgments in {workspace.root} are newer than its student",
+                                    hint="run `vdistill distill` to train it on them")  # fmt: skip
+            known = partial(vectors.of, queries.texts, encode or _encoding(searcher), advance)
+            yield cls(searcher, queries, known, head)
 
-    def reasons(self, vector: np.ndarray, hits: Sequence[Hit], count: int = REASONS) -> list[tuple[Reason, ...]]:
+    def reasons(self, vector: np.ndarray, ids: Sequence[str], count: int = REASONS) -> list[tuple[Reason, ...]]:
         """For each hit the judgments of most influence, strongest first, each on another training query.
 
-        vector: (dim,) of the search that found the hits: a text, an image or a mixture.
+        vector: (dim,) of the search that found the hits: a text, an image or a mixture.  ids: of the hits.
         Empty for a hit that resembles nothing that was judged for a query near the search.
+        Raises VdistillError for an id that is not in the index.
         """
-        if not hits:
+        if not ids:
             return []
+        compared = self._compared(vector)
+        if compared is None:
+            return [() for _ in ids]
+        found: list[tuple[Reason, ...]] = []
+        for start in range(0, len(ids), _HITS):
+            found += self._explained(compared, ids[start : start + _HITS], count)
+        return found
+
+    def _compared(self, vector: np.ndarray) -> _Compared | None:
+        """The judgments near a search, None where there are none.
+
+        Those of the last search are kept: whoever asks about one of its hits may ask about the next.
+        """
+        key = vector.tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._read(vector)
+        return self._last[1]
+
+    def _read(self, vector: np.ndarray) -> _Compared | None:
         similarity = self._vectors @ vector
         taught = self._queries.nearest(similarity, self._searcher.store.items)
         if not taught.lessons:
-            return [() for _ in hits]
+            return None
         near = kernel(taught.similarity, float(taught.similarity.max()), float(similarity.std()), QUERY_WIDTH)
-        compared = _Compared.of(taught, near, self._searcher, self._head)
-        found: list[tuple[Reason, ...]] = []
-        for start in range(0, len(hits), _HITS):
-            found += self._explained(compared, hits[start : start + _HITS], count)
-        return found
+        return _Compared.of(taught, near, self._searcher, self._head)
 
-    def _explained(self, compared: _Compared, hits: Sequence[Hit], count: int) -> Iterator[tuple[Reason, ...]]:
-        vectors = self._searcher.vectors([hit.id for hit in hits])
+    def _explained(self, compared: _Compared, ids: Sequence[str], count: int) -> Iterator[tuple[Reason, ...]]:
+        vectors = self._searcher.vectors(ids)
         sample = self._searcher.store.sample @ vectors.T
         floors = np.quantile(sample, ALIKE, axis=0)
         alike = compared.vectors @ vectors.T
@@ -105,23 +132,23 @@ class Explainer:
         weights = kernel(alike, 1.0, sample.std(axis=0), ITEM_WIDTH)
         pulls = weights[compared.rows.item] * compared.rows.advantage[:, None]
         influence = np.add.reduceat(pulls, compared.rows.start, axis=0) * compared.near[:, None]
-        for number in range(len(hits)):
+        for number in range(len(ids)):
             yield compared.strongest(influence[:, number], pulls[:, number], alike[:, number], floors[number], count)
 
     @cached_property
     def _vectors(self) -> Floats:
         """(n, dim) of the training queries."""
-        return self._kept.of(self._queries.texts, self._encode, self._advance)
+        return self._give_vectors()
 
-    def _encode(self, texts: Sequence[str]) -> np.ndarray:
-        if len(texts) <= _FEW:
-            return self._searcher.encode(texts)
-        return self._many.encode(texts)
 
-    @cached_property
-    def _many(self) -> Searcher:
-        store = self._searcher.store
-        return Searcher(store, self._searcher.model, texts=TextEncoders().of(store))
+def _encoding(searcher: Searcher) -> Encode:
+    """Encodes texts as the searcher does, many of them several at a time."""
+
+    @cache
+    def many() -> Searcher:
+        return Searcher(searcher.store, searcher.model, texts=TextEncoders().of(searcher.store))
+
+    return lambda texts: (searcher if len(texts) <= _FEW else many()).encode(texts)
 
 
 @dataclass(frozen=True)

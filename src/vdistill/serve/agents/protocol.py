@@ -27,11 +27,11 @@ def mcp_server(service: Service) -> Server[Any]:
 
     async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
         columns = await service.pools.quick.run(lambda: tools.columns(service))
-        return types.ListToolsResult(tools=[_tool(tool, columns) for tool in tools.TOOLS])
+        return types.ListToolsResult(tools=[_tool(tool, columns) for tool in tools.offered(service)])
 
     async def call_tool(_context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            return _result(await tools.named(params.name).call(service, params.arguments or {}))
+            return _result(await tools.named(service, params.name).call(service, params.arguments or {}))
         except VdistillError as error:
             told = translated(error)
             return _failed(f"{told.message}\nhint: {told.hint}" if told.hint else told.message)

@@ -1,4 +1,4 @@
-"""What an agent may do with the index: `search`, `similar` and `item`, with images, all of it bounded."""
+"""What an agent may do with the index: `search`, `similar` and `item`, with images, all of it bounded; and `why`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vdistill.serve.pictures import Picture
 from vdistill.serve.refusals import Refused
 from vdistill.serve.service import Service
 from vdistill.serve.settings import SIDES
+from vdistill.serve.why import explained
 
 SIDE = SIDES[1]  # px, of the images beside results
 MOST_IMAGES = 8
@@ -72,15 +73,22 @@ class Tool:
 
 async def _search(service: Service, values: Mapping[str, Any]) -> Shown:
     parts = requests.of_words({"query": [values["query"].strip()]})
-    asked = requests.asked({"exact": False, **values}, parts)
+    asked = requests.asked(values, parts)
     found = await service.pool_of(asked).run(lambda: service.answers.search(asked))
     return await _results(service, found, values)
 
 
 async def _similar(service: Service, values: Mapping[str, Any]) -> Shown:
-    asked = requests.asked({"exact": False, **values}, ())
+    asked = requests.asked(values, ())
     found = await service.pool_of(asked).run(lambda: service.answers.similar(values["id"], asked))
     return await _results(service, found, values)
+
+
+async def _why(service: Service, values: Mapping[str, Any]) -> Shown:
+    asked = requests.asked(values, requests.of_words({"query": [values["query"].strip()]}))
+    found = await explained(service, values["id"], asked)
+    found["items"] = [_brief(one) for one in found["items"]]
+    return Shown(_text(found, ""))
 
 
 async def _item(service: Service, values: Mapping[str, Any]) -> Shown:
@@ -100,14 +108,24 @@ TOOLS = (
     Tool("item", "Show an item", "All that is known of an item, and its image.", (_ID, _SIZE, requests.MODEL), ("id",),
          _item),
 )  # fmt: skip
+WHY = Tool("why", "Explain a result",
+           "Which judgments taught the model whether an item answers a search: the training query that was judged, "
+           "what was chosen over what, by whom, and whether that speaks for the item or against it.",
+           (_QUERY, _ID), ("query", "id"), _why)  # fmt: skip
 
 
-def named(name: str) -> Tool:
+def offered(service: Service) -> tuple[Tool, ...]:
+    """The tools of this server: `why` only where it explains results."""
+    return TOOLS if service.explanations is None else (*TOOLS, WHY)
+
+
+def named(service: Service, name: str) -> Tool:
     """A tool. Raises Refused where there is none."""
-    for tool in TOOLS:
+    tools = offered(service)
+    for tool in tools:
         if tool.name == name:
             return tool
-    known = ", ".join(tool.name for tool in TOOLS)
+    known = ", ".join(tool.name for tool in tools)
     raise Refused(404, "not_found", f"there is no tool {name[:100]!r}", f"known: {known}")
 
 
@@ -123,12 +141,15 @@ def columns(service: Service) -> str:
 
 
 async def _results(service: Service, found: dict[str, Any], values: Mapping[str, Any]) -> Shown:
-    results = found["results"]
-    for one in results:
-        one.pop("image")
-        one["metadata"] = {name: _short(value) for name, value in one["metadata"].items()}
+    results = found["results"] = [_brief(one) for one in found["results"]]
     images, missing = await _images(service, results[: values["images"]], values["model"], SIDE)
     return Shown(_text(found, missing), images)
+
+
+def _brief(one: dict[str, Any]) -> dict[str, Any]:
+    """A result or an item, without the address of its image and with short values."""
+    one.pop("image")
+    return {**one, "metadata": {name: _short(value) for name, value in one["metadata"].items()}}
 
 
 async def _images(

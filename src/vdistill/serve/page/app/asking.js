@@ -28,6 +28,15 @@ export function rerankBody(search, where, depth) {
   return { ...options, k: Math.max(search.k, depth), query: parts(search.words), rerank: true };
 }
 
+/** The same about an item of a search's results: which judgments taught the student that it is one. */
+export function whyRequest(search, path, image) {
+  const options = { model: "student" };
+  if (image) return { path, body: form(search, options, image) };
+  if (search.like) return { path, body: { ...options, terms: [...terms(search.words), { id: search.like }] } };
+  const words = parts(search.words).map((part) => ["query", part]);
+  return words.length ? { path: `${path}?${new URLSearchParams([...words, ...Object.entries(options)])}` } : null;
+}
+
 /** The answers by model, without the item that the others should resemble. */
 export function answers(search, document) {
   const { backbone, student } = document;

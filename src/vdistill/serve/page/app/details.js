@@ -7,6 +7,7 @@ import { Latest } from "./latest.js";
 import { cards } from "./results.js";
 import { canGoBack, change, current, onChange } from "./state.js";
 import { plate } from "./thumbnails.js";
+import { dropWhy, offerWhy, whyParts } from "./why.js";
 
 const SIDE = 640; // px
 const latest = new Latest();
@@ -33,6 +34,7 @@ async function show(search, refused, left = "") {
   const dialog = byId("details");
   if (!search.item) {
     latest.drop();
+    dropWhy();
     if (dialog.open) dialog.close();
     if (document.activeElement.closest(".card")?.dataset.id === left) return;
     cards().find((one) => one.dataset.id === left)?.querySelector("a.open").focus(); // where one was led by the arrows
@@ -45,7 +47,7 @@ async function show(search, refused, left = "") {
   const path = itemPath("items", id) + (["student", "backbone"].includes(model) ? `?model=${model}` : "");
   try {
     const item = await latest.run((signal) => ask(path, { signal }));
-    if (item) fill(dialog, item);
+    if (item) fill(dialog, item, refused);
   } catch (trouble) {
     if (trouble.status === 401) return void refused(trouble, () => show(search, refused));
     fillTrouble(dialog, trouble, () => show(current(), refused));
@@ -65,6 +67,7 @@ export function placeDetails() {
     if (step) step.disabled = !neighbour(by);
   }
   dialog.querySelector("#details-place")?.replaceChildren(place(current().item));
+  offerWhy(current().item);
 }
 
 function close() {
@@ -84,7 +87,8 @@ function go(step) {
   return Boolean(id);
 }
 
-function fill(dialog, item) {
+function fill(dialog, item, refused) {
+  const why = whyParts(item.id, refused);
   const { title: _, name: __, description, ...metadata } = item.metadata;
   dialog.replaceChildren(
     bar(),
@@ -97,7 +101,8 @@ function fill(dialog, item) {
         el("dl", { class: "pairs" }, ...Object.entries(metadata).map(([key, value]) => pair(key, said(value))),
           item.images > 1 ? pair("product", `${item.product}, ${formatted(item.images)} images`) : null,
           pair("id", item.id)),
-        el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), copyButton()))));
+        el("div", { class: "actions" }, ...ACTIONS.map((make) => make(item)), why.button, copyButton()))),
+    why.room);
 }
 
 function fillTrouble(dialog, trouble, again) {

@@ -18,7 +18,7 @@ export const minFit = (search) => (hasFit(search) ? search.minFit : "");
 
 export function percent(fit) {
   if (fit > 0 && fit < 0.01) return "under 1 %";
-  return fit < 1 && fit > 0.99 ? "over 99 %" : `${Math.round(fit * 100)} %`;
+  return fit < 1 && fit >= 0.995 ? "over 99 %" : `${Math.round(fit * 100)} %`;
 }
 
 /** What is to be said above these answers; "" where something fits, or nothing is known. */

@@ -20,6 +20,7 @@ import { forgetOrders, inOrder, offerNoTeacher, offerTeacher, watchTeacher } fro
 import { retryImages } from "./thumbnails.js";
 import { askForToken, watchToken } from "./token.js";
 import { votedOn } from "./votes.js";
+import { knowWhy } from "./why.js";
 
 const TYPING = 60; // ms between the last letter and the search
 const SLOW = 150; // ms, after which one sees that an answer is waited for
@@ -94,6 +95,7 @@ async function known(signal) {
   filters = undefined;
   forgetOrders();
   knowFits(info.fit, info.model);
+  knowWhy(info.why);
   showChips(current());
   showModels();
 }
