@@ -1,10 +1,10 @@
-"""Many texts at once, for training: in bf16 on a CPU that multiplies it, where the vectors stay what they were."""
+"""Many texts, of training and of items: in bf16 on a CPU that multiplies it, where their vectors stay what they were."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import nn
@@ -12,25 +12,45 @@ from torch import nn
 from vdistill.encoders.bf16_cpu import Bf16Linear
 from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
 
+TRAINS, STAYS = 0.999, 0.9995  # cosine to float32, at least: of what trains and chooses, of what is kept in an index
 _MANY = 256  # texts; for fewer the copy takes longer than it saves
 _PROBES = 32  # texts that it is tried on
-_COSINE = 0.999  # to float32, at least
+
+
+@dataclass
+class ManyTexts:
+    """Encodes texts as an encoder does, to three digits; faster once they are many.
+
+    Queries and what measures are encoded in float32, by the encoder itself.  cosine: to float32, at least.
+    """
+
+    encoder: DualEncoder
+    cosine: float
+    _seen: int = field(default=0, init=False)
+    _chosen: DualEncoder | None = field(default=None, init=False)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, dim), float32."""
+        self._seen += len(texts)
+        if self._chosen is None and self._seen >= _MANY and len(texts) >= _PROBES:
+            self._chosen = self._choice(texts[:: len(texts) // _PROBES])
+        return (self._chosen or self.encoder).encode_texts(texts)
+
+    def _choice(self, probes: Sequence[str]) -> DualEncoder:
+        """A copy in bf16 where its vectors of these texts are near enough, else the encoder itself."""
+        if not self.encoder.on_cpu or self.encoder.precision != "bf16":
+            return self.encoder
+        try:
+            fast = replace(self.encoder, model=_lowered_texts(self.encoder))
+            cosines = (fast.encode_texts(probes) * self.encoder.encode_texts(probes)).sum(axis=1)
+        except Exception:  # whatever a tower, a processor or a build of torch raises here, the encoder itself works
+            return self.encoder
+        return fast if cosines.min() >= self.cosine else self.encoder
 
 
 def training_vectors(encoder: DualEncoder, texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors (n, dim), float32: what `encode_texts` gives, to three digits.
-
-    Only for what trains and chooses: queries and what measures are encoded in float32.
-    """
-    if len(texts) < _MANY or not encoder.on_cpu or encoder.precision != "bf16":
-        return encoder.encode_texts(texts)
-    probes = texts[:: len(texts) // _PROBES]
-    try:
-        fast = replace(encoder, model=_lowered_texts(encoder))
-        cosines = (fast.encode_texts(probes) * encoder.encode_texts(probes)).sum(axis=1)
-    except Exception:  # whatever a tower, a processor or a build of torch raises here, the encoder itself works
-        return encoder.encode_texts(texts)
-    return (fast if cosines.min() >= _COSINE else encoder).encode_texts(texts)
+    """Unit vectors (n, dim), float32, of texts that train or choose."""
+    return ManyTexts(encoder, TRAINS).encode(texts)
 
 
 def _lowered_texts(encoder: DualEncoder) -> nn.Module:
