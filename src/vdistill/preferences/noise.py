@@ -114,10 +114,16 @@ class _Evidence:
             for rows in (~choices.soft, choices.soft)
         )
         self._chooses = hard > soft  # a soft teacher that is sure has rows without a scale now and then
-        self._held = self._chooses * hard / max(hard[self._chooses].sum(), 1) * (1 - choices.soft.mean())
+        self._held = self._chooses * hard / max(hard[self._chooses].sum(), 1) * (1 - self._soft_share())
         self._measures = soft > 0
         self._least = self._least_noise()
         self._start: Floats | None = None
+
+    def _soft_share(self) -> float:
+        """Of the answers, in [0, 1]. All scores of a query are one row, which counts as many as it holds."""
+        scoring = np.array([(name, 1) in self._choices.biases for name in self._choices.teachers])
+        rows = np.where(scoring[self._choices.teacher], np.maximum(self._numbers, 1), 1)
+        return float(rows @ self._choices.soft / rows.sum())
 
     def _least_noise(self) -> Floats:
         """(sharing,) the least log n: what its own answers show is the least noise of a soft teacher, and a taste.

@@ -89,10 +89,16 @@ def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
     """The answers to questions that all teachers were asked, in one order, where there are enough of them.
 
     Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
+    Who scores images by themselves was asked what others compare where it scored all of the images, whenever that was.
     """
     asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
+    scored: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by query and teacher
     for one in judgments:
         asked[one.query, frozenset(one.items)].add(one.teacher)
+        if one.answer.level is not None:
+            scored[one.query][one.teacher].update(one.items)
+    for (query, items), who in asked.items():
+        who.update(name for name, known in scored.get(query, {}).items() if items <= known)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
     if len(teachers) < 2 or len(of_all) < COMMON:
