@@ -14,7 +14,7 @@ noise n / s, and the evidence is that of y.
 
 Few answers say little: log n and log s have Cauchy priors around 0. Choices alone tell how noisy teachers are beside
 one another, so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have
-a scale.
+a scale, and altogether beside scores of single images.
 Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
 """
 
@@ -120,10 +120,9 @@ class _Evidence:
         self._start: Floats | None = None
 
     def _soft_share(self) -> float:
-        """Of the answers, in [0, 1]. All scores of a query are one row, which counts as many as it holds."""
-        scoring = np.array([(name, 1) in self._choices.biases for name in self._choices.teachers])
-        rows = np.where(scoring[self._choices.teacher], np.maximum(self._numbers, 1), 1)
-        return float(rows @ self._choices.soft / rows.sum())
+        """Of the answers, in [0, 1]; 1 where images are scored: a single row of scores has a scale for many choices."""
+        scored = any((name, 1) in self._choices.biases for name in self._choices.teachers)
+        return 1.0 if scored else float(self._choices.soft.mean())
 
     def _least_noise(self) -> Floats:
         """(sharing,) the least log n: what its own answers show is the least noise of a soft teacher, and a taste.

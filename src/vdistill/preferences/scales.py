@@ -9,7 +9,7 @@ several teachers judged the same, how noisy each is (`noise.py`) weighs its answ
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -63,8 +63,7 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     scale = np.array([temperature[name] for name in choices.teachers])[choices.teacher]
     noise = np.array([found[name].noise for name in choices.teachers])[choices.teacher] / scale**2
     start = next(iter(found.values())).mode if len(found) == 1 and not hard else None
-    target = np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target
-    posterior = Posterior(replace(choices, target=target), prior, noise)
+    posterior = Posterior(_divided(choices, temperature), prior, noise)
     if not weigh:
         return Scaled(posterior, temperature, dict.fromkeys(choices.teachers, 1.0), start)
     common = common_questions(judgments)
@@ -77,12 +76,28 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
 
 @lru_cache(maxsize=16)  # the rounds of a plan have the same ones again and again
 def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[str, float]]:
-    """The noise and the scale of each teacher, by what all of them were asked."""
+    """The noise and the scale of each teacher, by what all of them were asked.
+
+    Scores say nothing twice. Who compares the same images again and says the same again would be believed for it, so
+    beside scores each image counts once for every teacher: in the questions that were scored as they were compared.
+    """
     given = scaled(judgments, weigh=False)
-    choices = given.posterior.choices
-    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise, thorough=True)
+    choices, noise = given.posterior.choices, given.posterior.noise
+    scored = {(one.query, frozenset(one.items)) for one in judgments if one.answer.level is not None}
+    once = [one for one in judgments if (one.query, frozenset(one.items)) in scored]
+    if 0 < len(once) < len(judgments) and {one.teacher for one in once} == {*choices.teachers}:
+        rows = [int(np.argmax(choices.teacher == number)) for number in range(len(choices.teachers))]
+        choices = _divided(read(once), given.temperature)
+        noise = noise[rows][choices.teacher]
+    measured = noises.measured(choices, given.posterior.prior, noise, thorough=True)
     noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
     return noise, scale
+
+
+def _divided(choices: Choices, temperature: Mapping[str, float]) -> Choices:
+    """The choices, each soft row divided by its teacher's temperature."""
+    scale = np.array([temperature[name] for name in choices.teachers])[choices.teacher]
+    return replace(choices, target=np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target)
 
 
 def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:

@@ -134,21 +134,31 @@ class Planner:
         wanted = [int(given[number] * left + 1e-6) // images for number in numbers]
         if not max(wanted):
             return [], left
-        compared = self._stage(max(left - images * sum(wanted), 1))
+        others = sum(given) - sum(given[number] for number in numbers)
+        compared = self._stage(max(left - images * sum(wanted), 1)) if others else self.full
         scorers = Jury([teachers[number] for number in numbers])
         inputs = replace(self.inputs, teacher=scorers, items=self.inputs.items.only(compared.shown))
-        settings = replace(self.settings, schedule="adaptive", ask="best", none=False, max_cost=None)
-        stage = inputs.stage(replace(settings, budget=max(wanted) * images))
-        known = defaultdict[str, set[str]](set)
-        for one in self.core_of(numbers[0]):
-            known[one.question.query] |= {image.item_id for image in one.question.images}
-        plan, held_out_plan = (replace(one, scored=known) for one in (stage.plan, stage.held_out_plan))
-        part = Part(numbers, replace(stage, plan=plan, held_out_plan=held_out_plan), ())
-        questions = [len(one.question.images) for one in part.scored(scorers)]
+        part, questions = self._scores(inputs, numbers, max(wanted))
         if not questions:
             return [], left
         shared = tuple(min(count / len(questions), 1.0) for count in wanted)
         return [replace(part, given=shared)], left - sum(sum(questions[:count]) for count in wanted)
+
+    def _scores(self, inputs: Inputs, numbers: tuple[int, ...], wanted: int) -> tuple[Part, list[int]]:
+        """A part with `wanted` questions, or as many as there are images for, and how many images each of them has."""
+        settings = replace(self.settings, schedule="adaptive", ask="best", none=False, max_cost=None)
+        scored = defaultdict[str, set[str]](set)
+        for one in self.core_of(numbers[0]):
+            scored[one.question.query] |= {image.item_id for image in one.question.images}
+        questions: list[int] = []
+        for times in (1, 2, 4, 8):  # a plan is laid out for queries with many images, and some may have few
+            stage = inputs.stage(replace(settings, budget=times * wanted * settings.images_per_call))
+            plan, held_out_plan = (replace(one, scored=scored) for one in (stage.plan, stage.held_out_plan))
+            part = Part(numbers, replace(stage, plan=plan, held_out_plan=held_out_plan), ())
+            before, questions = questions, [len(one.question.images) for one in part.scored(self.jury)]
+            if len(questions) >= wanted or len(questions) == len(before):
+                break
+        return part, questions
 
     def _left(self) -> int | None:
         """How many calls the caps leave after the core; None without caps."""

@@ -91,9 +91,21 @@ def _dealt(offers: Sequence[Offer], means: Means) -> Floats:
 def shares(offers: Sequence[Offer], means: Means) -> Floats:
     """(teachers,) the shares of the calls, which add up to 1. Equal ones where no teacher is known."""
     if all(offer.trust is None for offer in offers):
-        return np.full(len(offers), 1 / len(offers))
+        return _alike(offers, means)
     found = dealt(offers, means)
     return np.asarray(found / found.sum() if found.sum() else np.full(len(offers), 1 / len(offers)))
+
+
+def _alike(offers: Sequence[Offer], means: Means) -> Floats:
+    """(teachers,) equal shares; what those who look only once have no images for goes to the others."""
+    once, able = np.array([offer.once for offer in offers]), np.array([offer.answered > 0 for offer in offers])
+    if not once.any():
+        return np.full(len(offers), 1 / len(offers))
+    found = able / max(able.sum(), 1)
+    found[once] = np.minimum(found[once], 1 / max(means.looks, 1e-9))
+    if (others := able & ~once).any():
+        found[others] = (1 - found[once].sum()) / others.sum()
+    return np.asarray(found)
 
 
 def _cost(price: Floats, means: Means) -> Floats:
