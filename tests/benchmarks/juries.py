@@ -29,7 +29,7 @@ from rich.table import Table
 from simulated_teachers import Persistent, item_id
 
 from vdistill import preferences
-from vdistill.label.jury.core import DEALS, core_of, core_size
+from vdistill.label.jury.core import DEALS, SHARE, core_of, core_size
 from vdistill.label.jury.seats import all_at, drawn
 from vdistill.label.jury.shares import Means, Offer, dealt, shares
 from vdistill.label.schedules import Group, Narrowing, Plan, scored
@@ -139,8 +139,8 @@ def mixing(mix: Mixture, jury: Sequence[Persistent], queries: Sequence[str]) -> 
     """What a mixed jury says, and the shares of the calls."""
     scorer, comparer = jury
     items, plan = [item_id(number) for number in range(mix.items)], Plan(10, 2, 64, 0)
-    total, price = mix.cost * len(queries), np.array([1.0, mix.pair])
-    size = min(core_size(total, 1 + 2 / DEALS), int(0.2 * total / (1 * 2 / DEALS + mix.pair)))
+    total = mix.cost * len(queries)
+    size = min(core_size(total, 1 + 2 / DEALS), int(SHARE * total / (2 / DEALS + mix.pair)))
     groups, known = core_of(queries, items, plan, size), dict[str, set[str]]()
     core = [comparer.ask(group) for group in groups]
     for group in groups:
@@ -148,9 +148,9 @@ def mixing(mix: Mixture, jury: Sequence[Persistent], queries: Sequence[str]) -> 
             known[group.query] |= set(group.items)
             core.append(scorer.ask(group))
     left = total - len(groups) * mix.pair - sum(len(some) for some in known.values())
-    trusts = preferences.trust(core)
-    offered = [Offer(trusts["scores"], 1.0, once=True),
-               Offer(trusts["pairs"], mix.pair, looks=trusts["pairs"].bits(2) / trusts["pairs"].bits_of_number)]  # fmt: skip
+    known_of = preferences.trust(core)
+    looks = known_of["pairs"].bits(2) / known_of["pairs"].bits_of_number
+    offered = [Offer(known_of["scores"], 1.0, once=True), Offer(known_of["pairs"], mix.pair, looks=looks)]
     calls = dealt(offered, Means(left, left, left / (mix.items * len(queries))))
     shown = scored(queries, items, Plan(mix.items, 2, 64, 0, pointwise=True, scored=known)).next_round([])
     said = [scorer.ask(group) for group in shown[: int(calls[0]) // 2]]
@@ -163,11 +163,12 @@ def mixing(mix: Mixture, jury: Sequence[Persistent], queries: Sequence[str]) -> 
 def measured_mixture(mix: Mixture, repetitions: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray, float]:
     """As `measured`. The union is of two runs of their own, each with half of the cost."""
     jury, queries = mix.jury(repetitions), [str(r) for r in repetitions]
-    alone = {one.name: rounds(mix.half(one.way), queries, mix.half(one.way).calls, lambda group, one=one: [one.ask(group)])
-             for one in jury}  # fmt: skip
-    union = [judgment for one in jury
-             for judgment in rounds(mix.half(one.way, 0.5), queries, mix.half(one.way, 0.5).calls,
-                                    lambda group, one=one: [one.ask(group)])]  # fmt: skip
+
+    def of(one: Persistent, share: float = 1.0) -> list[Judgment]:
+        case = mix.half(one.way, share)
+        return rounds(case, queries, case.calls, lambda group: [one.ask(group)])
+
+    alone, union = {one.name: of(one) for one in jury}, [said for one in jury for said in of(one, 0.5)]
     said, share = mixing(mix, jury, queries)
     case = mix.half("soft")
     arms = {name: preferences.fit(some) for name, some in alone.items()} | {
@@ -241,7 +242,8 @@ def table(case: Case | Mixture, repetitions: Sequence[int]) -> Table:
         error = ahead.std(ddof=1) / len(ahead) ** 0.5
         told = ("", "") if name == "jury" else (spread(ahead, 4), f"{ahead.mean() / error:+.1f}" if error else "0")
         shown.add_row(name, spread(found, 4), *told)
-    shown.caption = f"shares of the jury {', '.join(f'{one:.2f}' for one in share)}; {calls:.1f} {'calls' if isinstance(case, Case) else 'spent'} a query"
+    spent = "spent" if isinstance(case, Mixture) else "calls"
+    shown.caption = f"shares of the jury {', '.join(f'{one:.2f}' for one in share)}; {calls:.1f} {spent} a query"
     shown.caption_justify = "left"
     return shown
 
