@@ -264,7 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tune", type=int, nargs="?", const=240, help="so many of the repetitions to tune on")
-    parser.add_argument("--parts", nargs="*", choices=CASES, default=["pairs", "scores"])
+    parser.add_argument("--parts", nargs="*", choices=CASES, default=["pairs", "scores", "mixed"])
     parser.add_argument("--from", type=int, default=1000, dest="first", help="the first of the repetitions")
     parser.add_argument("--count", type=int, default=480, help="how many of them")
     options = parser.parse_args()

@@ -162,13 +162,13 @@ def test_a_killed_run_goes_on_as_its_plan_says(home, truth):
 
 def test_dollars_cap_both_kinds_and_each_is_priced(home, truth):
     with truth.reranker(1.0) as reranker, truth.chat(1.0) as chat:
-        plan = label(home, reranker, chat, "--max-cost", 1, "--dry-run", "--json")
+        plan = label(home, reranker, chat, "--max-cost", 4, "--dry-run", "--json")
         assert plan.code == 0, plan.err
-        done = label(home, reranker, chat, "--max-cost", 1, "--json")
+        done = label(home, reranker, chat, "--max-cost", 4, "--json")
         assert done.code == 0, done.err
     score, compare = done.json["teachers"]
-    assert 0 < plan.json["cost_usd"] <= 1
-    assert 0.3 < done.json["cost_usd"] <= 1
+    assert 3 < plan.json["cost_usd"] <= 4
+    assert 3 < done.json["cost_usd"] <= 4
     assert score["cost_usd"] == pytest.approx(score["calls"] * 500 * 2e-6)
     assert score["cost_usd"] + compare["cost_usd"] == pytest.approx(done.json["cost_usd"])
     assert score["calls"] > compare["calls"] > 0, "the cheap one has all images that it can look at"
@@ -210,7 +210,7 @@ def test_who_cannot_be_reached_at_the_core_leaves_its_calls_to_the_other_kind(ho
         assert compared.code == 0, compared.err
         score, compare = compared.json["teachers"]
         assert score["gone"]
-        assert 150 < compare["calls"] <= 200
+        assert 120 < compare["calls"] <= 200
 
 
 def test_none_of_these_and_rankings_are_for_those_who_compare(home, truth):

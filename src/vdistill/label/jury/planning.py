@@ -113,19 +113,31 @@ class Planner:
         everyone = tuple(range(len(given)))
         if self.pointwise or not (self.core or self.jury.mixed):
             return [Part(everyone, self.full, tuple(given))]
-        left, parts = self._left(), list[Part]()
+        left = self._left()
         if left is not None and self.jury.mixed:
-            parts, left = self._scored(given, left)
-        numbers = tuple(number for number in everyone if not pointwise(self.jury.teachers[number]))
-        total = sum(given[number] for number in numbers)
-        if parts and not (left and total):
-            return parts
-        stage = self.full if left is None else self._stage(max(left, 1))
-        shared = tuple(given[number] / total if self.jury.mixed and total else given[number] for number in numbers)
-        return [*parts, Part(numbers, stage, shared)]
+            return self._of_both_kinds(given, left)
+        return [Part(everyone, self.full if left is None else self._stage(max(left, 1)), tuple(given))]
 
-    def _scored(self, given: Sequence[float], left: int) -> tuple[list[Part], int]:
-        """The part of those who score images, of what is left, and what is then left for the others.
+    def _of_both_kinds(self, given: Sequence[float], left: int) -> list[Part]:
+        """The part of those who score images, and of those who compare, which has what the former leave."""
+        scored = self._scored(given, left)
+        numbers = tuple(number for number, one in enumerate(self.jury.teachers) if not pointwise(one))
+        total = sum(given[number] for number in numbers)
+        if scored and not total:
+            return [scored[0]]
+        shared = tuple(given[number] / total if total else 1 / len(numbers) for number in numbers)
+        calls = left - sum(scored[1].values()) if scored else left
+        if self.settings.max_cost is not None:
+            spent = sum(count * (self.price[number] or 0.0) for number, count in (scored[1] if scored else {}).items())
+            usd = sum(share * (self.price[number] or 0.0) for share, number in zip(shared, numbers, strict=True))
+            calls = Purse(max_cost=max(self.settings.max_cost - self._core_usd - spent, 0.0)).reach(usd, calls)
+        if scored and calls < 1:
+            return [scored[0]]
+        part = Part(numbers, self._stage(max(calls, 1)), shared)
+        return [scored[0], part] if scored else [part]
+
+    def _scored(self, given: Sequence[float], left: int) -> tuple[Part, dict[int, int]] | None:
+        """The part of those who score images, and the calls of each; None where they are asked nothing more.
 
         They score the images that the others compare, but for those of the core.
         """
@@ -133,16 +145,18 @@ class Planner:
         numbers = tuple(number for number, teacher in enumerate(teachers) if pointwise(teacher))
         wanted = [int(given[number] * left + 1e-6) // images for number in numbers]
         if not max(wanted):
-            return [], left
-        others = sum(given) - sum(given[number] for number in numbers)
+            return None
+        others = any(share for number, share in enumerate(given) if number not in numbers)
         compared = self._stage(max(left - images * sum(wanted), 1)) if others else self.full
+        shown = self.inputs.items.only(compared.shown)
         scorers = Jury([teachers[number] for number in numbers])
-        inputs = replace(self.inputs, teacher=scorers, items=self.inputs.items.only(compared.shown))
+        inputs = replace(self.inputs, teacher=scorers, items=shown, say=_unsaid, _said=set())
         part, questions = self._scores(inputs, numbers, max(wanted))
         if not questions:
-            return [], left
+            return None
         shared = tuple(min(count / len(questions), 1.0) for count in wanted)
-        return [replace(part, given=shared)], left - sum(sum(questions[:count]) for count in wanted)
+        calls = {number: sum(questions[:count]) for number, count in zip(numbers, wanted, strict=True)}
+        return replace(part, given=shared), calls
 
     def _scores(self, inputs: Inputs, numbers: tuple[int, ...], wanted: int) -> tuple[Part, list[int]]:
         """A part with `wanted` questions, or as many as there are images for, and how many images each of them has."""
@@ -179,7 +193,8 @@ class Planner:
         if usd is not None:
             usd = max(usd - self._core_usd, 0.0)
             calls = max((self.settings.budget or usual_calls(self.inputs.queries)) - self.core_calls, 1)
-        return Means(calls, usd, self._looks())
+        positions, shown = self._positions()
+        return Means(calls, usd, (calls if self.jury.mixed else positions) / max(shown, 1))
 
     @property
     def core_calls(self) -> int:
@@ -201,19 +216,16 @@ class Planner:
         train = self.full.training({}).left if self.full.queries_of("train") else 0
         return train + (held_out.left if held_out else 0)
 
-    def _looks(self) -> float:
-        """How often one teacher would look at an image that it is shown for a query, on average.
-
-        Of a mixed jury: if a call showed one image.
-        """
-        shown, looks = 0.0, 0.0
+    def _positions(self) -> tuple[int, int]:
+        """In how many positions the plan of all calls shows images, and how many images it shows for its queries."""
+        shown, found = 0, 0
         for split in SIDES:
             plan = self.full.plan if split == "train" else self.full.held_out_plan
             queries, items = len(self.full.queries_of(split)), len(self.full.items_of(split))
             positions = plan.calls_per_query * plan.images_per_call
             shown += queries * min(positions, items)
-            looks += queries * (plan.calls_per_query if self.jury.mixed else positions)
-        return looks / max(shown, 1.0)
+            found += queries * positions
+        return found, shown
 
     def _core(self) -> list[Asked]:
         images = self.full.plan.images_per_call
@@ -261,6 +273,10 @@ class Planner:
         images = 1 if pointwise(teacher) else self.settings.images_per_call
         some = tuple(ShownImage(item.id, item.file, "") for item in islice(self.inputs.items.values(), images))
         return teacher.price(Question(self.inputs.queries[0].text, some, self.settings.ask)).usd
+
+
+def _unsaid(text: str) -> None:
+    """What is to be said of items and queries, the plan of those who compare has said."""
 
 
 def _answered(member: Member) -> float:
