@@ -55,7 +55,10 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
 
     weigh: teachers by their noise.
     """
+    common = common_questions(judgments) if weigh else []
     choices = read(judgments)
+    if common and any(one.answer.level is not None for one in judgments):
+        return _weighed_on(choices, _of_common(tuple(common)))
     found = {name: _variances(judgments, choices, name) for name in choices.teachers}
     hard = float((~choices.soft).sum())
     prior = _common([*found.values(), _Variances(numbers=hard)])
@@ -66,17 +69,28 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     posterior = Posterior(_divided(choices, temperature), prior, noise)
     if not weigh:
         return Scaled(posterior, temperature, dict.fromkeys(choices.teachers, 1.0), start)
-    common = common_questions(judgments)
     if not common:
         return _weighed(posterior, noises.measured(choices, prior, noise), temperature, start)
-    weights = _of_common(tuple(common))
-    noise, scale = (np.array([of_each[name] for name in choices.teachers]) for of_each in weights)
-    return _weighed(posterior, (noise, scale), temperature, start)
+    return _weighed(posterior, _of_common(tuple(common)).weights, temperature, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the questions that all were asked tell: their choices unweighed, and the noise and scale of each teacher."""
+
+    given: Scaled
+    weights: tuple[Floats, Floats]
+
+    def noise(self, choices: Choices) -> Floats:
+        """(m,) what the teachers of these choices showed in the common ones, each beside its own answers."""
+        known = self.given.posterior
+        rows = [int(np.argmax(known.choices.teacher == number)) for number in range(len(known.choices.teachers))]
+        return known.noise[rows][choices.teacher]
 
 
 @lru_cache(maxsize=16)  # the rounds of a plan have the same ones again and again
-def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[str, float]]:
-    """The noise and the scale of each teacher, by what all of them were asked.
+def _of_common(judgments: tuple[Judgment, ...]) -> _Common:
+    """What these answers, of all teachers to the same questions, tell.
 
     Scores say nothing twice. Who compares the same images again and says the same again would be believed for it, so
     beside scores each image counts once for every teacher: in the questions that were scored as they were compared.
@@ -86,12 +100,19 @@ def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[
     scored = {(one.query, frozenset(one.items)) for one in judgments if one.answer.level is not None}
     once = [one for one in judgments if (one.query, frozenset(one.items)) in scored]
     if 0 < len(once) < len(judgments) and {one.teacher for one in once} == {*choices.teachers}:
-        rows = [int(np.argmax(choices.teacher == number)) for number in range(len(choices.teachers))]
         choices = _divided(read(once), given.temperature)
-        noise = noise[rows][choices.teacher]
-    measured = noises.measured(choices, given.posterior.prior, noise, thorough=True)
-    noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
-    return noise, scale
+        noise = _Common(given, (noise, noise)).noise(choices)
+    return _Common(given, noises.measured(choices, given.posterior.prior, noise, thorough=True))
+
+
+def _weighed_on(choices: Choices, common: _Common) -> Scaled:
+    """Choices on the scales of the common ones.
+
+    What is compared later is chosen by answers and spreads less, so it would tell other scales beside the same scores.
+    """
+    given = common.given
+    posterior = Posterior(_divided(choices, given.temperature), given.posterior.prior, common.noise(choices))
+    return _weighed(posterior, common.weights, given.temperature, None)
 
 
 def _divided(choices: Choices, temperature: Mapping[str, float]) -> Choices:
@@ -104,18 +125,19 @@ def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
     """The answers to questions that all teachers were asked, in one order, where there are enough of them.
 
     Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
-    Who scores images by themselves was asked what others compare where it scored all of the images, whenever that was.
+    Who scores images by themselves was asked about the same images, too, where others compared them once more.
     """
     asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
-    scored: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by query and teacher
     for one in judgments:
         asked[one.query, frozenset(one.items)].add(one.teacher)
-        if one.answer.level is not None:
-            scored[one.query][one.teacher].update(one.items)
-    for (query, items), who in asked.items():
-        who.update(name for name, known in scored.get(query, {}).items() if items <= known)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
+    if scoring := {one.teacher for one in judgments if one.answer.level is not None}:
+        known: dict[str, set[str]] = defaultdict(set)
+        for query, items in of_all:
+            known[query] |= items
+        of_all |= {(query, items) for (query, items), who in asked.items()
+                   if items <= known[query] and len(who | scoring) == len(teachers)}  # fmt: skip
     if len(teachers) < 2 or len(of_all) < COMMON:
         return []
     common = [one for one in judgments if (one.query, frozenset(one.items)) in of_all]
