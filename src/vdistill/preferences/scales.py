@@ -8,7 +8,7 @@ several teachers judged the same, how noisy each is (`noise.py`) weighs its answ
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -125,19 +125,21 @@ def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
     """The answers to questions that all teachers were asked, in one order, where there are enough of them.
 
     Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
-    Who scores images by themselves was asked about the same images, too, where others compared them once more.
+    Who scores images by themselves was asked about the same images, too, where others compared them a second time; what
+    is compared more often was chosen by answers.
     """
-    asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
+    asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)  # earlier ones first
     for one in judgments:
         asked[one.query, frozenset(one.items)].add(one.teacher)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
     if scoring := {one.teacher for one in judgments if one.answer.level is not None}:
-        known: dict[str, set[str]] = defaultdict(set)
-        for query, items in of_all:
-            known[query] |= items
-        of_all |= {(query, items) for (query, items), who in asked.items()
-                   if items <= known[query] and len(who | scoring) == len(teachers)}  # fmt: skip
+        looks = Counter((query, item) for query, items in of_all for item in items)
+        for (query, items), who in asked.items():
+            again = {looks[query, item] for item in items} == {1}
+            if again and (query, items) not in of_all and len(who | scoring) == len(teachers):
+                of_all.add((query, items))
+                looks.update((query, item) for item in items)
     if len(teachers) < 2 or len(of_all) < COMMON:
         return []
     common = [one for one in judgments if (one.query, frozenset(one.items)) in of_all]
