@@ -152,7 +152,7 @@ def test_a_killed_run_goes_on_as_its_plan_says(home, truth):
             rows = database.keyed_judgments()
             settings = {name: value for name, value in database.settings("").items() if name != "sides"}
         assert label(home, reranker, chat, "--budget", 1, "-w", "part").code == 0
-        for count in (100, 130):
+        for count in (len(rows) // 4, len(rows) // 2):
             with Database.open(home / "part" / "vdistill.db") as database:  # as a kill in the middle leaves it
                 for name, value in settings.items():
                     database.remember(name, value)
@@ -161,7 +161,7 @@ def test_a_killed_run_goes_on_as_its_plan_says(home, truth):
             plan = label(home, reranker, chat, "--budget", 300, "--dry-run", "--json", "-w", "part").json
             assert 0 < plan["calls"] < whole["calls"]
         rest = label(home, reranker, chat, "--budget", 300, "--json", "-w", "part").json
-    assert 0.95 * plan["calls"] <= rest["calls"] <= plan["calls"], "but for what answers make needless"
+    assert 0.8 * plan["calls"] <= rest["calls"] <= plan["calls"], "but for what answers make needless"
     assert wanted <= {(one.query, one.items, one.teacher) for one in judged(home, "part")}
 
 
@@ -181,7 +181,8 @@ def test_dollars_cap_both_kinds_and_each_is_priced(home, truth):
 
 
 def test_questions_go_to_another_of_the_same_kind_and_else_are_left_for_the_next_run(home, truth):
-    with truth.reranker(0.7) as reranker, truth.chat(0.7, fails_after=70) as chat, truth.chat(1.0) as other:
+    (home / "vdistill.toml").unlink()
+    with truth.reranker(0.7) as reranker, truth.chat(0.7, fails_after=70) as chat, truth.chat(2.5) as other:
         options = ("--budget", 300, "--concurrency", 2, "--json")
         two = label(home, reranker, chat, *options, "-w", "two", others=["--teacher", f"second@{other.url}"])
         assert two.code == 0, two.err

@@ -93,12 +93,13 @@ def _of_common(judgments: tuple[Judgment, ...]) -> _Common:
     """What these answers, of all teachers to the same questions, tell.
 
     Scores say nothing twice. Who compares the same images again and says the same again would be believed for it, so
-    beside scores each image counts once for every teacher: in the questions that were scored as they were compared.
+    beside scores each image counts once for every soft teacher: in the questions that were scored as they were
+    compared. What its answers waver by is read off all of them; of one who only chooses, the evidence alone tells it.
     """
     given = scaled(judgments, weigh=False)
     choices, noise = given.posterior.choices, given.posterior.noise
     scored = {(one.query, frozenset(one.items)) for one in judgments if one.answer.level is not None}
-    once = [one for one in judgments if (one.query, frozenset(one.items)) in scored]
+    once = [one for one in judgments if (one.query, frozenset(one.items)) in scored or not is_soft(one.answer)]
     if 0 < len(once) < len(judgments) and {one.teacher for one in once} == {*choices.teachers}:
         choices = _divided(read(once), given.temperature)
         noise = _Common(given, (noise, noise)).noise(choices)
