@@ -100,7 +100,7 @@ def _of_common(judgments: tuple[Judgment, ...]) -> _Common:
     choices, noise = given.posterior.choices, given.posterior.noise
     scored = {(one.query, frozenset(one.items)) for one in judgments if one.answer.level is not None}
     once = [one for one in judgments if (one.query, frozenset(one.items)) in scored or not is_soft(one.answer)]
-    if 0 < len(once) < len(judgments) and {one.teacher for one in once} == {*choices.teachers}:
+    if len(scored) >= COMMON and len(once) < len(judgments):
         choices = _divided(read(once), given.temperature)
         noise = _Common(given, (noise, noise)).noise(choices)
     return _Common(given, noises.measured(choices, given.posterior.prior, noise, thorough=True))
