@@ -57,7 +57,7 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     """
     common = common_questions(judgments) if weigh else []
     choices = read(judgments)
-    if common and any(one.answer.level is not None for one in judgments):
+    if common and len({one.answer.level is None for one in judgments}) > 1:
         return _weighed_on(choices, _of_common(tuple(common)))
     found = {name: _variances(judgments, choices, name) for name in choices.teachers}
     hard = float((~choices.soft).sum())
@@ -134,7 +134,8 @@ def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
         asked[one.query, frozenset(one.items)].add(one.teacher)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
-    if scoring := {one.teacher for one in judgments if one.answer.level is not None}:
+    scoring = {one.teacher for one in judgments if one.answer.level is not None}
+    if 0 < len(scoring) < len(teachers):
         looks = Counter((query, item) for query, items in of_all for item in items)
         for (query, items), who in asked.items():
             again = {looks[query, item] for item in items} == {1}
