@@ -8,6 +8,12 @@ Three teachers B of noise 1, 2 and 4, with errors of their own, judge the same i
 Core, shares, seats, schedule and fit are those of `vdistill label`. Each row is one way to answer: pairs, whose errors
 are drawn anew for each pair, and scores, whose errors stay with the image. Figures: nDCG@10, mean ± standard error
 over the repetitions, and differences of the same repetitions.
+
+    python tests/benchmarks/juries.py --parts mixed mixed2 --from 2000 --count 240
+
+A mixture is of a reranker of noise 1 and a teacher B that compares pairs, of noise 1 (`mixed`) or 2 (`mixed2`). What a
+call costs is the images that it shows, so `--calls` is of scores, and a pair takes two. `calls` has the same where a
+pair costs no more than a score.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from rich.table import Table
 from simulated_teachers import Persistent, item_id
 
 from vdistill import preferences
-from vdistill.label.jury.core import core_of, core_size
+from vdistill.label.jury.core import DEALS, SHARE, core_of, core_size
 from vdistill.label.jury.seats import all_at, drawn
 from vdistill.label.jury.shares import Means, Offer, dealt, shares
 from vdistill.label.schedules import Group, Narrowing, Plan, scored
@@ -108,6 +114,73 @@ def scoring(case: Case, jury: Sequence[Persistent], queries: Sequence[str]) -> t
     return said[:total], share / share.sum()
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """A reranker, and a teacher of noise `times` that compares pairs: `cost` a query, of `pair` for each pair."""
+
+    times: float
+    cost: int
+    pair: int
+    items: int = 100
+
+    def jury(self, repetitions: Sequence[int]) -> list[Persistent]:
+        found = [Persistent(self.items, repetitions, way="score"),
+                 Persistent(self.items, repetitions, way="soft", times=self.times, number=1)]  # fmt: skip
+        found[0].name, found[1].name = "scores", "pairs"
+        return found
+
+    def half(self, way: str, share: float = 1.0) -> Case:
+        """One of them alone, with a share of the cost."""
+        calls = int(share * self.cost) // (1 if way == "score" else self.pair)
+        return Case(way, self.items, calls)
+
+
+def mixing(mix: Mixture, jury: Sequence[Persistent], queries: Sequence[str]) -> tuple[list[Judgment], np.ndarray]:
+    """What a mixed jury says, and the shares of the calls."""
+    scorer, comparer = jury
+    items, plan = [item_id(number) for number in range(mix.items)], Plan(10, 2, 64, 0)
+    total = mix.cost * len(queries)
+    size = min(core_size(total, 1 + 2 / DEALS), int(SHARE * total / (2 / DEALS + mix.pair)))
+    groups, known = core_of(queries, items, plan, size), dict[str, set[str]]()
+    core = [comparer.ask(group) for group in groups]
+    for group in groups:
+        if not known.setdefault(group.query, set()) & set(group.items):
+            known[group.query] |= set(group.items)
+            core.append(scorer.ask(group))
+    left = total - len(groups) * mix.pair - sum(len(some) for some in known.values())
+    known_of = preferences.trust(core)
+    looks = known_of["pairs"].bits(2) / known_of["pairs"].bits_of_number
+    offered = [Offer(known_of["scores"], 1.0, once=True), Offer(known_of["pairs"], mix.pair, looks=looks)]
+    calls = dealt(offered, Means(left, left, left / (mix.items * len(queries))))
+    shown = scored(queries, items, Plan(mix.items, 2, 64, 0, pointwise=True, scored=known)).next_round([])
+    said = [scorer.ask(group) for group in shown[: int(calls[0]) // 2]]
+    left -= sum(len(one.items) for one in said)
+    pairs = Case("soft", mix.items, left // mix.pair)
+    each = left // mix.pair // len(queries)
+    return rounds(pairs, queries, each, lambda group: [comparer.ask(group)], [*core, *said]), calls / calls.sum()
+
+
+def measured_mixture(mix: Mixture, repetitions: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray, float]:
+    """As `measured`. The union is of two runs of their own, each with half of the cost."""
+    jury, queries = mix.jury(repetitions), [str(r) for r in repetitions]
+
+    def of(one: Persistent, share: float = 1.0) -> list[Judgment]:
+        case = mix.half(one.way, share)
+        return rounds(case, queries, case.calls, lambda group: [one.ask(group)])
+
+    alone, union = {one.name: of(one) for one in jury}, [said for one in jury for said in of(one, 0.5)]
+    said, share = mixing(mix, jury, queries)
+    case = mix.half("soft")
+    arms = {name: preferences.fit(some) for name, some in alone.items()} | {
+        "union of two runs": preferences.fit(union),
+        "the same, unweighed": preferences.fit(union, weigh=False),
+        "jury": preferences.fit(said),
+    }
+    found = {name: quality(case, jury[0], fitted) for name, fitted in arms.items()}
+    cost = sum(len(one.items) if one.answer.level is not None else mix.pair for one in said) / len(queries)
+    return {name: np.array([known[query] for query in queries]) for name, known in found.items()}, share, cost
+
+
 def offers(jury: Sequence[Persistent], core: Sequence[Judgment]) -> list[Offer]:
     known = preferences.trust(core)
     return [Offer(known.get(one.name)) for one in jury]
@@ -152,10 +225,15 @@ def measured(case: Case, repetitions: Sequence[int]) -> tuple[dict[str, np.ndarr
     return values, np.mean(found, axis=0), calls / len(queries)
 
 
-def table(case: Case, repetitions: Sequence[int]) -> Table:
-    values, share, calls = measured(case, repetitions)
-    where = ", each query a run of its own" if case.alone else ""
-    title = f"{case.way}, {case.items} items, {case.calls} calls a query{where}, {len(repetitions)} repetitions"
+def table(case: Case | Mixture, repetitions: Sequence[int]) -> Table:
+    if isinstance(case, Mixture):
+        values, share, calls = measured_mixture(case, repetitions)
+        what = f"scores and pairs of noise {case.times:g}, which cost {case.pair}"
+        title = f"{what}, {case.items} items, {case.cost} a query, {len(repetitions)} repetitions"
+    else:
+        values, share, calls = measured(case, repetitions)
+        where = ", each query a run of its own" if case.alone else ""
+        title = f"{case.way}, {case.items} items, {case.calls} calls a query{where}, {len(repetitions)} repetitions"
     shown = Table(title=title, title_justify="left")
     for name in ("who", "nDCG@10", "jury − this", "standard errors"):
         shown.add_column(name, justify="left" if name == "who" else "right")
@@ -164,7 +242,8 @@ def table(case: Case, repetitions: Sequence[int]) -> Table:
         error = ahead.std(ddof=1) / len(ahead) ** 0.5
         told = ("", "") if name == "jury" else (spread(ahead, 4), f"{ahead.mean() / error:+.1f}" if error else "0")
         shown.add_row(name, spread(found, 4), *told)
-    shown.caption = f"shares of the jury {', '.join(f'{one:.2f}' for one in share)}; {calls:.1f} calls a query"
+    spent = "spent" if isinstance(case, Mixture) else "calls"
+    shown.caption = f"shares of the jury {', '.join(f'{one:.2f}' for one in share)}; {calls:.1f} {spent} a query"
     shown.caption_justify = "left"
     return shown
 
@@ -174,6 +253,10 @@ CASES = {
     "hard": Case("hard", 100, 200),
     "scores": Case("score", 100, 200),
     "alone": Case("soft", 100, 200, alone=True),
+    "mixed": Mixture(1.0, 300, 2),
+    "mixed2": Mixture(2.0, 300, 2),
+    "calls": Mixture(1.0, 200, 1),
+    "calls2": Mixture(2.0, 200, 1),
 }
 
 
@@ -181,13 +264,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tune", type=int, nargs="?", const=240, help="so many of the repetitions to tune on")
-    parser.add_argument("--parts", nargs="*", choices=CASES, default=["pairs", "scores"])
+    parser.add_argument("--parts", nargs="*", choices=CASES, default=["pairs", "scores", "mixed"])
+    parser.add_argument("--from", type=int, default=1000, dest="first", help="the first of the repetitions")
+    parser.add_argument("--count", type=int, default=480, help="how many of them")
     options = parser.parse_args()
-    repetitions = range(options.tune) if options.tune else range(1000, 1003 if options.quick else 1480)
+    count = 3 if options.quick else options.count
+    repetitions = range(options.tune) if options.tune else range(options.first, options.first + count)
     console = Console(width=120)
     for name in options.parts:
         case = CASES[name]
-        console.print(table(replace(case, calls=40) if options.quick else case, repetitions))
+        if options.quick:
+            case = replace(case, calls=40) if isinstance(case, Case) else replace(case, cost=60)
+        console.print(table(case, repetitions))
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ def test_dollars_buy_the_cheaper_one_where_it_tells_nearly_as_much():
 
 
 def test_who_scores_an_image_once_leaves_the_rest_to_the_others():
-    assert dealt([Offer(GOOD), Offer(FAIR)], Means(200, None, 2.0, once=True)).round().tolist() == [100, 100]
+    assert dealt([Offer(GOOD, once=True), Offer(FAIR, once=True)], Means(200, None, 2.0)).round().tolist() == [100, 100]
 
 
 def test_seats_follow_the_shares_and_all_others_stand_in():

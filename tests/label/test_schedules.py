@@ -137,6 +137,15 @@ def test_what_settled_queries_leave_goes_to_the_unsure_ones():
     assert asked.total() == 2 * calls
 
 
+def test_what_is_known_is_used_where_it_is_known_of_other_items_too():
+    items = ITEMS[:16]
+    chances = np.exp(-np.arange(17.0))
+    shown = (*items[:8], "of no call", *items[8:])
+    said = Judgment("q", shown, shown, "best", Answer(tuple((chances / chances.sum()).tolist())), "t", "heldout")
+    groups = Narrowing(["q"], items, Plan(8, 2, 64, 0)).next_round([said])
+    assert {frozenset(group.items) for group in groups[:4]} == {frozenset(items[at : at + 2]) for at in range(0, 8, 2)}
+
+
 def test_a_knockout_ends_with_the_best_item():
     plan = Plan(21, 2, 64, 0)
     schedule, said = training("knockout", ["q"], ITEMS[:20], plan, {}), []

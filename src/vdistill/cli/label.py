@@ -55,7 +55,7 @@ class LabelCommand:
         Meaning.TEACHER,
         _teacher(
             help="metadata, table:FILE, an alias (qwen2-vl, …), a model id or folder, rerank:MODEL, openai:MODEL, me; "
-            "MODEL@URL on a server. Repeatable: a jury that shares the budget.",
+            "MODEL@URL on a server. Repeatable, of any kinds: a jury that shares the budget.",
             show_default=TEACHER,
         ),
     ] = None
@@ -93,7 +93,7 @@ class LabelCommand:
         ),
     ] = DEFAULTS.paraphrases
     budget: Annotated[
-        int | None, _question(min=1, help="Maximum teacher calls.", show_default="10 to 40 per query")
+        int | None, _question(min=1, help="Maximum teacher calls; a score is one.", show_default="10 to 40 per query")
     ] = None
     max_cost: Annotated[float | None, _question(min=0, help="Maximum US dollars to spend.")] = None
     images_per_call: Annotated[str, _question(help="Images per call, 2 to 9; auto: by an audit.")] = str(

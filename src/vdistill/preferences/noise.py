@@ -14,7 +14,7 @@ noise n / s, and the evidence is that of y.
 
 Few answers say little: log n and log s have Cauchy priors around 0. Choices alone tell how noisy teachers are beside
 one another, so their mean of log n is held at 0; it is let go as far as there are soft answers beside them, which have
-a scale.
+a scale, and altogether beside scores of single images.
 Source: MacKay 1992, "Bayesian interpolation", for the evidence; Dawid & Skene 1979 for judges of unequal quality.
 """
 
@@ -114,10 +114,15 @@ class _Evidence:
             for rows in (~choices.soft, choices.soft)
         )
         self._chooses = hard > soft  # a soft teacher that is sure has rows without a scale now and then
-        self._held = self._chooses * hard / max(hard[self._chooses].sum(), 1) * (1 - choices.soft.mean())
+        self._held = self._chooses * hard / max(hard[self._chooses].sum(), 1) * (1 - self._soft_share())
         self._measures = soft > 0
         self._least = self._least_noise()
         self._start: Floats | None = None
+
+    def _soft_share(self) -> float:
+        """Of the answers, in [0, 1]; 1 where images are scored: a single row of scores has a scale for many choices."""
+        scored = any((name, 1) in self._choices.biases for name in self._choices.teachers)
+        return 1.0 if scored else float(self._choices.soft.mean())
 
     def _least_noise(self) -> Floats:
         """(sharing,) the least log n: what its own answers show is the least noise of a soft teacher, and a taste.

@@ -8,8 +8,8 @@ several teachers judged the same, how noisy each is (`noise.py`) weighs its answ
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -55,7 +55,10 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
 
     weigh: teachers by their noise.
     """
+    common = common_questions(judgments) if weigh else []
     choices = read(judgments)
+    if common and len({one.answer.level is None for one in judgments}) > 1:
+        return _weighed_on(choices, _of_common(tuple(common)))
     found = {name: _variances(judgments, choices, name) for name in choices.teachers}
     hard = float((~choices.soft).sum())
     prior = _common([*found.values(), _Variances(numbers=hard)])
@@ -63,38 +66,82 @@ def scaled(judgments: Sequence[Judgment], *, weigh: bool = True) -> Scaled:
     scale = np.array([temperature[name] for name in choices.teachers])[choices.teacher]
     noise = np.array([found[name].noise for name in choices.teachers])[choices.teacher] / scale**2
     start = next(iter(found.values())).mode if len(found) == 1 and not hard else None
-    target = np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target
-    posterior = Posterior(replace(choices, target=target), prior, noise)
+    posterior = Posterior(_divided(choices, temperature), prior, noise)
     if not weigh:
         return Scaled(posterior, temperature, dict.fromkeys(choices.teachers, 1.0), start)
-    common = common_questions(judgments)
     if not common:
         return _weighed(posterior, noises.measured(choices, prior, noise), temperature, start)
-    weights = _of_common(tuple(common))
-    noise, scale = (np.array([of_each[name] for name in choices.teachers]) for of_each in weights)
-    return _weighed(posterior, (noise, scale), temperature, start)
+    return _weighed(posterior, _of_common(tuple(common)).weights, temperature, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the questions that all were asked tell: their choices unweighed, and the noise and scale of each teacher."""
+
+    given: Scaled
+    weights: tuple[Floats, Floats]
+
+    def noise(self, choices: Choices) -> Floats:
+        """(m,) what the teachers of these choices showed in the common ones, each beside its own answers."""
+        known = self.given.posterior
+        rows = [int(np.argmax(known.choices.teacher == number)) for number in range(len(known.choices.teachers))]
+        return known.noise[rows][choices.teacher]
 
 
 @lru_cache(maxsize=16)  # the rounds of a plan have the same ones again and again
-def _of_common(judgments: tuple[Judgment, ...]) -> tuple[dict[str, float], dict[str, float]]:
-    """The noise and the scale of each teacher, by what all of them were asked."""
+def _of_common(judgments: tuple[Judgment, ...]) -> _Common:
+    """What these answers, of all teachers to the same questions, tell.
+
+    Scores say nothing twice. Who compares the same images again and says the same again would be believed for it, so
+    beside scores each image counts once for every soft teacher: in the questions that were scored as they were
+    compared. What its answers waver by is read off all of them; of one who only chooses, the evidence alone tells it.
+    """
     given = scaled(judgments, weigh=False)
-    choices = given.posterior.choices
-    measured = noises.measured(choices, given.posterior.prior, given.posterior.noise, thorough=True)
-    noise, scale = (dict(zip(choices.teachers, of_each.tolist(), strict=True)) for of_each in measured)
-    return noise, scale
+    choices, noise = given.posterior.choices, given.posterior.noise
+    scored = {(one.query, frozenset(one.items)) for one in judgments if one.answer.level is not None}
+    once = [one for one in judgments if (one.query, frozenset(one.items)) in scored or not is_soft(one.answer)]
+    if len(scored) >= COMMON and len(once) < len(judgments):
+        choices = _divided(read(once), given.temperature)
+        noise = _Common(given, (noise, noise)).noise(choices)
+    return _Common(given, noises.measured(choices, given.posterior.prior, noise, thorough=True))
+
+
+def _weighed_on(choices: Choices, common: _Common) -> Scaled:
+    """Choices on the scales of the common ones.
+
+    What is compared later is chosen by answers and spreads less, so it would tell other scales beside the same scores.
+    """
+    given = common.given
+    posterior = Posterior(_divided(choices, given.temperature), given.posterior.prior, common.noise(choices))
+    return _weighed(posterior, common.weights, given.temperature, None)
+
+
+def _divided(choices: Choices, temperature: Mapping[str, float]) -> Choices:
+    """The choices, each soft row divided by its teacher's temperature."""
+    scale = np.array([temperature[name] for name in choices.teachers])[choices.teacher]
+    return replace(choices, target=np.where(choices.soft, 1 / scale, 1.0)[:, None] * choices.target)
 
 
 def common_questions(judgments: Sequence[Judgment]) -> list[Judgment]:
     """The answers to questions that all teachers were asked, in one order, where there are enough of them.
 
     Two teachers who disagree do not tell which of them errs: a third does, and what only two judged would drown it.
+    Who scores images by themselves was asked about the same images, too, where others compared them a second time; what
+    is compared more often was chosen by answers.
     """
-    asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
+    asked: dict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)  # earlier ones first
     for one in judgments:
         asked[one.query, frozenset(one.items)].add(one.teacher)
     teachers = {one.teacher for one in judgments}
     of_all = {question for question, who in asked.items() if len(who) == len(teachers)}
+    scoring = {one.teacher for one in judgments if one.answer.level is not None}
+    if 0 < len(scoring) < len(teachers):
+        looks = Counter((query, item) for query, items in of_all for item in items)
+        for (query, items), who in asked.items():
+            again = {looks[query, item] for item in items} == {1}
+            if again and (query, items) not in of_all and len(who | scoring) == len(teachers):
+                of_all.add((query, items))
+                looks.update((query, item) for item in items)
     if len(teachers) < 2 or len(of_all) < COMMON:
         return []
     common = [one for one in judgments if (one.query, frozenset(one.items)) in of_all]

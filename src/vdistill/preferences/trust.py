@@ -38,12 +38,17 @@ class Trust:
         """Of the noise in a single answer."""
         return self.own + self.taste
 
+    @property
+    def bits_of_number(self) -> float:
+        """The information in one number that it measures, a difference of images or a score: a Gaussian channel."""
+        return float(np.log2(1 + self.utility / self.variance)) / 2
+
     def bits(self, images: int) -> float:
-        """The information in one answer about so many images: images − 1 differences, each a Gaussian channel.
+        """The information in one answer about so many images, which tells images − 1 differences.
 
         A choice tells no more than which image it was: log2(images) at most.
         """
-        found = (images - 1) / 2 * float(np.log2(1 + self.utility / self.variance))
+        found = (images - 1) * self.bits_of_number
         return found if self.soft else min(found, float(np.log2(images)))
 
 

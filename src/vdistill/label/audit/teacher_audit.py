@@ -40,11 +40,7 @@ def audit_teacher(
     queries, items = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
-    if pointwise(teacher):
-        raise VdistillError(
-            f"an audit compares orders of images, and {teacher.name} scores each image by itself",
-            hint="compare it with another teacher by `vdistill bench`",
-        )
+    refuse_pointwise([teacher])
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
     planned = planned_units(stage, calls)
@@ -70,6 +66,16 @@ def audit_teacher(
         if none is not None:
             database.remember(setting_of_none(teacher), none[1] > 0)
     return found
+
+
+def refuse_pointwise(teachers: Sequence[Teacher]) -> None:
+    """Raise VdistillError, before anything is asked, where one of them scores each image by itself."""
+    for teacher in teachers:
+        if pointwise(teacher):
+            raise VdistillError(
+                f"an audit compares orders of images, and {teacher.name} scores each image by itself",
+                hint="compare it with another teacher by `vdistill bench`",
+            )
 
 
 def _answered(

@@ -68,7 +68,10 @@ class JuryAsker:
     """Asks members in threads; every answer is in the database before `ask_each` returns.
 
     absent: names of those who were gone in an earlier run: who stood in for them is not asked again.
+    left: how many questions nobody was left to answer.
     """
+
+    left: int = 0
 
     def __init__(
         self,
@@ -130,6 +133,8 @@ class JuryAsker:
                 heard.asker.tally.reused += 1
             elif member is not None:
                 self._lines[id(member)].seats.append(seat)
+            else:
+                self.left += 1
 
     def _who(self, seat: Seat) -> tuple[Member | None, Sequence[Member]]:
         """Who is to be asked, None where all are gone; and whose answers will do."""
@@ -158,11 +163,18 @@ class JuryAsker:
         """Hand on what a teacher that is gone was to answer."""
         if not line.member.gone:
             line.member.why = why
-            others = [member.name for member in self.members if not member.gone]
-            if others:
-                self._say(f"{line.member.name} is not asked any more, {' and '.join(others)} instead: {why}")
+            self._say_gone(line.member, why)
         waiting, line.seats, line.failed = [*seats, *line.seats], deque(), []
         self._place(waiting)
+
+    def _say_gone(self, lost: Member, why: str) -> None:
+        others = [member for member in self.members if not member.gone]
+        alike = [member.name for member in others if member.scores == lost.scores]
+        if alike:
+            self._say(f"{lost.name} is not asked any more, {' and '.join(alike)} instead: {why}")
+        elif others:
+            does = "scores images by themselves" if lost.scores else "compares images"
+            self._say(f"{lost.name} is not asked any more, and nobody else {does}, so its questions are left: {why}")
 
     def _check(self) -> None:
         if all(member.gone for member in self.members):

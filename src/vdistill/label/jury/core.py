@@ -2,14 +2,17 @@
 
 Only answers about the same images tell who agrees with whom. Each image of a core query is shown twice, beside others,
 since what a teacher says of it again, unlike the others, is its taste and not noise. Where teachers score each image
-by itself, which they would do alike again, the core is the beginning of the plan.
+by itself, which they would do alike again, the core is the beginning of the plan. Where only some of them do so, they
+score the images that the others compare.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from math import ceil
 
+from vdistill.label.questions import Asked
 from vdistill.label.schedules.plan import Group, Plan, generator
 from vdistill.label.stage import SIDES, Stage
 from vdistill.records import Split
@@ -21,15 +24,29 @@ DEALS = 2  # how often each image of a core query is shown
 CALLS = 2  # of a deal
 
 
-def core_size(questions: int, members: int, *, pointwise: bool = False) -> int:
+def core_size(questions: int, members: float, *, pointwise: bool = False) -> int:
     """How many questions every one of so many teachers is asked, of so many in all; 0 where those are too few.
+
+    members: a teacher for which a question is several calls counts as several.
 
     A noise is known to some 10 % after 60 questions, so more calls do not make it larger. A taste, which is all that
     scores show, takes many more.
     """
-    size = min(MOST, int(SHARE * questions) // members)
-    size = max(size, int(SCORED_SHARE * questions) // members) if pointwise else size
+    size = min(MOST, int(int(SHARE * questions) // members))
+    size = max(size, int(int(SCORED_SHARE * questions) // members)) if pointwise else size
     return size if size >= LEAST else 0
+
+
+def shown_once(core: Sequence[Asked]) -> list[Asked]:
+    """The common questions without those that show an image again for the same query."""
+    shown: dict[str, set[str]] = defaultdict(set)
+    found = []
+    for one in core:
+        items = {image.item_id for image in one.question.images}
+        if not items & shown[one.question.query]:
+            shown[one.question.query] |= items
+            found.append(one)
+    return found
 
 
 def core_groups(stage: Stage, count: int) -> list[tuple[Split, Group]]:

@@ -11,9 +11,10 @@ from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import WINDOW
 from vdistill.label.jury.asking import Seat
 from vdistill.label.jury.members import Member, said_by
+from vdistill.label.jury.parts import Listener, Part, Seating, longest, sizes
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.report import rows, told
-from vdistill.label.jury.run import JuryRun, Seating, jury_sides, total
+from vdistill.label.jury.run import JuryRun, total
 from vdistill.label.none_share import EVERY
 from vdistill.label.purse import Purse
 from vdistill.label.questions import Asked
@@ -38,8 +39,8 @@ class JuryForecast:
 
     def core(self) -> None:
         """Count the common questions."""
-        for member in self.members:
-            self._count(Seat(one, (member,)) for one in self.planner.core)
+        for number, member in enumerate(self.members):
+            self._count(Seat(one, (member,)) for one in self.planner.core_of(number))
 
     def follow(self, side: Side, seating: Seating) -> None:
         """Follow a side's rounds as far as stored answers lead; after that its calls that are left are open."""
@@ -50,16 +51,18 @@ class JuryForecast:
                 self.open_calls += side.schedule.left
                 return
 
-    def finish(self, given: Sequence[float]) -> None:
-        """Share the open calls at the usual prices."""
-        images = self.planner.settings.images_per_call
-        for member, share, usd in zip(self.members, given, self.planner.price, strict=True):
-            for number in range(round(self.open_calls * share / (sum(given) or 1.0))):
+    def finish(self, part: Part) -> None:
+        """Share the open calls of a part at the usual prices."""
+        images, open_calls = self.planner.settings.images_per_call, self.open_calls
+        self.open_calls = 0
+        for place, share in zip(part.numbers, part.given, strict=True):
+            member, usd = self.members[place], self.planner.price[place]
+            for number in range(round(open_calls * share / (sum(part.given) or 1.0))):
                 self._add(member, images, 1, usd, none=member.none and number % EVERY == 0)
 
-    def said_to(self, asked: Sequence[Asked]) -> tuple[list[Judgment], bool]:
+    def said_to(self, members: Sequence[Member], asked: Sequence[Asked]) -> tuple[list[Judgment], bool]:
         """What is stored, as `said_by`."""
-        return said_by(self.members, asked, self.database) if self.database else ([], False)
+        return said_by(members, asked, self.database) if self.database else ([], False)
 
     def _count(self, seats: Iterator[Seat]) -> int:
         """How many of the questions are new."""
@@ -107,27 +110,27 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
         members = [_member(planner, number, database, run) for number in range(len(planner.jury.teachers))]
         forecast = JuryForecast(planner, members, purse, database)
         forecast.core()
-        core, _ = forecast.said_to(planner.core)
+        core, _ = forecast.said_to(members, planner.core)
         stored = (database.setting(f"jury/{planner.identity}") if database else None) or {}
         offers = planner.offers(core)
-        given = stored.get("shares") or planner.shares(offers if len(core) == len(planner.core) * len(members) else [
+        given = stored.get("shares") or planner.shares(offers if len(core) == planner.core_answers else [
             replace(offer, trust=None) for offer in offers
         ])  # fmt: skip
-        images = 1 if planner.pointwise else planner.full.plan.images_per_call
+        images = planner.full.plan.images_per_call
         if core or not planner.core:
             say(told(rows(members, given, offers, core, images), len(planner.core), pointwise=planner.pointwise))
         else:
             say(f"{len(planner.core):,} questions that all are asked decide who gets how many of the calls after them; "
                 "planned with equal shares")  # fmt: skip
-        stage = planner.rest(given)
-        rewriter = planner.jury.rewriter
+        parts = planner.rest(given)
+        stage, rewriter = longest(parts), planner.jury.rewriter
         wanted = paraphrase.wanted(database, stage, paraphrase.count_for(rewriter, stage.settings.paraphrases))
         written, writing = paraphrase.foreseen(rewriter, wanted, purse, max(1, min(8, rewriter.concurrency)))
-        sides = jury_sides(stage, guides, planner.jury, forecast.said_to, core)
-        seating = Seating(members, given, pointwise=planner.pointwise, most=sum(side.calls for side in sides))
-        for side in sides:
-            forecast.follow(side, seating)
-        forecast.finish(given)
+        listener = Listener(forecast.said_to, core)
+        for sides, seating in listener.in_turn(parts, members, guides, planner.jury):
+            for side in sides:
+                forecast.follow(side, seating)
+            forecast.finish(seating.part)
         for member in members:
             pace = database.pace(member.name) if database else None
             member.seconds = member.seconds if pace is None else member.tally.judgments * pace
@@ -135,10 +138,11 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
         if usd is None:
             say(f"the price of {member.name} is unknown, so its cost_usd is 0: see [prices] in docs/teachers.md")
     tally = total(member.tally for member in members)
+    queries, items = sizes(parts)
     return LabelReport(
         planner.jury.name,
-        len(stage.queries),
-        len(stage.items),
+        queries,
+        items,
         calls=tally.calls + written.calls,
         judgments=tally.judgments,
         reused=tally.reused,
@@ -154,9 +158,8 @@ def plan_jury(workspace: Workspace | None, planner: Planner, run: JuryRun) -> La
 
 def _member(planner: Planner, number: int, database: Database | None, run: JuryRun) -> Member:
     """A teacher as it would be asked."""
-    teacher, settings = planner.jury.teachers[number], planner.settings
-    habits.calibrate(teacher, database, run.say)
-    ask = settings.ask
-    if run.choose_ask and database is not None and ask_mode.remembered(database, teacher) == "rank":
-        ask = "rank"
-    return Member(teacher, settings.concurrency, ask, planner.jury.nones[number])
+    member = planner.member(number)
+    habits.calibrate(member.teacher, database, run.say)
+    if run.choose_ask and database is not None and ask_mode.remembered(database, member.teacher) == "rank":
+        member.ask = "rank"
+    return member

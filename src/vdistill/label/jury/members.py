@@ -44,6 +44,11 @@ class Member:
         return self.teacher.name
 
     @property
+    def scores(self) -> bool:
+        """Whether it scores each image by itself."""
+        return pointwise(self.teacher)
+
+    @property
     def gone(self) -> bool:
         """Whether it is not asked any more."""
         return bool(self.why)
@@ -102,7 +107,7 @@ class Jury:
     looks: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Check that they fit together. Raises VdistillError where two are the same, or cannot share questions."""
+        """Check that they fit together. Raises VdistillError where two are the same."""
         names = [teacher.name for teacher in self.teachers]
         self.name = " + ".join(names)
         self.concurrency = sum(teacher.concurrency for teacher in self.teachers)
@@ -112,17 +117,16 @@ class Jury:
         twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
         if twice is not None:
             raise VdistillError(f"{twice} is named twice", hint="a jury is of different teachers: leave one out")
-        if len({pointwise(teacher) for teacher in self.teachers}) > 1:
-            scoring = next(teacher.name for teacher in self.teachers if pointwise(teacher))
-            raise VdistillError(
-                f"{scoring} scores each image by itself, and the other teachers compare images",
-                hint="a jury is of rerankers alone, or of teachers that compare: label with the reranker by itself",
-            )
 
     @property
     def pointwise(self) -> bool:
         """Whether all of them score images by themselves."""
-        return pointwise(self.teachers[0])
+        return all(pointwise(teacher) for teacher in self.teachers)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some of them score images by themselves, and the others compare."""
+        return len({pointwise(teacher) for teacher in self.teachers}) > 1
 
     @property
     def writer(self) -> Teacher:
@@ -141,8 +145,12 @@ class Jury:
         return [query for query in queries if query in no_query], [item for item in items if item in no_item]
 
     def price(self, question: Question) -> Price:
-        """What a question costs on average; the price is not known where that of any of them is not."""
-        prices = [teacher.price(question) for teacher in self.teachers]
+        """What a question costs on average; the price is not known where that of any of them is not.
+
+        Of a mixed jury, what a call of it costs.
+        """
+        alone = replace(question, images=question.images[:1]) if self.mixed else question
+        prices = [teacher.price(alone if pointwise(teacher) else question) for teacher in self.teachers]
         usd = [price.usd for price in prices if price.usd is not None]
         pairs = list(zip(self.weights, prices, strict=True))
         return Price(

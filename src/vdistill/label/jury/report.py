@@ -11,6 +11,7 @@ from vdistill.evaluation.agreement import between
 from vdistill.label.asking import Tally
 from vdistill.label.jury.members import Member
 from vdistill.label.jury.shares import Offer
+from vdistill.preferences import Trust
 from vdistill.records import Judgment
 
 
@@ -28,11 +29,14 @@ def agreements(names: Sequence[str], core: Sequence[Judgment]) -> dict[str, floa
 def rows(
     members: Sequence[Member], given: Sequence[float], offers: Sequence[Offer], core: Sequence[Judgment], images: int
 ) -> tuple[dict[str, Any], ...]:
-    """What the report says of each teacher; the keys are those of `label --json`.  images: of a call."""
+    """What the report says of each teacher; the keys are those of `label --json`.
+
+    images: of a call of those who compare them.
+    """
     agreed = agreements([member.name for member in members], core)
     return tuple(
         of_teacher(member.name, member.tally, member.seconds)
-        | known_of(share, offer, images)
+        | known_of(share, offer, 1 if member.scores else images)
         | {"agreement": agreed[member.name], "gone": member.why or None}
         for member, share, offer in zip(members, given, offers, strict=True)
     )
@@ -48,15 +52,20 @@ def of_teacher(name: str, tally: Tally, seconds: float) -> dict[str, Any]:
 
 
 def known_of(share: float, offer: Offer, images: int) -> dict[str, Any]:
-    """What its share of the calls is, and what the core showed of it.  bits: of a call."""
+    """What its share of the calls is, and what the core showed of it.  bits: of a call of so many images."""
     trust = offer.trust
     if trust is None:
         return {"share": share, "noise": None, "bits": None, "bits_per_usd": None}
-    bits = trust.bits(images) * offer.answered
+    bits = _bits(trust, images) * offer.answered
     return {
         "share": share, "noise": round(trust.noise, 4), "bits": round(bits, 4),
         "bits_per_usd": round(bits / offer.usd, 2) if offer.usd else None,
     }  # fmt: skip
+
+
+def _bits(trust: Trust, images: int) -> float:
+    """Of a call; a single image has a score."""
+    return trust.bits(images) if images > 1 else trust.bits_of_number
 
 
 def told(teachers: Sequence[Mapping[str, Any]], questions: int, *, pointwise: bool) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from itertools import count
 from typing import Any
 
 from vdistill.database import Database
@@ -14,11 +13,11 @@ from vdistill.errors import TeacherError, VdistillError
 from vdistill.evaluation.admissible import JURIES, juries_of
 from vdistill.label import ask_mode, habits, paraphrase
 from vdistill.label.asking import Asker, Tally
-from vdistill.label.jury.asking import PATIENCE, JuryAsker, Seat
-from vdistill.label.jury.members import Jury, Member, said_by
+from vdistill.label.jury.asking import PATIENCE, JuryAsker
+from vdistill.label.jury.members import Member, said_by
+from vdistill.label.jury.parts import Listener, Part, Seating, longest, sizes
 from vdistill.label.jury.planning import Planner
 from vdistill.label.jury.report import rows, told
-from vdistill.label.jury.seats import all_at, drawn
 from vdistill.label.jury.shares import Offer
 from vdistill.label.paraphrase import Paraphraser
 from vdistill.label.purse import Purse
@@ -26,9 +25,8 @@ from vdistill.label.questions import Asked, Keyed
 from vdistill.label.registry import NewSides
 from vdistill.label.run import LabelReport, guides_of, refuse_while_batched, remember_split
 from vdistill.label.schedules import Guides
-from vdistill.label.stage import Stage
 from vdistill.label.teacher import MayAnswerHard
-from vdistill.label.turns import Hear, Side, take_turns
+from vdistill.label.turns import take_turns
 from vdistill.records import Answer, Judgment
 from vdistill.workspace import Workspace
 
@@ -60,8 +58,8 @@ class JuryAtWork:
         """The teachers, each with its own count of what it did."""
         stage, members = planner.full, []
         sides = NewSides(stage.sides)
-        for teacher, none in zip(planner.jury.teachers, planner.jury.nones, strict=True):
-            member = Member(teacher, stage.settings.concurrency, stage.settings.ask, none)
+        for number, teacher in enumerate(planner.jury.teachers):
+            member = planner.member(number)
             member.opened = Asker(
                 teacher, database, run.purse, member.concurrency, _nobody_told, sides, member.tally, patience=PATIENCE
             )
@@ -74,13 +72,13 @@ class JuryAtWork:
         return total(member.tally for member in self.members)
 
     def said_to(self, asked: Sequence[Asked]) -> tuple[list[Judgment], bool]:
-        """As `said_by`."""
+        """As `said_by`, of all of them."""
         return said_by(self.members, asked, self.database)
 
     def ask_core(self) -> None:
         """Ask all of them the common questions, one teacher after the other, and find out how each is best asked."""
-        core = self.planner.core
-        for member in self.members:
+        for number, member in enumerate(self.members):
+            core = self.planner.core_of(number)
             try:
                 if self.run.choose_ask:
                     self._choose(member, core)
@@ -88,7 +86,7 @@ class JuryAtWork:
             except TeacherError as error:
                 self._lose(member, error)
             self.run.advance(self.tally, self.planned)
-        self.core, _ = self.said_to(core)
+        self.core, _ = self.said_to(self.planner.core)
 
     def _choose(self, member: Member, core: Sequence[Asked]) -> None:
         """Ask for rankings where its choices come without probabilities."""
@@ -121,9 +119,25 @@ class JuryAtWork:
         """The shares, those of an earlier run of the same plan where it got as far, and what they go by."""
         offers, stored = self.planner.offers(self.core, self.members), self._stored()
         given = stored.get("shares") or self.planner.shares(offers)
-        if "shares" not in stored and len(self.core) == len(self.planner.core) * len(self.members):
+        if "shares" not in stored and len(self.core) == self.planner.core_answers:
             self.database.remember(self._setting, stored | {"shares": given})
         return given, offers
+
+    def ask_rest(self, parts: Sequence[Part], guides: Guides) -> None:
+        """Ask each part, to its end, before the next begins."""
+        self.planned, say = self.planner.core_calls, self.run.say
+        asker = JuryAsker(self.members, self.database, say, partial(_advance, self), self.absent())
+        listener = Listener(lambda jurors, asked: said_by(jurors, asked, self.database), self.core)
+        try:
+            for sides, seating in listener.in_turn(parts, self.members, guides, self.planner.jury):
+                self.planned += seating.calls
+                asking = partial(_ask_step, asker, seating)
+                take_turns(sides, asking, self.database.answers)
+        finally:
+            self.note_absent()
+        if asker.left:
+            gone = " and ".join(member.name for member in self.members if member.gone)
+            say(f"{asker.left:,} questions for {gone} are left: the same command asks them once that is possible again")
 
     def absent(self) -> list[str]:
         """Names of those who were gone in an earlier run of the same plan."""
@@ -141,6 +155,10 @@ class JuryAtWork:
     @property
     def _setting(self) -> str:
         return f"jury/{self.planner.identity}"
+
+
+def _ask_step(asker: JuryAsker, seating: Seating, step: Iterable[Keyed]) -> None:
+    asker.ask_each(seating.seats(step))
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -170,78 +188,35 @@ def label_jury(workspace: Workspace, planner: Planner, run: JuryRun) -> LabelRep
         at_work.ask_core()
         _learn_prices(at_work)
         given, offers = at_work.decide()
-        images = 1 if planner.pointwise else stage.plan.images_per_call
+        images = planner.full.plan.images_per_call
         known = rows(at_work.members, given, offers, at_work.core, images)
         say(told(known, len(planner.core), pointwise=planner.pointwise))
-        stage = planner.rest(given)
-        stage.register(database)
+        parts = planner.rest(given)
+        for part in parts:
+            part.stage.register(database)
         _remember_jury(database, [member.name for member in at_work.members])
+        stage = longest(parts)
         paraphrase.keep_given(database, stage.queries, say)
         rewriter = planner.jury.rewriter
         writer = Paraphraser(rewriter, database, run.purse, stage.settings.concurrency, say, run.rewording)
         writer.write(stage, paraphrase.count_for(rewriter, stage.settings.paraphrases))
-        sides = jury_sides(stage, guides, planner.jury, at_work.said_to, at_work.core)
-        at_work.planned = len(planner.core) * len(at_work.members) + sum(side.calls for side in sides)
-        tell = partial(_advance, at_work)
-        asker = JuryAsker(at_work.members, database, say, tell, at_work.absent())
-        seating = Seating(at_work.members, given, pointwise=planner.pointwise, most=sum(side.calls for side in sides))
-        try:
-            take_turns(sides, lambda step: asker.ask_each(seating.seats(step)), database.answers)
-        finally:
-            at_work.note_absent()
+        at_work.ask_rest(parts, guides)
         found = rows(at_work.members, given, planner.offers(at_work.core, at_work.members), at_work.core, images)
     tally = at_work.tally
     for member in at_work.members:
         if member.tally.failed:
             failed, calls = member.tally.failed, member.tally.calls
             say(f"{failed:,} of {calls:,} calls of {member.name} failed, the last one: {member.asker.last_failure}")
+    queries, items = sizes(parts)
     return LabelReport(
         planner.jury.name,
-        len(stage.queries),
-        len(stage.items),
+        queries,
+        items,
         **asdict(tally),
         seconds=time.monotonic() - started,
         teachers=found,
         **writer.tally.to_json(),
     )
-
-
-@dataclass
-class Seating:
-    """Who is asked each question, by shares; of scored images every teacher the first questions, by its share."""
-
-    members: Sequence[Member]
-    given: Sequence[float]
-    pointwise: bool
-    most: int
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def seats(self, step: Iterable[Keyed]) -> Iterator[Seat]:
-        """The seats of some questions, in order."""
-        for _, one in step:
-            if not self.pointwise:
-                yield Seat(one, tuple(self.members[number] for number in drawn(one.question, self.given)))
-                continue
-            quotas = [round(share * self.most) for share in self.given]
-            asked = all_at(next(self._numbers), quotas)
-            others = tuple(self.members[number] for number in range(len(self.members)) if number not in asked)
-            yield from (Seat(one, (self.members[number], *others)) for number in asked)
-
-
-def jury_sides(
-    stage: Stage,
-    guides: Guides,
-    jury: Jury,
-    hear: Hear,
-    core: Sequence[Judgment] = (),
-) -> list[Side]:
-    """As `both_sides`. hear: as of `Side`.  core: what it said to the common ones."""
-    found = []
-    if stage.queries_of("train"):
-        found.append(Side("train", stage.training(guides), stage, jury, hear))
-    if (schedule := stage.held_out()) is not None:
-        found.append(Side("heldout", schedule, stage, jury, hear, core if schedule.listens else ()))
-    return found
 
 
 def _remember_jury(database: Database, names: list[str]) -> None:

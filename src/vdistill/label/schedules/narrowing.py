@@ -191,12 +191,13 @@ def _posteriors(said: Sequence[Judgment], items: Sequence[str], *, errors: bool)
     for query in fitted.queries:
         mean, stderr = np.zeros(len(items)), np.full(len(items), math.sqrt(fitted.prior))
         judged, utilities = fitted.means(query)
-        if not place.keys() >= set(judged):  # of the other side: it tells of teachers, not of these items
+        among = [number for number, item in enumerate(judged) if item in place]
+        if not among:  # of the other side: it tells of teachers, not of these items
             continue
-        rows = [place[item] for item in judged]
-        mean[rows] = utilities
+        rows = [place[judged[number]] for number in among]
+        mean[rows] = utilities[among]
         if errors:
-            stderr[rows] = fitted.of(query).stderr
+            stderr[rows] = fitted.of(query).stderr[among]
         found[query] = (mean, stderr)
     return found
 

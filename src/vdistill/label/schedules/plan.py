@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,7 @@ class Plan:
     products: of the items, by id, where any two show the same; an item that is absent is a product of its own. No call
     shows two images of one product: which of them is nicer teaches nothing about the query.
     pointwise: the teacher scores each image by itself, so a query shows each once.
+    scored: for it, the items of each query that have their score already.
     """
 
     calls_per_query: int
@@ -33,6 +34,12 @@ class Plan:
     depth: int = 0
     products: Mapping[str, str] = field(default_factory=dict)
     pointwise: bool = False
+    scored: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def unscored(self, query: str, items: Sequence[str]) -> Sequence[str]:
+        """The items that have no score yet."""
+        known = self.scored.get(query)
+        return [item for item in items if item not in known] if known else items
 
     def distinct(self, items: Iterable[str], shown: Iterable[str] = ()) -> list[str]:
         """The first item of each product, in order, without the products of those that are `shown` already."""

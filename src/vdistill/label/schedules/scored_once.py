@@ -20,7 +20,7 @@ def scored_once(query: str, pools: Sequence[Sequence[str]], plan: Plan) -> list[
     rng = generator(plan.seed, "scored once", query)
     decks: list[list[Group]] = []
     for number in rng.permutation(len(pools)).tolist():
-        pool = pools[number]
+        pool = plan.unscored(query, pools[number])
         dealt = plan.deal([pool[place] for place in rng.permutation(len(pool))], plan.images_per_call)
         decks.append([Group(query, tuple(items), number) for items in dealt if len(items) > 1])
     return list(islice(in_turn(decks), plan.calls_per_query))
@@ -28,7 +28,7 @@ def scored_once(query: str, pools: Sequence[Sequence[str]], plan: Plan) -> list[
 
 def scored_in_order(query: str, items: Sequence[str], plan: Plan) -> list[Group]:
     """The groups of one query over items in their order."""
-    dealt = plan.deal(list(items), plan.images_per_call)
+    dealt = plan.deal(list(plan.unscored(query, items)), plan.images_per_call)
     return [Group(query, tuple(some)) for some in dealt if len(some) > 1][: plan.calls_per_query]
 
 
