@@ -22,7 +22,7 @@ from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
-from vdistill.serve import settings
+from vdistill.serve import explanations, settings
 
 NEWER = 3600  # s
 
@@ -217,7 +217,7 @@ def slow(monkeypatch, seconds):
 
 def test_the_first_question_prepares_and_says_how_far_it_is_and_searches_go_on(home, monkeypatch):
     monkeypatch.setattr(settings, "WHY_SECONDS", 0.1)
-    monkeypatch.setattr("vdistill.serve.explanations.TOGETHER", 1)
+    monkeypatch.setattr(explanations, "TOGETHER", 1)
     together = slow(monkeypatch, 0.05)
     with served(home, why=True) as site:
         assert not together, "nothing is prepared before anybody asks"
@@ -237,7 +237,7 @@ def test_the_first_question_prepares_and_says_how_far_it_is_and_searches_go_on(h
 
 def test_a_server_that_prepares_ends_all_the_same(home, monkeypatch):
     monkeypatch.setattr(settings, "WHY_SECONDS", 0.1)
-    monkeypatch.setattr("vdistill.serve.explanations.TOGETHER", 1)
+    monkeypatch.setattr(explanations, "TOGETHER", 1)
     slow(monkeypatch, 1.5)
     with served(home, why=True) as site:
         refused(site.get("/v1/why/red_mug.png", params={"query": "a red thing"}), 503, "unavailable")

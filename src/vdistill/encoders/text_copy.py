@@ -1,4 +1,4 @@
-"""Many texts, of training and of items: in bf16 on a CPU that multiplies it, where their vectors stay what they were."""
+"""Many texts, of training and of items: in bf16 on a CPU that multiplies it, where the vectors stay what they were."""
 
 from __future__ import annotations
 
