@@ -108,7 +108,8 @@ def scoring(case: Case, jury: Sequence[Persistent], queries: Sequence[str]) -> t
     rounds(case, queries, case.calls, note)
     size = core_size(total, len(jury), pointwise=True)
     core = [one.ask(group) for group in plan[:size] for one in jury]
-    share = dealt(offers(jury, core), Means(total, None, total / len(plan), once=True))
+    offered = [replace(one, once=True) for one in offers(jury, core)]
+    share = dealt(offered, Means(total, None, total / len(plan)))
     quotas = [max(round(some), size) for some in share]
     said = [jury[number].ask(group) for at, group in enumerate(plan) for number in all_at(at, quotas)]
     return said[:total], share / share.sum()
@@ -274,7 +275,7 @@ def main() -> None:
     for name in options.parts:
         case = CASES[name]
         if options.quick:
-            case = replace(case, calls=40) if isinstance(case, Case) else replace(case, cost=60)
+            case = replace(case, calls=40) if isinstance(case, Case) else replace(case, cost=160)
         console.print(table(case, repetitions))
 
 

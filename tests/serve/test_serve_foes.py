@@ -239,6 +239,19 @@ def test_a_search_for_words_ends_too(large_shop, monkeypatch):
         alive(site)
 
 
+def test_a_first_search_for_words_that_ends_at_once_is_refused_like_others(large_shop, monkeypatch):
+    @contextlib.contextmanager
+    def at_once(connection, _seconds):
+        connection.set_progress_handler(lambda: 1, 1)
+        yield
+        connection.set_progress_handler(None, 0)
+
+    monkeypatch.setattr("vdistill.bundle.items.interrupted_after", at_once)
+    with served(large_shop) as site:
+        answer = site.get("/v1/search", params={"query": "a red thing", "hybrid": True})
+        assert "takes too long" in refused(answer, 400, "invalid_request")
+
+
 @needs_where
 @pytest.mark.parametrize(
     "function", [f"instr({LONG}, substr({LONG}, 40000)||'1')", f"replace({LONG}, substr({LONG}, 40000)||'1', '')"]

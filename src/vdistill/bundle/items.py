@@ -130,6 +130,7 @@ class Items:
         values = (terms, limit) if allowed is None else (terms, _json(allowed), limit)
 
         def read(connection: sqlite3.Connection) -> list[Any]:
+            connection.execute("SELECT 1 FROM words LIMIT 0").close()  # opens the table: interrupted, that would fail
             with interrupted_after(connection, self._patience):
                 return connection.execute(sql, values).fetchall()
 

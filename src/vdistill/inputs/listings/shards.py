@@ -109,8 +109,9 @@ class _Members:
 
     def __init__(self, root: str) -> None:
         self._root, self._shards = root, list[Shard]()
-        self._db = sqlite3.connect("", isolation_level=None)
-        weakref.finalize(self, self._db.close)  # also where a shard is damaged, and what follows is never asked for
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        # Also where a shard is damaged, and what follows is never asked for; on any thread, since some collect garbage.
+        weakref.finalize(self, self._db.close)
         self._db.executescript(_SCHEMA)
 
     def add(self, shard: Shard, found: Iterable[ShardFound]) -> Iterator[Found]:
