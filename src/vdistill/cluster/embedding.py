@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ class ClusterEmbedder:
         if encoder.device == cpu:
             inputs = Embedder(self.root, [encoder], self.vector_cache).inputs_of_first(first, PROBES)
             path = path_for(encoder, inputs) if inputs else None
-        return _Here(Embedder(self.root, [with_path(encoder, path)], self.vector_cache), path)
+        return _Here(self.root, encoder, self.vector_cache, path)
 
 
 def _limit() -> int | None:
@@ -115,8 +116,15 @@ def _limit() -> int | None:
 class _Here:
     """What this process embeds itself: images that a worker cannot read, which may be the worker's fault."""
 
-    embedder: Embedder
+    root: str
+    encoder: DualEncoder
+    vector_cache: VectorCache
     path: str | None
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """Made when it is needed: a copy of the model on its path takes seconds that workers could use to start."""
+        return Embedder(self.root, [with_path(self.encoder, self.path)], self.vector_cache)
 
 
 class _HandingOut:
