@@ -316,8 +316,8 @@ def test_ctrl_c_at_any_moment_keeps_what_was_there(home, step, delay):
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    # A machine may be quick enough to have ended before any delay but the first; while Python itself ends, a signal does
-    # what it does to any program.
+    # A machine may be quick enough to have ended before any delay but the first; while Python itself ends, a signal
+    # does what it does to any program.
     assert process.returncode in ((130, 0, -signal.SIGINT) if delay > 0.1 else (130,)), err
     assert "Traceback" not in err, err
     assert not list((home / ".vdistill").glob("*.part"))
