@@ -134,3 +134,12 @@ def home(labelled, tmp_path):
     """A copy of the labelled workspace that a test may spoil; the catalog is where it was labelled."""
     shutil.copytree(labelled / ".vdistill", tmp_path / ".vdistill")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A browser; tests that open it are skipped where none is installed."""
+    from browser import browser
+
+    with browser(tmp_path_factory.mktemp("browser") / "profile") as found:
+        yield found

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from browser import BROWSER, browser
+from browser import BROWSER
 from sittings import judgments_of, plain_shop, sitting, stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium")]
@@ -13,12 +13,6 @@ READY = "document.querySelector('#asking')?.hidden === false && !document.queryS
 KEY = "document.querySelector('#images').dataset.key"
 DONE = "document.querySelector('#done').textContent"
 HOSTILE = '<img src=x onerror=alert(1)> & "quotes" it\'s <script>alert(2)</script>'
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("browser") / "profile") as made:
-        yield made
 
 
 @pytest.fixture

@@ -31,3 +31,24 @@ def large_site(large_shop):
 
     with served(large_shop) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A shop whose student was taught by judgments."""
+    from sittings import judged_shop
+
+    return judged_shop(tmp_path_factory.mktemp("judged"))
+
+
+@pytest.fixture(scope="module")
+def explaining(judged):
+    from served import served
+
+    with served(judged, why=True) as site:
+        yield site
+
+
+@pytest.fixture
+def page(chromium):
+    return chromium.page()

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from browser import BROWSER, browser
+from browser import BROWSER
 from served import know_fits, served, unpack_large_shop, unpack_shop
 from vdistill.query.second_stage import in_order
 
@@ -15,17 +15,6 @@ DESKTOP, PHONE, NARROW = (1280, 900), (375, 812), (320, 640)  # px
 IDS = "[...document.querySelectorAll('#results .card:not(.blank)')].map((one) => one.dataset.id)"
 READY = f"({IDS}).length > 0 && !document.documentElement.classList.contains('busy')"
 HOSTILE = '<img src="x" onerror="window.broken = true"><script>window.broken = true</script>'
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("browser") / "profile") as found:
-        yield found
-
-
-@pytest.fixture
-def page(chromium):
-    return chromium.page()
 
 
 class Backwards:

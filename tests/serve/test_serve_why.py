@@ -15,7 +15,6 @@ from jsonschema import Draft202012Validator
 
 from command_line import errors, vdistill
 from served import refused, served, served_pack
-from sittings import judged_shop
 from vdistill.bundle import manifest
 from vdistill.bundle.pack_writer import write_pack
 from vdistill.bundle.store import Store
@@ -25,17 +24,6 @@ from vdistill.query.search import Searcher
 from vdistill.serve import explanations, settings
 
 NEWER = 3600  # s
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory):
-    return judged_shop(tmp_path_factory.mktemp("judged"))
-
-
-@pytest.fixture(scope="module")
-def explaining(judged):
-    with served(judged, why=True) as site:
-        yield site
 
 
 @pytest.fixture

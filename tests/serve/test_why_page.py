@@ -8,9 +8,8 @@ from urllib.parse import quote_plus, urlsplit
 
 import pytest
 
-from browser import BROWSER, browser
+from browser import BROWSER
 from served import served
-from sittings import judged_shop
 from vdistill.query.search import Searcher
 from vdistill.query.why import Explainer, words
 from vdistill.serve.explanations import Explanations
@@ -26,28 +25,6 @@ SEARCHED = "document.querySelector('.card .score')?.textContent"
 SAID = "document.querySelector('#why [role=status]').textContent"
 NONE = "Nothing like it was judged for a query near this one."
 MARKUP = '<img src="x" onerror="window.broken = true">'
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory):
-    return judged_shop(tmp_path_factory.mktemp("judged"))
-
-
-@pytest.fixture(scope="module")
-def explaining(judged):
-    with served(judged, why=True) as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("browser") / "profile") as found:
-        yield found
-
-
-@pytest.fixture
-def page(chromium):
-    return chromium.page()
 
 
 def open_details(page, site, address, ready=OFFERED):
