@@ -76,6 +76,8 @@ def _command(arguments):
 
 
 def _script(arguments):
+    global _CONTEXT
+    _CONTEXT = multiprocessing.get_context("fork")  # it has loaded what those have that it starts
     sys.argv[:] = arguments
     sys.path.insert(0, str(Path(arguments[0]).parent))
     runpy.run_path(arguments[0], run_name="__main__")
