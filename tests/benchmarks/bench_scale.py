@@ -15,8 +15,10 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
+from commands import forked
 from side_by_side import CONSOLE, alternate, header, show
 
 from vdistill.bench.evaluate import summarise
@@ -115,15 +117,11 @@ def main() -> None:
         if options.quick or options.against:
             against(options.queries or 20, 2_000 if options.quick else options.items, 1 if options.quick else 3)
         for queries, items in QUICK if options.quick else () if options.against else SIZES:
-            size = [
-                "--queries",
-                str(queries),
-                "--items",
-                str(items),
-                "--dim",
-                str(32 if options.quick else options.dim),
-            ]
-            subprocess.run([sys.executable, __file__, *size], check=True)
+            size = ["--queries", str(queries), "--items", str(items), "--dim", str(options.dim)]
+            if options.quick:
+                print(forked(partial(scale, queries, items, 32)), end="")
+            else:
+                subprocess.run([sys.executable, __file__, *size], check=True)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,16 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from commands import forked, run
 from rich.console import Console
 from rich.table import Table
 from side_by_side import header
@@ -211,7 +212,8 @@ def loops(arguments: argparse.Namespace) -> None:
             command = [sys.executable, __file__, "one", "--arm", arm, "--model", model, "--cache", f"{name}/cache",
                        "--pictures", str(arguments.pictures), "--plain", str(arguments.plain),
                        "--images", str(images)]  # fmt: skip
-            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            part = argparse.Namespace(**vars(arguments) | {"arm": arm, "model": model, "cache": f"{name}/cache"})
+            said = forked(partial(one, part)) if arguments.quick else run(command, Path.cwd())
             found = json.loads(said.splitlines()[-1])
             first = first or found["rate"]
             cells = (f"{found['rate']:.0f}", f"{found['rate'] / first:.1f}", f"{found['epochs']:.1f}",

@@ -58,9 +58,9 @@ def serve(count: int, delay: float, told: multiprocessing.Queue, stop: multiproc
 @contextlib.contextmanager
 def bucket(count: int, delay: float) -> Iterator[dict[str, str]]:
     """The environment that leads to it."""
-    spawn = multiprocessing.get_context("spawn")
-    told, stop = spawn.Queue(), spawn.Event()
-    process = spawn.Process(target=serve, args=(count, delay, told, stop), daemon=True)
+    fork = multiprocessing.get_context("fork")  # before there are threads
+    told, stop = fork.Queue(), fork.Event()
+    process = fork.Process(target=serve, args=(count, delay, told, stop), daemon=True)
     process.start()
     try:
         yield told.get()

@@ -12,34 +12,46 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from commands import forked, run
 from PIL import Image
 from side_by_side import header
 from speed_model import backbone, catalog
 
+from vdistill import cli
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 
-def index(home: Path, model: Path) -> tuple[dict[str, object], float]:
+def index(home: Path, model: Path, run: Callable[[list[object], Path], str] = run) -> tuple[dict[str, object], float]:
     """Run `vdistill index` in `home`; its report and the seconds of the whole process."""
-    command = [sys.executable, "-m", "vdistill", "index", "catalog", "--model", "backbone", "--backbone", str(model)]
+    command = [sys.executable, "-m", "vdistill", "index", "catalog", "--model", "backbone", "--backbone", model]
     started = time.perf_counter()
-    done = subprocess.run([*command, "--json"], cwd=home, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout), seconds
+    said = run([*command, "--json"], home)
+    return json.loads(said), time.perf_counter() - started
 
 
-def changes(home: Path, model: Path, images: list[Path]) -> None:
+def at_once(command: list[object], home: Path) -> str:
+    """The same without starting Python."""
+
+    def act() -> None:
+        os.chdir(home)
+        sys.exit(cli.main([str(word) for word in command[3:]]))
+
+    return forked(act)
+
+
+def changes(home: Path, model: Path, images: list[Path], index: Callable = index) -> None:
     """Index everything, then nothing, then 1 % anew.  images: all that are in `home / "catalog"`."""
     count = len(images)
     _, full = index(home, model)
@@ -89,7 +101,7 @@ def main() -> None:
         if options.quick:
             from models import clip
 
-            changes(home, clip(home / "model"), small_pictures(home / "catalog", 100))
+            changes(home, clip(home / "model"), small_pictures(home / "catalog", 100), partial(index, run=at_once))
             return
         model = backbone(options.model)
         if options.memory:

@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--data", choices=DATA, default="clustered")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--queries", type=int, default=QUERIES, help=f"at most {QUERIES}")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--serve", choices=ARMS, help=argparse.SUPPRESS)
@@ -226,7 +227,7 @@ def main() -> None:
         serve(options.serve, options.folder)
         return
     if options.quick:
-        options.count, options.rounds = 21_000, 2
+        options.count, options.rounds, options.queries = 21_000, 2, 50
     header("faiss-cpu", "numkong")
     CONSOLE.print(f"{options.count:,} × {DIM}, {options.data}, {os.cpu_count()} cores build, one thread searches")
     with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as name:
@@ -235,6 +236,7 @@ def main() -> None:
         if not (folder / "truth.npy").exists():
             vectors, queries = DATA[options.data](options.count)
             np.save(folder / "vectors.npy", vectors)
+            queries = queries[: options.queries]
             np.save(folder / "queries.npy", queries)
             np.save(folder / "truth.npy", truly_nearest(vectors, queries))
             del vectors

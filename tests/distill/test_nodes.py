@@ -4,13 +4,17 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 
+from forked import start_script, vdistill_forked
 from trainings import TRAIN, facts
 from vdistill.distill import watch
 from vdistill.workspace import FOLDER
@@ -19,8 +23,22 @@ pytestmark = pytest.mark.slow
 LINES = ("error: ", "hint: ")
 
 
+@dataclass
+class Node:
+    """A started node; `said` is the file of what it writes."""
+
+    process: Any
+    said: Path
+
+    def ended(self, seconds):
+        """Its exit code and all that it said."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"it hangs: {self.said.read_text()}"
+        return self.process.exitcode, self.said.read_text()
+
+
 class Nodes:
-    """Two nodes on loopback, started by torchrun, each with a workspace and a copy of the catalog of its own."""
+    """Two nodes on loopback, each with a workspace and a copy of the catalog of its own."""
 
     def __init__(self, labelled, folder):
         self.homes = [folder / "first", folder / "second"]
@@ -29,43 +47,49 @@ class Nodes:
         shutil.copytree(labelled / FOLDER, self.homes[0] / FOLDER)
         self.copy = shutil.copytree(labelled / "catalog", self.homes[1] / "images")
 
-    def start(self, *more, of_second=(), script=("-m", "vdistill")):
+    def start(self, *more, launcher=(), script="vdistill"):
+        """Start `script` on both, by torchrun where that is the launcher, else with the variables that it would set."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            port = str(free.getsockname()[1])
         ours = [*TRAIN, *more]
-        theirs = [*ours, "--node-catalog", self.copy, *of_second]
-        return [
-            subprocess.Popen(
-                [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(rank),
-                 "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port), *script,
-                 *map(str, arguments)],
-                cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-            )
-            for rank, (home, arguments) in enumerate(zip(self.homes, (ours, theirs), strict=True))
-        ]  # fmt: skip
+        commands = [ours, [*ours, "--node-catalog", self.copy]]
+        return [self._start(rank, port, command, launcher, script) for rank, command in enumerate(commands)]
 
-    def run(self, *more, of_second=(), **how):
-        """What both nodes say on stderr; they must succeed."""
-        started = self.start(*more, of_second=of_second, **how)
-        said = [process.communicate(timeout=300)[1] for process in started]
-        assert [process.returncode for process in started] == [0, 0], "\n".join(said)
-        return said
+    def _start(self, rank, port, command, launcher, script):
+        home = self.homes[rank]
+        told = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        if launcher:
+            command = ["--nnodes", 2, "--node-rank", rank, "--nproc-per-node", 1, "--master-addr", "127.0.0.1",
+                       "--master-port", port, "-m", script, *command]  # fmt: skip
+            script = launcher
+        else:
+            told |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
+                     "GROUP_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
+        said = home / f"said-{uuid.uuid4().hex}"
+        return Node(start_script(script, *command, cwd=home, streams=said, environment=told), said)
 
-    def fail(self, *more, of_second=(), **how):
+    def run(self, *more, **how):
+        """They must succeed."""
+        for node in self.start(*more, **how):
+            code, said = node.ended(300)
+            assert code == 0, said
+
+    def fail(self, *more, **how):
         """The `error:` and `hint:` lines of each node; they must fail."""
-        return ended(self.start(*more, of_second=of_second, **how))
+        return ended(self.start(*more, **how))
 
 
 def ended(started):
     found = []
-    for process in started:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode != 0
-        lines = [line for line in said.splitlines() if line.startswith(LINES)]
-        found.append(lines)
+    for node in started:
+        code, said = node.ended(120)
+        assert code != 0
+        found.append([line for line in said.splitlines() if line.startswith(LINES)])
     return found
+
+
+TORCHRUN = "torch.distributed.run"
 
 
 @pytest.fixture
@@ -80,9 +104,8 @@ def alone(labelled, tmp_path):
     def train(*more):
         home = tmp_path / "alone"
         shutil.copytree(labelled / FOLDER, home / FOLDER)
-        command = [sys.executable, "-m", "vdistill", *map(str, [*TRAIN, *more])]
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr
+        done = vdistill_forked(*TRAIN, *more, cwd=home)
+        assert done.code == 0, done.err
         return weights_of(home)
 
     return train
@@ -100,8 +123,6 @@ def apart(one, two):
 
 def worker_of(launcher, patience=60):
     """The training process below torchrun."""
-    import psutil
-
     for _ in range(patience * 20):
         found = [one for one in psutil.Process(launcher.pid).children(recursive=True) if "distill" in one.cmdline()]
         if found:
@@ -112,7 +133,7 @@ def worker_of(launcher, patience=60):
 
 def test_two_nodes_with_frozen_layers_end_where_one_process_ends(nodes, alone):
     layers = ("--train-layers", 1)
-    nodes.run(*layers)
+    nodes.run(*layers, launcher=TORCHRUN)
     assert apart(alone(*layers), weights_of(nodes.homes[0])) < 1e-4
     assert not (nodes.homes[1] / FOLDER / "student").exists()
     caches = [sorted((home / FOLDER / "cache").glob("trunk/*/*.safetensors")) for home in nodes.homes]
@@ -125,17 +146,17 @@ def test_killed_and_resumed_they_end_where_one_process_ends(nodes, alone):
     long = ("--epochs", 12, "--patience", 0)
     for victim in (1, 0):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        started = nodes.start(*long)
+        started = nodes.start(*long, launcher=TORCHRUN)
         while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
-            assert started[0].poll() is None, started[0].communicate()
+            assert started[0].process.is_alive(), started[0].said.read_text()
             time.sleep(0.01)
-        os.kill(worker_of(started[victim]).pid, signal.SIGKILL)
+        os.kill(worker_of(started[victim].process).pid, signal.SIGKILL)
         other = ended(started)[1 - victim]
         assert len(other) == 2, "one line of what happened, one of what to do"
         assert "another process of this training stopped" in other[0]
         assert "goes on after the last finished epoch" in other[1]
     shutil.rmtree(nodes.homes[1] / FOLDER)
-    nodes.run(*long)
+    nodes.run(*long, launcher=TORCHRUN)
     assert [row["epoch"] for row in facts(nodes.homes[0])["history"]][:2] == [1, 2]
     assert apart(alone(*long), weights_of(nodes.homes[0])) < 1e-4
 
@@ -173,7 +194,7 @@ sys.exit(main(sys.argv[1:]))
 def test_other_versions_are_refused_on_both_nodes(nodes, tmp_path):
     script = tmp_path / "other.py"
     script.write_text(OTHER_VERSION.replace("{version}", "1.0"))
-    for error, hint in nodes.fail(script=(str(script),)):
+    for error, hint in nodes.fail(script=script):
         assert "peft 1.0" in error
         assert "peft 0.0.1" in error
         assert "versions" in hint
@@ -193,14 +214,14 @@ def test_a_node_that_falls_silent_does_not_hang_the_other(nodes, tmp_path):
     script.write_text(IMPATIENT)
     assert watch.SILENT > 30, "a busy machine is not taken for lost"
     checkpoint = nodes.homes[0] / FOLDER / "cache" / "checkpoint.safetensors"
-    started = nodes.start("--epochs", 200, "--patience", 0, script=(str(script),))
+    started = nodes.start("--epochs", 200, "--patience", 0, script=script)
     while not checkpoint.exists():
-        assert started[0].poll() is None, started[0].communicate()
+        assert started[0].process.is_alive(), started[0].said.read_text()
         time.sleep(0.01)
-    frozen = worker_of(started[1])
+    frozen = psutil.Process(started[1].process.pid)
     frozen.suspend()
-    _, said = started[0].communicate(timeout=60)
-    assert started[0].returncode != 0
+    code, said = started[0].ended(60)
+    assert code != 0
     assert "nothing was heard of it for" in said
     frozen.kill()
-    started[1].communicate(timeout=60)
+    started[1].ended(60)

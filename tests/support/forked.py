@@ -34,6 +34,12 @@ def vdistill_forked(*arguments, cwd, most=None, timeout=500) -> Done:
         return _done(start(*arguments, cwd=cwd, most=most, streams=said), said, timeout)
 
 
+def start_script(path, *arguments, cwd, streams, environment=None):
+    """Start a Python script, or a module by its name, its output in the file `streams`. environment: what is added."""
+    run = _script if Path(path).suffix == ".py" else _module
+    return _start(run, (path, *arguments), cwd, None, streams, environment)
+
+
 def script_forked(path, *arguments, cwd, timeout=500) -> Done:
     """Run a Python script to its end; `err` has what it wrote to either stream."""
     with tempfile.TemporaryDirectory() as folder:
@@ -41,9 +47,10 @@ def script_forked(path, *arguments, cwd, timeout=500) -> Done:
         return _done(_start(_script, (path, *arguments), cwd, None, said), said, timeout)
 
 
-def _start(run, arguments, cwd, most, streams):
+def _start(run, arguments, cwd, most, streams, environment=None):
     words = [str(one) for one in arguments]
-    process = _CONTEXT.Process(target=_run, args=(run, words, str(cwd), dict(os.environ), most, str(streams)))
+    variables = {**os.environ, **(environment or {})}
+    process = _CONTEXT.Process(target=_run, args=(run, words, str(cwd), variables, most, str(streams)))
     process.daemon = run is _command  # it dies with a test that failed; a script may start processes, so it may not
     process.start()
     return process
@@ -76,6 +83,13 @@ def _command(arguments):
 
 
 def _script(arguments):
+    global _CONTEXT
+    _CONTEXT = multiprocessing.get_context("fork")  # it has loaded what those have that it starts
     sys.argv[:] = arguments
     sys.path.insert(0, str(Path(arguments[0]).parent))
     runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _module(arguments):
+    sys.argv[:] = arguments
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

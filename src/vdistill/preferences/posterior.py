@@ -28,7 +28,7 @@ from vdistill.arrays import Bools, Floats
 from vdistill.preferences.choices import Choices, centred
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import csc_array, csr_array
     from scipy.sparse.linalg import LinearOperator
 
 BIAS_VARIANCE = 1.0
@@ -84,12 +84,15 @@ class Posterior:
         value = (self._precision * away**2).sum() / 2
         for rows in np.array_split(np.arange(len(slope)), len(slope) // _BLOCK + 1):
             soft, hard = rows[choices.soft[rows]], rows[~choices.soft[rows]]
-            missed = centred(slope[soft], choices.shown[soft]) - choices.target[soft]
-            chances = _softmax(slope[hard], choices.shown[hard])
-            value += (missed**2 / (2 * self.noise[soft, None])).sum()
-            value -= (choices.target[hard] * np.log(np.maximum(chances, 1e-300))).sum()
-            slope[soft], slope[hard] = missed / self.noise[soft, None], chances - choices.target[hard]
-        return float(value), np.asarray(self._precision * away + self._design.T @ slope.ravel())
+            if len(soft):
+                missed = centred(slope[soft], choices.shown[soft]) - choices.target[soft]
+                value += (missed**2 / (2 * self.noise[soft, None])).sum()
+                slope[soft] = missed / self.noise[soft, None]
+            if len(hard):
+                chances = _softmax(slope[hard], choices.shown[hard])
+                value -= (choices.target[hard] * np.log(np.maximum(chances, 1e-300))).sum()
+                slope[hard] = chances - choices.target[hard]
+        return float(value), np.asarray(self._precision * away + self._transposed @ slope.ravel())
 
     def hessian(self, point: Floats, unit: Floats | float = 1.0) -> LinearOperator:
         """(u + b, u + b) second derivatives of the loss, each number in multiples of its `unit`."""
@@ -103,7 +106,7 @@ class Posterior:
             slope *= weight
             slope -= weight * slope.sum(axis=1, keepdims=True)
             slope *= scale[:, None]
-            return np.asarray(unit * (self._precision * direction + self._design.T @ slope.ravel()))
+            return np.asarray(unit * (self._precision * direction + self._transposed @ slope.ravel()))
 
         return LinearOperator((len(point), len(point)), matvec=times, dtype=np.float64)
 
@@ -112,14 +115,15 @@ class Posterior:
         shown, soft = self.choices.shown, self.choices.soft
         count = shown.sum(axis=1)
         weight = shown / count[:, None]
-        weight[~soft] = _softmax(self.linear(point)[~soft], shown[~soft])
+        if not soft.all():
+            weight[~soft] = _softmax(self.linear(point)[~soft], shown[~soft])
         return weight, np.where(soft, count / self.noise, 1.0)
 
     def _diagonal(self, point: Floats) -> Floats:
         """(u + b,) of the Hessian."""
         weight, scale = self.curvature(point)
-        squared = self._design if self.sharpness is None else self._design.power(2)
-        return np.asarray(self._precision + squared.T @ (scale[:, None] * weight * (1 - weight)).ravel())
+        squared = self._transposed if self.sharpness is None else self._transposed.power(2)
+        return np.asarray(self._precision + squared @ (scale[:, None] * weight * (1 - weight)).ravel())
 
     def of_query(self, number: int, curvature: tuple[Floats, Floats]) -> Floats:
         """(n, n) the Hessian in the utilities of one query, the biases held."""
@@ -153,6 +157,11 @@ class Posterior:
         if self.sharpness is not None:
             entries = np.repeat(self.sharpness, 2 * shown.sum(axis=1))
         return csr_array((entries, columns.ravel(), ends), shape=(shown.size, len(self._precision)))
+
+    @cached_property
+    def _transposed(self) -> csc_array:
+        """(u + b, m · k) Dᵀ: scipy takes longer to transpose a small matrix than to multiply it."""
+        return self._design.T
 
 
 def _softmax(linear: Floats, shown: Bools) -> Floats:
