@@ -24,6 +24,12 @@ def completion(text="B", logprobs=None, **message):
     return {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 1}}
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at once as there may be; one that is not taken is only tried again after a second."""
+
+    daemon_threads, request_queue_size = True, 256
+
+
 class ChatServer:
     """Answers each request with the next of `script` (the last one again and again): a document, or a fault.
 
@@ -68,8 +74,7 @@ class ChatServer:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
