@@ -252,7 +252,7 @@ def served(monkeypatch):
 def endpoint(monkeypatch):
     module = served(monkeypatch)
     with ThreadingHTTPServer(("127.0.0.1", 0), module.Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 

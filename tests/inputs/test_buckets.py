@@ -223,7 +223,7 @@ def test_a_listing_of_a_server_keeps_odd_names(tmp_path):
     as_folder(tmp_path / "shop", {"a b.png": IMAGES[min(IMAGES)], "sub/é#1.png": b"x"}, {"a b.png": {"title": "A"}})
     as_folder(tmp_path / "other", {"c.png": b"x"})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         found = scan(f"http://127.0.0.1:{server.server_port}/shop/").items
         assert [item.id for item in found] == ["a b.png", "sub/é#1.png"]

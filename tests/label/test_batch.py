@@ -11,6 +11,7 @@ from batch_server import BatchServer
 from chat_server import completion, refusal
 from command_line import QUERIES, errors, vdistill
 from vdistill.database import Database
+from vdistill.label.batch import servers
 
 PRICE = {"VDISTILL_USD_PER_MILLION": "10,10,0.5"}
 BILL = {"usage": {"prompt_tokens": 3350, "completion_tokens": 1}}  # 0.0335 dollars, and half of it in a batch
@@ -183,15 +184,28 @@ def test_results_that_are_not_complete_and_files_that_are_gone_cost_nothing(home
     assert again["batch_submitted"] == again["batch_waiting"] == first["batch_submitted"]
 
 
+SOON = """
+import sys
+from vdistill.cli import main
+from vdistill.label.batch import servers
+servers.ARRIVES = 1.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_moments_of_submit_and_collect_it_loses_and_pays_nothing_twice(home, monkeypatch):
     monkeypatch.setenv("VDISTILL_USD_PER_MILLION", PRICE["VDISTILL_USD_PER_MILLION"])
     rng, killed, number = random.Random(0), 0, 0
+    assert servers.ARRIVES >= 5, "a request may take a while; this server is near"
+    script = home / "soon.py"
+    script.write_text(SOON)
     with BatchServer(answer, delay=0.03) as server:
         options = command("--endpoint", server.url, "--batch", "--ask", "best", "--quiet", "--budget")
         while killed < 20:
             known, before = stored(home), len(server.requests)
-            process = forked.start(*options, min(100 + 12 * number, 480), cwd=home, streams=home / "said")
+            budget = min(100 + 12 * number, 480)
+            process = forked.start_script(script, *options, budget, cwd=home, streams=home / "said")
             wanted = before + number % 5  # at each request of a run: jobs, results, the file, the job
             while len(server.requests) < wanted and process.is_alive():
                 time.sleep(0.001)

@@ -50,7 +50,7 @@ class S3Server:
         }  # fmt: skip
 
     def __enter__(self) -> "S3Server":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
