@@ -43,6 +43,14 @@ def test_an_index_that_has_its_encoders_is_brought_up_to_date_without_torch(home
     assert {one["id"] for one in json.loads(done.stdout)["results"]} == {"another.png", "red_mug.png"}
 
 
+def test_a_teacher_elsewhere_is_asked_without_torch(home):
+    shutil.rmtree(home / ".vdistill")
+    done = core("label", "catalog", "--teacher", "table:scores.csv", "--queries", "queries.txt", "--budget", "20",
+                "--images-per-call", "4", "--json", cwd=home, absent=("torch", "transformers"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["judgments"] > 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "absent", "lacks"),
     [

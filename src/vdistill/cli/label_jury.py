@@ -23,7 +23,6 @@ from vdistill.label.prepare import Samples
 from vdistill.label.run import LabelReport
 from vdistill.label.teacher import Teacher
 from vdistill.label.teachers import open_teacher
-from vdistill.label.teachers.local_vlm import LocalVLM
 from vdistill.records import Item, Query
 
 
@@ -60,8 +59,7 @@ class JuryTask(LabelTask):
                 options = replace(self.options, endpoint=server, endpoints=()) if server else self.options
                 teacher = open_teacher(name, options, items, self.session.say)
                 teachers.append(teacher)
-                if self.engine is not None and not self.options.plan and isinstance(teacher, LocalVLM):
-                    teachers[-1] = self._on_cluster(teacher, self.engine)
+                teachers[-1] = self._placed(teacher)
                 if max_cost is not None or self.settings.max_cost is not None:
                     self._check_price(teachers[-1], items, name)
             self._teacher = Jury(teachers)
@@ -70,6 +68,14 @@ class JuryTask(LabelTask):
                 teacher.close()
             raise
         return self._teacher
+
+    def _placed(self, teacher: Teacher) -> Teacher:
+        """One of the jury: on the cluster where there is one and the teacher is a model of ours."""
+        if self.engine is None or self.options.plan:
+            return teacher
+        from vdistill.label.teachers.local_vlm import LocalVLM
+
+        return self._on_cluster(teacher, self.engine) if isinstance(teacher, LocalVLM) else teacher
 
     def audit(self, calls: int) -> dict[str, Any]:
         """What audits of so many calls each find, side by side on the same images, and which mixture to buy."""
