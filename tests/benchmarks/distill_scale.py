@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from vdistill.workspace import create
 
 HOLDOUT, SHOWN, POOL = 0.1, 8, 64
 
-CHILD = """
+FIRST_STEP = """
 import gc, resource, sys, time
 from pathlib import Path
 began = time.monotonic()
@@ -66,10 +67,10 @@ distill(at(Path(sys.argv[1])), Where(sys.argv[2], "cpu", "fp32"), DistillSetting
 """
 
 
-def first_step(places: list[str]) -> None:
+def at_once(script: Path, places: list[str]) -> None:
     """What a process of its own does."""
     sys.argv[1:] = places
-    exec(CHILD, {})
+    runpy.run_path(str(script))
 
 
 def write_catalog(folder: Path, count: int) -> list[str]:
@@ -127,13 +128,14 @@ def main() -> None:
         if not (home / "made").exists():
             make(home, arguments.items, arguments.calls, arguments.shown)
         print(f"{arguments.items:,} items, {arguments.calls:,} calls", flush=True)
+        script, places = home / "first_step.py", [str(home / ".vdistill"), str(home / "clip")]
+        script.write_text(FIRST_STEP)
         for _ in range(2):
             began = time.monotonic()
-            places = [str(home / ".vdistill"), str(home / "clip")]
             if arguments.quick:
-                print(forked(partial(first_step, places)), end="")
+                print(forked(partial(at_once, script, places)), end="")
             else:
-                subprocess.run([sys.executable, "-c", CHILD, *places], check=True)
+                subprocess.run([sys.executable, script, *places], check=True)
             print(f"{time.monotonic() - began:.1f} s in all", flush=True)
 
 
