@@ -27,8 +27,7 @@ install: $(VENV)/installed  ## Make .venv and install vdistill into it.
 demo: install  ## The gift shop from nothing to a gallery page.
 	PATH="$(BIN):$$PATH" sh $(SHOP)/demo.sh
 
-test: lint types  ## All that CI runs: one run of all tests, so that they are collected, and torch is loaded, once.
-	$(PYTEST) -m "slow or not slow"
+test: lint types fast slow  ## All that CI runs.
 
 lint: install
 	$(BIN)/ruff check .
