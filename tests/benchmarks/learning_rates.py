@@ -81,7 +81,7 @@ class Shop:
         """One training, and what came of it."""
         towers = TOWERS[name](self.sources)
         encoder = towers.encoder
-        data = training_data_of(self.sources, towers, settings, lambda _: None)
+        data = training_data_of(self.sources, towers, encoder.encode_texts, settings, lambda _: None)
         backbone = self._graded(towers)
         attach(encoder, settings)
         started = time.monotonic()

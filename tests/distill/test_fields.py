@@ -15,6 +15,7 @@ from trainings import TRAIN, facts, trained, weights
 from vdistill.bench.public_sets.inquire import Inquire
 from vdistill.bench.public_sets.published import Contents, SetFolder
 from vdistill.database import Database
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import ImageError
 from vdistill.query.search import Searcher
 
@@ -212,6 +213,28 @@ def test_an_image_that_the_disk_refused_is_tried_again(tmp_path, with_texts, mon
             assert done.json["by_text"] == 1, done.err
             assert done.json["skipped"] == [{"id": mug.name, "reason": "input/output error; indexed by its text"}]
     assert vdistill("index", "catalog", "--dtype", "f32", "--json", cwd=home).json["by_text"] == 0
+
+
+def test_texts_that_were_encoded_before_are_not_encoded_again(home, monkeypatch):
+    encoded = set()
+    plain = DualEncoder.encode_texts
+
+    def noted(self, texts, batch=64):
+        encoded.update(texts)
+        return plain(self, texts, batch)
+
+    monkeypatch.setattr(DualEncoder, "encode_texts", noted)
+    trained(home, "--fields", "image,title,description")
+    with Database.open(home / ".vdistill" / "vdistill.db") as database:
+        asked = {judgment.query for judgment in database.judgments("train")}
+    descriptions = {text for text in encoded if "chair" in text}
+    assert asked <= encoded
+    assert descriptions
+    encoded.clear()
+    assert vdistill("index", "catalog", cwd=home).code == 0
+    assert not encoded & descriptions
+    trained(home, "--fields", "image,title,description", "--fresh", "--seed", "1")
+    assert not encoded & asked
 
 
 def test_another_head_is_another_model(tmp_path, with_texts):

@@ -29,7 +29,7 @@ NEWER = 3600  # s
 @pytest.fixture
 def home(judged, tmp_path):
     """A copy that a test may change, whose images are where they were."""
-    shutil.copytree(judged / ".vdistill", tmp_path / ".vdistill", ignore=shutil.ignore_patterns("query_vectors"))
+    shutil.copytree(judged / ".vdistill", tmp_path / ".vdistill", ignore=shutil.ignore_patterns("text_vectors"))
     return tmp_path
 
 

@@ -18,7 +18,7 @@ from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.item_head import ItemHead, text_vectors
-from vdistill.encoders.text_copy import training_vectors
+from vdistill.encoders.text_vectors import Encode
 from vdistill.inputs import item_texts
 from vdistill.inputs.items_by_id import ItemsById
 from vdistill.records import Judgment, title_column
@@ -76,13 +76,15 @@ class Chosen:
 class Material:
     """What the choice is made from.
 
-    items: the catalog, by id.  unseen: (n, dim) the vectors of the images of all judgments from before the refit, when
-    the tower had not seen those of validation; None where there was no refit.  retention: the weight it arrived at.
+    items: the catalog, by id.  encode: texts that train to unit vectors (n, dim).  unseen: (n, dim) the vectors of the
+    images of all judgments from before the refit, when the tower had not seen those of validation; None where there was
+    no refit.  retention: the weight it arrived at.
     """
 
     data: TrainingData
     items: ItemsById
     encoder: DualEncoder
+    encode: Encode
     settings: DistillSettings
     unseen: Tensor | None
     judgments: Sequence[Judgment]
@@ -204,7 +206,7 @@ class _Texts:
         self._texts = {item.id: item_texts.texts_of(item.metadata, fields) for item in items}
         distinct = list(dict.fromkeys(text for row in self._texts.values() for text in row if text))
         self._dim = material.data.before.shape[1]
-        self._vectors = dict(zip(distinct, training_vectors(material.encoder, distinct), strict=True))
+        self._vectors = dict(zip(distinct, material.encode(distinct), strict=True))
 
     def of(self, items: Sequence[str], fields: tuple[str, ...]) -> Floats:
         """(n, f, dim) of these fields of the items."""

@@ -30,6 +30,7 @@ from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.feature_cache import FOLDER, GIB, FeatureCache
 from vdistill.encoders.frozen_layers import frozen_layers_of
 from vdistill.encoders.item_head import ItemHead
+from vdistill.encoders.text_copy import KeptTexts
 from vdistill.images import DECODER_VERSION
 from vdistill.workspace import Workspace
 
@@ -70,10 +71,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Store:
-    """The database, and what was read from it for the training."""
+    """The database, what was read from it for the training, and what encodes its texts."""
 
     database: Database
     sources: Sources
+    texts: KeptTexts
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,22 @@ class Job:
 
     def _fields(self, outcome: Outcome, settings: DistillSettings) -> Chosen:
         """What items' vectors are made of."""
+        assert self.store is not None
         unseen = self._unseen(outcome.seed, outcome.key).load()
-        return choose(
-            Material(
-                self.data,
-                self._sources.items,
-                self.towers.encoder,
-                settings,
-                None if unseen is None else unseen.to(self.towers.encoder.device),
-                self._sources.judgments,
-                outcome.trained.history[-1]["retention"],
-                self.say,
-            )
+        material = Material(
+            self.data,
+            self._sources.items,
+            self.towers.encoder,
+            self.store.texts.encode,
+            settings,
+            None if unseen is None else unseen.to(self.towers.encoder.device),
+            self._sources.judgments,
+            outcome.trained.history[-1]["retention"],
+            self.say,
         )
+        found = choose(material)
+        self.store.texts.save()
+        return found
 
     def _take(self, outcome: Outcome, settings: DistillSettings) -> None:
         """Put the weights of an outcome into the encoder's model, at their strength."""

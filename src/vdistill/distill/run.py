@@ -19,6 +19,7 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
 from vdistill.distill.training_data import TrainingData, training_data_of
 from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.text_copy import KeptTexts
 from vdistill.inputs import item_texts
 from vdistill.workspace import Workspace
 
@@ -90,11 +91,14 @@ def distill(
         nodes.same_model(processes, encoder)
         backbone = _backbone_facts(where, encoder)
         towers = tower_maker(workspace, where, encoder, settings)
+        texts = KeptTexts(encoder, workspace)
         data = training_data_of(
-            sources, towers, settings, say, processes, announce=lambda *images: nodes.show_images(processes, *images)
-        )
+            sources, towers, texts.encode, settings, say, processes,
+            announce=lambda *images: nodes.show_images(processes, *images),
+        )  # fmt: skip
+        texts.save()
         lesson.send(data, processes)
-        job = Job(workspace, where, Store(database, sources), towers, data, advance, log, say)
+        job = Job(workspace, where, Store(database, sources, texts), towers, data, advance, log, say)
         if fresh:
             job.forget()
         processes.wait()

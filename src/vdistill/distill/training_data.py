@@ -22,7 +22,7 @@ from vdistill.distill.towers import PartTower, Tower, TowerMaker, embed
 from vdistill.distill.validation import Validation
 from vdistill.distill.wordings import Wordings, texts_of, wordings_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.text_copy import training_vectors
+from vdistill.encoders.text_vectors import Encode
 from vdistill.evaluation.test_set import HeldOutSet
 
 
@@ -61,6 +61,7 @@ class TrainingData:
 def training_data_of(
     sources: Sources,
     towers: TowerMaker,
+    encode: Encode,
     settings: DistillSettings,
     say: Say,
     processes: Processes = ALONE,
@@ -68,6 +69,7 @@ def training_data_of(
 ) -> TrainingData:
     """All judgments as training data, with validation as far as the settings ask for it and the judgments allow it.
 
+    encode: texts that train to unit vectors (n, dim).
     announce: gets the ids and hashes of the images before they are read.
     """
     calls, encoder = choices.read(sources.judgments, settings.head), towers.encoder
@@ -77,13 +79,13 @@ def training_data_of(
     tower = towers.tower([item.file for item in items], hashes, processes)
     before = embed(tower, processes)
     names = [item.title or "" for item in items]
-    titles = titles_of(names, before, lambda texts: _vectors(encoder, texts), encoder.logit_scale)
+    titles = titles_of(names, before, lambda texts: _on_device(encode(texts), encoder), encoder.logit_scale)
     if untitled := names.count(""):
         say(
             f"{untitled:,} of the {len(names):,} training images have no title: the student is kept close to the "
             "backbone's vectors of them instead"
         )
-    everything = TrainingData(calls, tower, _wordings(encoder, calls, sources), before, titles)
+    everything = TrainingData(calls, tower, _wordings(encoder, encode, calls, sources), before, titles)
     aside = validation.set_aside(calls, settings.validation, sources.sides.families())
     watched = [*sources.items.only(sorted(aside.items)).values()]
     test_set = validation.test_set_of(sources.judgments, aside, watched, sources.sides.products())
@@ -125,9 +127,9 @@ def _exam(data: TrainingData, everything: TrainingData, sources: Sources) -> Cal
     return exam
 
 
-def _wordings(encoder: DualEncoder, calls: Calls, sources: Sources) -> Wordings:
+def _wordings(encoder: DualEncoder, encode: Encode, calls: Calls, sources: Sources) -> Wordings:
     texts = texts_of(calls.queries, sources.paraphrases)
-    return wordings_of(_vectors(encoder, [text for some in texts for text in some]), texts)
+    return wordings_of(_on_device(encode([text for some in texts for text in some]), encoder), texts)
 
 
 def _places(of: Sequence[str], wanted: Sequence[str]) -> Ints:
@@ -135,5 +137,5 @@ def _places(of: Sequence[str], wanted: Sequence[str]) -> Ints:
     return np.array([place[name] for name in wanted], np.int64)
 
 
-def _vectors(encoder: DualEncoder, texts: Sequence[str]) -> Tensor:
-    return torch.from_numpy(training_vectors(encoder, texts)).to(encoder.device)
+def _on_device(vectors: np.ndarray, encoder: DualEncoder) -> Tensor:
+    return torch.from_numpy(vectors).to(encoder.device)

@@ -11,8 +11,10 @@ from torch import nn
 
 from vdistill.encoders.bf16_cpu import Bf16Linear
 from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
+from vdistill.encoders.text_vectors import TextVectors
+from vdistill.workspace import Workspace
 
-TRAINS, STAYS = 0.999, 0.9995  # cosine to float32, at least: of what trains and chooses, of what is kept in an index
+COSINE = 0.9995  # to float32, at least
 _MANY = 256  # texts; for fewer the copy takes longer than it saves
 _PROBES = 32  # texts that it is tried on
 
@@ -21,11 +23,10 @@ _PROBES = 32  # texts that it is tried on
 class ManyTexts:
     """Encodes texts as an encoder does, to three digits; faster once they are many.
 
-    Queries and what measures are encoded in float32, by the encoder itself.  cosine: to float32, at least.
+    Queries and what measures are encoded in float32, by the encoder itself.
     """
 
     encoder: DualEncoder
-    cosine: float
     _seen: int = field(default=0, init=False)
     _chosen: DualEncoder | None = field(default=None, init=False)
 
@@ -45,12 +46,23 @@ class ManyTexts:
             cosines = (fast.encode_texts(probes) * self.encoder.encode_texts(probes)).sum(axis=1)
         except Exception:  # whatever a tower, a processor or a build of torch raises here, the encoder itself works
             return self.encoder
-        return fast if cosines.min() >= self.cosine else self.encoder
+        return fast if cosines.min() >= COSINE else self.encoder
 
 
-def training_vectors(encoder: DualEncoder, texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors (n, dim), float32, of texts that train or choose."""
-    return ManyTexts(encoder, TRAINS).encode(texts)
+class KeptTexts:
+    """Many texts whose vectors are kept in the cache of the workspace, for the next training or index."""
+
+    def __init__(self, encoder: DualEncoder, workspace: Workspace) -> None:
+        self._many = ManyTexts(encoder)
+        self._kept = TextVectors(workspace, encoder.text_fingerprint, encoder.dim)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, dim), float32."""
+        return self._kept.of(texts, self._many.encode)
+
+    def save(self) -> None:
+        """Write what is new."""
+        self._kept.save()
 
 
 def _lowered_texts(encoder: DualEncoder) -> nn.Module:

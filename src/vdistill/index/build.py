@@ -83,7 +83,7 @@ def build(
     Raises VdistillError when no image is usable, the disk refuses, or another `index` is running.
     """
     from vdistill.encoders.replicas import replicas
-    from vdistill.encoders.text_copy import STAYS, ManyTexts
+    from vdistill.encoders.text_copy import KeptTexts
 
     with (
         _started(workspace, model) as run,
@@ -104,10 +104,12 @@ def build(
             next_key=0,
             decoder=DECODER_VERSION,
         )
-        fields = ItemFields(head, ManyTexts(encoder, STAYS).encode, cache) if head else None
+        texts = KeptTexts(encoder, workspace)
+        fields = ItemFields(head, texts.encode, cache) if head else None
         source = Source(catalog, replicas(encoder), cache, progress, fields=fields, embedder=embedder)
         made = run.write(entry, source)
         assert made is not None  # as the source has no limit
+        texts.save()
         return run.publish(made, encoder_files(encoder, run.folder, run.entries.values()), cache)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +16,7 @@ from vdistill.bundle.pack import Place
 from vdistill.bundle.store import SAMPLE, Store
 from vdistill.bundle.text_encoder import TextEncoder
 from vdistill.database import Database
+from vdistill.encoders.text_vectors import Encode, TextVectors
 from vdistill.evaluation import accepted
 from vdistill.index.fit import digest, first_by_hash, fitted, hits_of, reach_of
 from vdistill.inputs.sides import Sides
@@ -23,8 +24,6 @@ from vdistill.records import title_of
 from vdistill.workspace import Workspace
 
 MOST_TEXTS, MOST_TITLES = 500, 300  # that reach is learnt from: a second of an encoder's time, and enough
-
-Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 def fit_of(
@@ -51,7 +50,9 @@ def fit_of(
             reach_from = digest(entry.text_fingerprint, entry.catalog, entry.count, database.rejections.state())
             same = (one.fit["reach"] for one in others if one.fit and one.fit.get("reach_from") == reach_from)
             reach = next(map(tuple, same), None)
-            found = _fitted(database, store, encode, _reach(database, store, encode) if reach is None else reach)
+            if reach is None:
+                reach = _reach(database, store, TextVectors(workspace, entry.text_fingerprint, entry.dim), encode)
+            found = _fitted(database, store, encode, reach)
         finally:
             store.close()
     return None if found is None else replace(found, made_from=made_from, reach_from=reach_from).to_json()
@@ -96,8 +97,10 @@ def _fitted(database: Database, store: Store, encode: Encode, reach: tuple[float
     return replace(found, facts=facts)
 
 
-def _reach(database: Database, store: Store, encode: Encode) -> tuple[float, ...]:
+def _reach(database: Database, store: Store, kept: TextVectors, encode: Encode) -> tuple[float, ...]:
     answered, unanswered = (first_by_hash(texts, MOST_TEXTS) for texts in accepted.training(database))
     rows = store.items.rows_of(store.items.some_keys(SAMPLE)).values()
     titles = first_by_hash([title for row in rows if (title := title_of(json.loads(row.metadata)))], MOST_TITLES)
-    return reach_of(encode(answered), encode(titles), encode(unanswered))
+    found = reach_of(*(kept.of(texts, encode) for texts in (answered, titles, unanswered)))
+    kept.save()
+    return found

@@ -14,11 +14,11 @@ import numpy as np
 from vdistill.arrays import Floats
 from vdistill.database import Database
 from vdistill.encoders.student import provenance, read_info, same_provenance
+from vdistill.encoders.text_vectors import Advance, Encode, TextVectors
 from vdistill.errors import VdistillError
 from vdistill.query.search import Searcher
 from vdistill.query.shared_texts import TextEncoders
 from vdistill.query.why.influence import ITEM_WIDTH, QUERY_WIDTH, Rows, advantages, kernel, rows_of
-from vdistill.query.why.query_vectors import Advance, Encode, QueryVectors
 from vdistill.query.why.reasons import Reason, Shown
 from vdistill.query.why.taught import Taught, TrainingQueries, id_of
 from vdistill.records import title_of
@@ -75,7 +75,7 @@ class Explainer:
         until = info.facts.get("judged_until") or (workspace.student / "student.json").stat().st_mtime
         head = float((info.facts.get("settings") or {}).get("head") or HEAD)
         entry = searcher.manifest
-        vectors = QueryVectors(workspace.cache / "query_vectors", entry.text_fingerprint, entry.dim)
+        vectors = TextVectors(workspace, entry.text_fingerprint, entry.dim)
         with Database.open(workspace.database, write=False) as database:
             queries = TrainingQueries(database, float(until))
             if not queries.texts:
@@ -85,7 +85,7 @@ class Explainer:
             if not database.lessons.any_until(float(until)):
                 raise VdistillError(f"all training judgments in {workspace.root} are newer than its student",
                                     hint="run `vdistill distill` to train it on them")  # fmt: skip
-            known = partial(vectors.of, queries.texts, encode or _encoding(searcher), advance)
+            known = partial(_known, vectors, queries.texts, encode or _encoding(searcher), advance)
             yield cls(searcher, queries, known, head)
 
     def reasons(self, vector: np.ndarray, ids: Sequence[str], count: int = REASONS) -> list[tuple[Reason, ...]]:
@@ -139,6 +139,12 @@ class Explainer:
     def _vectors(self) -> Floats:
         """(n, dim) of the training queries."""
         return self._give_vectors()
+
+
+def _known(kept: TextVectors, texts: Sequence[str], encode: Encode, advance: Advance) -> Floats:
+    found = kept.of(texts, encode, advance)
+    kept.save()
+    return found
 
 
 def _encoding(searcher: Searcher) -> Encode:
