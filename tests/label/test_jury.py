@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on_with_the_same_shares(home):
 @pytest.mark.slow
 def test_a_teacher_that_keeps_failing_hands_its_calls_on(home):
     given = ["--teacher", "table:noise1.csv", "--budget", 150, "--json"]
-    with ChatServer(*[SOFT] * 3, completion("sorry")) as server:
+    with ChatServer(SOFT, completion("sorry")) as server:
         done = label(home, *given, "--teacher", f"vlm@{server.url}", env={"VDISTILL_PARAPHRASES": "0"})
     assert done.code == 0, done.err
     table, chat = done.json["teachers"]
