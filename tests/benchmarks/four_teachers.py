@@ -1,18 +1,21 @@
 """Four teachers of the gift shop side by side: an audit that compares them, and a jury that they make.
 
-    python tests/benchmarks/four_teachers.py [SHOP]    SHOP: the gift shop as `make demo` leaves it
+    python tests/benchmarks/four_teachers.py [SHOP] [--reranker]    SHOP: the gift shop as `make demo` leaves it
 
 Two tables are the simulated shoppers with noise of their own, one teacher reads the metadata, and one is a chat server
-on loopback that has a price: it sees the images it is sent, and answers as a shopper of little noise would. The
-workspace of the shop is not touched; answers go to a temporary one.
+on loopback that has a price: it sees the images it is sent, and answers as a shopper of little noise would. With
+`--reranker` there is a fifth, a server that scores each image by itself, at the same price for a token. The workspace
+of the shop is not touched; answers go to a temporary one.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -30,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from chat_server import ChatServer
 
 NOISES = {"usual": 2.0, "hasty": 4.0}
-PAID, DELAY = 0.5, 0.02  # the noise of the one that is paid, and the seconds that it takes for an answer
+PAID, SCORED = 0.5, 1.0  # the noise of the one that is paid, and of the one that scores
+DELAY = 0.02  # the seconds that each takes for an answer
 PRICES = "0.40,1.60"  # US dollars per million tokens
 TOKENS_PER_IMAGE = 400
 
@@ -72,6 +76,25 @@ class Shopper:
         return self.items[int(((self.prints - print_of(image)) ** 2).sum(axis=1).argmin())]
 
 
+class Scorer(Shopper):
+    """The same at /v1/rerank."""
+
+    def __call__(self, body: dict) -> dict:
+        shown = [self._item(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
+        scores = [self.scores[body["query"]][item] for item in shown]
+        found = [{"index": at, "relevance_score": 1 / (1 + math.exp(4 - score))} for at, score in enumerate(scores)]
+        return {"results": found, "usage": {"total_tokens": (150 + TOKENS_PER_IMAGE) * len(shown)}}
+
+
+def scores_of(table: pa.Table) -> dict[str, dict[str, float]]:
+    """By query and item."""
+    scores: dict[str, dict[str, float]] = {}
+    for row in table.to_pylist():
+        if row["item"]:  # else it is the score of acceptance
+            scores.setdefault(row["query"], {})[row["item"]] = row["score"]
+    return scores
+
+
 def noisy(table: pa.Table, noise: float, seed: int) -> pa.Table:
     scores = table["score"].to_numpy() + noise * np.random.default_rng(seed).normal(size=table.num_rows)
     return table.set_column(table.schema.get_field_index("score"), "score", pa.array(scores.astype(np.float32)))
@@ -83,6 +106,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200, help="of each audit")
     parser.add_argument("--budget", type=int, default=1000)
     parser.add_argument("--max-cost", type=float, default=0.5)
+    parser.add_argument("--reranker", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few calls, to see that it runs")
     given = parser.parse_args()
     if given.quick:
@@ -94,12 +118,12 @@ def main() -> None:
         home = Path(folder)
         for seed, (name, noise) in enumerate(NOISES.items()):
             pq.write_table(noisy(table, noise, seed), home / f"{name}.parquet")
-        scores: dict[str, dict[str, float]] = {}
-        for row in noisy(table, PAID, 9).to_pylist():
-            if row["item"]:  # else it is the score of acceptance
-                scores.setdefault(row["query"], {})[row["item"]] = row["score"]
-        with ChatServer(Shopper(shop, scores), delay=DELAY) as server:
+        with contextlib.ExitStack() as servers:
+            server = servers.enter_context(ChatServer(Shopper(shop, scores_of(noisy(table, PAID, 9))), delay=DELAY))
             teachers = [*(f"table:{home / name}.parquet" for name in NOISES), "metadata", f"openai:paid@{server.url}"]
+            if given.reranker:
+                scorer = Scorer(shop, scores_of(noisy(table, SCORED, 8)))
+                teachers.append(f"rerank:fine@{servers.enter_context(ChatServer(scorer, delay=DELAY)).url}")
             options = [part for name in teachers for part in ("--teacher", name)]
             options += ["--budget", str(given.budget), "--max-cost", str(given.max_cost), "-w", str(home / "judged")]
             env = os.environ | {"VDISTILL_USD_PER_MILLION": PRICES, "VDISTILL_PARAPHRASES": "0", "COLUMNS": "140"}

@@ -12,7 +12,6 @@ from vdistill.errors import VdistillError
 from vdistill.inputs.sides import Sides
 from vdistill.label import habits
 from vdistill.label.audit.comparison import Wanted, compare
-from vdistill.label.audit.teacher_audit import refuse_pointwise
 from vdistill.label.jury.dry_run import plan_jury
 from vdistill.label.jury.members import Jury
 from vdistill.label.jury.planning import Planner
@@ -80,7 +79,6 @@ class JuryTask(LabelTask):
     def audit(self, calls: int) -> dict[str, Any]:
         """What audits of so many calls each find, side by side on the same images, and which mixture to buy."""
         self.judged_by_backbone = self._backbone() is not None
-        refuse_pointwise(self._jury().teachers)
         budget, self.purse = self.purse.budget, replace(self.purse, budget=None)
         self._recalled()
         stage, workspace, jury = self._read().stage(self.settings), self.session.create(), self._jury()

@@ -29,7 +29,7 @@ from vdistill.label.purse import Purse
 from vdistill.label.run import LabelReport, LabelRun, label
 from vdistill.label.settings import LabelSettings
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Teacher, pointwise
 from vdistill.label.teachers import open_teacher
 from vdistill.label.teachers.options import TeacherOptions, refuse_without_price
 from vdistill.records import Item, Query, Question, ShownImage
@@ -93,9 +93,11 @@ class LabelTask:
 
     def _audited_size(self) -> int | None:
         self.judged_by_backbone = self._backbone() is not None
-        inputs, found, say = self._read(), self.session.find(), self.session.say
-        usual = self.settings.images_per_call
-        size = stored_size(found, inputs.teacher)
+        inputs, say, usual = self._read(), self.session.say, self.settings.images_per_call
+        if pointwise(inputs.teacher):
+            say(f"--images-per-call auto: {inputs.teacher.name} scores each image by itself; {usual} in a question")
+            return None
+        size = stored_size(self.session.find(), inputs.teacher)
         budget = inputs.reach(self.settings)
         calls = AUDIT_CALLS if budget is None else min(AUDIT_CALLS, budget // 4)
         if size is None and calls < LEAST_CALLS:
@@ -119,8 +121,7 @@ class LabelTask:
         stage, workspace = self._stage(), self.session.create()
         with console.progress(self.session.quiet) as update:
             run = replace(self._run(), advance=progress_of(update))
-            found = audit_teacher(workspace, stage, run, calls, self._scores(stage))
-        return found.to_json()
+            return audit_teacher(workspace, stage, run, calls, self._scores(stage)).to_json()
 
     def plan(self) -> LabelReport:
         """What a run would do."""
@@ -256,8 +257,7 @@ class LabelTask:
             return None
         from vdistill.label.guide import scores
 
-        items = stage.items
-        return lambda queries, keys: scores(None, source, queries, [items[key] for key in keys])
+        return lambda queries, keys: scores(None, source, queries, [stage.items[key] for key in keys])
 
     def _say_cut(self, stage: Stage) -> None:
         """Queries that are longer than the student will be able to read, where its backbone is known already."""

@@ -9,7 +9,7 @@ Sources: as of `noise.py`; Shannon 1948 for the Gaussian channel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Trust:
     def bits_of_number(self) -> float:
         """The information in one number that it measures, a difference of images or a score: a Gaussian channel."""
         return float(np.log2(1 + self.utility / self.variance)) / 2
+
+    def scaled(self, factor: float) -> Trust:
+        """The same in units of which there are `factor` in one of these."""
+        return replace(self, own=self.own * factor, taste=self.taste * factor, utility=self.utility * factor)
 
     def bits(self, images: int) -> float:
         """The information in one answer about so many images, which tells images − 1 differences.

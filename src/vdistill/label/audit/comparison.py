@@ -6,22 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from vdistill import preferences
 from vdistill.database import Database
 from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.audit.findings import Audit, Scores, SizeFindings
 from vdistill.label.audit.teacher_audit import audit_teacher, planned_units
-from vdistill.label.jury.report import agreements
+from vdistill.label.jury.core import shown_once
+from vdistill.label.jury.report import agreements, bits_of_call
 from vdistill.label.jury.shares import Means, Offer, dealt
 from vdistill.label.questions import Asked, judgment_of, key_of
 from vdistill.label.run import LabelRun
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Teacher, pointwise
 from vdistill.records import Judgment
 from vdistill.workspace import Workspace
 
 USUAL_CALLS = 1000  # that a mixture is advised for, where no cap says otherwise
 LOOKS = 2.0  # at an image that a query's calls show, on average
+_TELLING = 3  # teachers: of two it cannot be told which one errs
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Audited:
     teacher: Teacher
     audit: Audit
     judgments: Sequence[Judgment]
-    pace: float | None  # seconds between its answers
+    pace: float | None  # seconds a call
 
 
 @dataclass(frozen=True)
@@ -59,28 +63,36 @@ def compare(
             run.say(f"{teacher.name} is left out: {error.message}")
             continue
         with Database.open(workspace.root / "audit.db", write=False) as database:
-            found.append(
-                Audited(teacher, audit, _answers(database, stage, teacher, wanted), database.pace(teacher.name))
-            )
+            judgments, pace = _answers(database, stage, teacher, wanted), database.pace(teacher.name)
+        found.append(Audited(teacher, audit, judgments, pace and pace / _calls_of_answer(teacher, judgments)))
     if not found:
         raise VdistillError("none of the teachers could be audited", hint="see the reason for each above")
     return _document(stage, found, run, wanted)
 
 
 def _answers(database: Database, stage: Stage, teacher: Teacher, wanted: Wanted) -> list[Judgment]:
-    questions = [stage.question(group) for unit in planned_units(stage, wanted.calls) for group in unit.calls]
-    keyed = {key_of(teacher, question): question for question in questions}
+    scores = pointwise(teacher)
+    units = planned_units(stage, wanted.calls, teacher)
+    asked = [Asked(stage.question(group), "train") for unit in units for group in unit.asked(scores=scores)]
+    keyed = {key_of(teacher, one.question): one for one in (shown_once(asked) if scores else asked)}
     answers = database.answers(list(keyed))
-    return [judgment_of(Asked(keyed[key], "train"), answers[key], teacher.name) for key in keyed if key in answers]
+    return [judgment_of(keyed[key], answers[key], teacher.name) for key in keyed if key in answers]
+
+
+def _calls_of_answer(teacher: Teacher, judgments: Sequence[Judgment]) -> float:
+    """How many calls an answer is, on average."""
+    return float(np.mean([len(one.items) for one in judgments])) if pointwise(teacher) and judgments else 1.0
 
 
 def _document(stage: Stage, found: Sequence[Audited], run: LabelRun, wanted: Wanted) -> dict[str, Any]:
     images, names = stage.plan.images_per_call, [one.teacher.name for one in found]
     everything = [judgment for one in found for judgment in one.judgments]
-    known = preferences.trust(everything)
-    offers = [_offer(one, known.get(one.teacher.name), stage, images) for one in found]
+    known = _known(found)
+    mixed = len({pointwise(one.teacher) for one in found}) > 1
+    offers = [_offer(one, known.get(one.teacher.name), stage, images, mixed=mixed) for one in found]
     money = run.purse.max_cost
-    bought = dealt(offers, Means(wanted.budget or USUAL_CALLS, money, LOOKS)).round().astype(int).tolist()
+    looks = LOOKS if not any(offer.once for offer in offers) else LOOKS / images  # a call shows a single image
+    bought = dealt(offers, Means(wanted.budget or USUAL_CALLS, money, looks)).round().astype(int).tolist()
     agreed = agreements(names, everything)
     rows = [
         _row(one, offer, images, calls) | {"agreement": agreed[one.teacher.name]}
@@ -92,35 +104,58 @@ def _document(stage: Stage, found: Sequence[Audited], run: LabelRun, wanted: Wan
     }  # fmt: skip
 
 
-def _offer(one: Audited, trust: preferences.Trust | None, stage: Stage, images: int) -> Offer:
-    """What a teacher offers; nothing where it is worthless."""
-    usd = one.teacher.price(stage.example(min(images, len(stage.shown)))).usd
-    if one.audit.verdict == "worthless":
-        return Offer(None, usd)
+def _known(found: Sequence[Audited]) -> dict[str, preferences.Trust]:
+    """What the answers of all show of each.
+
+    Who scores images answers fewer of the questions, and a fit of all is made on those that all answered. So those who
+    compare are measured by themselves, as soon as they are enough to tell which of them errs.
+    """
+    everybody = preferences.trust([judgment for one in found for judgment in one.judgments])
+    comparing = [one for one in found if not pointwise(one.teacher)]
+    if len(comparing) in (len(found), *range(_TELLING)):
+        return everybody
+    known = preferences.trust([judgment for one in comparing for judgment in one.judgments])
+    if not known or not everybody:
+        return everybody
+    unit = next(iter(known.values())).utility / next(iter(everybody.values())).utility
+    return {name: trust.scaled(unit) for name, trust in everybody.items()} | known
+
+
+def _offer(one: Audited, trust: preferences.Trust | None, stage: Stage, images: int, *, mixed: bool) -> Offer:
+    """What a teacher offers; nothing where it is worthless.
+
+    mixed: whether some of the teachers score each image by itself, and some compare.
+    """
+    once = pointwise(one.teacher)
+    usd = one.teacher.price(stage.example(1 if once else min(images, len(stage.shown)))).usd
+    trust = None if one.audit.verdict == "worthless" else trust
     asked = one.audit.calls + one.audit.reused
-    return Offer(trust, usd, 1 - one.audit.failed / asked if asked else 1.0)
+    answered = 1 - one.audit.failed / asked if asked and trust else 1.0
+    looks = trust.bits(images) / trust.bits_of_number if trust and mixed and not once else 1.0
+    return Offer(trust, usd, answered, once, looks)
 
 
 def _row(one: Audited, offer: Offer, images: int, bought: int) -> dict[str, Any]:
     """The row of one teacher. bits: of a call, with the share of calls that bring an answer."""
     audit, size = one.audit, _size(one.audit, images)
-    bits = offer.trust.bits(images) * offer.answered if offer.trust else 0.0
+    bits = bits_of_call(offer.trust, 1 if offer.once else images) * offer.answered if offer.trust else 0.0
     return {
         "name": one.teacher.name, "calls": audit.calls, "reused": audit.reused, "failed": audit.failed,
         "cost_usd": audit.cost_usd, "bits": round(bits, 4),
         "bits_per_usd": round(bits / offer.usd, 3) if offer.usd else None,
         "bits_per_second": round(bits / one.pace, 3) if one.pace else None,
         "noise": round(offer.trust.noise, 4) if offer.trust else None, "answered": round(offer.answered, 4),
-        "flip_rate": size.flip_rate, "reliability": audit.reliability[0], "coverage": audit.coverage,
-        "self_agreement": audit.self_agreement, "usd_per_call": offer.usd, "seconds_per_call": one.pace,
+        "flip_rate": size and size.flip_rate, "reliability": audit.reliability and audit.reliability[0],
+        "coverage": audit.coverage, "self_agreement": audit.self_agreement,
+        "usd_per_call": offer.usd, "seconds_per_call": one.pace,
         "buy_calls": bought, "buy_usd": None if offer.usd is None else round(bought * offer.usd, 6),
         "verdict": audit.verdict, "reason": audit.reason, "audit": audit.to_json(),
     }  # fmt: skip
 
 
-def _size(audit: Audit, images: int) -> SizeFindings:
-    """What was found with about so many images a call."""
-    return min(audit.sizes, key=lambda size: abs(size.images - images))
+def _size(audit: Audit, images: int) -> SizeFindings | None:
+    """What was found with about so many images a call; None of a teacher whose calls show a single one."""
+    return min(audit.sizes, key=lambda size: abs(size.images - images), default=None)
 
 
 def _advice(rows: Sequence[dict[str, Any]], budget: int | None, money: float | None) -> str:

@@ -22,7 +22,7 @@ from vdistill.label.audit.statistics import (
     with_interval,
 )
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher
+from vdistill.label.teacher import Teacher, pointwise
 from vdistill.records import Answer
 
 ENOUGH_CALLS = 100  # with fewer, a teacher that shows nothing may only have been asked too little
@@ -57,6 +57,8 @@ class SizeFindings:
 class Audit:
     """The findings; the fields are the keys of `label --audit --json`.
 
+    reliability: None of a teacher that scores each image by itself, which has no orders to contradict itself in;
+    `sizes` is empty then.
     hears_query: query sensitivity.  backbone: the correlation with its scores, None where there is none.
     coverage: the mean probability of all option letters together, None where it is unknown.
     thought_tokens: the mean of an answer.
@@ -71,7 +73,7 @@ class Audit:
     tokens: int
     cost_usd: float
     soft: bool
-    reliability: WithInterval
+    reliability: WithInterval | None
     hears_query: WithInterval
     self_agreement: float | None
     tie_rate: float | None
@@ -93,7 +95,8 @@ class Audit:
 class AuditAnswers:
     """What a teacher answered.
 
-    units: those with the answers to all three calls.  repeats: of each repeated call, whether its winner was the same.
+    units: those with the answers to all their questions.
+    repeats: of each repeated question, whether its winner was the same.
     """
 
     units: Sequence[tuple[Unit, Sequence[Answer]]]
@@ -107,17 +110,16 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
     soft = [answer for answer in answers if answer.soft]
     covered = [answer.coverage for answer in answers if answer.coverage is not None]
     mostly_soft = len(soft) > len(answers) / 2
-    seen: list[UnitEvidence] = []
-    sizes = []
-    for size in sorted({len(unit.turn) for unit, _ in found.units}):
-        rows, bias = _evidence([(unit, three) for unit, three in found.units if len(unit.turn) == size])
-        seen += rows
-        paid = [answer.tokens for unit, three in found.units if len(unit.turn) == size for answer in three]
-        tokens = float(np.mean(paid)) if all(paid) else teacher.price(stage.example(size)).tokens
-        sizes.append(_of_size(size, rows, bias, tokens, graded=mostly_soft or answers[0].order is not None))
-    reliable = with_interval(seen, reliability, stage.settings.seed)
+    scores_images = pointwise(teacher)
+    seen, sizes = (
+        ([_of_scores(*both) for _, both in found.units], ())
+        if scores_images
+        else _by_size(stage, teacher, found.units, graded=mostly_soft or answers[0].order is not None)
+    )
+    reliable = None if scores_images else with_interval(seen, reliability, stage.settings.seed)
     sensitive = with_interval(seen, query_sensitivity, stage.settings.seed)
-    verdict, reason = _verdict(reliable, sensitive, len(answers))
+    asked = sum(len(answer.probabilities or ()) for answer in answers) if scores_images else len(answers)
+    verdict, reason = _verdict(reliable, sensitive, asked)
     tally = found.tally
     return Audit(
         teacher=teacher.name,
@@ -135,11 +137,32 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
         backbone=None if scores is None else _like_backbone(found.units, scores),
         coverage=float(np.mean(covered)) if covered else None,
         thought_tokens=float(np.mean([answer.thought_tokens for answer in answers])),
-        sizes=tuple(sizes),
-        images_per_call=_best_size(sizes),
+        sizes=sizes,
+        images_per_call=_best_size(sizes) if sizes else stage.plan.images_per_call,
         verdict=verdict,
         reason=reason,
     )
+
+
+def _of_scores(first: Answer, other: Answer) -> UnitEvidence:
+    """The scores of a unit's images for its two queries. Their order is nothing to them."""
+    said = evidence(first)
+    return UnitEvidence(said, said, evidence(other), flipped=False)
+
+
+def _by_size(
+    stage: Stage, teacher: Teacher, found: Sequence[tuple[Unit, Sequence[Answer]]], *, graded: bool
+) -> tuple[list[UnitEvidence], tuple[SizeFindings, ...]]:
+    """The evidence of all units, and what each number of images shows."""
+    seen: list[UnitEvidence] = []
+    sizes = []
+    for size in sorted({len(unit.turn) for unit, _ in found}):
+        rows, bias = _evidence([(unit, three) for unit, three in found if len(unit.turn) == size])
+        seen += rows
+        paid = [answer.tokens for unit, three in found if len(unit.turn) == size for answer in three]
+        tokens = float(np.mean(paid)) if all(paid) else teacher.price(stage.example(size)).tokens
+        sizes.append(_of_size(size, rows, bias, tokens, graded=graded))
+    return seen, tuple(sizes)
 
 
 def _evidence(part: Sequence[tuple[Unit, Sequence[Answer]]]) -> tuple[list[UnitEvidence], float]:
@@ -178,12 +201,15 @@ def _best_size(sizes: Sequence[SizeFindings]) -> int:
     return max(sizes, key=lambda one: one.bits if one.bits_per_1000_tokens is None else one.bits_per_1000_tokens).images
 
 
-def _verdict(reliable: WithInterval, sensitive: WithInterval, calls: int) -> tuple[AuditVerdict, str]:
-    if reliable[1] <= 0 or sensitive[1] <= 0:
+def _verdict(reliable: WithInterval | None, sensitive: WithInterval, calls: int) -> tuple[AuditVerdict, str]:
+    unreliable = reliable is not None and reliable[1] <= 0
+    if unreliable or sensitive[1] <= 0:
         why = "it says the same whatever the query is"
-        if reliable[1] <= 0:
+        if unreliable:
             why = "shown the same images in another order, it says something else"
         return ("undecided", f"so far {why}; audit with more calls") if calls < ENOUGH_CALLS else ("worthless", why)
+    if reliable is None:
+        return "worth its calls", "its scores depend on the query; how much noise they have, other teachers would show"
     if reliable[0] < WEAK:
         return "weak", "its answers are mostly noise: give it many calls, or take another teacher"
     return "worth its calls", "its answers depend on the query and the images more than on the order of the images"

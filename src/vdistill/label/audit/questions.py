@@ -1,4 +1,7 @@
-"""What an audit asks: units of three calls on the same images, and a few calls once more."""
+"""What an audit asks: units of three questions on the same images, and a few questions once more.
+
+Who scores each image by itself is not asked in another order, and each of its images is a call.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from vdistill.label.schedules.plan import Group, generator
 
 SIZES = (2, 4, 8)
-REPEATED = 10  # every tenth call is made twice
+REPEATED = 10  # every tenth question is asked twice
 _SHARES = (0.5, 0.25, 0.25)  # of the units by size: a pair tells least
 
 
@@ -26,17 +29,20 @@ class Unit:
     other: Group
     turn: tuple[int, ...]
 
-    @property
-    def calls(self) -> tuple[Group, Group, Group]:
-        """Its three calls."""
-        return self.first, self.turned, self.other
+    def asked(self, *, scores: bool) -> tuple[Group, ...]:
+        """Its questions.  scores: of a teacher that scores each image by itself."""
+        return (self.first, self.other) if scores else (self.first, self.turned, self.other)
 
 
-def units(queries: Sequence[str], items: Sequence[str], calls: int, seed: int) -> list[Unit]:
-    """As many units as fit into `calls`, with room for the repeated calls."""
+def units(queries: Sequence[str], items: Sequence[str], calls: int, seed: int, *, scores: bool = False) -> list[Unit]:
+    """As many units as fit into `calls`, with room for the repeated ones; of fewer calls the first of each size.
+
+    scores: whether each image is a call.
+    """
     sizes = [size for size in SIZES if size <= len(items)]
     shares = np.array(_SHARES[: len(sizes)]) / sum(_SHARES[: len(sizes)])
-    count = int(calls / (3 + 3 / REPEATED))
+    each = 2 * float(shares @ sizes) if scores else 3.0
+    count = int(calls / (each + each / REPEATED))
     found = []
     for size, share in zip(sizes, shares, strict=True):
         for number in range(max(round(count * share), 1)):

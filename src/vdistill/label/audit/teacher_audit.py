@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.label.asking import Asker
@@ -19,7 +17,7 @@ from vdistill.label.questions import Asked
 from vdistill.label.run import LabelRun
 from vdistill.label.schedules.shared_pools import pools
 from vdistill.label.stage import Stage
-from vdistill.label.teacher import Teacher, none_version, pointwise
+from vdistill.label.teacher import Teacher, calls_of, none_version, pointwise
 from vdistill.records import Answer, Question
 from vdistill.workspace import Workspace
 
@@ -40,17 +38,16 @@ def audit_teacher(
     queries, items = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
-    refuse_pointwise([teacher])
     if len(items) < 2 or len(queries) < 2:
         raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
-    planned = planned_units(stage, calls)
+    scores_images, planned = pointwise(teacher), planned_units(stage, calls, teacher)
     reached = _reached(stage, teacher, planned, calls, purse)
     probes = calls_for(reached) if probe_none and none_version(teacher) and reached >= MANY_CALLS else 0
     if reached - probes < calls:
-        calls, planned = reached, planned_units(stage, reached - probes)
+        calls, planned = reached, planned_units(stage, reached - probes, teacher)
     with workspace.lock("label"), Database.open(workspace.root / "audit.db") as database:
         asker = Asker(teacher, database, purse, settings.concurrency, lambda tally: run.advance(tally, calls))
-        questions = [stage.question(group) for unit in planned for group in unit.calls]
+        questions = [stage.question(group) for unit in planned for group in unit.asked(scores=scores_images)]
         answers = asker.ask([Asked(question, "train", 0) for question in questions])
         repeats = _repeats(questions, answers, asker)
         answered = _answered(stage, planned, answers, asker)
@@ -68,32 +65,22 @@ def audit_teacher(
     return found
 
 
-def refuse_pointwise(teachers: Sequence[Teacher]) -> None:
-    """Raise VdistillError, before anything is asked, where one of them scores each image by itself."""
-    for teacher in teachers:
-        if pointwise(teacher):
-            raise VdistillError(
-                f"an audit compares orders of images, and {teacher.name} scores each image by itself",
-                hint="compare it with another teacher by `vdistill bench`",
-            )
-
-
 def _answered(
     stage: Stage, planned: Sequence[Unit], answers: Mapping[str, Answer], asker: Asker
 ) -> list[tuple[Unit, list[Answer]]]:
-    """The units with the answers to all their calls."""
+    """The units with the answers to all their questions."""
     found = []
     for unit in planned:
-        keys = [asker.key(stage.question(group)) for group in unit.calls]
+        keys = [asker.key(stage.question(group)) for group in unit.asked(scores=pointwise(asker.teacher))]
         if all(key in answers for key in keys):
             found.append((unit, [answers[key] for key in keys]))
     return found
 
 
-def planned_units(stage: Stage, calls: int) -> list[Unit]:
-    """What an audit of so many calls asks, the same of every teacher."""
+def planned_units(stage: Stage, calls: int, teacher: Teacher) -> list[Unit]:
+    """What an audit of so many calls asks: the same of every teacher, and less of one whose calls are single images."""
     pool = stage.plan.distinct(pools(stage.items_of("train"), stage.plan)[0])
-    return units(stage.queries_of("train"), pool, calls, stage.settings.seed)
+    return units(stage.queries_of("train"), pool, calls, stage.settings.seed, scores=pointwise(teacher))
 
 
 def stored_size(workspace: Workspace | None, teacher: Teacher) -> int | None:
@@ -111,8 +98,8 @@ def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int
     """How many of the calls the money allows. Raises VdistillError where that is too little to tell."""
     if purse.max_cost is None:
         return calls
-    prices = [teacher.price(stage.question(group)).usd or 0.0 for unit in planned for group in unit.calls]
-    usd = float(np.mean(prices))
+    asked = [stage.question(group) for unit in planned for group in unit.asked(scores=pointwise(teacher))]
+    usd = sum(teacher.price(one).usd or 0.0 for one in asked) / sum(calls_of(teacher, one) for one in asked)
     reached = purse.reach(usd, calls)
     if reached < LEAST_CALLS:
         raise VdistillError(
@@ -123,7 +110,7 @@ def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int
 
 
 def _repeats(questions: Sequence[Question], answers: Mapping[str, Answer], asker: Asker) -> list[bool]:
-    """Whether every tenth call has the same winner when it is made once more, as far as the caps reach."""
+    """Whether every tenth question has the same winner when it is asked once more, as far as the caps reach."""
     same = []
     for question in questions[::REPEATED]:
         before = answers.get(asker.key(question))

@@ -56,15 +56,15 @@ def known_of(share: float, offer: Offer, images: int) -> dict[str, Any]:
     trust = offer.trust
     if trust is None:
         return {"share": share, "noise": None, "bits": None, "bits_per_usd": None}
-    bits = _bits(trust, images) * offer.answered
+    bits = bits_of_call(trust, images) * offer.answered
     return {
         "share": share, "noise": round(trust.noise, 4), "bits": round(bits, 4),
         "bits_per_usd": round(bits / offer.usd, 2) if offer.usd else None,
     }  # fmt: skip
 
 
-def _bits(trust: Trust, images: int) -> float:
-    """Of a call; a single image has a score."""
+def bits_of_call(trust: Trust, images: int) -> float:
+    """The information in a call; a single image has a score."""
     return trust.bits(images) if images > 1 else trust.bits_of_number
 
 

@@ -1,0 +1,104 @@
+"""An audit of a reranker: a call is an image, no order is tried, and beside others it is weighed like them."""
+
+import json
+
+import pytest
+
+from chat_server import ChatServer
+from command_line import QUERIES, vdistill
+from truth_servers import Truth
+
+PRICE = '[prices]\n"vlm" = [10, 10]\n"rr" = [2, 0]\n'
+
+
+@pytest.fixture
+def truth(catalog):
+    return Truth(catalog)
+
+
+@pytest.fixture
+def home(tmp_path, catalog):
+    (tmp_path / "queries.txt").write_text("\n".join(QUERIES) + "\n")
+    (tmp_path / "vdistill.toml").write_text(PRICE)
+    return tmp_path
+
+
+def label(home, *options):
+    return vdistill("label", "catalog", "--queries", "queries.txt", "--images-per-call", 4, "--holdout", 0.4, *options,
+                    cwd=home)  # fmt: skip
+
+
+def test_one_that_hears_the_query_is_worth_its_calls(home, truth):
+    with truth.reranker(0.7) as server:
+        done = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--json")
+        assert done.code == 0, done.err
+        scored = sum(truth.shown.values())
+        again = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--json")
+    found = done.json
+    assert 120 < found["calls"] == scored <= 200
+    assert found["reliability"] is None
+    assert found["sizes"] == []
+    assert found["hears_query"][1] > 0.5
+    assert found["self_agreement"] == 1.0
+    assert found["verdict"] == "worth its calls"
+    assert again.json["calls"] < 0.2 * found["calls"], "only what is asked twice on purpose is asked again"
+
+
+def test_no_order_of_images_is_tried(home, truth):
+    with truth.reranker(0.7) as server:
+        shown = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 100)
+    assert shown.code == 0, shown.err
+    assert "scores of single images" in shown.out
+    assert "query sensitivity" in shown.out
+    assert "flips" not in shown.out
+    assert "images per call" not in shown.out
+
+
+def test_one_that_scores_images_alike_for_every_query_is_worthless(home):
+    def answer(body):
+        sizes = [len(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
+        results = [{"index": at, "relevance_score": 0.2 + size % 97 / 200} for at, size in enumerate(sizes)]
+        return {"results": results, "usage": {"total_tokens": 500 * len(sizes)}}
+
+    with ChatServer(answer) as server:
+        found = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--json").json
+    assert found["verdict"] == "worthless"
+    assert found["reason"] == "it says the same whatever the query is"
+
+
+def test_the_cap_in_dollars_counts_images(home, truth):
+    with truth.reranker(0.7) as server:
+        capped = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--max-cost", 0.08, "--json")
+        assert capped.code == 0, capped.err
+    assert capped.json["calls"] >= 30
+    assert capped.json["cost_usd"] <= 0.08
+    assert capped.json["verdict"] in ("worth its calls", "undecided")
+
+
+def test_beside_those_who_compare_it_is_weighed_on_the_same_images(home, truth):
+    with truth.reranker(0.5) as good, truth.reranker(4.0) as poor, truth.chat(1.0) as chat:
+        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:other@{poor.url}"]
+        given += ["--teacher", f"vlm@{chat.url}"]
+        done = label(home, *given, "--audit", 200, "--budget", 600, "--json")
+        assert done.code == 0, done.err
+        shown = label(home, *given, "--audit", 200, "--budget", 600)
+    careful, careless, compares = json.loads(done.out)["teachers"]
+    assert all(one["calls"] + one["reused"] <= 200 for one in (careful, careless, compares))
+    assert careful["bits"] > 2 * careless["bits"]
+    assert compares["bits"] > careful["bits"], "an answer about four images tells three numbers"
+    assert careful["noise"] < careless["noise"]
+    assert careful["buy_calls"] > careless["buy_calls"]
+    assert careful["flip_rate"] is careful["reliability"] is None
+    assert compares["flip_rate"] is not None
+    assert careful["bits_per_usd"] > compares["bits_per_usd"]
+    assert careful["agreement"] is not None
+    assert "what to buy" in shown.out
+
+
+def test_auto_asks_nothing_to_find_out_how_many_images_a_reranker_takes(home, truth):
+    with truth.reranker(0.7) as server:
+        done = vdistill("label", "catalog", "--queries", "queries.txt", "--teacher", f"rerank:rr@{server.url}",
+                        "--images-per-call", "auto", "--budget", 60, cwd=home)  # fmt: skip
+    assert done.code == 0, done.err
+    assert "rerank:rr scores each image by itself" in done.err
+    assert "audit" not in done.err
