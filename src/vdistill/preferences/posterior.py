@@ -110,6 +110,17 @@ class Posterior:
 
         return LinearOperator((len(point), len(point)), matvec=times, dtype=np.float64)
 
+    def pulled(self, slope: Floats) -> Floats:
+        """(u + b,) what a gradient (m, k) in `linear` is in the utilities and biases."""
+        return np.asarray(self._transposed @ slope.ravel())
+
+    def solved(self, point: Floats, wanted: Floats) -> Floats:
+        """(u + b,) H⁻¹ times `wanted`, with the Hessian at `point`; by conjugate gradients."""
+        from scipy.sparse.linalg import cg
+
+        unit = 1 / np.sqrt(self._diagonal(point))
+        return np.asarray(unit * cg(self.hessian(point, unit), unit * wanted, rtol=1e-6)[0])
+
     def curvature(self, point: Floats) -> tuple[Floats, Floats]:
         """W (m, k) and c (m,): the Hessian of each row in its linear term is c · (diag(w) − w wᵀ)."""
         shown, soft = self.choices.shown, self.choices.soft

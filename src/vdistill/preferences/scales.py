@@ -18,6 +18,7 @@ import numpy as np
 from vdistill.arrays import Floats
 from vdistill.preferences import noise as noises
 from vdistill.preferences.choices import Choices, centred, is_soft, read
+from vdistill.preferences.evidence import noisy
 from vdistill.preferences.posterior import Posterior
 from vdistill.records import Judgment
 
@@ -159,7 +160,7 @@ def _weighed(
     soft = {choices.teachers[number] for number in np.unique(choices.teacher[choices.soft])}
     wide = dict(zip(choices.teachers, scale.tolist(), strict=True))
     temperature = {name: one * wide[name] if name in soft else one / named[name] for name, one in temperature.items()}
-    weighed = noises.noisy(posterior, noise[choices.teacher], scale[choices.teacher])
+    weighed = noisy(posterior, noise[choices.teacher], scale[choices.teacher])
     return Scaled(weighed, temperature, named, start)
 
 
