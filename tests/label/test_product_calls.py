@@ -27,7 +27,9 @@ def groups_of(name, items, plan):
     queries = ["q0", "q1", "q2"]
     guides = {query: dict(zip(items, rng.random(len(items)).tolist(), strict=True)) for query in queries}
     if name == "audit":
-        return [group for unit in units(queries, plan.distinct(items), 60, plan.seed) for group in unit.calls]
+        return [
+            group for unit in units(queries, plan.distinct(items), 60, plan.seed) for group in unit.asked(scores=False)
+        ]
     if name == "narrowing":
         schedule = Narrowing(queries, coverable(items, plan, "heldout"), plan)
     else:
