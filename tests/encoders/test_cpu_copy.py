@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from vdistill.bundle.items import Row
-from vdistill.encoders.cpu_copy import BF16, INT8, CpuCopy
+from vdistill.encoders.cpu_copy import BF16, INT8, CpuCopy, path_for
 from vdistill.encoders.device import cpu_multiplies_bf16
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.replicas import replicas
@@ -58,7 +58,9 @@ def test_what_embeds_is_a_fast_copy_if_it_agrees(name, request):
     inputs = noise(encoder)
     found, wanted = replicas(encoder)[0].encode_images(inputs), exact(encoder, inputs)
     assert (found * wanted).sum(axis=1).min() > 0.999
-    assert not np.array_equal(found, wanted), "it was a copy"
+    path = path_for(encoder, inputs)
+    assert path or name == "siglip", "which int8 with AVX2 alone changes a little too much"
+    assert np.array_equal(found, wanted) == (path is None)
 
 
 # Prints the least cosine to float32 of what embeds images, and how many vectors are the very same.

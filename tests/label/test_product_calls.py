@@ -111,7 +111,7 @@ def test_label_compares_products(home):
 
 @pytest.mark.slow
 def test_distill_and_bench_measure_products(home, clip_folder):
-    """An index in bf16 lets the figures differ in the third digit."""
+    """An index in bf16, embedded in int8, lets near ties fall otherwise."""
     assert vdistill(*LABEL, "--budget", 400, "--backbone", clip_folder, cwd=home).code == 0
     trained = vdistill(*TRAIN, "--keep-anyway", cwd=home)
     assert trained.code == 0, trained.err
@@ -119,7 +119,7 @@ def test_distill_and_bench_measure_products(home, clip_folder):
     assert (found.json["per"], images.json["per"]) == ("product", "image")
     assert 2 * found.json["products"] == found.json["items"] == images.json["products"] == images.json["items"]
     for model, figures in trained.json["heldout"].items():
-        assert found.json["models"][model]["ndcg@10"] == pytest.approx(figures["ndcg@10"], abs=0.01)
+        assert found.json["models"][model]["ndcg@10"] == pytest.approx(figures["ndcg@10"], abs=0.03)
     with Database.open(home / ".vdistill" / "vdistill.db") as database:
         held_out = held_out_set(database, read(database, lambda _: None), lambda _: None)
     assert (held_out.per, len(held_out.products.names)) == ("product", found.json["products"])
