@@ -1,6 +1,6 @@
 """Juries: what several teachers of unequal noise are worth beside the best of them, and beside their unweighted vote.
 
-    python tests/benchmarks/juries.py            the repetitions that are reported, some twenty minutes
+    python tests/benchmarks/juries.py            the repetitions that are reported, some four minutes
     python tests/benchmarks/juries.py --tune     those that may be looked at while building
     python tests/benchmarks/juries.py --quick    a few of them, to see that it runs
 
