@@ -1,5 +1,7 @@
 """Vectors of texts in the workspace's cache: each text is encoded once, and what is damaged or too much is no error."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -17,11 +19,13 @@ class Tower:
         self.asked = []
 
     def __call__(self, texts):
-        self.asked.append(list(texts))
+        if texts != [text_vectors.PROBE]:
+            self.asked.append(list(texts))
         return np.stack([self.vector(text) for text in texts])
 
     @staticmethod
     def vector(text):
+        """(dim,) drawn by the text."""
         found = np.random.default_rng(list(text.encode())).normal(size=DIM).astype(np.float32)
         return found / np.linalg.norm(found)
 
@@ -66,7 +70,7 @@ def test_keys_that_end_in_zeros_are_told_apart(workspace, tower, monkeypatch):
             self.content = content
 
         def digest(self):
-            return self.content[:1] + bytes(31)
+            return (self.content[:1] if len(self.content) == 1 else b"P") + bytes(31)
 
         def hexdigest(self):
             return "a" * 64
@@ -96,7 +100,7 @@ def test_a_long_run_that_is_interrupted_keeps_most_of_its_work(workspace, tower,
 
 def test_beyond_the_limit_vectors_are_made_anew(workspace, tower):
     texts = [str(number) for number in range(10)]
-    limit = 4 * (16 + 2 * DIM)
+    limit = 5 * (16 + 2 * DIM)  # one is the probe
     kept = opened(workspace, limit=limit)
     kept.of(texts, tower)
     kept.save()
@@ -105,13 +109,32 @@ def test_beyond_the_limit_vectors_are_made_anew(workspace, tower):
     assert np.allclose(found, [Tower.vector(text) for text in texts], atol=1e-3)
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_damaged_file_is_made_anew(workspace, tower, damage):
+def damaged(content, how):
+    header = content.index(b"{")
+    return {
+        "empty": b"",
+        "short": content[:-3],
+        "nonsense": b"nonsense",
+        "a broken zip": b"PK\3\4" + content,
+        "nonsense in its header": content[:header] + bytes(range(200, 250)) + content[header + 50 :],
+        "more rows than there is memory": content.replace(b"(2,)", b"(%d,)" % 10**14),
+        "numbers that are no vectors": content[:-8] + b"\x00\x7b" * 4,
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["empty", "short", "nonsense", "a broken zip", "nonsense in its header", "more rows than there is memory",
+     "numbers that are no vectors"],
+)  # fmt: skip
+def test_a_damaged_file_is_made_anew(workspace, tower, how):
     kept = opened(workspace)
     kept.of(["one"], tower)
     kept.save()
     (path,) = files(workspace)
-    path.write_bytes(path.read_bytes()[:-3] if damage is None else damage)
+    before = path.read_bytes()
+    assert damaged(before, how) != before
+    path.write_bytes(damaged(before, how))
     again = opened(workspace)
     again.of(["one"], tower)
     again.save()
@@ -126,6 +149,44 @@ def test_another_tower_has_other_vectors_and_one_file_is_left(workspace, tower):
         kept.save()
     assert tower.asked == [["one"], ["one"]]
     assert len(files(workspace)) == 1
+
+
+def test_a_tower_that_gives_other_vectors_now_is_not_believed_for_its_weights(workspace, tower):
+    kept = opened(workspace)
+    kept.of(["one"], tower)
+    kept.save()
+
+    def changed(texts):
+        return tower(texts)[:, ::-1]
+
+    again = opened(workspace)
+    found = again.of(["one"], changed)
+    again.save()
+    assert np.allclose(found, Tower.vector("one")[None, ::-1], atol=1e-3)
+    assert np.allclose(opened(workspace).of(["one"], changed), found)
+    assert len(tower.asked) == 2
+
+
+def test_what_a_killed_process_left_is_swept_away(workspace, tower):
+    (workspace.cache / "text_vectors").mkdir(parents=True)
+    (workspace.cache / "text_vectors" / ".a.npy.1234.part").write_bytes(b"half of it")
+    kept = opened(workspace)
+    kept.of(["one"], tower)
+    kept.save()
+    assert [path.suffix for path in files(workspace)] == [".npy"]
+
+
+def test_a_full_disk_costs_only_time(workspace, tower):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = opened(workspace)
+    found = kept.of([str(number) for number in range(2000)], tower)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        kept.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not files(workspace)
+    assert np.allclose(found[7], Tower.vector("7"), atol=1e-3)
 
 
 def test_a_disk_that_refuses_costs_only_time(workspace, tower):

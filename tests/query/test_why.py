@@ -21,6 +21,7 @@ from vdistill.bundle.store import Store
 from vdistill.database import Database
 from vdistill.databases.address import parse
 from vdistill.databases.push import push
+from vdistill.encoders.text_vectors import PROBE
 from vdistill.errors import VdistillError
 from vdistill.inputs.sides import VERSION
 from vdistill.query.search import Searcher
@@ -33,7 +34,7 @@ from vdistill.workspace import create
 DIM = 64
 AXES = np.eye(DIM, dtype=np.float32)
 QUERIES = {"garden": AXES[0], "kitchen": AXES[1], "music": AXES[2], "allotment": AXES[0] + 0.3 * AXES[5]}
-TEXTS = {**QUERIES, "for a gardener": AXES[0] + 0.2 * AXES[6], "held out": AXES[0] + 0.2 * AXES[6]}
+TEXTS = {**QUERIES, PROBE: AXES[7], "for a gardener": AXES[0] + 0.2 * AXES[6], "held out": AXES[0] + 0.2 * AXES[6]}
 SHOWN = {"00000": AXES[10], "00001": AXES[11], "00002": AXES[12]}  # a trowel, a pan and a drum
 LIKE = {"00003": AXES[10] + 0.2 * AXES[20], "00004": AXES[11] + 0.2 * AXES[21]}  # another trowel, another pan
 
@@ -221,12 +222,12 @@ def test_each_training_query_is_named_once(known):
 def test_training_queries_are_encoded_once(known):
     known.add(GARDEN, KITCHEN)
     known.reasons("for a gardener", "00003")
-    assert known.texts.count == 1 + 2
+    assert known.texts.count == 2 + 2  # beside the search a text that shows that the encoder is the same
     first = known.reasons("for a gardener", "00003")
-    assert known.texts.count == 3 + 1
+    assert known.texts.count == 4 + 2
     known.add(MUSIC)
     known.reasons("for a gardener", "00003")
-    assert known.texts.count == 4 + 1 + 1
+    assert known.texts.count == 6 + 2 + 1
     (kept,) = known.workspace.cache.rglob("*.npy")
     kept.write_bytes(kept.read_bytes()[:-40])  # damaged: it is only a cache
     assert [one.query for one in known.reasons("for a gardener", "00003")[0]][:1] == [first[0][0].query]
