@@ -85,9 +85,8 @@ class TextVectors:
         probe = np.zeros(1, self._row)
         probe["text"], probe["vector"] = _keys([PROBE]), encode([PROBE])
         (place,), (known,) = _places(kept["text"], probe["text"])
-        same = (
-            known and float(kept["vector"][place].astype(np.float32) @ probe["vector"][0].astype(np.float32)) >= ALIKE
-        )
+        before, now = (np.asarray(some["vector"], np.float32) for some in (kept[place : place + 1], probe))
+        same = known and float((before * now).sum()) >= ALIKE
         self._kept = kept if same else probe
         self._saved = len(kept) if same else 0
 
@@ -98,8 +97,9 @@ class TextVectors:
 
     def _read(self) -> np.ndarray:
         """What is kept; nothing where there is no file, or one that is damaged."""
-        with contextlib.suppress(Exception):  # whatever NumPy makes of a damaged file: it is only a cache
-            kept = np.load(self._path, allow_pickle=False)
+        # Whatever NumPy makes of a damaged file: it is only a cache.
+        with contextlib.suppress(Exception), self._path.open("rb") as file:
+            kept = np.lib.format.read_array(file, allow_pickle=False)
             if kept.dtype == self._row and kept.ndim == 1 and _are_units(kept["vector"]):
                 return np.asarray(kept)
         return np.zeros(0, self._row)
