@@ -54,3 +54,21 @@ def test_the_gradient_is_that_of_the_values(kinds, monkeypatch):
     for place in range(len(point)):
         high, low = (evidence.loss(point + sign * step * np.eye(len(point))[place])[0] for sign in (1, -1))
         assert slope[place] == pytest.approx((high - low) / (2 * step), rel=1e-4, abs=1e-4)
+
+
+def test_two_who_choose_as_often_are_told_apart():
+    rng, found = np.random.default_rng(0), []
+    for query in range(4):
+        utilities = rng.normal(0, 2, 16)
+        for _ in range(20):
+            shown = rng.choice(16, SHOWN, replace=False)
+            names = tuple(f"{item:02}" for item in shown)
+            for name, noise in (("careful", 0.4), ("hasty", 4.0)):
+                chosen = np.eye(SHOWN)[(utilities[shown] + noise * rng.gumbel(size=SHOWN)).argmax()]
+                said = Answer(tuple(map(float, chosen)))
+                found.append(Judgment(f"q {query}", names, names, "best", said, name, "train"))
+    choices = read_choices.read(found)
+    evidence = Evidence(choices, 4.0, np.ones(len(found)), np.array([0, 1]))
+    reached = evidence.loss(evidence.found(evidence.starts()[:1]))[0]
+    elsewhere = [evidence.loss(evidence.found([np.array(start)]))[0] for start in ([0.0, 3.0], [-3.0, 0.0])]
+    assert reached <= min(elsewhere) + 0.01
