@@ -1,12 +1,15 @@
 """An audit of a reranker: a call is an image, no order is tried, and beside others it is weighed like them."""
 
+import hashlib
 import json
+from collections import Counter
 
 import pytest
 
 from chat_server import ChatServer
-from command_line import QUERIES, vdistill
+from command_line import QUERIES, errors, vdistill
 from truth_servers import Truth
+from vdistill.label.audit.questions import units
 
 PRICE = '[prices]\n"vlm" = [10, 10]\n"rr" = [2, 0]\n'
 
@@ -102,3 +105,60 @@ def test_auto_asks_nothing_to_find_out_how_many_images_a_reranker_takes(home, tr
     assert done.code == 0, done.err
     assert "rerank:rr scores each image by itself" in done.err
     assert "audit" not in done.err
+
+
+def test_one_that_says_something_else_each_time_is_weak(home):
+    asked = Counter()
+
+    def answer(body):
+        places = [hashlib.sha256(repr((body["query"], one)).encode()).digest()[0] for one in body["documents"]]
+        asked[tuple(places)] += 1
+        scores = [place if asked[tuple(places)] % 2 else 255 - place for place in places]
+        results = [{"index": at, "relevance_score": 0.1 + score / 400} for at, score in enumerate(scores)]
+        return {"results": results, "usage": {"total_tokens": 500 * len(results)}}
+
+    with ChatServer(answer) as server:
+        found = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--json").json
+    assert found["verdict"] == "weak"
+    assert found["reason"] == "asked the same once more, it says something else"
+
+
+def test_no_score_is_paid_for_again_and_again(home, truth):
+    with truth.reranker(0.7) as server:
+        found = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 100_000, "--json").json
+    assert found["calls"] <= 24 * len(QUERIES)
+
+
+@pytest.mark.parametrize("calls", [47, 65, 100, 399])
+def test_a_plan_is_within_its_calls(calls):
+    found = units([f"q {number}" for number in range(20)], [f"{number}" for number in range(40)], calls, 0, scores=True)
+    assert 2 * sum(len(unit.turn) for unit in found) * 1.1 <= calls
+
+
+def test_nobody_is_recommended_who_is_not_known_to_hear_the_query(home, truth):
+    def answer(body):
+        sizes = [len(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
+        results = [{"index": at, "relevance_score": 0.2 + size % 97 / 200} for at, size in enumerate(sizes)]
+        return {"results": results, "usage": {"total_tokens": 500 * len(sizes)}}
+
+    with truth.reranker(0.7) as good, ChatServer(answer) as deaf:
+        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:deaf@{deaf.url}"]
+        _, row = json.loads(label(home, *given, "--audit", 100, "--json").out)["teachers"]
+    assert row["verdict"] == "undecided"
+    assert row["buy_calls"] == 0
+
+
+def test_one_that_never_answers_is_left_out_of_the_comparison(home, truth):
+    with truth.reranker(0.7) as good, truth.reranker(0.7, fails_after=0) as down:
+        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:down@{down.url}"]
+        done = label(home, *given, "--audit", 100, "--json")
+    assert done.code == 0, done.err
+    assert [row["name"] for row in json.loads(done.out)["teachers"]] == ["rerank:rr"]
+    assert "rerank:down is left out" in done.err
+
+
+def test_an_audit_is_no_plan(home, truth):
+    with truth.reranker(0.7) as server:
+        refused = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 100, "--dry-run")
+        assert server.calls == 0
+    assert "--dry-run asks nobody" in errors(refused)[0]

@@ -27,6 +27,7 @@ from vdistill.cli.session import (
     remembered,
 )
 from vdistill.cli.teacher_names import and_server, given
+from vdistill.errors import VdistillError
 from vdistill.label.settings import PERSON, GuideName, LabelSettings, ScheduleName
 from vdistill.records import Ask
 from vdistill.workspace import Workspace
@@ -166,15 +167,15 @@ class LabelCommand:
             self._judge_page(session)
             return
         self._check_unused(session)
+        if self.dry_run and self.audit is not None:
+            raise VdistillError("--audit asks the teacher, and --dry-run asks nobody", hint="leave one of them out")
         with self.task(session) as task:
             if self.audit is not None:
                 label_outputs.show_audit(task.audit(self.audit), as_json=self.as_json)
                 return
             task.set_size(self.images_per_call)
             report = task.plan() if self.dry_run else task.label()
-        label_outputs.show_report(
-            report.to_json(), planned=self.dry_run, batched=self.batched, as_json=self.as_json
-        )  # fmt: skip
+        label_outputs.show_report(report.to_json(), planned=self.dry_run, batched=self.batched, as_json=self.as_json)
 
     def _judge_page(self, session: Session) -> None:
         from vdistill.cli.label_people import judge_page
@@ -273,7 +274,7 @@ class LabelCommand:
             wording=read_wording(self.prompt) if self.prompt else Wording(),
             max_pixels=self.max_pixels,
             prices=price_table(config.prices(file), str(file)) if file else {},
-            plan=self.dry_run and self.audit is None,
+            plan=self.dry_run,
             key_name=self.api_key_env,
             thinking=read_thinking(self.think),
             memory=WorkspaceMemory(session),

@@ -122,13 +122,13 @@ def _known(found: Sequence[Audited]) -> dict[str, preferences.Trust]:
 
 
 def _offer(one: Audited, trust: preferences.Trust | None, stage: Stage, images: int, *, mixed: bool) -> Offer:
-    """What a teacher offers; nothing where it is worthless.
+    """What a teacher offers; nothing where it is not known to be worth its calls.
 
     mixed: whether some of the teachers score each image by itself, and some compare.
     """
     once = pointwise(one.teacher)
     usd = one.teacher.price(stage.example(1 if once else min(images, len(stage.shown)))).usd
-    trust = None if one.audit.verdict == "worthless" else trust
+    trust = trust if one.audit.verdict in ("worth its calls", "weak") else None
     asked = one.audit.calls + one.audit.reused
     answered = 1 - one.audit.failed / asked if asked and trust else 1.0
     looks = trust.bits(images) / trust.bits_of_number if trust and mixed and not once else 1.0
@@ -162,7 +162,12 @@ def _advice(rows: Sequence[dict[str, Any]], budget: int | None, money: float | N
     """What to buy, in a line."""
     bought = [row for row in sorted(rows, key=lambda row: -row["buy_calls"]) if row["buy_calls"]]
     if not bought:
-        return "none of these teachers is worth its calls"
+        undecided = any(row["verdict"] == "undecided" for row in rows)
+        return (
+            "too few calls to know what any of these teachers is worth: audit with more"
+            if undecided
+            else "none of these teachers is worth its calls"
+        )
     usd = sum(row["buy_usd"] or 0.0 for row in bought)
     caps = f"{budget or USUAL_CALLS:,} calls" + (f" and ${money:g}" if money is not None else "")
     parts = " and ".join(f"{row['buy_calls']:,} of {row['name']}" for row in bought)

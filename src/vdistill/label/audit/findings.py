@@ -26,6 +26,7 @@ from vdistill.label.teacher import Teacher, pointwise
 from vdistill.records import Answer
 
 ENOUGH_CALLS = 100  # with fewer, a teacher that shows nothing may only have been asked too little
+STEADY = 0.5  # correlation of scores with the same once more, which should be 1
 TIE = 0.02  # two images whose probabilities are this close are a tie
 WEAK = 0.2  # reliability of a teacher whose answers are mostly noise
 
@@ -96,11 +97,11 @@ class AuditAnswers:
     """What a teacher answered.
 
     units: those with the answers to all their questions.
-    repeats: of each repeated question, whether its winner was the same.
+    repeats: the two answers to each repeated question.
     """
 
     units: Sequence[tuple[Unit, Sequence[Answer]]]
-    repeats: Sequence[bool]
+    repeats: Sequence[tuple[Answer, Answer]]
     tally: Tally
 
 
@@ -119,7 +120,7 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
     reliable = None if scores_images else with_interval(seen, reliability, stage.settings.seed)
     sensitive = with_interval(seen, query_sensitivity, stage.settings.seed)
     asked = sum(len(answer.probabilities or ()) for answer in answers) if scores_images else len(answers)
-    verdict, reason = _verdict(reliable, sensitive, asked)
+    verdict, reason = _verdict(reliable, sensitive, asked, _repeated(found.repeats) if scores_images else None)
     tally = found.tally
     return Audit(
         teacher=teacher.name,
@@ -132,7 +133,7 @@ def judge(stage: Stage, teacher: Teacher, found: AuditAnswers, scores: Scores | 
         soft=mostly_soft,
         reliability=reliable,
         hears_query=sensitive,
-        self_agreement=float(np.mean(found.repeats)) if found.repeats else None,
+        self_agreement=_same_winner(found.repeats),
         tie_rate=float(np.mean([_is_tie(answer) for answer in soft])) if soft else None,
         backbone=None if scores is None else _like_backbone(found.units, scores),
         coverage=float(np.mean(covered)) if covered else None,
@@ -201,13 +202,30 @@ def _best_size(sizes: Sequence[SizeFindings]) -> int:
     return max(sizes, key=lambda one: one.bits if one.bits_per_1000_tokens is None else one.bits_per_1000_tokens).images
 
 
-def _verdict(reliable: WithInterval | None, sensitive: WithInterval, calls: int) -> tuple[AuditVerdict, str]:
+def _same_winner(repeats: Sequence[tuple[Answer, Answer]]) -> float | None:
+    """How often the image that is preferred is the same once more."""
+    return float(np.mean([before.best == again.best for before, again in repeats])) if repeats else None
+
+
+def _repeated(repeats: Sequence[tuple[Answer, Answer]]) -> float | None:
+    """The correlation of what is said twice; None where nothing is."""
+    if not repeats:
+        return None
+    before, again = zip(*repeats, strict=True)
+    return correlation([evidence(one) for one in before], [evidence(one) for one in again])
+
+
+def _verdict(
+    reliable: WithInterval | None, sensitive: WithInterval, calls: int, repeated: float | None
+) -> tuple[AuditVerdict, str]:
     unreliable = reliable is not None and reliable[1] <= 0
     if unreliable or sensitive[1] <= 0:
         why = "it says the same whatever the query is"
         if unreliable:
             why = "shown the same images in another order, it says something else"
         return ("undecided", f"so far {why}; audit with more calls") if calls < ENOUGH_CALLS else ("worthless", why)
+    if repeated is not None and repeated < STEADY:
+        return "weak", "asked the same once more, it says something else"
     if reliable is None:
         return "worth its calls", "its scores depend on the query; how much noise they have, other teachers would show"
     if reliable[0] < WEAK:

@@ -42,12 +42,17 @@ def units(queries: Sequence[str], items: Sequence[str], calls: int, seed: int, *
     sizes = [size for size in SIZES if size <= len(items)]
     shares = np.array(_SHARES[: len(sizes)]) / sum(_SHARES[: len(sizes)])
     each = 2 * float(shares @ sizes) if scores else 3.0
+    if scores:  # which are the same whenever they are asked for
+        calls = min(calls, len(queries) * len(items))
     count = int(calls / (each + each / REPEATED))
     found = []
     for size, share in zip(sizes, shares, strict=True):
         for number in range(max(round(count * share), 1)):
             found.append(_unit(queries, items, size, generator(seed, "audit", str(size), str(number))))
-    return found[: max(count, 1)]
+    found = found[: max(count, 1)]
+    while scores and len(found) > 1 and 2 * sum(len(unit.turn) for unit in found) * (1 + 1 / REPEATED) > calls:
+        found.pop()
+    return found
 
 
 def _unit(queries: Sequence[str], items: Sequence[str], size: int, rng: np.random.Generator) -> Unit:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vdistill.database import Database
-from vdistill.errors import VdistillError
+from vdistill.errors import TeacherError, VdistillError
 from vdistill.label.asking import Asker
 from vdistill.label.audit.findings import Audit, AuditAnswers, Scores, judge
 from vdistill.label.audit.none_probe import calls_for, says_none
@@ -32,14 +32,17 @@ def audit_teacher(
 
     Where the money of the run is too little for them, fewer are planned. scores: the backbone's.
     probe_none: whether some calls find out if the teacher can say "none of these".
-    Raises VdistillError for too few calls, queries or images, and where all calls failed.
+    Raises VdistillError for too few calls, queries or images, TeacherError where all calls failed.
     """
     teacher, purse, settings = run.teacher, run.purse, stage.settings
     queries, items = stage.queries_of("train"), stage.items_of("train")
     if calls < LEAST_CALLS:
         raise VdistillError(f"--audit {calls} is too little to tell", hint=f"at least {LEAST_CALLS}; 200 is good")
     if len(items) < 2 or len(queries) < 2:
-        raise VdistillError("an audit needs two training queries and images", hint="give a lower --holdout")
+        raise VdistillError(
+            "an audit needs two training queries and images",
+            hint="give a lower --holdout" + (" or a higher --max-cost" if purse.max_cost is not None else ""),
+        )
     scores_images, planned = pointwise(teacher), planned_units(stage, calls, teacher)
     reached = _reached(stage, teacher, planned, calls, purse)
     probes = calls_for(reached) if probe_none and none_version(teacher) and reached >= MANY_CALLS else 0
@@ -53,7 +56,7 @@ def audit_teacher(
         answered = _answered(stage, planned, answers, asker)
         none = says_none(stage, asker, answered, probes) if probes else None
     if len(answered) < 2:
-        raise VdistillError(
+        raise TeacherError(
             f"{teacher.name} answered too little to be judged: {asker.last_failure or 'the caps are reached'}",
             hint="see docs/teachers.md on what can go wrong",
         )
@@ -109,12 +112,23 @@ def _reached(stage: Stage, teacher: Teacher, planned: Sequence[Unit], calls: int
     return reached
 
 
-def _repeats(questions: Sequence[Question], answers: Mapping[str, Answer], asker: Asker) -> list[bool]:
-    """Whether every tenth question has the same winner when it is asked once more, as far as the caps reach."""
-    same = []
-    for question in questions[::REPEATED]:
+def _repeats(questions: Sequence[Question], answers: Mapping[str, Answer], asker: Asker) -> list[tuple[Answer, Answer]]:
+    """The answers to a tenth of the questions, and to the same once more, as far as the caps reach."""
+    both = []
+    for question in _largest(questions) if pointwise(asker.teacher) else questions[::REPEATED]:
         before = answers.get(asker.key(question))
         said = None if before is None else asker.ask_again(question)
-        if before is not None and isinstance(said, Answer):
-            same.append(said.best == before.best)
-    return same
+        if before is not None and isinstance(said, Answer) and not (before.rejects or said.rejects):
+            both.append((before, said))
+    return both
+
+
+def _largest(questions: Sequence[Question]) -> list[Question]:
+    """Those with most images, a tenth of all images: more of them tell more of how scores differ."""
+    left, found = sum(len(one.images) for one in questions) // REPEATED, list[Question]()
+    for question in sorted(questions, key=lambda one: -len(one.images)):
+        left -= len(question.images)
+        if left < 0 and found:
+            break
+        found.append(question)
+    return found
