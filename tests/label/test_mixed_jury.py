@@ -5,27 +5,10 @@ from collections import defaultdict
 
 import pytest
 
-from command_line import QUERIES, vdistill
-from truth_servers import Truth
+from command_line import vdistill
 from vdistill.database import Database
 from vdistill.label.jury.shares import Means, Offer, dealt, shares
 from vdistill.preferences import Trust
-
-PRICE = (
-    '[prices]\n"vlm" = [10, 10]\n"rr" = [2, 0]\n'  # a call with four images 0.0335 dollars by estimate, a score 0.00178
-)
-
-
-@pytest.fixture
-def truth(catalog):
-    return Truth(catalog)
-
-
-@pytest.fixture
-def home(tmp_path, catalog):
-    (tmp_path / "queries.txt").write_text("\n".join(QUERIES) + "\n")
-    (tmp_path / "vdistill.toml").write_text(PRICE)
-    return tmp_path
 
 
 def label(home, reranker, chat, *options, others=()):

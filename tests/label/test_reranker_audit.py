@@ -8,27 +8,23 @@ import pytest
 
 from chat_server import ChatServer
 from command_line import QUERIES, errors, vdistill
-from truth_servers import Truth
 from vdistill.label.audit.questions import units
-
-PRICE = '[prices]\n"vlm" = [10, 10]\n"rr" = [2, 0]\n'
-
-
-@pytest.fixture
-def truth(catalog):
-    return Truth(catalog)
-
-
-@pytest.fixture
-def home(tmp_path, catalog):
-    (tmp_path / "queries.txt").write_text("\n".join(QUERIES) + "\n")
-    (tmp_path / "vdistill.toml").write_text(PRICE)
-    return tmp_path
 
 
 def label(home, *options):
     return vdistill("label", "catalog", "--queries", "queries.txt", "--images-per-call", 4, "--holdout", 0.4, *options,
                     cwd=home)  # fmt: skip
+
+
+def deaf():
+    """A server that scores images alike for every query."""
+
+    def answer(body):
+        sizes = [len(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
+        results = [{"index": at, "relevance_score": 0.2 + size % 97 / 200} for at, size in enumerate(sizes)]
+        return {"results": results, "usage": {"total_tokens": 500 * len(sizes)}}
+
+    return ChatServer(answer)
 
 
 def test_one_that_hears_the_query_is_worth_its_calls(home, truth):
@@ -58,12 +54,7 @@ def test_no_order_of_images_is_tried(home, truth):
 
 
 def test_one_that_scores_images_alike_for_every_query_is_worthless(home):
-    def answer(body):
-        sizes = [len(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
-        results = [{"index": at, "relevance_score": 0.2 + size % 97 / 200} for at, size in enumerate(sizes)]
-        return {"results": results, "usage": {"total_tokens": 500 * len(sizes)}}
-
-    with ChatServer(answer) as server:
+    with deaf() as server:
         found = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 200, "--json").json
     assert found["verdict"] == "worthless"
     assert found["reason"] == "it says the same whatever the query is"
@@ -136,13 +127,8 @@ def test_a_plan_is_within_its_calls(calls):
 
 
 def test_nobody_is_recommended_who_is_not_known_to_hear_the_query(home, truth):
-    def answer(body):
-        sizes = [len(document["content"][0]["image_url"]["url"]) for document in body["documents"]]
-        results = [{"index": at, "relevance_score": 0.2 + size % 97 / 200} for at, size in enumerate(sizes)]
-        return {"results": results, "usage": {"total_tokens": 500 * len(sizes)}}
-
-    with truth.reranker(0.7) as good, ChatServer(answer) as deaf:
-        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:deaf@{deaf.url}"]
+    with truth.reranker(0.7) as good, deaf() as other:
+        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:deaf@{other.url}"]
         _, row = json.loads(label(home, *given, "--audit", 100, "--json").out)["teachers"]
     assert row["verdict"] == "undecided"
     assert row["buy_calls"] == 0
@@ -162,3 +148,13 @@ def test_an_audit_is_no_plan(home, truth):
         refused = label(home, "--teacher", f"rerank:rr@{server.url}", "--audit", 100, "--dry-run")
         assert server.calls == 0
     assert "--dry-run asks nobody" in errors(refused)[0]
+
+
+def test_questions_that_failed_are_counted_as_questions(home, truth):
+    with truth.reranker(0.7) as good, truth.reranker(0.7, fails_after=8) as failing:
+        given = ["--teacher", f"rerank:rr@{good.url}", "--teacher", f"rerank:failing@{failing.url}"]
+        done = label(home, *given, "--audit", 100, "--json")
+    assert done.code == 0, done.err
+    _, row = json.loads(done.out)["teachers"]
+    assert row["failed"] > 8
+    assert row["answered"] < 0.5

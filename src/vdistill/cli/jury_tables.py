@@ -40,7 +40,7 @@ def comparison_table(found: Mapping[str, Any]) -> Any:
     costs = [
         (
             f"{one['calls']:,}", f"{one['cost_usd']:,.4f}", _price(one["usd_per_call"]),
-            f"{one['seconds_per_call']:,.3f}", f"{one['buy_calls']:,}", _price(one["buy_usd"]),
+            _seconds(one["seconds_per_call"]), f"{one['buy_calls']:,}", _price(one["buy_usd"]),
         )
         for one in teachers
     ]  # fmt: skip
@@ -108,6 +108,10 @@ def _large(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def _seconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.3f}"
 
 
 def _price(value: float | None) -> str:

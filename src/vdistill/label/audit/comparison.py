@@ -30,11 +30,15 @@ _TELLING = 3  # teachers: of two it cannot be told which one errs
 
 @dataclass(frozen=True)
 class Audited:
-    """One teacher and what was found about it.  judgments: its answers to the questions that all were asked."""
+    """One teacher and what was found about it.
+
+    judgments: its answers to the questions that all were asked.  answers: how many it gave in all.
+    """
 
     teacher: Teacher
     audit: Audit
     judgments: Sequence[Judgment]
+    answers: int
     pace: float | None  # seconds a call
 
 
@@ -63,20 +67,21 @@ def compare(
             run.say(f"{teacher.name} is left out: {error.message}")
             continue
         with Database.open(workspace.root / "audit.db", write=False) as database:
-            judgments, pace = _answers(database, stage, teacher, wanted), database.pace(teacher.name)
-        found.append(Audited(teacher, audit, judgments, pace and pace / _calls_of_answer(teacher, judgments)))
+            (judgments, answers), pace = _answers(database, stage, teacher, wanted), database.pace(teacher.name)
+        found.append(Audited(teacher, audit, judgments, answers, pace and pace / _calls_of_answer(teacher, judgments)))
     if not found:
         raise VdistillError("none of the teachers could be audited", hint="see the reason for each above")
     return _document(stage, found, run, wanted)
 
 
-def _answers(database: Database, stage: Stage, teacher: Teacher, wanted: Wanted) -> list[Judgment]:
+def _answers(database: Database, stage: Stage, teacher: Teacher, wanted: Wanted) -> tuple[list[Judgment], int]:
+    """What it said of the images that all were asked about, each once where it scores them; and all its answers."""
     scores = pointwise(teacher)
     units = planned_units(stage, wanted.calls, teacher)
     asked = [Asked(stage.question(group), "train") for unit in units for group in unit.asked(scores=scores)]
+    answers = database.answers([key_of(teacher, one.question) for one in asked])
     keyed = {key_of(teacher, one.question): one for one in (shown_once(asked) if scores else asked)}
-    answers = database.answers(list(keyed))
-    return [judgment_of(keyed[key], answers[key], teacher.name) for key in keyed if key in answers]
+    return [judgment_of(keyed[key], answers[key], teacher.name) for key in keyed if key in answers], len(answers)
 
 
 def _calls_of_answer(teacher: Teacher, judgments: Sequence[Judgment]) -> float:
@@ -129,8 +134,7 @@ def _offer(one: Audited, trust: preferences.Trust | None, stage: Stage, images: 
     once = pointwise(one.teacher)
     usd = one.teacher.price(stage.example(1 if once else min(images, len(stage.shown)))).usd
     trust = trust if one.audit.verdict in ("worth its calls", "weak") else None
-    asked = one.audit.calls + one.audit.reused
-    answered = 1 - one.audit.failed / asked if asked and trust else 1.0
+    answered = one.answers / (one.answers + one.audit.failed)
     looks = trust.bits(images) / trust.bits_of_number if trust and mixed and not once else 1.0
     return Offer(trust, usd, answered, once, looks)
 
