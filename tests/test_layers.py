@@ -10,9 +10,9 @@ import vdistill
 
 ROOT = Path(vdistill.__file__).parent
 # From the ground up. `vdistill` itself (its public names) and `__main__` stand above all.
-LAYERS = ("arrays", "errors", "sources", "records", "images", "workspace", "database", "preferences", "inputs",
-          "evaluation", "encoders", "bundle", "index", "query", "databases", "serve", "label", "judge", "cluster",
-          "distill", "bench", "cli")  # fmt: skip
+LAYERS = ("arrays", "errors", "programs", "sources", "records", "images", "workspace", "database", "preferences",
+          "inputs", "evaluation", "encoders", "bundle", "index", "query", "databases", "serve", "label", "judge",
+          "cluster", "distill", "bench", "cli")  # fmt: skip
 MODULES = {
     "vdistill." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(ROOT.rglob("*.py"))

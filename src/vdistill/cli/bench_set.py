@@ -16,7 +16,7 @@ from vdistill.database import Database
 from vdistill.encoders.student import open_item_head, open_model
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import queries
-from vdistill.inputs.hashes import Hashes
+from vdistill.inputs.known_hashes import hashes_of
 from vdistill.inputs.sides import Sides
 from vdistill.records import Query
 from vdistill.workspace import Workspace
@@ -36,8 +36,8 @@ class PublicSet:
     def opened(cls, session: Session, workspace: Workspace, text: str, count: int | None) -> PublicSet:
         """The set of `NAME[:FOLDER]`, made where it is not there yet. Raises VdistillError where that fails."""
         folder, about = made(*parse(text), count, session.say)
-        catalog = catalogs.scan(folder.catalog)
-        with Hashes.open(workspace.cache) as cache:
+        with hashes_of(folder.catalog, workspace.cache) as cache:
+            catalog = catalogs.scan(folder.catalog)
             hashes = cache.of(catalog.items, session.say)
         with Database.existing(workspace) as database:
             known = Sides.read(database)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdistill.bundle.early import EarlySessions
@@ -13,6 +11,7 @@ from vdistill.cli.session import Session, pick_backbone, remembered
 from vdistill.encoders.student import provenance, same_provenance
 from vdistill.errors import VdistillError
 from vdistill.images import DECODER_VERSION
+from vdistill.programs import environment, program
 from vdistill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -101,5 +100,5 @@ def _in_another_process(commands: Sequence[Sequence[str]]) -> int:
     """Run commands up to the first that fails, whose exit code is returned; only their stderr is seen."""
     import subprocess
 
-    command = [sys.executable, "-c", _PROGRAM, json.dumps(commands)]
-    return subprocess.run(command, stdout=subprocess.DEVNULL, cwd=Path.cwd(), check=False).returncode
+    command = program(_PROGRAM, json.dumps(commands))
+    return subprocess.run(command, stdout=subprocess.DEVNULL, env=environment(), check=False).returncode

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from vdistill.cli.parts import require
 from vdistill.cli.session import Session
 from vdistill.cli.teacher_names import flags, one_of
 from vdistill.errors import VdistillError
+from vdistill.programs import environment, program
 from vdistill.query.second_stage import Reranked, asked_text, in_order, seconds_of
 from vdistill.query.terms import Term
 from vdistill.records import Hit
@@ -94,8 +94,8 @@ class AskedBeside:
             "calls": asked.calls, "max_cost": asked.max_cost,
         }  # fmt: skip
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True, encoding="utf-8", start_new_session=True,
+            program(_PROGRAM), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            encoding="utf-8", env=environment(), start_new_session=True,
         )  # fmt: skip
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="second stage", daemon=True).start()

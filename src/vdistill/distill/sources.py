@@ -10,8 +10,8 @@ from vdistill.database import Database
 from vdistill.errors import VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates
-from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.items_by_id import ItemsById
+from vdistill.inputs.known_hashes import hashes_of
 from vdistill.inputs.renamed import following, unchanged
 from vdistill.inputs.sides import ItemSides, Sides, plain
 from vdistill.records import Judgment
@@ -45,8 +45,8 @@ def read(database: Database, say: Say, cache: Path | None = None) -> Sources:
         raise VdistillError(
             "there are no judgments yet", hint="run `vdistill label CATALOG` first: the student learns from them"
         )
-    table, registered = catalogs.scan(root).items, Sides.read(database)
-    with Hashes.open(cache) as kept:
+    with hashes_of(root, cache) as kept:
+        table, registered = catalogs.scan(root).items, Sides.read(database)
         hashes = kept.of(table, say)
     sides = registered.of_items(table, hashes)
     items = ItemsById(table, sides.keys.ids)

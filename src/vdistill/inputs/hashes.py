@@ -37,37 +37,55 @@ Status = tuple[bytes, int, int, int]  # locator, and stamp
 class Hashes:
     """Content hashes of files. A hash holds as long as size, modification and change time of the file are the same."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, beside: Callable[[], dict[str, str]] = dict) -> None:
+        self._connection, self._beside = connection, beside
         self.refused: list[Skipped] = []  # items whose images `of` could not read, and why
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, cache: Path | None) -> Iterator[Hashes]:
-        """Those kept in the folder `cache`; without one, or where it cannot be used, every file is read."""
+    def open(cls, cache: Path | None, beside: Callable[[], dict[str, str]] = dict) -> Iterator[Hashes]:
+        """Those kept in the folder `cache`; without one, or where it cannot be used, every file is read.
+
+        beside: what was looked up meanwhile (`known_hashes.py`), by the ids of a catalog.
+        """
         with contextlib.closing(_connect(cache)) as connection:
-            yield cls(connection)
+            yield cls(connection, beside)
 
     def of(self, items: Iterable[Imaged], say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
         """The hash of each item's file by id; a file that cannot be read is absent."""
         found: dict[str, str] = {}
+        if isinstance(items, ItemTable):
+            if beside := self._beside():
+                found = {key: sha256 for key in items.ids() if (sha256 := beside.get(key))}
+            items = (one for one in items.files() if one.id not in found) if len(found) < len(items) else ()
         read = 0
-        for part in parts(items.files() if isinstance(items, ItemTable) else items):
-            part.sort(key=lambda item: order(str(item.file)))
-            states, stale = self._states(part), list[tuple[Imaged, Status]]()
-            known = self._known([status[0] for status in states if status is not None])
-            for item, status in zip(part, states, strict=True):
-                if status is None:
-                    continue
-                if (sha256 := known.get(status)) is None:
-                    stale.append((item, status))
-                else:
-                    found[item.id] = sha256
+        for part in parts(items):
+            known, stale = self._look_up(part)
+            found |= known
             if read < MANY <= read + len(stale):
                 say("reading the image files once, to know which are equal")
             read += len(stale)
             found |= self._read(stale)
         return found
+
+    def known(self, part: list[Imaged]) -> dict[str, str]:
+        """The hashes that are known already, by id; no file is read. part: at most `PART`, which are sorted."""
+        return self._look_up(part)[0]
+
+    def _look_up(self, part: list[Imaged]) -> tuple[dict[str, str], list[tuple[Imaged, Status]]]:
+        """What is known, by id, and what must be read."""
+        part.sort(key=lambda item: order(str(item.file)))
+        states = self._states(part)
+        known = self._known([status[0] for status in states if status is not None])
+        found, stale = dict[str, str](), list[tuple[Imaged, Status]]()
+        for item, status in zip(part, states, strict=True):
+            if status is None:
+                continue
+            if (sha256 := known.get(status)) is None:
+                stale.append((item, status))
+            else:
+                found[item.id] = sha256
+        return found, stale
 
     def _states(self, part: Sequence[Imaged]) -> list[Status | None]:
         """The status of each item's file, None where it cannot be had; what is elsewhere is asked at once."""

@@ -12,9 +12,9 @@ from vdistill.database import Database
 from vdistill.errors import ImageError, VdistillError
 from vdistill.inputs import catalog as catalogs
 from vdistill.inputs import near_duplicates, queries
-from vdistill.inputs.hashes import Hashes
 from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.items_by_id import ItemsById
+from vdistill.inputs.known_hashes import hashes_of
 from vdistill.inputs.listings import Skipped, skipped_lines
 from vdistill.inputs.query_log import Log
 from vdistill.inputs.sides import ItemSides, Sides, moved
@@ -175,18 +175,18 @@ def read_inputs(
     usual: the queries without a file of them, instead of the built-in ones.
     Raises VdistillError for bad input; nothing but the cache of hashes is written here.
     """
-    catalog = catalogs.scan(settings.catalog)
-    for line in catalog.told(catalog.skipped):
-        say(line)
-    known = sides_of(workspace, settings.holdout)
-    log: Log | None = None
-    if settings.queries is not None:
-        given = queries.asked(settings.queries, known)
-        asked, log = given.queries, given.log
-    else:
-        asked = [] if write_queries else [*usual] or queries.load(None, known)
-    teacher = open_teacher(catalog.items)
-    with Hashes.open(workspace.cache if workspace else None) as cache:
+    with hashes_of(settings.catalog, workspace.cache if workspace else None) as cache:
+        catalog = catalogs.scan(settings.catalog)
+        for line in catalog.told(catalog.skipped):
+            say(line)
+        known = sides_of(workspace, settings.holdout)
+        log: Log | None = None
+        if settings.queries is not None:
+            given = queries.asked(settings.queries, known)
+            asked, log = given.queries, given.log
+        else:
+            asked = [] if write_queries else [*usual] or queries.load(None, known)
+        teacher = open_teacher(catalog.items)
         hashes = cache.of(catalog.items, say)
     for line in skipped_lines(cache.refused):
         say(line)

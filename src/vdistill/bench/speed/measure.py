@@ -18,6 +18,7 @@ from vdistill.bench.speed.embedding_speed import embedding_speed
 from vdistill.bench.speed.machine import Machine
 from vdistill.bench.speed.recall_speed import Build, Point, recall_speed
 from vdistill.errors import VdistillError
+from vdistill.programs import environment
 from vdistill.query.search import Searcher
 
 if TYPE_CHECKING:  # needs torch
@@ -133,7 +134,7 @@ def _cold(workspace: Path, model: str, text: str) -> tuple[float, int | None]:
 def _process(arguments: Sequence[str]) -> tuple[float, int | None]:
     """Seconds of a whole `vdistill`, and its peak memory in bytes."""
     command = [sys.executable, child_process.__file__, sys.executable, "-m", "vdistill", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[0]
         raise VdistillError(

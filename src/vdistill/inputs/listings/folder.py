@@ -31,6 +31,11 @@ def listing(root: str) -> Listing:
     return Listing(str(folder), images_or_shards(str(folder), _found(folder)), empty)
 
 
+def plain_ids(root: Path) -> Iterator[str]:
+    """The ids of the images whose locators are their ids, which nearly all are. root: resolved, and a folder."""
+    return (one.id for one in _found(root) if isinstance(one, Entry) and one.file is None)
+
+
 def _found(root: Path) -> Iterator[Found | Shard]:
     # Texts, not Paths: to make a million of those takes seconds, and half a gigabyte.
     start = len(os.path.join(root, ""))  # noqa: PTH118
