@@ -49,7 +49,6 @@ from vdistill.label.teachers.table import TableTeacher
 from vdistill.records import Answer, Failure, Item, Question
 from vdistill.workspace import Workspace, create
 
-SHOP = Path(__file__).parents[2] / "examples" / "gift_shop"
 SCHEDULES = ("adaptive", "ranked", "cycles", "random", "narrow", "knockout", "banded")
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@10")
 CYCLES, CYCLE_EPOCHS, LR = 3, 10, 0.003
@@ -185,7 +184,7 @@ def show(rows: Sequence[dict[str, object]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shop", type=Path, default=SHOP)
+    parser.add_argument("--shop", type=Path, default=made_shop.SHOP)
     parser.add_argument("--out", type=Path, default=Path("calls_to_quality.jsonl"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--answers", nargs="*", default=["soft", "hard"])

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
@@ -13,7 +13,16 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
 
 def vdistill(place: Path, *words: object) -> str:
     """What a command of vdistill prints in this folder."""
+    if "MADE_SHOP" in os.environ:  # a test, which only looks whether it runs
+        return forked(lambda: _command(place, words))
     return run([sys.executable, "-m", "vdistill", *words], place)
+
+
+def _command(place: Path, words: Sequence[object]) -> None:
+    from vdistill.cli import main
+
+    os.chdir(place)
+    sys.exit(main([str(word) for word in words]))
 
 
 def run(words: list[object], place: Path) -> str:

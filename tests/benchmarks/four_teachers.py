@@ -31,6 +31,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from chat_server import ChatServer
+from vdistill.cli import main as main_of_vdistill
 
 NOISES = {"usual": 2.0, "hasty": 4.0}
 PAID, SCORED = 0.5, 1.0  # the noise of the one that is paid, and of the one that scores
@@ -129,9 +130,13 @@ def main() -> None:
             env = os.environ | {"VDISTILL_USD_PER_MILLION": PRICES, "VDISTILL_PARAPHRASES": "0", "COLUMNS": "140"}
             for more in (["--audit", str(given.calls)], ["--dry-run"], []):
                 print(f"$ vdistill label … {' '.join(more)}", flush=True)
-                subprocess.run(
-                    [sys.executable, "-m", "vdistill", "label", *options, *more], cwd=shop, env=env, check=True
-                )
+                command = ["label", *options, *more]
+                if given.quick:  # in this process, which has loaded what they need
+                    os.environ |= env
+                    os.chdir(shop)
+                    assert not main_of_vdistill(command)
+                else:
+                    subprocess.run([sys.executable, "-m", "vdistill", *command], cwd=shop, env=env, check=True)
         print(json.dumps({"calls to the paid teacher": server.calls, "repeated": server.repeated}))
 
 

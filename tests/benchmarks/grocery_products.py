@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few calls, one epoch, to see that it runs")
     options = parser.parse_args()
     if options.quick:
-        made_shop.require(EXAMPLE)
+        made_shop.require()
         if not (DATA / "grocery").is_dir():
             print(f"not run: there are no photographs in {DATA / 'grocery'}")
             return
@@ -63,7 +63,7 @@ def main() -> None:
         home = Path(folder)
         write_shop(home)
         if options.quick:
-            shutil.copytree(EXAMPLE / "backbone", home / "backbone")
+            shutil.copytree(made_shop.SHOP / "backbone", home / "backbone")
         else:
             run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
         for seed in range(options.seeds):

@@ -1,9 +1,12 @@
 """`--quick` of the benchmarks that need a shop: a small number of calls where it has been made, else one line."""
 
+import os
 import sys
 from pathlib import Path
 
-SHOP = Path(__file__).resolve().parents[2] / "examples" / "gift_shop"
+from commands import EXAMPLE
+
+SHOP = Path(os.environ.get("MADE_SHOP", EXAMPLE))  # the tests have a small one
 
 
 def require(shop: Path = SHOP, *files: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import made_shop
-from calls_to_quality import LR, SHOP, student_of
+from calls_to_quality import LR, student_of
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +33,7 @@ THEIRS = DistillSettings(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shop", type=Path, default=SHOP)
+    parser.add_argument("--shop", type=Path, default=made_shop.SHOP)
     parser.add_argument("--calls", type=int, nargs="*", default=[1000, 3000, 10000])
     parser.add_argument("--paper-lr", type=float, nargs="*", default=[LR, LR / 10, LR / 100])
     parser.add_argument("--paper-alone", action="store_true")

@@ -30,19 +30,22 @@ def main() -> None:
     parser.add_argument("distill", nargs="*", help="further options of distill")
     options = parser.parse_args()
     if options.quick:
-        made_shop.require(EXAMPLE)
+        made_shop.require()
         options.seeds, options.shops = 1, ["gifts"]
         options.distill = ["--epochs", "1", "--lr", "0.003", "--fields", "image", "--keep-anyway"]
-    further = ["--budget", "40"] if options.quick else []
+    further = ["--budget", "600"] if options.quick else []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         if options.quick:
-            shutil.copytree(EXAMPLE / "backbone", home / "backbone")
+            shutil.copytree(made_shop.SHOP / "backbone", home / "backbone")
         else:
             run([sys.executable, "make_backbone.py", "--out", home / "backbone"], EXAMPLE)
         for shop in options.shops:
             place = home / shop
-            run([sys.executable, "make_shop.py", "--shop", shop, "--out", place], EXAMPLE)
+            if options.quick:
+                shutil.copytree(made_shop.SHOP, place, ignore=shutil.ignore_patterns(".vdistill", "backbone"))
+            else:
+                run([sys.executable, "make_shop.py", "--shop", shop, "--out", place], EXAMPLE)
             (place / "backbone").symlink_to(home / "backbone")
             settings = (EXAMPLE / "vdistill.toml").read_text()
             if not (place / "unanswered.txt").exists():

@@ -40,11 +40,11 @@ def start_script(path, *arguments, cwd, streams, environment=None):
     return _start(run, (path, *arguments), cwd, None, streams, environment)
 
 
-def script_forked(path, *arguments, cwd, timeout=500) -> Done:
-    """Run a Python script to its end; `err` has what it wrote to either stream."""
+def script_forked(path, *arguments, cwd, timeout=500, environment=None) -> Done:
+    """Run a Python script to its end; `err` has what it wrote to either stream. environment: what is added."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
-        return _done(_start(_script, (path, *arguments), cwd, None, said), said, timeout)
+        return _done(_start(_script, (path, *arguments), cwd, None, said, environment), said, timeout)
 
 
 def _start(run, arguments, cwd, most, streams, environment=None):
