@@ -109,7 +109,6 @@ def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
     with connected(Engine.parse("ray")) as cluster:
         up = time.perf_counter() - started
         there = OnCluster(cluster, CONSOLE.print)
-        there.warm_up()  # as `index` does while it loads the model
         embedders: dict[str, MakesEmbedder] = {"one process": Embedder, "--engine ray": there}
         found: dict[str, np.ndarray] = {}
 

@@ -109,8 +109,12 @@ def cluster():
 def start(home, workspace, engine=None, *more):
     command = [FLOAT32, "index", "catalog", "--backbone", "model", "--dtype", "f32", "--workspace", workspace, "--json"]
     command += ["--engine", engine] if engine else []
-    return subprocess.Popen([sys.executable, *command, *more], cwd=home, stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.PIPE, env={**os.environ, **SETTINGS})  # fmt: skip
+    return program(home, *command, *more)
+
+
+def program(home, *words):
+    return subprocess.Popen([sys.executable, *words], cwd=home, text=True, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **SETTINGS})  # fmt: skip
 
 
 def finish(process):
@@ -195,6 +199,50 @@ def test_a_cluster_without_cores_is_refused_at_once(home):
         error, hint = errors(index(home, "refused", empty.address))
     assert "has no room for a worker: 1 nodes with 0 CPUs and 0 GPUs" in error
     assert "add a node" in hint
+
+
+@ray_test
+def test_a_cluster_with_another_version_of_ray_is_refused(home):
+    with nodes(version="2.0.0", head=1) as other:
+        error, hint = errors(index(home, "version", other.address))
+    assert "has another version of Ray or Python" in error
+    assert "2.0.0" in error
+    assert "same versions" in hint
+
+
+OCCUPY = """
+import sys, ray
+ray.init(sys.argv[1], log_to_driver=False)
+@ray.remote(num_cpus=1)
+class Busy:
+    def there(self): return True
+busy = Busy.remote()
+ray.get(busy.there.remote())
+print("busy", flush=True)
+sys.stdin.read()
+"""
+IMPATIENT = """
+import sys
+from vdistill.cluster import crew
+from vdistill.cli import main
+crew.BUSY, crew.PATIENCE = 2.0, 6.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@ray_test
+def test_a_cluster_whose_cores_others_use_is_waited_for_and_then_given_up(home):
+    with nodes(head=1) as cluster:
+        other = program(home, "-c", OCCUPY, cluster.address)
+        assert other.stdout.readline() == "busy\n"
+        command = ["index", "catalog", "--backbone", "model", "--workspace", "busy", "--engine", cluster.address]
+        done = finish(program(home, "-c", IMPATIENT, *command))
+        other.communicate("")
+    assert done.code == 1
+    assert "has started no worker yet: 0 of 1 CPUs and 0 of 0 GPUs are free" in done.err
+    error, hint = errors(done)
+    assert "started no worker in" in error
+    assert "the same command goes on from here" in hint
 
 
 def node_with(cluster, folder, name, **files):
@@ -301,6 +349,17 @@ def test_a_vision_language_model_answers_on_all_nodes_and_a_node_that_dies_loses
     assert done.code == 0, done.err
     assert (done.json["judgments"], done.json["failed"]) == (alone.json["judgments"], 0)
     assert done.json["calls"] == alone.json["calls"]
+    process = label("killed", "--engine", cluster.address)
+    while process.poll() is None and len(judgments("killed")) < 20:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = judgments("killed")
+    assert 20 <= len(kept) < alone.json["judgments"]
+    done = finish(label("killed", "--engine", cluster.address))
+    assert done.code == 0, done.err
+    assert done.json["calls"] == alone.json["calls"] - len(kept), "asked twice, or lost"
+    assert judgments("killed").items() >= kept.items()
     found, wanted = judgments("cluster"), judgments("alone")
     assert found.keys() == wanted.keys()
     assert all(found[key] == pytest.approx(wanted[key], abs=0.02) for key in wanted), "bf16, in other batches"

@@ -56,15 +56,15 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def nodes(**cpus):
-    """A cluster of nodes with so many CPUs each, by name; the first is the head."""
+def nodes(*, version="", **cpus):
+    """A cluster of nodes with so many CPUs each, by name; the first is the head. version: of Ray, as it says."""
     folder = tempfile.mkdtemp(prefix="rn-", dir="/tmp")  # a short name: those of sockets have 107 bytes at most
     Path(folder, "ray").mkdir()  # where Ray notes the address, but for this one it would be in everybody's /tmp/ray
     with (
         Path(folder, "log").open("w") as log,
         subprocess.Popen(
-            [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=log,
-            env={**os.environ, **SETTINGS, "RAY_TMPDIR": folder}, start_new_session=True,
+            [sys.executable, __file__, folder, version], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stderr=log, env={**os.environ, **SETTINGS, "RAY_TMPDIR": folder}, start_new_session=True,
         ) as process,
     ):  # fmt: skip
         try:
@@ -78,9 +78,12 @@ def nodes(**cpus):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(folder):
+def serve(folder, version):
     """Do what lines of standard input say, and answer each."""
+    import ray
     from ray.cluster_utils import Cluster
+
+    ray.__version__ = version or ray.__version__
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -128,4 +131,4 @@ def port():
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -151,7 +151,7 @@ class IndexCommand:
 
         with connected(Engine.parse(self.engine)) as cluster:
             there = OnCluster(cluster, session.say, manned)
-            there.warm_up()
+            there.hire_early()
             yield there
 
 

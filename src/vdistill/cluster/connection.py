@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vdistill.cluster.engine import CLIENT, Engine
-from vdistill.cluster.nodes import Node, alive
+from vdistill.cluster.nodes import Node, Post, alive
 from vdistill.cluster.quiet import SETTINGS, own_streams, settings
 from vdistill.errors import VdistillError, first_line
 
@@ -33,14 +33,14 @@ class Cluster:
     """A cluster while it is in use.
 
     ray: the package.  heard: when it last answered.  gone: whether it does not.
-    warming: by node, references to processes that import what workers need; Ray makes workers of them.
+    early: the first workers, hired before it is known what they will need, each with its post.
     """
 
     engine: Engine
     ray: Any
     heard: float = field(default_factory=time.monotonic)
     gone: bool = False
-    warming: dict[str, list[Any]] = field(default_factory=dict)
+    early: list[tuple[Post, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Generic
 
 from vdistill.cluster.connection import Cluster
 from vdistill.cluster.failures import as_ours, free_now, no_room, reason, shortened
-from vdistill.cluster.jobs import JobT, Outcome, Role, Worker
+from vdistill.cluster.jobs import JobT, Outcome, Role, Worker, hired
 from vdistill.cluster.nodes import PACKAGES, Node, Post, differences, versions_here, versions_there
 from vdistill.errors import VdistillError, first_line
 
@@ -50,6 +51,7 @@ class Crew(Generic[JobT]):
         if not role.room(nodes):
             raise no_room(cluster, nodes)
         self._look(nodes)
+        self._dismiss_early()
 
     def __len__(self) -> int:
         """How many workers are ready."""
@@ -106,7 +108,7 @@ class Crew(Generic[JobT]):
     def close(self) -> None:
         """End all workers."""
         for worker in self._workers:
-            self._kill(worker)
+            self._kill(worker.actor)
         self._workers.clear()
         self._events.clear()
 
@@ -147,21 +149,11 @@ class Crew(Generic[JobT]):
 
     def _meet(self, node: Node) -> None:
         """Ask a new node what it runs; those of this machine's own cluster run what we do."""
-        if warming := self._cluster.warming.pop(node.id, []):  # else other processes would import the same beside them
-            for reference in warming:
-                self._events[reference] = lambda ready: self._warmed(node, warming, ready)
-            return
         if not self._cluster.engine.address or not self._role.room([node]):
             self._trusted.add(node.id)
             return
         reference = self._cluster.run_on(node, versions_there(), list(PACKAGES))
         self._events[reference] = lambda ready: self._met(node, ready)
-
-    def _warmed(self, node: Node, warming: list[Any], reference: Any) -> None:
-        warming.remove(reference)
-        if not warming and node.id in self._known:
-            self._meet(node)
-            self._hire()
 
     def _met(self, node: Node, reference: Any) -> None:
         try:
@@ -184,14 +176,11 @@ class Crew(Generic[JobT]):
                 self._hire_for(post)
 
     def _hire_for(self, post: Post) -> None:
-        role = self._role
-        options = {"num_cpus": post.cpus, "num_gpus": post.gpus, "max_restarts": 0, "max_task_retries": 0}
-        if role.side_by_side > 1:
-            options["max_concurrency"] = role.side_by_side
-        if post.memory and post.node.memory:
-            options["memory"] = post.memory
-        kind = self._ray.remote(role.kind).options(**options, scheduling_strategy=self._cluster.only_on(post.node))
-        worker: Worker[JobT] = Worker(post, kind.remote(post.cpus, post.gpus > 0), time.monotonic())
+        early = [one for one in self._cluster.early if replace(one[0], memory=post.memory) == post]
+        if early:
+            self._cluster.early.remove(early[0])
+        actor = early[0][1] if early else hired(self._cluster, self._role, post)
+        worker: Worker[JobT] = Worker(post, actor, time.monotonic())
         self._workers.append(worker)
         self._events[worker.actor.hello.remote()] = lambda ready: self._arrived(worker, ready)
 
@@ -253,7 +242,7 @@ class Crew(Generic[JobT]):
             self._events.pop(reference, None)
             self._outcomes.append(Outcome(job, worker.post.node, lost=True, blamed=alive and not place))
         worker.jobs = {}
-        self._kill(worker)
+        self._kill(worker.actor)
         worker.state = "gone"
         if worker in self._workers:
             self._workers.remove(worker)
@@ -265,11 +254,17 @@ class Crew(Generic[JobT]):
         if node.id in self._known and self._strikes[node.id] >= most:
             self.leave_out(node, f"workers die there: {reason}")
 
-    def _kill(self, worker: Worker[JobT]) -> None:
+    def _dismiss_early(self) -> None:
+        """End those that were hired early where there is no room for them after all."""
+        for _, actor in self._cluster.early:
+            self._kill(actor)
+        self._cluster.early.clear()
+
+    def _kill(self, actor: Any) -> None:
         if self._cluster.gone or not self._ray.is_initialized():
             return
         try:
-            self._ray.kill(worker.actor, no_restart=True)
+            self._ray.kill(actor, no_restart=True)
         except Exception:  # it is dead, or the cluster is
             return
 

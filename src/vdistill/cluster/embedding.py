@@ -17,8 +17,8 @@ from vdistill.bundle.items import Row
 from vdistill.cluster.connection import Cluster, cores
 from vdistill.cluster.crew import Crew
 from vdistill.cluster.embedding_worker import BYTES, EmbeddingWorker, Found, Model, Part, shortened
-from vdistill.cluster.jobs import Outcome, Role
-from vdistill.cluster.nodes import SLACK, Room
+from vdistill.cluster.jobs import Outcome, Role, hired
+from vdistill.cluster.nodes import SLACK, Node, Room
 from vdistill.encoders.cpu_copy import PROBES, fields_of, path_for, with_path
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.index.embedding import BATCH, Embedded, Embedder, ImageModel
@@ -45,28 +45,22 @@ class OnCluster:
     say: Callable[[str], None]
     manned: Callable[[str], None] = lambda _: None
 
-    def warm_up(self) -> None:
-        """Let processes of the nodes import what workers need, while this one loads the model: Ray uses them again."""
-        for post in Room(CORES)(self.cluster.nodes()):
-            self.cluster.warming.setdefault(post.node.id, []).append(self.cluster.run_on(post.node, imported()))
+    def hire_early(self) -> None:
+        """Let the workers of a cluster of this machine start and import while this process loads the model."""
+        if self.cluster.engine.address:  # it must be seen first what the nodes run
+            return
+        nodes = self.cluster.nodes()
+        role = _role(nodes)
+        for post in role.room(nodes):
+            worker = hired(self.cluster, role, post)
+            worker.load_code.remote()
+            self.cluster.early.append((post, worker))
 
     def __call__(self, root: str, models: Sequence[ImageModel], vector_cache: VectorCache) -> ClusterEmbedder:
         """As `Embedder` is made."""
         encoder = models[0]
         assert isinstance(encoder, DualEncoder)
         return ClusterEmbedder(self, absolute(root), encoder, vector_cache)  # workers have folders of their own
-
-
-def imported() -> Callable[[], None]:
-    """A function that Ray carries whole to a process that may lack vdistill."""
-
-    def imports() -> None:
-        import contextlib
-
-        with contextlib.suppress(Exception):
-            import vdistill.cluster.embedding_worker  # noqa: F401
-
-    return imports
 
 
 @dataclass(frozen=True)
@@ -84,11 +78,8 @@ class ClusterEmbedder:
         first = list(itertools.islice(given, BATCH))
         if not first:
             return
-        room = Room(CORES, 2 * _bytes(self.encoder) + SLACK)
-        posts = room(self.on.cluster.nodes())
-        gpu = any(post.gpus for post in posts)
-        side_by_side = 2 if gpu else 1  # one part is decoded while the GPU works on another
-        role = Role(EmbeddingWorker, "embed", room, 1 + side_by_side, side_by_side)
+        role = _role(self.on.cluster.nodes(), 2 * _bytes(self.encoder) + SLACK)
+        gpu = role.side_by_side > 1
         with closing(Crew[Part](self.on.cluster, role, self.on.say)) as crew:
             here, put = self._here(first), self.on.cluster.ray.put  # while workers start
             crew.brief(put(_parcel(self.encoder)), put(_known(self.vector_cache)), self.root, here.path, _limit())
@@ -104,6 +95,14 @@ class ClusterEmbedder:
             inputs = Embedder(self.root, [encoder], self.vector_cache).inputs_of_first(first, PROBES)
             path = path_for(encoder, inputs) if inputs else None
         return _Here(self.root, encoder, self.vector_cache, path)
+
+
+def _role(nodes: Sequence[Node], memory: int = 0) -> Role:
+    """What workers are. memory: bytes that each needs."""
+    room = Room(CORES, memory)
+    gpu = any(post.gpus for post in room(nodes))
+    side_by_side = 2 if gpu else 1  # one part is decoded while the GPU works on another
+    return Role(EmbeddingWorker, "embed", room, 1 + side_by_side, side_by_side)
 
 
 def _limit() -> int | None:

@@ -79,6 +79,10 @@ class EmbeddingWorker:
         self._cpus, self._gpu = max(cpus, 1), gpu
         self._embedder: Embedder | None = None
 
+    def load_code(self) -> None:
+        """Load what the code of all models imports, which takes seconds, before there is one."""
+        import transformers.modeling_utils  # noqa: F401
+
     def hello(self) -> bool:
         """Answer as soon as there is room."""
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from vdistill.cluster.connection import Cluster
 from vdistill.cluster.nodes import Node, Post, Posts
 
 JobT = TypeVar("JobT")
@@ -49,3 +50,14 @@ class Worker(Generic[JobT]):
     started: float
     state: str = "hired"
     jobs: dict[Any, JobT] = field(default_factory=dict)  # by reference, oldest first
+
+
+def hired(cluster: Cluster, role: Role, post: Post) -> Any:
+    """A new actor at a post; it starts at once."""
+    options = {"num_cpus": post.cpus, "num_gpus": post.gpus, "max_restarts": 0, "max_task_retries": 0}
+    if role.side_by_side > 1:
+        options["max_concurrency"] = role.side_by_side
+    if post.memory and post.node.memory:
+        options["memory"] = post.memory
+    kind = cluster.ray.remote(role.kind).options(**options, scheduling_strategy=cluster.only_on(post.node))
+    return kind.remote(post.cpus, post.gpus > 0)
