@@ -11,7 +11,7 @@ INSTALL := -m pip install --quiet --no-compile --constraint constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types fast slow docs wheel clean
+.PHONY: help install demo test lint types fast slow cluster docs wheel clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -41,6 +41,10 @@ fast: install  ## The tests that take seconds.
 
 slow: install
 	$(PYTEST) -m slow
+
+cluster: install  ## The tests of Ray clusters, which need Ray, which is large; TESTS=… chooses some.
+	$(BIN)/python $(INSTALL) --editable '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/cluster -k '$(or $(TESTS),cluster)'
 
 docs: install  ## Write docs/cli.md and docs/api.md anew, and build the site into build/site.
 	$(BIN)/python docs/make_cli.py

@@ -1,5 +1,6 @@
 """The gift shop is what its README says; the whole pipeline runs on real photographs."""
 
+import errno
 import hashlib
 import importlib
 import importlib.util
@@ -276,6 +277,15 @@ def test_the_server_survives_what_is_no_question(endpoint, content):
         urllib.request.urlopen(f"{endpoint}/v1/chat/completions", content, timeout=10)
     with caught.value:
         assert caught.value.code == 400
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, ROOT / "examples" / "openai_teacher" / "server.py", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"cannot listen on port {port}: {os.strerror(errno.EADDRINUSE)}; choose another with --port\n"
 
 
 @pytest.mark.slow

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import io
 import json
 import math
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image, ImageStat
@@ -94,7 +96,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    with Server(("127.0.0.1", options.port), Handler) as server:
+    try:
+        server = Server(("127.0.0.1", options.port), Handler)
+    except OSError as error:
+        sys.exit(f"cannot listen on port {options.port}: {error.strerror}; choose another with --port")
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)
         server.serve_forever()
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+LAST = 70  # percent of the vectors that are kept at most when it is waited for the next kill
 Suffered = tuple[list[int], int]  # how many vectors were kept at each kill, and the exit code at the end
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 sys.path.insert(0, str(SUPPORT))
@@ -109,7 +110,7 @@ def trials(home: Path, options: argparse.Namespace) -> None:
     with nodes(head=1, one=1, two=1) as cluster:
         for kind, suffer in (("node", node_killed), ("command", command_killed)):
             for run in range(options.runs):
-                moments = sorted(rng.randrange(options.pictures - 64) for _ in range(options.kills))
+                moments = sorted(rng.randrange(LAST * options.pictures // 100) for _ in range(options.kills))
                 begun = time.monotonic()
                 kept, code = suffer(home, f"{kind}-{run}", cluster, moments, rng)
                 ids, vectors = indexed(home, f"{kind}-{run}")

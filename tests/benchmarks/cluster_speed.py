@@ -1,15 +1,18 @@
 """How fast a cluster of this machine embeds, beside one process: `--engine ray` and none, on the same cores.
 
     python tests/benchmarks/cluster_speed.py               2,000 photographs, a model of ViT-B/32 size
+    python tests/benchmarks/cluster_speed.py --commands    whole commands: `vdistill index` from nothing
     python tests/benchmarks/cluster_speed.py --quick       a tiny model and few drawn pictures: that it runs
 
 Both embed the same pictures into a store of vectors of their own, in turns. The model is loaded and the cluster is up;
-starting the workers counts, and what that and the cluster took is printed beside it. Needs the extra `ray`.
+starting the workers counts, and what that and the cluster took is printed beside it. A command starts the cluster, and
+the workers while it loads the model. Needs the extra `ray`.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -20,6 +23,7 @@ from threading import Event, Thread
 
 import numpy as np
 import psutil
+from commands import vdistill
 from side_by_side import CONSOLE, alternate, header, lacks, show
 from speed_model import backbone, catalog, drawn, tiny
 
@@ -83,6 +87,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "vit-b-32")
+    parser.add_argument("--commands", action="store_true")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if lacks("ray", "ray"):
@@ -93,9 +98,28 @@ def main() -> None:
         if options.quick:
             drawn(folder / "pictures", 200)
             measure(DualEncoder.load(str(tiny(folder / "model"))), folder / "pictures", 1)
+            commands(folder, folder / "model", 1)
             return
         catalog(folder / "pictures", options.pictures)
-        measure(DualEncoder.load(str(backbone(options.model))), folder / "pictures", options.rounds)
+        if options.commands:
+            commands(folder, backbone(options.model), options.rounds)
+        else:
+            measure(DualEncoder.load(str(backbone(options.model))), folder / "pictures", options.rounds)
+
+
+def commands(folder: Path, model: Path, rounds: int) -> None:
+    """Whole commands, each in a workspace of its own, in turns."""
+
+    def index(arm: str) -> None:
+        shutil.rmtree(folder / "workspace", ignore_errors=True)
+        started = time.perf_counter()
+        vdistill(folder, "index", "pictures", "--model", "backbone", "--backbone", model, "--workspace", "workspace",
+                 "--quiet", *(["--engine", "ray"] if "ray" in arm else []))  # fmt: skip
+        print(f"{arm}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+
+    count = len(rows_of(folder / "pictures"))
+    seconds = alternate({arm: lambda arm=arm: index(arm) for arm in ("index", "index --engine ray")}, rounds)  # type: ignore[misc]
+    show(f"{count} JPEGs, whole commands", seconds, count, "pictures")
 
 
 def measure(encoder: DualEncoder, folder: Path, rounds: int) -> None:
