@@ -41,7 +41,7 @@ def started(home: Path, workspace: str, engine: str | None) -> subprocess.Popen[
     words += ["--engine", engine] if engine else []
     return subprocess.Popen(
         [sys.executable, SUPPORT / "float32.py", *words], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={**os.environ, **SETTINGS},
+        text=True, env={**os.environ, **SETTINGS, "OMP_NUM_THREADS": "1"},  # the last bits depend on how many there are
     )  # fmt: skip
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from vdistill.inputs.catalog import scan
 from vdistill.inputs.hashes import Hashes
-from vdistill.inputs.item_keys import Keys
 from vdistill.inputs.item_table import PAGE, PART, ItemTable
 from vdistill.inputs.items_by_id import ItemsById
+from vdistill.inputs.keys_by_id import Keys
 from vdistill.inputs.listings import Entry
 
 MANY = PART + PAGE + 7  # no multiple of what is read at once

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vdistill.database import Database
-from vdistill.inputs.item_keys import Key, Keys, family_of, product_notes, products_of
+from vdistill.inputs.item_keys import Key, family_of, product_notes, products_of
+from vdistill.inputs.keys_by_id import Keys
 from vdistill.inputs.split import split_of
 from vdistill.inputs.views import View
 from vdistill.records import Item, Query, Split
