@@ -14,6 +14,7 @@ from command_line import vdistill
 from drawings import COLOURS, SHAPES, draw, draw_catalog
 from indexes import index_of, unit
 from vdistill import Searcher
+from vdistill.arrays import distinct
 from vdistill.bundle import shards
 from vdistill.bundle.shards import METRIC_OF
 from vdistill.errors import VdistillError
@@ -26,6 +27,14 @@ def first_of_each(hits, product):
     for hit in hits:
         found.setdefault(product(hit), hit)
     return [hit.id for hit in found.values()]
+
+
+@given(values=st.lists(st.integers(0, 9), max_size=30), kind=st.sampled_from([np.int64, np.uint64]))
+def test_the_first_of_each_value_is_what_numpy_finds(values, kind):
+    given_, first, place = np.unique(np.array(values, kind), return_index=True, return_inverse=True)
+    found = distinct(np.array(values, kind))
+    assert [part.tolist() for part in found] == [first.tolist(), place.tolist()]
+    assert len(found[0]) == len(given_)
 
 
 @settings(max_examples=80)

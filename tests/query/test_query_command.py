@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -252,6 +254,14 @@ def test_the_library_answers_as_the_command(home):
             searcher.search(" ")
         with pytest.raises(VdistillError, match="empty"):
             searcher.search([])
+
+
+def test_a_search_imports_only_what_it_needs(home):
+    heavy = ["torch", "transformers", "rich", "PIL", "numpy.ma", "scipy", "tarfile", "vdistill.inputs.listings"]
+    program = "import sys; from vdistill.cli import main; code = main(['query', 'a red mug', '--quiet', '--json']); "
+    program += f"sys.exit(code or ' '.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_workspace_that_is_not_there_is_named(tmp_path):

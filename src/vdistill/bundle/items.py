@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from vdistill.arrays import distinct
 from vdistill.bundle.columns import ColumnKinds, Kind, known_kind
 from vdistill.bundle.manifest import remedy
 from vdistill.bundle.pack import PackedPath, Place
@@ -115,7 +116,8 @@ class Items:
     def some_keys(self, count: int) -> np.ndarray:
         """About `count` keys, spread evenly over all items."""
         last = self._all("SELECT max(key) FROM items")[0][0]
-        places = _json(np.unique(np.linspace(0, last, count).astype(np.int64)))
+        spread = np.linspace(0, last, count).astype(np.int64)
+        places = _json(spread[distinct(spread)[0]])
         # The first key in use from each place on: no scan of the whole table.
         sql = "SELECT DISTINCT (SELECT key FROM items WHERE key >= value ORDER BY key LIMIT 1) FROM json_each(?)"
         return _keys(self._all(sql, places))

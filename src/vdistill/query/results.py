@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vdistill.arrays import Floats
+from vdistill.arrays import Floats, distinct
 from vdistill.bundle.products import Products
 
 _IMAGES = 4  # of a product, when nothing is known yet: fewer of them mean one more search
@@ -29,7 +29,7 @@ class Results:
             return k if len(keys) >= k else None
         part = self.images(k)
         while True:  # a product of many images may fill any number of places
-            first = np.unique(self.products.numbers(keys[:part]), return_index=True)[1]
+            first, _ = distinct(self.products.numbers(keys[:part]))
             if len(first) >= k:
                 return int(np.sort(first)[k - 1]) + 1
             if part >= len(keys):
@@ -51,7 +51,7 @@ class Results:
         if (held := self.covered(keys, k)) is not None:
             keys, scores = keys[scores >= scores[held - 1]], scores[scores >= scores[held - 1]]
         numbers = self.products.numbers(keys)
-        _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
+        first, place = distinct(numbers)
         best = scores == scores[first][place]
         return numbers[best], keys[best], scores[best]
 
