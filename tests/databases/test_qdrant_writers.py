@@ -20,23 +20,6 @@ from vdistill.errors import VdistillError
 ADDRESS = "qdrant://shared"
 
 
-class Client:
-    """A client of the shared engine.  before: called with the name of each method that is called."""
-
-    def __init__(self, engine, before):
-        self._engine, self._before = engine, before
-
-    def __getattr__(self, name):
-        def call(*arguments, **more):
-            self._before(name)
-            return getattr(self._engine, name)(*arguments, **more)
-
-        return call
-
-    def close(self):
-        """The engine outlives its clients."""
-
-
 class Clock:
     """Time that passes only when a test says so, and while somebody waits."""
 
@@ -60,13 +43,9 @@ def clock(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def before(monkeypatch, clock):
+def before(clock, shared_qdrant):
     """What is called before each call of a client; a test may put something else there."""
-    qdrant = pytest.importorskip("qdrant_client")
-    engine, hooks = qdrant.QdrantClient(":memory:"), [lambda name: None]
-    monkeypatch.setattr(qdrant, "QdrantClient", lambda **_: Client(engine, lambda name: hooks[-1](name)))
-    yield hooks
-    engine.close()
+    return shared_qdrant
 
 
 def writer():
