@@ -21,7 +21,7 @@ from vdistill.query.retrieval import SearchOptions
 DIM, K = 32, 10
 OPTIONS = SearchOptions(where="n >= 100")
 FITS = {"a": 0.2, "b": 0.8}  # of all hits of a model, about
-# Prints how many items are stored, after each batch: what the server has acknowledged.
+# Prints how many items are stored, 0 at first and then after each batch: what the server has acknowledged.
 PUSH = """
 import json
 import sys
@@ -29,6 +29,7 @@ from pathlib import Path
 from vdistill.bundle.store import Store
 from vdistill.databases.address import parse
 from vdistill.databases.push import push
+print(0, flush=True)
 report = push(Store.open(Path(sys.argv[1]), "student"), "student", parse(sys.argv[2]),
               lambda done, total: print(done, flush=True))
 print(json.dumps(report.to_json()))
