@@ -34,6 +34,33 @@ def address(request, tmp_path):
         gc.collect()
 
 
+class Client:
+    """A client of the shared engine.  before: called with the name of each method that is called."""
+
+    def __init__(self, engine, before):
+        self._engine, self._before = engine, before
+
+    def __getattr__(self, name):
+        def call(*arguments, **more):
+            self._before(name)
+            return getattr(self._engine, name)(*arguments, **more)
+
+        return call
+
+    def close(self):
+        """The engine outlives its clients."""
+
+
+@pytest.fixture
+def shared_qdrant(monkeypatch):
+    """Lets `qdrant://HOST` be the client's own engine in memory, the same for all; what is called before each call."""
+    qdrant = pytest.importorskip("qdrant_client")
+    engine, hooks = qdrant.QdrantClient(":memory:"), [lambda name: None]
+    monkeypatch.setattr(qdrant, "QdrantClient", lambda **_: Client(engine, lambda name: hooks[-1](name)))
+    yield hooks
+    engine.close()
+
+
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory, clip_folder):
     """A catalog with the backbone's index."""

@@ -2,91 +2,21 @@
 
 import contextlib
 import json
-import subprocess
-import sys
-import threading
-import traceback
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from indexes import unit, write_index
-from postgres_servers import Cluster, both, missing, until
-from vdistill.bundle import manifest
-from vdistill.bundle.fit import FitModel
+from database_pushes import DIM, Reader, index, opened, start, until_stored
+from indexes import unit
+from postgres_servers import Cluster, both, missing
 from vdistill.bundle.store import Store
 from vdistill.databases.address import parse
 from vdistill.databases.opening import open_database
 from vdistill.databases.push import push
-from vdistill.databases.search import DatabaseSearcher
 from vdistill.errors import VdistillError
 from vdistill.query.retrieval import SearchOptions
 
-DIM = 32
-FITS = {"a": 0.2, "b": 0.8}  # of all hits of a model, about
 ROWS = 6_000
-# Prints how many items are stored, after each batch: what the server has acknowledged.
-PUSH = """
-import json
-import sys
-from pathlib import Path
-from vdistill.bundle.store import Store
-from vdistill.databases.address import parse
-from vdistill.databases.push import push
-report = push(Store.open(Path(sys.argv[1]), "student"), "student", parse(sys.argv[2]),
-              lambda done, total: print(done, flush=True))
-print(json.dumps(report.to_json()))
-"""
-
-
-def index(folder, count, model):
-    """An index of a model whose items and fits say which one it is; all vectors differ from model to model."""
-    entry = write_index(folder, unit(count, DIM, seed=ord(model)), metadata=lambda n: {"model": model, "n": n})
-    fit = FitModel((), (1e-3, 0.0, 0.0, float(np.log(FITS[model] / (1 - FITS[model])))), facts={})
-    manifest.write(folder, {"student": replace(entry, model_fingerprint=model, fit=fit.to_json())})
-    return folder
-
-
-def opened(address, folder):
-    """A searcher by vectors alone, which needs no text encoder."""
-    database = open_database(parse(address), reading=True)
-    (version,) = [one for one in database.versions() if one.live]
-    return DatabaseSearcher(database, version, folder, manifest.read(folder)["student"])
-
-
-class Reader(threading.Thread):
-    """Asks all along; each answer is complete, of one model, and its fits are of the same."""
-
-    def __init__(self, searcher):
-        super().__init__(daemon=True)
-        self.searcher, self.k, self.options = searcher, 10, SearchOptions(where="n >= 100")
-        self.answers, self.wrong, self.models, self.over = 0, [], [], False
-
-    def run(self):
-        rng = np.random.default_rng(0)
-        while not self.over:
-            vector = rng.normal(size=DIM).astype(np.float32)
-            try:
-                hits = self.searcher.hits(vector / np.linalg.norm(vector), self.k, self.options, text=True)
-            except Exception as error:  # whatever it is, no reader may see it
-                self.wrong.append("".join(traceback.format_exception(error)))
-                continue
-            said = {(hit.metadata["model"], round(hit.fit, 1)) for hit in hits}
-            if len(hits) != self.k or len(said) != 1 or not said <= FITS.items():
-                self.wrong.append((len(hits), said))
-            self.models = list(dict.fromkeys([*self.models, *(model for model, _ in said)]))
-            self.answers += 1
-
-    def more(self, answers):
-        """Wait for so many more answers."""
-        wanted = self.answers + answers
-        until(lambda: self.answers >= wanted or self.wrong)
-
-    def stop(self):
-        self.over = True
-        self.join()
-        self.searcher.close()
 
 
 def test_a_new_model_is_swapped_in_whole_while_searches_go_on(postgres, tmp_path):
@@ -109,6 +39,7 @@ def test_a_new_model_is_swapped_in_whole_while_searches_go_on(postgres, tmp_path
     assert len(stored) == len(sample) < 1500
     assert (sample @ np.array([*stored.values()]).T).max(axis=1).min() > 0.999  # the scores are compared with the same
     assert not reader.wrong
+    assert not reader.failed
     assert reader.models == ["a", "b"]
     assert postgres.sql("SELECT to_regclass('swapped_v1')") == [(None,)]
     assert postgres.sql("SELECT count(*), min(metadata->>'model') FROM swapped") == [(1500, "b")]
@@ -124,19 +55,6 @@ def test_a_filter_that_few_items_pass_gives_all_of_them(address, tmp_path):
             hits = searcher.hits(vector, 10, SearchOptions(where=where))
             assert len(hits) == count, where
             assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-
-def start(folder, address):
-    return subprocess.Popen([sys.executable, "-c", PUSH, folder, address], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)  # fmt: skip
-
-
-def until_stored(process, count):
-    """Read what it prints until so many items are stored; the number."""
-    for line in process.stdout:
-        if int(line) >= count:
-            return int(line)
-    raise AssertionError(process.stderr.read())
 
 
 @pytest.mark.slow
@@ -176,6 +94,7 @@ def test_a_primary_killed_in_the_middle_loses_no_row_and_no_query(tmp_path):
         reader.more(5)
         reader.stop()
         assert not reader.wrong, reader.wrong[0]
+        assert not reader.failed, reader.failed[0]
         assert reader.models == ["a", "b"]
         assert replica.sql("SELECT count(*), count(DISTINCT id) FROM vdistill") == [(ROWS, ROWS)]
     finally:

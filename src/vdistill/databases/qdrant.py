@@ -24,6 +24,7 @@ _PART = 200  # points sent at once: a request of Qdrant's holds 32 MB
 _WIDTH = 200  # candidates that a search keeps
 _PATIENCE = 30.0  # seconds in which a server may start again while we write
 _LEASE = 60.0  # seconds after which a writer that says nothing counts as dead
+_SETTLED = 0.5  # seconds in which another writer that began in the same moment has written its lease too
 _INDEXED = {"boolean": "bool", "number": "float", "date": "datetime", "time": "datetime", "text": "keyword"}
 _LONG = frozenset({"title", "name", "text", "caption", "description"})  # nobody asks for equality with these
 
@@ -37,7 +38,7 @@ class Qdrant:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection, self._name = connection, name
         self._call = connection.call
-        self._writer, self._held = "", -_LEASE
+        self._writer, self._renewed = "", 0.0
 
     @classmethod
     def open(cls, address: Address) -> Qdrant:
@@ -68,19 +69,21 @@ class Qdrant:
         """Hold a lease that is renewed with each batch; a folder is locked by the client as long as it is open."""
         self._writer = uuid.uuid4().hex
         self._make_room()
-        self._lease()
+        self._take()
         self._connection.patience = _PATIENCE
         try:
             yield
         finally:
             self._connection.patience = 0.0
             with contextlib.suppress(VdistillError):
-                self._call("delete", self._facts, points_selector=[0])
+                if self._holder()["writer"] == self._writer:
+                    self._call("delete", self._facts, points_selector=[0])
 
     def create(self, version: Version) -> None:
         """Make the collection of a new version."""
         from qdrant_client import models
 
+        self._keep()
         name = self._collection(version.number)
         if not self._call("collection_exists", name):
             half = models.Datatype.FLOAT16
@@ -93,6 +96,7 @@ class Qdrant:
 
     def change_columns(self, version: Version, columns: Sequence[Column]) -> Version:
         """Payloads have no columns: only what is known about them changes."""
+        self._keep()
         changed = replace(version, columns=tuple(columns))
         self._index_payload(changed, [column for column in columns if column not in version.columns])
         self._note(version.number, {"facts": changed.facts()})
@@ -102,6 +106,7 @@ class Qdrant:
         """Id and stamp of each item."""
         name, offset = self._collection(version.number), None
         while True:
+            self._keep()
             points, offset = self._call("scroll", name, limit=_PAGE, offset=offset, with_payload=["id", "stamp"])
             for one in points:
                 yield one.payload["id"], bytes.fromhex(one.payload["stamp"])
@@ -110,7 +115,7 @@ class Qdrant:
 
     def put(self, version: Version, items: Sequence[StoredItem]) -> None:
         """Insert or replace points."""
-        self._lease()
+        self._keep()
         kinds = {column.key: column.kind for column in version.columns}
         for start in range(0, len(items), _PART):
             points = [point(item, kinds) for item in items[start : start + _PART]]
@@ -118,7 +123,7 @@ class Qdrant:
 
     def remove(self, version: Version, ids: Sequence[str]) -> None:
         """Delete points."""
-        self._lease()
+        self._keep()
         points = [point_id(id_) for id_ in ids]
         self._call("delete", self._collection(version.number), points_selector=points, wait=True)
 
@@ -126,6 +131,7 @@ class Qdrant:
         """Let the alias mean this version, in one step; then delete the other collections."""
         from qdrant_client import models
 
+        self._keep()
         self._note(version.number, {"facts": version.facts()})
         name, now = self._collection(version.number), self._alias()
         alias = models.CreateAlias(collection_name=name, alias_name=self._name)
@@ -152,17 +158,41 @@ class Qdrant:
             size = models.VectorParams(size=1, distance=models.Distance.DOT)
             self._call("create_collection", self._facts, vectors_config=size)
 
-    def _lease(self) -> None:
-        """Take or renew the lease. Raises VdistillError where another writer holds it."""
-        if time.monotonic() - self._held < _LEASE / 6:
-            return
-        held = self._call("retrieve", self._facts, ids=[0])
-        if held and held[0].payload["writer"] != self._writer and time.time() - held[0].payload["at"] < _LEASE:
-            raise VdistillError(f"another `vdistill index --to` is writing to {self._name!r} there",
-                                hint=f"wait for it; after one that was killed, for {_LEASE:.0f} seconds"
+    def _take(self) -> None:
+        """Take the lease. Raises VdistillError where another writer holds it.
+
+        It is read, then written, which two can do at once: the last one's stays, and the other finds it there.
+        """
+        held = self._holder()
+        if held["writer"] and time.time() - held["at"] < _LEASE:
+            raise self._refusal()
+        self._renew()
+        if not self._connection.on_folder:
+            time.sleep(_SETTLED)
+        if self._holder()["writer"] != self._writer:
+            raise self._refusal()
+
+    def _keep(self) -> None:
+        """Renew the lease. Raises VdistillError where another writer has taken it since."""
+        if self._holder()["writer"] != self._writer:
+            raise VdistillError(f"another `vdistill index --to` has begun to write to {self._name!r} there meanwhile",
+                                hint="wait for it; what was stored stays, and the same command continues"
                                 )  # fmt: skip
+        if time.monotonic() - self._renewed > _LEASE / 6:
+            self._renew()
+
+    def _renew(self) -> None:
         self._note(0, {"writer": self._writer, "at": time.time()})
-        self._held = time.monotonic()
+        self._renewed = time.monotonic()
+
+    def _holder(self) -> dict[str, Any]:
+        """Who has the lease, since when; nobody where it was given back."""
+        held = self._call("retrieve", self._facts, ids=[0])
+        return dict(held[0].payload) if held else {"writer": "", "at": 0.0}
+
+    def _refusal(self) -> VdistillError:
+        return VdistillError(f"another `vdistill index --to` is writing to {self._name!r} there",
+                             hint=f"wait for it; after one that was killed, for {_LEASE:.0f} seconds")  # fmt: skip
 
     def _note(self, number: int, payload: dict[str, Any]) -> None:
         from qdrant_client import models
