@@ -9,6 +9,8 @@ held against the one without; twenty times the same student is, with other seeds
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
 
 import made_shop
@@ -65,16 +67,25 @@ def main() -> None:
     if options.quick:
         made_shop.require(made_shop.SHOP, "qrels.txt", ".vdistill/student")
         options.shares, trials = [1.0], 1
-    workspace = at(options.workspace)
-    if workspace is None:
+    if at(options.workspace) is None:
         raise SystemExit(f"no workspace {options.workspace}")
+    with tempfile.TemporaryDirectory() as folder:  # noise is added to a copy
+        copy = Path(folder) / ".vdistill"
+        shutil.copytree(options.workspace, copy, ignore=shutil.ignore_patterns("index", "against"))
+        workspace = at(copy)
+        assert workspace is not None
+        measure(workspace, options.qrels, options.shares, trials)
+
+
+def measure(workspace: Workspace, qrels: Path, shares: list[float], trials: int) -> None:
+    """Print how often a student passes that is the same, and one with noise."""
     with Database.open(workspace.database, write=False) as database:
         root = Path(database.setting("catalog") or "")
         queries, sides = database.queries(), Sides.read(database)
     items = catalog.scan(root).items
     with Hashes.open(workspace.cache) as hashes:
         split = sides.of_items(items, hashes.of(items)).split
-    held_out = from_qrels(read_qrels(options.qrels), options.qrels.name, queries, Candidates(items, split))
+    held_out = from_qrels(read_qrels(qrels), qrels.name, queries, Candidates(items, split))
     plain = graded(workspace, held_out, root, 0.0, 0)
     report = summarise(held_out, {"backbone": plain, "student": plain})
     kept = runs.keep(workspace, report, "", 0, passed=True)
@@ -83,7 +94,7 @@ def main() -> None:
         for seed in range(trials)
     )
     print(f"the same student: passes {same} of {trials}")
-    for share in options.shares:
+    for share in shares:
         failed, lost = 0, []
         for seed in range(trials):
             values = graded(workspace, held_out, root, share, seed)
