@@ -52,7 +52,7 @@ RobotsOption = Annotated[
     bool | None,
     typer.Option(
         "--ignore-robots/--obey-robots",
-        help="Fetch images of a feed even where their server's robots.txt or noai forbids it. Remembered.",
+        help="Fetch images even where their server's robots.txt or noai forbids it. Remembered.",
         show_default=False,
     ),
 ]

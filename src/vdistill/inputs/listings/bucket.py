@@ -12,6 +12,7 @@ from vdistill.inputs.listings.shard import Shard, is_shard
 from vdistill.inputs.listings.shards import images_or_shards
 from vdistill.inputs.listings.tree import CLUTTER
 from vdistill.sources import Stamp, shown
+from vdistill.sources.manners import manners
 from vdistill.sources.remote import as_oserror, no_credentials, system_of
 from vdistill.sources.secrets import holds_secret
 from vdistill.sources.stamps import stamp_of
@@ -150,6 +151,8 @@ def _walked(root: str, system: Any, path: str) -> Iterator[_Object]:
     """Folder by folder."""
     web = root.startswith(("http://", "https://"))
     start = f"{path.rstrip('/')}/"
+    if web and manners()():
+        _check_page(root, as_oserror(lambda: system.cat_file(start), root))
     folders, seen = [start if web else path], set[str]()
     while folders:
         folder = folders.pop()
@@ -162,6 +165,17 @@ def _walked(root: str, system: Any, path: str) -> Iterator[_Object]:
             elif name.startswith(start) and "?" not in name:
                 # A web server's page tells neither size nor time.
                 yield _Object(name[len(start) :], None if web else stamp_of(info))
+
+
+def _check_page(root: str, page: bytes) -> None:
+    """Refuse a server's listing that is kept from AI."""
+    from vdistill.sources.web.robots import page_forbids_ai
+
+    if page_forbids_ai(page.decode("utf-8", "replace")):
+        raise VdistillError(
+            f'the page at {shown(root)} keeps its images from AI (<meta name="robots">)',
+            hint="--ignore-robots lists them all the same, where they are your own",
+        )
 
 
 def _not_listed(root: str, error: OSError) -> VdistillError:

@@ -1,8 +1,9 @@
-"""What a host lets robots do: its robots.txt (RFC 9309), and the header X-Robots-Tag."""
+"""What a host lets robots do: its robots.txt (RFC 9309), the header X-Robots-Tag, and the `meta` tags of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,26 @@ def forbids_ai(tags: Iterable[str]) -> bool:
             if part.strip() in _NO_AI and agent in ("", "*", AGENT):
                 return True
     return False
+
+
+def page_forbids_ai(page: str) -> bool:
+    """Whether `<meta name="robots">` of a page, or one for this robot by its name, keeps what is there from AI."""
+    reader = _MetaTags()
+    reader.feed(page)
+    return forbids_ai(reader.found)
+
+
+class _MetaTags(HTMLParser):
+    """Collects what a page says to robots."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if tag == "meta" and (said.get("name") or "").strip().lower() in ("robots", AGENT):
+            self.found.append(said.get("content") or "")
 
 
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
