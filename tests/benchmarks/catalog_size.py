@@ -93,17 +93,24 @@ def measure(at: Path) -> None:
     from vdistill.inputs.catalog import scan
 
     before = peak()
-    started = time.monotonic()
+    started = clocks()
     catalog = scan(at)
-    listed = time.monotonic()
+    listed = clocks()
     after = peak()
     with tempfile.TemporaryDirectory() as aside, Plan(Path(aside) / "items.db", None, 0) as plan:
         plan.enter(catalog, reuse=False)
         count = plan.count_fresh()
+    planned = clocks()
     print(json.dumps({
-        "items": count, "scan": listed - started, "plan": time.monotonic() - listed,
+        "items": count, "scan": [end - start for start, end in zip(started, listed, strict=True)],
+        "plan": [end - start for start, end in zip(listed, planned, strict=True)],
         "import_mib": before, "scan_mib": after, "plan_mib": peak(),
     }))  # fmt: skip
+
+
+def clocks() -> tuple[float, float]:
+    """The time, and that of the processor which this process took, in seconds."""
+    return time.monotonic(), time.process_time()
 
 
 def peak() -> float:
@@ -140,8 +147,9 @@ def report(kind: str, at: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     found = json.loads(done.stdout)
+    scan, plan = ("{:.1f} s ({:.1f} s of CPU)".format(*found[part]) for part in ("scan", "plan"))
     print(
-        f"{kind}, {found['items']:,} items: scan {found['scan']:.1f} s, plan {found['plan']:.1f} s; memory in all: "
+        f"{kind}, {found['items']:,} items: scan {scan}, plan {plan}; memory in all: "
         f"{found['import_mib']:.0f} MiB once imported, {found['scan_mib']:.0f} MiB after the scan, "
         f"{found['plan_mib']:.0f} MiB after the plan"
     )
