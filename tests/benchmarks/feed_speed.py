@@ -1,17 +1,15 @@
-"""How fast images come from a web server within what is polite, and what a feed of a million products takes.
+"""How fast images come from a web server within what is polite.
 
     python tests/benchmarks/feed_speed.py [--quick]
 
 The server runs in a process of its own and delays each answer by 50 ms. Its pace is limited as any host's is; with
-several hosts (names that a proxy resolves) the paces add up. Memory is the peak of a process that lists the feed.
+several hosts (names that a proxy resolves) the paces add up. What a feed of a million products takes to be listed
+is measured by `catalog_size.py`.
 """
 
 import argparse
 import contextlib
-import io
-import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -75,56 +73,16 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):,.0f} [{min(values):,.0f}, {max(values):,.0f}]"
 
 
-def write_feed(path: Path, products: int) -> None:
-    text = "A vase of clay, thrown by hand, glazed in the colour of the sea. " * 3
-    with path.open("w", encoding="utf-8") as file:
-        if path.suffix == ".xml":
-            file.write('<rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel>')
-            for number in range(products):
-                file.write(f"<item><g:id>{number}</g:id><title>Vase {number}</title><description>{text}</description>"
-                           f"<g:image_link>https://cdn.example/{number}.jpg</g:image_link>"
-                           f"<g:price>{number % 90}.50 EUR</g:price></item>\n")  # fmt: skip
-            file.write("</channel></rss>")
-        else:
-            file.write("id\ttitle\tdescription\timage_link\tprice\n")
-            for number in range(products):
-                file.write(f"{number}\tVase {number}\t{text}\thttps://cdn.example/{number}.jpg\t{number % 90}.50 EUR\n")
-
-
-def scan(path: str) -> None:
-    from vdistill.inputs.catalog import scan
-
-    began = time.monotonic()
-    catalog = scan(path)
-    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"items": len(catalog.items), "seconds": seconds, "peak": after >> 10}))
-
-
-def listing(products: int, folder: Path) -> None:
-    for name in ("feed.tsv", "feed.xml"):
-        write_feed(folder / name, products)
-        said = subprocess.check_output([sys.executable, __file__, "--scan", str(folder / name)], text=True)
-        found = json.load(io.StringIO(said))
-        size = (folder / name).stat().st_size / 1e6
-        print(f"{name}, {size:,.0f} MB: {found['items']:,} products in {found['seconds']:.1f} s, "
-              f"peak {found['peak']} MiB")  # fmt: skip
-        (folder / name).unlink()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--serve", type=Path)
-    parser.add_argument("--scan")
     arguments = parser.parse_args()
     if arguments.serve:
         serve(arguments.serve)
-    elif arguments.scan:
-        scan(arguments.scan)
     else:
         with tempfile.TemporaryDirectory() as folder:
             downloads(40 if arguments.quick else 400, 1 if arguments.quick else 3, Path(folder))
-            listing(1_000 if arguments.quick else 1_000_000, Path(folder))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+from urllib.parse import urljoin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.catalog import scan
+from vdistill.inputs.listings.feed_columns import images_of
 
 CDN = "https://cdn.example"
 RSS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -176,3 +178,22 @@ def test_a_feed_that_is_none_or_cut_short_is_an_error_with_a_remedy(tmp_path, na
     with pytest.raises(VdistillError, match=message) as caught:
         scan(tmp_path / name)
     assert remedy in caught.value.hint
+
+
+ADDRESSES = (
+    "https://cdn.example/1.jpg", "https://cdn.example/a/../1.jpg?v=2;w=3", "https://cdn.example//1.jpg",
+    "https://cdn.example/1.jpg?", "https://cdn.example/1.jpg;", "https://cdn.example/1.jpg#x", "HTTPS://CDN.example/1",
+    "https://cdn.example:8080/1.jpg", "https://cdn.example/a b.jpg", "https://cdn.example/é.jpg", "https://cdn.example",
+    "https://[::1]/1.jpg", "//cdn.example/1.jpg", "/1.jpg", "1.jpg?a=b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_of_a_fetched_feed_is_what_the_standard_makes_of_it(address):
+    base = "https://shop.example/feeds/all.tsv"
+    assert images_of({"image_link": address}, base) == [(1, urljoin(base, address))]
+
+
+@pytest.mark.parametrize("address", ["https:///1.jpg", "https://c.example:99999/1.jpg", "https://[::1/1.jpg"])
+def test_an_address_without_a_host_or_with_an_impossible_port_is_none(address):
+    assert images_of({"image_link": address}, "") == [(1, None)]

@@ -11,6 +11,7 @@ import pytest
 from shop_server import ShopServer, broken_off, send
 from vdistill.sources import source_at
 from vdistill.sources.cache import use_cache
+from vdistill.sources.http import known_stamps
 
 PICTURE = b"\x89PNG a picture"
 
@@ -222,6 +223,21 @@ def test_without_what_was_known_an_address_counts_as_unchanged(shop, tmp_path):
     (tmp_path / "cache" / "web.db").write_bytes(b"damaged" * 1000)
     another_process(tmp_path)
     assert source.stamp() == stamp
+
+
+def test_stamps_of_many_addresses_are_those_of_each_but_where_the_server_is_to_be_asked(shop, tmp_path):
+    urls = [f"{shop.url}/images/{number}.png" for number in range(4)]
+    for url in urls[:2]:
+        source_at(url).open().close()
+    each = {url: source_at(url).stamp() for url in urls}
+    assert known_stamps([*urls, "/shop/a.png", tmp_path, "s3://shop/a.png"]) == each
+    (shop.folder / "1.png").write_bytes(b"\x89PNG another")
+    expire(tmp_path)
+    asked = len(shop.images())
+    assert known_stamps(urls) == {url: each[url] for url in urls[2:]}, "of which nothing is known"
+    assert len(shop.images()) == asked
+    assert source_at(urls[1]).stamp() != each[urls[1]]
+    assert known_stamps(urls)[urls[1]] == source_at(urls[1]).stamp()
 
 
 # Of "shop.example", signed by itself, until 2126: nobody trusts it.

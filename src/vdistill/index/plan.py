@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from vdistill.inputs.item_table import PART, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
 from vdistill.sources import Stamp, is_remote, order, relative
+from vdistill.sources.http import known_stamps
 from vdistill.sources.read_ahead import readers
 from vdistill.workspace import writing
 
@@ -219,20 +221,22 @@ class Plan:
         self, part: Sequence[Item], known: Mapping[str, tuple[Row, int | None]], reuse: bool
     ) -> list[Callable[[], tuple[Stamp, str]]]:
         """For each item how to get its stamp and hash, which may raise OSError; what is elsewhere is asked at once."""
+        known_now = known_stamps(item.file for item in part if item.stamp is None)
+        stamps = [item.stamp or known_now.get(str(item.file)) for item in part]
 
         def same(item: Item, state: Stamp) -> str | None:
             old, ctime_ns = known.get(item.id, (None, None))
             return old.sha256 if old is not None and (old.size, old.mtime_ns, ctime_ns) == state else None
 
-        def facts(item: Item) -> tuple[Stamp, str]:
-            state = item.stamp or item.source.stamp()
+        def facts(item: Item, stamp: Stamp | None) -> tuple[Stamp, str]:
+            state = stamp or item.source.stamp()
             sha256 = same(item, state)
             return state, sha256 if sha256 is not None else file_sha256(item.source) if reuse else ""
 
-        def waits(item: Item) -> bool:
-            return is_remote(item.file) and (item.stamp is None or (reuse and same(item, item.stamp) is None))
+        def waits(item: Item, stamp: Stamp | None) -> bool:
+            return is_remote(item.file) and (stamp is None or (reuse and same(item, stamp) is None))
 
-        given, waiting = [partial(facts, item) for item in part], [waits(item) for item in part]
+        given, waiting = [*map(partial, repeat(facts), part, stamps)], [*map(waits, part, stamps)]
         if not any(waiting):
             return list(given)
         with readers([item.file for item in part]) as executor:
@@ -276,4 +280,5 @@ class Plan:
         return int(self._db.execute(sql, values).fetchone()[0])
 
 
-_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode  # `json.dumps` would make one for each item
+# Made once: `json.dumps` would make one for each item. Metadata was JSON before, which has no circles.
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False).encode

@@ -13,7 +13,8 @@ from vdistill.images import file_sha256
 from vdistill.inputs.item_table import ItemFile, ItemTable, parts
 from vdistill.inputs.listings import Skipped
 from vdistill.records import Item
-from vdistill.sources import Source, is_remote, order
+from vdistill.sources import Source, Stamp, is_remote, order
+from vdistill.sources.http import known_stamps
 from vdistill.sources.read_ahead import readers
 
 FILE = "hashes.db"
@@ -89,12 +90,17 @@ class Hashes:
 
     def _states(self, part: Sequence[Imaged]) -> list[Status | None]:
         """The status of each item's file, None where it cannot be had; what is elsewhere is asked at once."""
-        given = [item for item in part if item.stamp is None and is_remote(item.file)]
+        known = known_stamps(item.file for item in part if item.stamp is None)
+        stamps = [item.stamp or known.get(str(item.file)) for item in part]
+        given = [item for item, stamp in zip(part, stamps, strict=True) if stamp is None and is_remote(item.file)]
         if not given:
-            return [self._status(item) for item in part]
+            return [*map(self._status, part, stamps)]
         with readers(item.file for item in part) as executor:
             asked = dict(zip((item.id for item in given), executor.map(self._status, given), strict=True))
-        return [asked[item.id] if item.id in asked else self._status(item) for item in part]
+        return [
+            asked[item.id] if item.id in asked else self._status(item, stamp)
+            for item, stamp in zip(part, stamps, strict=True)
+        ]
 
     def _read(self, part: Sequence[tuple[Imaged, Status]]) -> dict[str, str]:
         now = time.time_ns()
@@ -112,9 +118,9 @@ class Hashes:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
         return {key: sha256 for key, _, sha256 in found}
 
-    def _status(self, item: Imaged) -> Status | None:
+    def _status(self, item: Imaged, stamp: Stamp | None = None) -> Status | None:
         try:
-            return str(item.file).encode("utf-8", "surrogateescape"), *(item.stamp or item.source.stamp())
+            return str(item.file).encode("utf-8", "surrogateescape"), *(stamp or item.source.stamp())
         except OSError as error:
             self._refuse(item, error)
             return None

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 BYTES = (bytes, bytearray, memoryview)
+_AS_THEY_ARE = (str, int, type(None))  # made once: to write `str | int | None` makes a new type for each value
 
 
 def plain(value: Any) -> Any:
     """A value that JSON can hold: decimals as numbers, dates as texts, and null for NaN and infinity."""
-    if isinstance(value, str | int | None):
+    if isinstance(value, _AS_THEY_ARE):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

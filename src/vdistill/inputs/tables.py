@@ -116,7 +116,8 @@ def csv_rows(path: Path, delimiter: str = ",", lists: Sequence[str] = ()) -> Ite
                         else "add what is missing; in the last line: the file is cut short, fetch it again",
                     )
                 if values:
-                    row: Row = {name: value for name, value in zip(names, values, strict=True) if name}
+                    row: Row = dict(zip(names, values, strict=True))
+                    row.pop("", None)  # columns without a name
                     for name in lists:
                         row[name] = [value for known, value in zip(names, values, strict=True) if known == name]
                     yield Line(reader.line_num, row)

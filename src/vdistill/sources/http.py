@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, Literal
 
+from vdistill.sources.stamps import Stamp
+
+_WEB = ("http://", "https://")
 _LARGEST = 10**18  # of a stamp's time, which stays in the past: caches do not keep what changed a moment ago
 
 
@@ -30,5 +35,22 @@ class HttpFile:
         """
         from vdistill.sources.web import web
 
-        number = int.from_bytes(hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).digest()[:8], "big")
-        return 0, number % _LARGEST, web().version(self.url)
+        return _stamp(self.url, web().version(self.url))
+
+
+def known_stamps(files: Iterable[str | Path]) -> dict[str, Stamp]:
+    """The stamps of those addresses of the web whose servers need not be asked, nearly all, looked up together.
+
+    files: some thousands at most, of any kind.
+    """
+    urls = [file for file in files if isinstance(file, str) and file.startswith(_WEB)]
+    if not urls:
+        return {}
+    from vdistill.sources.web import web
+
+    return {url: _stamp(url, version) for url, version in web().versions(urls).items()}
+
+
+def _stamp(url: str, version: int) -> Stamp:
+    number = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+    return 0, number % _LARGEST, version

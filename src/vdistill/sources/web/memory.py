@@ -21,14 +21,15 @@ from vdistill.sources.web.images import Reply
 FILE = "web.db"
 _DAY = 86400.0
 LEAST, USUAL, MOST = 7 * _DAY, 30 * _DAY, 365 * _DAY  # how long an image counts as unchanged
-_SCHEMA = """
+_FIELDS = "url, version, sha256, fresh_until, etag, modified"
+_SCHEMA = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
     CREATE TABLE IF NOT EXISTS answers (
         url BLOB PRIMARY KEY, version INTEGER NOT NULL, sha256 BLOB NOT NULL, fresh_until REAL NOT NULL,
         etag TEXT NOT NULL, modified TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    SELECT url, version, sha256, fresh_until, etag, modified FROM answers LIMIT 1
+    SELECT {_FIELDS} FROM answers LIMIT 1
 """
 
 
@@ -57,8 +58,15 @@ class Memory:
 
     def known(self, url: str) -> Known | None:
         """The last answer of an address."""
-        found = self._do("SELECT version, sha256, fresh_until, etag, modified FROM answers WHERE url = ?", key(url))
-        return Known(*found[0]) if found else None
+        return self.known_of([url]).get(url)
+
+    def known_of(self, urls: Sequence[str]) -> dict[str, Known]:
+        """The last answers of those addresses that were asked, by address. urls: some thousands at most."""
+        keys = [key(url) for url in urls]
+        marks = ",".join("?" * len(keys))
+        found = self._do(f"SELECT {_FIELDS} FROM answers WHERE url IN ({marks})", *keys)
+        known = {row[0]: Known(*row[1:]) for row in found}
+        return {url: known[one] for url, one in zip(urls, keys, strict=True) if one in known} if known else {}
 
     def note(self, url: str, reply: Reply) -> int:
         """Keep the answer; returns the version of its image."""

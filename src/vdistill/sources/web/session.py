@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ from vdistill.sources.web.client import Client
 from vdistill.sources.web.faults import RETRY_AFTER, Unavailable
 from vdistill.sources.web.files import fetch_file
 from vdistill.sources.web.images import Reply, fetch_image
-from vdistill.sources.web.memory import Memory, key
+from vdistill.sources.web.memory import Known, Memory, key
 
 _MOST_FAILURES = 200_000  # that are remembered
 
@@ -41,7 +41,7 @@ class Web:
     def version(self, url: str) -> int:
         """Counts the images that were seen at the address; its server is asked where the last was long ago."""
         known = self._memory.known(url)
-        if known is None or not known.due or self._failure(url):
+        if known is None or self._settled(url, known):
             return known.version if known else 1
         try:
             reply = self._asked(url, known.etag, known.modified)
@@ -53,6 +53,21 @@ class Web:
         version = self._memory.note(url, reply)
         through_cache(url, str(version), lambda: reply.data).close()
         return version
+
+    def versions(self, urls: Sequence[str]) -> dict[str, int]:
+        """The versions at those of the addresses whose servers need not be asked. urls: some thousands at most."""
+        known = self._memory.known_of(urls)
+        if not known:
+            return dict.fromkeys(urls, 1)
+        return {
+            url: one.version if one else 1
+            for url, one in ((url, known.get(url)) for url in urls)
+            if one is None or self._settled(url, one)
+        }
+
+    def _settled(self, url: str, known: Known) -> bool:
+        """Whether the server need not be asked, or could not answer a short while ago."""
+        return not known.due or self._failure(url) is not None
 
     @contextlib.contextmanager
     def _alone(self, url: str) -> Iterator[None]:
