@@ -1,9 +1,12 @@
 """The commands on a catalog in a bucket, in tars and in Parquet files: as on the folder it was made from."""
 
+import io
+import random
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from catalog_forms import FORMS, as_folder, files_of, pictures, rows_of
 from command_line import vdistill, write_scores
@@ -76,6 +79,24 @@ def test_a_cache_is_read_where_the_bucket_was(tmp_path, s3, clip_folder):  # noq
         found.append(vectors(tmp_path))
         shutil.rmtree(tmp_path / ".vdistill" / "index")
     assert same(found[0], found[1])
+
+
+def test_a_cache_holds_no_more_than_it_may_which_the_workspace_remembers(tmp_path, s3, clip_folder):  # noqa: F811
+    images = {}
+    for number in range(40):
+        file = io.BytesIO()
+        Image.frombytes("RGB", (60, 60), random.Random(number).randbytes(10_800)).save(file, "PNG")
+        images[f"{number}.png"] = file.getvalue()
+    fill(s3, images, "shop/")
+    limit = sum(map(len, images.values())) / 4
+    sizes = []
+    for more in ("--cache-gib", limit / 2**30), ():
+        done = vdistill("index", "s3://shop", "--backbone", clip_folder, *more, cwd=tmp_path)
+        assert done.code == 0, done.err
+        sizes.append(sum(map(len, files_of(tmp_path / ".vdistill" / "cache" / "images" / "files").values())))
+        shutil.rmtree(tmp_path / ".vdistill" / "index")
+    assert all(limit / 2 < size <= limit for size in sizes)
+    assert len(s3.reads()) > 60, "what it did not hold is read again"
 
 
 def test_no_secret_reaches_output_or_index(tmp_path, s3, clip_folder):  # noqa: F811
