@@ -3,6 +3,8 @@
 import io
 import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from catalog_forms import FORMS, as_folder, files_of, pictures, rows_of
 from command_line import vdistill, write_scores
 from elsewhere import s3  # noqa: F401
+from hub_server import DatasetServer
 from s3_server import KEY, SECRET
 from vdistill.query.search import Searcher
 
@@ -155,6 +158,32 @@ def test_all_commands_give_the_same_from_everywhere(tmp_path, s3, vision_text_fo
         write_scores(home, sorted(drawn))
         results.append(commands(home, place, vision_text_folder))
     assert all(one == results[0] for one in results)
+
+
+HUB_FORMS = ("folder", "parquet")
+INDEX_ALL = """
+import os, sys
+from vdistill.cli import main
+backbone, *places = sys.argv[1:]
+for place in places:
+    os.makedirs(place.rpartition("/")[2])
+    os.chdir(place.rpartition("/")[2])
+    assert main(["index", place, "--backbone", backbone, "--dtype", "f32"]) == 0
+    os.chdir("..")
+"""
+
+
+@pytest.mark.slow
+def test_a_dataset_of_the_hub_gives_the_same_as_a_folder(tmp_path, clip_folder):
+    made = {form: FORMS[form](tmp_path / "made" / form, pictures(60), rows_of(pictures(60))) for form in HUB_FORMS}
+    files = {f"data/the {form}/{name}": data for form, place in made.items() for name, data in files_of(place).items()}
+    places = [made["folder"], *(f"hf://datasets/owner/shop/data/the {form}" for form in HUB_FORMS)]
+    with DatasetServer("owner/shop", files) as hub:
+        command = [sys.executable, "-c", INDEX_ALL, clip_folder, *places]
+        subprocess.run(list(map(str, command)), cwd=tmp_path, env=hub.env, check=True)
+    expected, *others = (vectors(tmp_path / str(place).rpartition("/")[2]) for place in places)
+    assert len(expected) == 60
+    assert all(same(one, expected) for one in others)
 
 
 @pytest.mark.slow
