@@ -16,6 +16,7 @@ from elsewhere import s3  # noqa: F401
 from hub_server import DatasetServer
 from s3_server import KEY, SECRET
 from vdistill.query.search import Searcher
+from vdistill.sources.remote import READERS
 
 
 def fill(bucket, files, prefix):
@@ -50,6 +51,14 @@ def test_indexing_again_costs_one_listing_and_no_reads(tmp_path, s3, clip_folder
     report = index(tmp_path, "s3://shop", clip_folder).json
     assert (report["added"], report["updated"]) == (0, 1)
     assert len(set(s3.reads())) == 1
+
+
+def test_images_are_read_ahead_many_at_once(tmp_path, s3, clip_folder):  # noqa: F811
+    fill(s3, pictures(80), "shop/")
+    s3.delay = 0.2
+    index(tmp_path, "s3://shop", clip_folder)
+    assert 8 <= s3.most <= READERS
+    assert len(s3.reads()) == 80
 
 
 def test_an_object_that_goes_or_changes_under_the_run_is_told_or_read_as_it_is(tmp_path, s3, clip_folder):  # noqa: F811
