@@ -15,6 +15,7 @@ from command_line import vdistill, write_scores
 from elsewhere import s3  # noqa: F401
 from hub_server import DatasetServer
 from s3_server import KEY, SECRET
+from shop_server import ShopServer, send
 from vdistill.query.search import Searcher
 from vdistill.sources.remote import READERS
 
@@ -23,9 +24,9 @@ def fill(bucket, files, prefix):
     bucket.objects |= {f"{prefix}{name}": data for name, data in files.items()}
 
 
-def index(home, catalog, backbone):
+def index(home, catalog, backbone, *more):
     home.mkdir(exist_ok=True)
-    done = vdistill("index", catalog, "--backbone", backbone, "--json", cwd=home)
+    done = vdistill("index", catalog, "--backbone", backbone, *more, "--json", cwd=home)
     assert done.code == 0, done.err
     return done
 
@@ -142,31 +143,39 @@ def commands(home, catalog, backbone):
 
 @pytest.mark.slow
 def test_all_commands_give_the_same_from_everywhere(tmp_path, s3, vision_text_folder, clip_folder, drawn_catalog):  # noqa: F811
-    images = pictures(520)
-    places = {}
+    images, places = pictures(520), {}
     for form, make in FORMS.items():
         places[form] = make(tmp_path / "made" / form, images, rows_of(images))
         fill(s3, files_of(places[form]), f"shop/{form}/")
         places[f"s3 {form}"] = f"s3://shop/{form}"
     expected = None
     for name, place in places.items():
-        assert index(tmp_path / f"index {name}", place, clip_folder).json["items"] == 520
+        assert index(tmp_path / f"index {name}", place, clip_folder, "--dtype", "f32").json["items"] == 520
         found = vectors(tmp_path / f"index {name}")
         expected = expected or found
         assert same(found, expected), name
     drawn = {path.name: path.read_bytes() for path in drawn_catalog.glob("*.png")}
+    titles = {name: {"title": name.removesuffix(".png").replace("_", " ")} for name in drawn}
     results = []
     for name in ("folder", "s3 folder", "tars", "s3 parquet"):
         home = tmp_path / f"all {name}"
         home.mkdir()
-        place = FORMS[name.split()[-1]](home / "catalog", drawn)
+        place = FORMS[name.split()[-1]](home / "catalog", drawn, titles)
         if name.startswith("s3"):
             fill(s3, files_of(place), f"drawn/{name}/")
             shutil.rmtree(place)
             place = f"s3://drawn/{name}"
         write_scores(home, sorted(drawn))
         results.append(commands(home, place, vision_text_folder))
-    assert all(one == results[0] for one in results)
+    with ShopServer(drawn_catalog) as shop:
+        home = tmp_path / "all feed"
+        home.mkdir()
+        links = "".join(f"{name},{titles[name]['title']},{shop.url}/images/{name}\n" for name in drawn)
+        shop.answers["/feed.csv"] = lambda request: send(request, f"file_name,title,image_link\n{links}".encode())
+        write_scores(home, sorted(drawn))
+        results.append(commands(home, f"{shop.url}/feed.csv", vision_text_folder))
+    for one in results:
+        assert one == results[0]
 
 
 HUB_FORMS = ("folder", "parquet")

@@ -71,7 +71,7 @@ def test_a_feed_gives_the_same_vectors_as_its_folder_and_serves_all_commands(sho
     here.mkdir()
     there.mkdir()
     for home, catalog in ((here, tmp_path / "catalog"), (there, feed)):
-        done = vdistill("index", catalog, "--backbone", clip_folder, "--json", cwd=home)
+        done = vdistill("index", catalog, "--backbone", clip_folder, "--dtype", "f32", "--json", cwd=home)
         assert done.code == 0, done.err
         assert done.json["items"] == len(rows)
     assert vectors(here) == vectors(there)
