@@ -1,24 +1,32 @@
 """The commands on a catalog in a bucket, in tars and in Parquet files: as on the folder it was made from."""
 
+import io
+import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from catalog_forms import FORMS, as_folder, files_of, pictures, rows_of
 from command_line import vdistill, write_scores
 from elsewhere import s3  # noqa: F401
+from hub_server import DatasetServer
 from s3_server import KEY, SECRET
+from shop_server import ShopServer, send
 from vdistill.query.search import Searcher
+from vdistill.sources.remote import READERS
 
 
 def fill(bucket, files, prefix):
     bucket.objects |= {f"{prefix}{name}": data for name, data in files.items()}
 
 
-def index(home, catalog, backbone):
+def index(home, catalog, backbone, *more):
     home.mkdir(exist_ok=True)
-    done = vdistill("index", catalog, "--backbone", backbone, "--json", cwd=home)
+    done = vdistill("index", catalog, "--backbone", backbone, *more, "--json", cwd=home)
     assert done.code == 0, done.err
     return done
 
@@ -44,6 +52,14 @@ def test_indexing_again_costs_one_listing_and_no_reads(tmp_path, s3, clip_folder
     report = index(tmp_path, "s3://shop", clip_folder).json
     assert (report["added"], report["updated"]) == (0, 1)
     assert len(set(s3.reads())) == 1
+
+
+def test_images_are_read_ahead_many_at_once(tmp_path, s3, clip_folder):  # noqa: F811
+    fill(s3, pictures(80), "shop/")
+    s3.delay = 0.2
+    index(tmp_path, "s3://shop", clip_folder)
+    assert 8 <= s3.most <= READERS
+    assert len(s3.reads()) == 80
 
 
 def test_an_object_that_goes_or_changes_under_the_run_is_told_or_read_as_it_is(tmp_path, s3, clip_folder):  # noqa: F811
@@ -78,6 +94,24 @@ def test_a_cache_is_read_where_the_bucket_was(tmp_path, s3, clip_folder):  # noq
     assert same(found[0], found[1])
 
 
+def test_a_cache_holds_no_more_than_it_may_which_the_workspace_remembers(tmp_path, s3, clip_folder):  # noqa: F811
+    images = {}
+    for number in range(40):
+        file = io.BytesIO()
+        Image.frombytes("RGB", (60, 60), random.Random(number).randbytes(10_800)).save(file, "PNG")
+        images[f"{number}.png"] = file.getvalue()
+    fill(s3, images, "shop/")
+    limit = sum(map(len, images.values())) / 4
+    sizes = []
+    for more in ("--cache-gib", limit / 2**30), ():
+        done = vdistill("index", "s3://shop", "--backbone", clip_folder, *more, cwd=tmp_path)
+        assert done.code == 0, done.err
+        sizes.append(sum(map(len, files_of(tmp_path / ".vdistill" / "cache" / "images" / "files").values())))
+        shutil.rmtree(tmp_path / ".vdistill" / "index")
+    assert all(limit / 2 < size <= limit for size in sizes)
+    assert len(s3.reads()) > 60, "what it did not hold is read again"
+
+
 def test_no_secret_reaches_output_or_index(tmp_path, s3, clip_folder):  # noqa: F811
     fill(s3, pictures(4), "shop/")
     s3.objects["shop/denied.png"] = b""
@@ -109,31 +143,65 @@ def commands(home, catalog, backbone):
 
 @pytest.mark.slow
 def test_all_commands_give_the_same_from_everywhere(tmp_path, s3, vision_text_folder, clip_folder, drawn_catalog):  # noqa: F811
-    images = pictures(520)
-    places = {}
+    images, places = pictures(520), {}
     for form, make in FORMS.items():
         places[form] = make(tmp_path / "made" / form, images, rows_of(images))
         fill(s3, files_of(places[form]), f"shop/{form}/")
         places[f"s3 {form}"] = f"s3://shop/{form}"
     expected = None
     for name, place in places.items():
-        assert index(tmp_path / f"index {name}", place, clip_folder).json["items"] == 520
+        assert index(tmp_path / f"index {name}", place, clip_folder, "--dtype", "f32").json["items"] == 520
         found = vectors(tmp_path / f"index {name}")
         expected = expected or found
         assert same(found, expected), name
     drawn = {path.name: path.read_bytes() for path in drawn_catalog.glob("*.png")}
+    titles = {name: {"title": name.removesuffix(".png").replace("_", " ")} for name in drawn}
     results = []
     for name in ("folder", "s3 folder", "tars", "s3 parquet"):
         home = tmp_path / f"all {name}"
         home.mkdir()
-        place = FORMS[name.split()[-1]](home / "catalog", drawn)
+        place = FORMS[name.split()[-1]](home / "catalog", drawn, titles)
         if name.startswith("s3"):
             fill(s3, files_of(place), f"drawn/{name}/")
             shutil.rmtree(place)
             place = f"s3://drawn/{name}"
         write_scores(home, sorted(drawn))
         results.append(commands(home, place, vision_text_folder))
-    assert all(one == results[0] for one in results)
+    with ShopServer(drawn_catalog) as shop:
+        home = tmp_path / "all feed"
+        home.mkdir()
+        links = "".join(f"{name},{titles[name]['title']},{shop.url}/images/{name}\n" for name in drawn)
+        shop.answers["/feed.csv"] = lambda request: send(request, f"file_name,title,image_link\n{links}".encode())
+        write_scores(home, sorted(drawn))
+        results.append(commands(home, f"{shop.url}/feed.csv", vision_text_folder))
+    for one in results:
+        assert one == results[0]
+
+
+HUB_FORMS = ("folder", "parquet")
+INDEX_ALL = """
+import os, sys
+from vdistill.cli import main
+backbone, *places = sys.argv[1:]
+for place in places:
+    os.makedirs(place.rpartition("/")[2])
+    os.chdir(place.rpartition("/")[2])
+    assert main(["index", place, "--backbone", backbone, "--dtype", "f32"]) == 0
+    os.chdir("..")
+"""
+
+
+@pytest.mark.slow
+def test_a_dataset_of_the_hub_gives_the_same_as_a_folder(tmp_path, clip_folder):
+    made = {form: FORMS[form](tmp_path / "made" / form, pictures(60), rows_of(pictures(60))) for form in HUB_FORMS}
+    files = {f"data/the {form}/{name}": data for form, place in made.items() for name, data in files_of(place).items()}
+    places = [made["folder"], *(f"hf://datasets/owner/shop/data/the {form}" for form in HUB_FORMS)]
+    with DatasetServer("owner/shop", files) as hub:
+        command = [sys.executable, "-c", INDEX_ALL, clip_folder, *places]
+        subprocess.run(list(map(str, command)), cwd=tmp_path, env=hub.env, check=True)
+    expected, *others = (vectors(tmp_path / str(place).rpartition("/")[2]) for place in places)
+    assert len(expected) == 60
+    assert all(same(one, expected) for one in others)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import time
 from collections import Counter
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 
 from command_line import QUERIES, errors, vdistill
 from drawings import COLOURS, SHAPES, draw
+from forked import start
 from shop_server import ShopServer, broken_off, send
 from trainings import TRAIN
 from vdistill.bundle.store import Store
+from vdistill.sources.remote import READERS
 
 SIZES = 22  # of each of 24 drawings: 528 images
 
@@ -68,7 +71,7 @@ def test_a_feed_gives_the_same_vectors_as_its_folder_and_serves_all_commands(sho
     here.mkdir()
     there.mkdir()
     for home, catalog in ((here, tmp_path / "catalog"), (there, feed)):
-        done = vdistill("index", catalog, "--backbone", clip_folder, "--json", cwd=home)
+        done = vdistill("index", catalog, "--backbone", clip_folder, "--dtype", "f32", "--json", cwd=home)
         assert done.code == 0, done.err
         assert done.json["items"] == len(rows)
     assert vectors(here) == vectors(there)
@@ -106,6 +109,24 @@ def test_what_cannot_be_had_is_counted_by_kind_and_listed_in_json(shop, tmp_path
     done = vdistill("index", feed, "--json", cwd=tmp_path)
     assert (done.json["added"], len(done.json["skipped"])) == (1, 5), "what failed is tried again"
     assert shop.images().count("/images/red_mug0.png") == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_is_started_again_fetches_nothing_twice(shop, tmp_path, clip_folder):
+    feed = serve_feed(shop, draw_shop(tmp_path / "catalog", 5))
+    killed = start("index", feed, "--backbone", clip_folder, cwd=tmp_path)
+    while len(shop.images()) < 80:
+        assert killed.is_alive()
+        time.sleep(0.01)
+    killed.kill()
+    killed.join()
+    assert len(set(shop.images())) < 120
+    done = vdistill("index", feed, "--backbone", clip_folder, "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.json["items"] == 120
+    asked = Counter(shop.images())
+    assert len(asked) == 120
+    assert asked.total() - 120 <= READERS, "but what was under way"
 
 
 def test_robots_are_obeyed_until_the_user_says_otherwise_once(shop, tmp_path, clip_folder):

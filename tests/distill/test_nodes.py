@@ -1,5 +1,6 @@
 """Training on two nodes: processes in two folders, of which one alone has the judgments, end where one process ends."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from forked import start_script, vdistill_forked
@@ -131,14 +133,43 @@ def worker_of(launcher, patience=60):
     raise AssertionError("torchrun started no process")
 
 
-def test_two_nodes_with_frozen_layers_end_where_one_process_ends(nodes, alone):
-    layers = ("--train-layers", 1)
-    nodes.run(*layers, launcher=TORCHRUN)
+COUNTING = """
+import sys
+from vdistill.cli import main
+from vdistill.distill import towers
+fill = towers.fill
+
+def counted(cache, compute, sha256, *more):
+    def computed(places):
+        with open("computed", "a") as file:
+            file.writelines(f"{sha256[place]}\\n" for place in places)
+        return compute(places)
+    return fill(cache, computed, sha256, *more)
+
+towers.fill = counted
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_two_nodes_with_frozen_layers_compute_a_share_each_and_end_where_one_process_ends(nodes, alone, tmp_path):
+    layers, script = ("--train-layers", 1), tmp_path / "counting.py"
+    script.write_text(COUNTING)
+    nodes.run(*layers, script=script)
     assert apart(alone(*layers), weights_of(nodes.homes[0])) < 1e-4
     assert not (nodes.homes[1] / FOLDER / "student").exists()
-    caches = [sorted((home / FOLDER / "cache").glob("trunk/*/*.safetensors")) for home in nodes.homes]
-    assert all(caches), "each keeps what its steps need"
+    everything, training = (sorted(cached_in(home)) for home in nodes.homes)
+    assert set(training) < set(everything), "the second keeps what its steps need, the first held-out images too"
+    computed = [(home / "computed").read_text().split() for home in nodes.homes]
+    assert sorted(computed[0] + computed[1]) == everything, "each image is computed once, on one of them"
+    assert len(computed[1]) == pytest.approx(len(training) / 2, abs=2), "a half each of those that both need"
     assert not list(nodes.homes[1].glob(f"{FOLDER}/cache/trunk/*/*.mark"))
+
+
+def cached_in(home):
+    """The hashes of the images in a cache of frozen layers."""
+    for path in (home / FOLDER / "cache").glob("trunk/*/*.safetensors"):
+        with safe_open(path, "pt") as file:
+            yield from json.loads(file.metadata()["sha256"])
 
 
 def test_killed_and_resumed_they_end_where_one_process_ends(nodes, alone):

@@ -1,22 +1,29 @@
 """Catalogs in buckets, on hubs and on servers: what they list, and what a bad network or bad credentials do."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
+from time import monotonic
 
 import fsspec
 import pytest
+from fsspec.config import set_conf_env
 
 from catalog_forms import FORMS, as_folder, as_tars, files_of, pictures, rows_of
+from command_line import errors, vdistill
 from elsewhere import s3  # noqa: F401
 from hub_server import DatasetServer
 from s3_server import KEY, SECRET
 from vdistill.errors import VdistillError
 from vdistill.images import file_sha256
 from vdistill.inputs.catalog import scan
-from vdistill.sources import remote, source_at
+from vdistill.sources import outages, remote, source_at
 from vdistill.sources.cache import use_cache
+from vdistill.sources.read_ahead import read_ahead
 
 IMAGES = pictures(120)
 ROWS = rows_of(IMAGES)
@@ -59,18 +66,24 @@ def test_any_file_system_of_fsspec_does(form, forms, memory):
     assert contents("memory://shop") == contents(forms["folder"])
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_dataset_of_the_hub_does(form, forms, monkeypatch):
-    with DatasetServer("owner/shop", {f"data/{name}": file for name, file in files_of(forms[form]).items()}) as hub:
-        import huggingface_hub
-        from huggingface_hub import constants
+HUB = """
+import json, sys
+from vdistill.images import file_sha256
+from vdistill.inputs.catalog import scan
+for place in sys.argv[1:]:
+    items = scan(place).items
+    assert all(item.stamp for item in items)
+    print(json.dumps({item.id: [file_sha256(item.source), dict(item.metadata)] for item in items}))
+"""
 
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(remote, "_systems", {})
-        system = huggingface_hub.HfFileSystem(endpoint=hub.url, skip_instance_cache=True, use_listings_cache=False)
-        monkeypatch.setattr(remote, "_made", lambda *_: system)
-        assert contents("hf://datasets/owner/shop/data") == contents(forms["folder"])
-        assert all(item.stamp for item in scan("hf://datasets/owner/shop/data").items)
+
+def test_a_dataset_of_the_hub_does(forms):
+    files = {f"{form}/{name}": file for form, folder in forms.items() for name, file in files_of(folder).items()}
+    expected = {key: list(found) for key, found in contents(forms["folder"]).items()}
+    with DatasetServer("owner/shop", files) as hub:
+        places = [f"hf://datasets/owner/shop/{form}" for form in forms]
+        done = subprocess.run([sys.executable, "-c", HUB, *places], capture_output=True, text=True, env=hub.env)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [expected] * len(forms), done.stderr
 
 
 def test_stamps_come_from_the_listing_and_tell_what_changed(s3):  # noqa: F811
@@ -130,6 +143,62 @@ def test_a_listing_that_stays_broken_changes_nothing(s3, monkeypatch):  # noqa: 
     with pytest.raises(VdistillError, match=r"cannot list s3://shop") as raised:
         scan("s3://shop")
     assert "nothing was changed" in raised.value.hint
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", ["s3", "s3 as the user says", "http"])
+def test_a_server_that_never_answers_ends_in_one_line(kind, s3, silent, tmp_path, monkeypatch):  # noqa: F811
+    pytest.importorskip("aiohttp", reason="needs vdistill[http]")
+    assert remote.SILENCE * remote._ATTEMPTS <= 100, "the time that docs/catalogs.md tells"
+    monkeypatch.setattr(remote, "_ATTEMPTS", 2)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent}")
+    if "user" in kind:
+        monkeypatch.setattr(fsspec.config, "conf", {})
+        set_conf_env(fsspec.config.conf, {"FSSPEC_S3_CONFIG_KWARGS": '{"read_timeout": 0.2}'})
+    else:
+        monkeypatch.setattr(remote, "SILENCE", 0.2)
+    catalog = f"http://127.0.0.1:{silent}/shop/" if kind == "http" else "s3://shop/images"
+    began = time.monotonic()
+    error, hint = errors(vdistill("index", catalog, cwd=tmp_path))
+    assert time.monotonic() - began < 14, "not the time of another"
+    assert error.startswith(f"error: cannot list {catalog.rstrip('/')}: ")
+    assert "timeout" in error.lower()
+    assert hint == "hint: nothing was changed; check the address and the network, and run this again"
+
+
+def test_a_bucket_that_lists_slowly_is_waited_for(s3, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(remote, "SILENCE", 0.6)
+    fill(s3, {f"{number}.png": b"x" for number in range(40)}, "shop/")
+    s3.delay, s3.page = 0.2, 10  # longer in all, but never without a word
+    assert len(scan("s3://shop").items) == 40
+    assert len(s3.asked) == 4
+
+
+def test_a_bucket_that_fails_again_and_again_is_left_alone_for_a_while(s3, monkeypatch):  # noqa: F811
+    def reasons():
+        for _, source in read_ahead(scan("s3://shop").items, lambda item: (item.file, item.source)):
+            try:
+                source.open().close()
+            except OSError as error:
+                yield error.strerror
+
+    monkeypatch.setattr(remote, "_ATTEMPTS", 1)
+    fill(s3, {f"{number:03}.png": b"x" for number in range(300)}, "shop/")
+    s3.on_request = lambda line: "error" if "list-type" not in line else None
+    found = Counter(reasons())
+    assert len(s3.reads()) < 64, "32 in a row, and what was under way"
+    ((said, count), (first, _)) = found.most_common()
+    assert said == f"not read, since others of its place failed: {first}"
+    assert count > 300 - 64
+    s3.on_request = lambda _: None
+    monkeypatch.setattr(outages.time, "monotonic", lambda: monotonic() + 61)
+    assert not list(reasons())
 
 
 def test_a_read_that_breaks_off_is_tried_again(s3):  # noqa: F811

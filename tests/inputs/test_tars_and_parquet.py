@@ -156,6 +156,17 @@ def test_parquet_ids_come_from_the_path_else_a_name_else_the_row(tmp_path):
     assert list(contents(table(tmp_path / "3", picture=[A, B]))) == ["a.parquet/0000000", "a.parquet/0000001"]
 
 
+def test_an_id_beside_a_path_is_metadata_as_in_a_folder(tmp_path):
+    rows = {name: {"id": f"sku {number}", "title": "T"} for number, name in enumerate(IMAGES)}
+    expected = contents(as_folder(tmp_path / "folder", IMAGES, rows))
+    found = contents(FORMS["parquet"](tmp_path / "parquet", IMAGES, rows))
+    assert found == expected
+    assert [list(row) for _, row in found.values()] == [["id", "title"]] * 120
+    structs = [{"bytes": A, "path": "a.png"}, {"bytes": B, "path": None}]
+    mixed = table(tmp_path / "mixed", image=structs, id=["1", "2"])
+    assert {key: row for key, (_, row) in contents(mixed).items()} == {"a.png": {"id": "1"}, "2": {}}
+
+
 def test_other_columns_are_metadata_and_labels_have_their_names(tmp_path):
     features = {"label": {"names": ["mug", "lamp"], "_type": "ClassLabel"}}
     told = pa.table({"image": [A, B], "label": [1, 0], "weight": [1.5, float("nan")], "thumb": [b"x", b"y"]})

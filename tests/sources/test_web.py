@@ -12,6 +12,8 @@ from shop_server import ShopServer, broken_off, send
 from vdistill.sources import source_at
 from vdistill.sources.cache import use_cache
 from vdistill.sources.http import known_stamps
+from vdistill.sources.read_ahead import read_ahead
+from vdistill.sources.web import client
 
 PICTURE = b"\x89PNG a picture"
 
@@ -25,6 +27,12 @@ def shop(tmp_path):
     with ShopServer(tmp_path / "images") as server:
         yield server
     use_cache(None, 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """No pauses between attempts."""
+    monkeypatch.setattr(client, "_wait", lambda _: 0.0)
 
 
 def reason(url):
@@ -118,7 +126,7 @@ def test_robots_are_obeyed_unless_told_otherwise(shop, tmp_path):
         obey_robots(lambda: True)
 
 
-def test_a_server_whose_robots_cannot_be_read_is_not_asked_for_images(shop):
+def test_a_server_whose_robots_cannot_be_read_is_not_asked_for_images(shop, impatient):
     shop.robots = lambda request: send(request, status=500)
     assert reason(f"{shop.url}/images/1.png") == "the server's robots.txt cannot be read now"
     assert not shop.images()
@@ -145,13 +153,68 @@ def test_a_server_that_asks_for_hours_is_left_alone(shop):
     assert not shop.images()
 
 
-def test_an_answer_that_breaks_off_is_no_image(shop):
+def read_all(urls):
+    """Read images as the commands do, on many threads; the seconds that it took."""
+    began = time.monotonic()
+    for _, source in read_ahead(urls, lambda url: (url, source_at(url))):
+        source.open().close()
+    return time.monotonic() - began
+
+
+def images(shop, numbers):
+    return [f"{shop.url}/images/{number}.png" for number in numbers]
+
+
+def test_a_host_is_asked_for_eight_images_at_once(shop):
+    shop.delay = 0.3
+    read_all(images(shop, range(32)))
+    assert 2 <= shop.most <= 8
+    assert len(set(shop.images())) == 32
+
+
+def test_a_host_is_asked_fifty_times_a_second_and_more_slowly_where_its_robots_say_so(shop, tmp_path):
+    assert read_all(images(shop, range(40))) >= 40 / 50  # robots.txt is the first of 41
+    another_process(tmp_path / "other")
+    shop.robots = "User-agent: *\nCrawl-delay: 0.2\n"
+    assert read_all(images(shop, range(6))) >= 5 * 0.2
+
+
+def test_a_host_that_says_that_requests_are_too_many_is_asked_half_as_often(shop):
+    refusals = iter([429])
+    shop.robots = "User-agent: *\nCrawl-delay: 0.1\n"
+    shop.answers = {"/busy": lambda request: send(request, PICTURE, status=next(refusals, 200), Retry_After="0")}
+    source_at(f"{shop.url}/busy").open().close()
+    assert shop.asked.count("/busy") == 2
+    # Each answer lets the interval shrink again, by a twentieth.
+    assert read_all(images(shop, range(7))) >= sum(0.2 * 0.95**answers for answers in range(1, 7))
+
+
+def test_eight_failures_in_a_row_end_all_requests_to_a_host(shop, impatient):
+    shop.answers = {f"/broken{number}": lambda request: send(request, status=500) for number in range(15)}
+    for number in range(15):
+        if number == 7:
+            assert source_at(images(shop, [1])[0]).open().read()  # so the next seven are the first in a row
+        assert reason(f"{shop.url}/broken{number}") == "its server answers 500"
+    asked = len(shop.asked)
+    assert asked == 1 + 15 * 3 + 1
+    gone = {reason(url) for url in images(shop, range(2, 10))}
+    assert gone == {"not asked for, since others of its server failed: its server answers 500"}
+    assert len(shop.asked) == asked
+
+
+def test_dead_links_are_no_failures_of_their_host(shop):
+    dead = [f"{shop.url}/images/dead{number}.png" for number in range(20)]
+    assert {reason(url) for url in dead} == {"its server answers 404 (not found)"}
+    assert source_at(images(shop, [1])[0]).open().read()
+
+
+def test_an_answer_that_breaks_off_is_no_image(shop, impatient):
     shop.answers = {"/half": broken_off}
     assert reason(f"{shop.url}/half") == "its server breaks off the answer"
     assert shop.asked.count("/half") == 3
 
 
-def test_a_server_that_is_not_there_is_not_asked_for_ever(shop, unused_tcp_url):
+def test_a_server_that_is_not_there_is_not_asked_for_ever(shop, impatient, unused_tcp_url):
     began = time.monotonic()
     reasons = [reason(f"{unused_tcp_url}/{number}.png") for number in range(30)]
     assert set(reasons) == {"its server cannot be reached"}

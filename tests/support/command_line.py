@@ -72,14 +72,17 @@ def write_scores(folder: Path, items: list[str]) -> None:
     (folder / "queries.txt").write_text("\n".join(QUERIES) + "\n")
 
 
-def sides_of(home: Path, holdout: float, folder: str = ".vdistill"):
-    """The side of each item of `home/catalog`, by id, as the workspace has it or, without one, as it would be."""
+def sides_of(home: Path, holdout: float, folder: str = ".vdistill", catalog: str | Path | None = None):
+    """The side of each item of the catalog, by id, as the workspace has it or, without one, as it would be.
+
+    catalog: `home/catalog` where it is not said.
+    """
     from vdistill.database import Database
-    from vdistill.inputs import catalog
+    from vdistill.inputs.catalog import scan
     from vdistill.inputs.hashes import Hashes
     from vdistill.inputs.sides import Sides
 
-    items = catalog.scan(home / "catalog").items
+    items = scan(catalog or home / "catalog").items
     with Hashes.open(None) as hashes:
         contents = hashes.of(items)
     path = home / folder / "vdistill.db"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,7 +72,10 @@ class HubServer:
 
 
 class DatasetServer:
-    """`with DatasetServer("owner/name", {path: bytes}) as hub`: a dataset's tree and files, in pages of 50."""
+    """`with DatasetServer("owner/name", {path: bytes}) as hub`: a dataset's tree and files, in pages of 50.
+
+    env: the environment of a process that takes it for the hub.
+    """
 
     def __init__(self, name: str, files: dict[str, bytes]) -> None:
         self.name, self.files = name, files
@@ -91,6 +95,7 @@ class DatasetServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.env = {**os.environ, "HF_ENDPOINT": self.url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
 
     def __enter__(self) -> "DatasetServer":
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

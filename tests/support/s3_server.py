@@ -14,7 +14,8 @@ KEY, SECRET = "AKIATESTTESTTEST", "s3cr3t-never-printed"
 class S3Server:
     """`with S3Server() as s3`: `s3.objects["bucket/key"] = bytes`, and `s3.asked`, the requests in order.
 
-    delay: seconds before each reply.  page: keys in a page of a listing.  denied: whether all is denied.
+    delay: seconds before each reply.  most: the most requests that waited for theirs at once.
+    page: keys in a page of a listing.  denied: whether all is denied.
     on_request: called with each request's line first; what it returns, bytes or not, tells how to fail: "drop" breaks
     off half way through the body, "error" is a 503.
     """
@@ -23,6 +24,7 @@ class S3Server:
         self.objects, self.asked = {}, []
         self.changed = {}
         self.delay, self.page, self.denied, self.on_request = 0.0, 1000, False, lambda _: None
+        self.most, self._now, self._lock = 0, 0, threading.Lock()
         bucket = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,7 +66,12 @@ class S3Server:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         line = f"{request.command} {request.path}"
         self.asked.append(line)
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
         time.sleep(self.delay)
+        with self._lock:
+            self._now -= 1
         fault = self.on_request(line)
         if fault == "error":
             return self._error(request, 503, "ServiceUnavailable", "Please reduce your rate")

@@ -11,7 +11,7 @@ class ShopServer:
     """`with ShopServer(folder) as shop`: `shop.url`, and `shop.asked`, the paths in order.
 
     answers: by path, a function of the request handler that answers instead.  delay: seconds before each answer.
-    robots: the robots.txt, a text or such a function.  most: the most requests that were under way at once.
+    robots: the robots.txt, a text or such a function.  most: the most requests that waited for their answers at once.
     It is a proxy too: requests for other hosts are answered by path alone, and noted with the address in `hosts`.
     """
 
@@ -65,12 +65,10 @@ class ShopServer:
             self.agents.add(request.headers["User-Agent"])
             self._now += 1
             self.most = max(self.most, self._now)
-        try:
-            time.sleep(self.delay)
-            self._given(request, path)
-        finally:
-            with self._lock:
-                self._now -= 1
+        time.sleep(self.delay)
+        with self._lock:
+            self._now -= 1  # before the answer, after which the client may ask again at once
+        self._given(request, path)
 
     def _given(self, request: BaseHTTPRequestHandler, path: str) -> None:
         if path == "/robots.txt" and not callable(self.robots):

@@ -11,12 +11,14 @@ from typing import Any, BinaryIO, Literal, TypeVar
 
 from vdistill.errors import VdistillError, first_line
 from vdistill.sources.cache import cache_in_use, through_cache
-from vdistill.sources.secrets import shown, without_secrets
+from vdistill.sources.outages import Outages
+from vdistill.sources.secrets import shown, without_paths, without_secrets
 from vdistill.sources.stamps import Stamp, stamp_of, version_of
 
 T = TypeVar("T")
 
 READERS = 32  # at once, in one process
+CONNECT, SILENCE = 10.0, 20.0  # s: for a connection, without a byte
 _ATTEMPTS = 5
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 _CREDENTIALS = {
@@ -28,7 +30,7 @@ _LACK = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "De
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, VdistillError,
             NotImplementedError, ValueError, TypeError, KeyError)  # fmt: skip
 
-_systems: dict[tuple[int, str], Any] = {}
+_systems: dict[tuple[int, str], tuple[Any, Outages]] = {}
 _lock = threading.Lock()
 
 
@@ -59,16 +61,16 @@ def remote_stamp(url: str) -> Stamp:
 
 def read_bytes(url: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of a file from `start` to `end`. Raises OSError where it cannot be read now."""
-    system, path = system_of(url)
-    return bytes(as_oserror(lambda: system.cat_file(path, start=start, end=end), url))
+    (system, outages), path = _system_of(url)
+    return outages.noted(lambda: bytes(as_oserror(lambda: system.cat_file(path, start=start, end=end), url)))
 
 
 def open_remote(url: str, block_size: int = 4 << 20) -> BinaryIO:
     """A seekable file that reads ahead by blocks. Raises OSError where it cannot be opened."""
-    system, path = system_of(url)
-    opened: BinaryIO = as_oserror(
-        lambda: system.open(path, "rb", block_size=block_size, cache_type="readahead"), url
-    )  # fmt: skip
+    (system, outages), path = _system_of(url)
+    opened: BinaryIO = outages.noted(
+        lambda: as_oserror(lambda: system.open(path, "rb", block_size=block_size, cache_type="readahead"), url)
+    )
     return opened
 
 
@@ -77,30 +79,42 @@ def system_of(url: str) -> tuple[Any, str]:
 
     Raises VdistillError where the package for it is missing, or nothing knows such URLs.
     """
+    (system, _), path = _system_of(url)
+    return system, path
+
+
+def _system_of(url: str) -> tuple[tuple[Any, Outages], str]:
     scheme, _, rest = url.partition("://")
     key = os.getpid(), scheme if scheme == "hf" else f"{scheme}://{rest.partition('/')[0]}"
     with _lock:
-        system = _systems.get(key)
-        if system is None:
+        found = _systems.get(key)
+        if found is None:
             try:
-                system = _made(scheme, url)
+                found = _made(scheme, url), Outages()
             except (ImportError, ValueError) as error:
                 raise _unknown(scheme, error) from error
-            _systems[key] = system
-    return system, system._strip_protocol(url)
+            _systems[key] = found
+    return found, found[0]._strip_protocol(url)
 
 
 def _made(scheme: str, url: str) -> Any:
     import fsspec
+    from fsspec.config import conf
 
     kind = fsspec.get_filesystem_class(scheme)
     options = {**kind._get_kwargs_from_urls(url), "skip_instance_cache": True, "use_listings_cache": False}
+    given = conf.get(scheme, {})
+    if _EXTRAS.get(scheme) == "http":
+        from aiohttp import ClientTimeout
+
+        patience = ClientTimeout(total=None, sock_connect=CONNECT, sock_read=SILENCE)
+        options["client_kwargs"] = {"timeout": patience, **given.get("client_kwargs", {})}
     if _EXTRAS.get(scheme) != "s3":
         return fsspec.filesystem(scheme, **options)
-    from fsspec.config import conf
-
-    given = conf.get(scheme, {}).get("config_kwargs", {})
-    options["config_kwargs"] = {"max_pool_connections": READERS, "retries": {"max_attempts": 1}, **given}
+    options["config_kwargs"] = {
+        "max_pool_connections": READERS, "retries": {"total_max_attempts": 1}, "connect_timeout": CONNECT,
+        "read_timeout": SILENCE, **given.get("config_kwargs", {}),
+    }  # fmt: skip
     options["max_concurrency"] = 1  # else the size of each object is asked first
     system = fsspec.filesystem(scheme, **options)
     system.retries = 1  # `retried` does it, and would multiply them
@@ -162,7 +176,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"access denied ({without_secrets(first_line(error))})"
     said = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-    return without_secrets(said)
+    return without_paths(said)
 
 
 def no_credentials(url: str) -> VdistillError:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import parse_qsl
 
 _USER = re.compile(r"(?<=://)[^/@\s?#]*@")
+_PATH = re.compile(r"(\w[\w+.-]*://[^\s?#'\"<>/]+)[^\s'\"<>]*")
 _QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"<>]*)\?[^\s'\"<>]*")
 _SIGNED = re.compile(
     r"(x-amz-|x-goog-|x-ms-)?(signature|credential|security-token)|sig|token|access_token|auth|key|api_?key|secret|"
@@ -22,6 +23,11 @@ def shown(locator: str) -> str:
 def without_secrets(text: str) -> str:
     """A message of others, with each URL in it as `shown`."""
     return _USER.sub("", _QUERY.sub(r"\1", text))
+
+
+def without_paths(text: str) -> str:
+    """A message of others, each URL in it cut after the host: so it is the same for all files of a place."""
+    return _PATH.sub(r"\1", _USER.sub("", text))
 
 
 def holds_secret(url: str) -> bool:

@@ -29,7 +29,8 @@ _BLOCK = 1 << 20  # bytes of a file that is elsewhere
 class _Layout:
     """Which column holds the images, and how.
 
-    bytes: whether their bytes are in it.  paths: whether it is a struct that names them.  name: the column that does.
+    bytes: whether their bytes are in it.  paths: whether it is a struct that names them.  name: the column that names
+    those whose struct does not.  others: the columns to read, that one too.
     """
 
     image: str
@@ -62,7 +63,7 @@ def _layout(shard: Shard, file: Any) -> _Layout:
     has = {one.name for one in kind} if _is_struct(kind) else set()
     held = image not in URLS and (not has or not _all_null(file, f"{image}.bytes"))
     name = next((one for one in NAMES if one in schema.names and one != image), None)
-    others = [one for one in schema.names if one not in (image, name) and not _is_bytes(schema.field(one).type)]
+    others = [one for one in schema.names if one != image and not _is_bytes(schema.field(one).type)]
     return _Layout(image, held, "path" in has, name, others, _labels(schema))
 
 
@@ -119,12 +120,11 @@ def _labels(schema: Any) -> dict[str, Sequence[str]]:
 
 
 def _rows(shard: Shard, file: Any, layout: _Layout) -> Iterator[ShardFound]:
-    columns = [*layout.others, *([layout.name] if layout.name else [])]
     wanted = f"{layout.image}.path" if layout.paths else None if layout.bytes else layout.image
     number = 0
     for group in range(file.metadata.num_row_groups):
         row = 0
-        for cells in _batches(file, group, [*columns, *([wanted] if wanted else [])]):
+        for cells in _batches(file, group, [*layout.others, *([wanted] if wanted else [])]):
             for one in cells:
                 yield _member(shard, layout, one, (group, row, number))
                 row, number = row + 1, number + 1
@@ -142,9 +142,11 @@ def _member(shard: Shard, layout: _Layout, cells: dict[str, Any], at: tuple[int,
     group, row, number = at
     place = f"{shard.name}/{number:07}"
     image = cells.pop(layout.image, None)
-    named = cells.pop(layout.name, None) if layout.name else None
     path = image.get("path") if layout.paths and image else image
-    name = path if layout.paths and path else named
+    by_path, column = bool(layout.paths and path), layout.name or ""
+    name = path if by_path else cells.get(column)
+    if not (by_path and column == "id"):  # beside a path, the id is something that is known of the image
+        cells.pop(column, None)
     if layout.bytes:
         file = f"parquet:{group}+{row}+{quote(layout.image, safe='')}:{shard.file}"
     elif not isinstance(path, str) or not path.strip():
