@@ -128,7 +128,7 @@ def main() -> None:
             options = [part for name in teachers for part in ("--teacher", name)]
             options += ["--budget", str(given.budget), "--max-cost", str(given.max_cost), "-w", str(home / "judged")]
             env = os.environ | {"VDISTILL_USD_PER_MILLION": PRICES, "VDISTILL_PARAPHRASES": "0", "COLUMNS": "140"}
-            for more in (["--audit", str(given.calls)], ["--dry-run"], []):
+            for more in (["--audit", str(given.calls)], *([] if given.quick else [["--dry-run"]]), []):
                 print(f"$ vdistill label … {' '.join(more)}", flush=True)
                 command = ["label", *options, *more]
                 if given.quick:  # in this process, which has loaded what they need

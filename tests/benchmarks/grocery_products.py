@@ -61,7 +61,7 @@ def main() -> None:
     photographs()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        write_shop(home)
+        write_shop(home, 9 if options.quick else 1)
         if options.quick:
             shutil.copytree(made_shop.SHOP / "backbone", home / "backbone")
         else:
@@ -80,11 +80,16 @@ def main() -> None:
                 show(per, document)
 
 
-def write_shop(home: Path) -> None:
-    """The catalog by product, the shoppers' queries, what they like (for the teacher), and qrels that name products."""
-    rows = [json.loads(line) for line in (DATA / "grocery" / "metadata.jsonl").read_text().splitlines()]
+def write_shop(home: Path, step: int) -> None:
+    """The catalog by product, the shoppers' queries, what they like (for the teacher), and qrels that name products.
+
+    step: of the photographs, of which each so many-th is taken.
+    """
+    rows = [json.loads(line) for line in (DATA / "grocery" / "metadata.jsonl").read_text().splitlines()[::step]]
     (home / "catalog").mkdir()
-    shutil.copytree(DATA / "grocery" / "images", home / "catalog" / "images")
+    for row in rows:
+        (home / "catalog" / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(DATA / "grocery" / row["file_name"], home / "catalog" / row["file_name"])
     kept = [{"file_name": row["file_name"], "title": row["title"], "group": row["title"]} for row in rows]
     (home / "catalog" / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in kept))
     queries = [(f"q{number}", phrase.format(need), need) for number, (need, phrase) in

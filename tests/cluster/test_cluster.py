@@ -194,19 +194,6 @@ def test_a_command_that_dies_at_any_moment_goes_on_where_it_was(home, cluster):
 
 
 @ray_test
-def test_a_command_whose_clusters_first_node_dies_says_so_and_goes_on_elsewhere(home):
-    with nodes(head=0, one=1) as mortal:
-        process = start(home, "headless", mortal.address)
-        wait_for(home, "headless", 64, process)
-        mortal.kill("head")
-        error, hint = errors(finish(process))
-    assert "does not answer any more" in error
-    assert "what was done is kept" in hint
-    with nodes(head=1) as other:
-        assert_as_alone(home, "headless", index(home, "headless", other.address))
-
-
-@ray_test
 def test_a_cluster_without_cores_is_refused_at_once(home):
     with nodes(head=0) as empty:
         error, hint = errors(index(home, "refused", empty.address))
