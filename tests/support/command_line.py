@@ -41,6 +41,7 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
     In this process, because loading torch takes longer than most of what is tested.
     """
     from vdistill.cli import main
+    from vdistill.sources.manners import obey_robots
 
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -49,6 +50,7 @@ def vdistill(*arguments, cwd, stdin="", env=None) -> Done:
         for name, value in {"HF_HUB_OFFLINE": "1", **(env or {})}.items():
             patch.setenv(name, value)
         code = main([str(argument) for argument in arguments])
+        obey_robots(lambda: True)  # as it is in the next process
     return Done(code, out.getvalue(), err.getvalue())
 
 
