@@ -21,7 +21,7 @@ def sigmoid(values: Floats) -> Floats:
 def distinct(values: Ints) -> tuple[Ints, Ints]:
     """Where each different value (n,) stands first, in the order of the values; and for each (n,) which of them it is.
 
-    As `numpy.unique` tells, which imports numpy.ma: a sixtieth of a whole `query`.
+    As `numpy.unique` tells, which imports numpy.ma for it, and a `query` waits for its imports.
     """
     order = np.argsort(values, kind="stable")
     new = np.diff(values[order], prepend=values[order[:1]] - 1) != 0

@@ -81,7 +81,7 @@ class IndexCommand:
         from vdistill.inputs.catalog import scan
 
         session.cache_images(self.cache_gib)
-        session.ignore_robots(self.ignore_robots, keep=False)
+        session.ignore_robots(self.ignore_robots, keep=False)  # for the listing; remembered once there is a workspace
         catalog = scan(folder)  # before a workspace is made for a folder that is not there
         workspace = session.create()
         session.ignore_robots(self.ignore_robots)

@@ -70,7 +70,7 @@ class Hashes:
         return found
 
     def known(self, part: list[Imaged]) -> dict[str, str]:
-        """The hashes that are known already, by id; no file is read. part: at most `PART`, which are sorted."""
+        """The hashes that are known already, by id; no file is read. part: at most `PART`; it is sorted."""
         return self._look_up(part)[0]
 
     def _look_up(self, part: list[Imaged]) -> tuple[dict[str, str], list[tuple[Imaged, Status]]]:
