@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_an_interrupt_while_a_thread_starts_loses_no_answer(database, monkeypatc
 
 def test_the_pace_is_that_of_the_last_answers_without_pauses(database, monkeypatch):
     clock = iter([0.0, 2.0, 4.0, 10_000.0, 10_003.0])
-    monkeypatch.setattr("vdistill.database.database.time.time", lambda: next(clock))
+    monkeypatch.setattr("vdistill.database.database.time", SimpleNamespace(time=lambda: next(clock)))
     assert database.pace("oracle") is None
     for number in range(5):
         Asker(Oracle(concurrency=1), database, Purse(1), 1, lambda tally: None).ask(questions(number + 1)[number:])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator
 from chat_server import ChatServer, completion
 from command_line import errors, vdistill
 from served import refused, served, unpack_shop
+from vdistill.label.second_stage import allowance as allowances
 from vdistill.label.second_stage.allowance import Allowance
 
 SOFT = completion("A", {"A": -0.2, "B": -2.0, "C": -3.0, "D": -3.5})
@@ -148,10 +150,8 @@ def test_searches_at_the_same_time_cannot_exceed_the_caps_together():
 
 
 def test_the_pace_holds_too(monkeypatch):
-    now = time.monotonic()
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: now)
-        allowance = Allowance(per_minute=60)
-        assert allowance.reserve(100, 0).budget == 60
-        patch.setattr(time, "monotonic", lambda: now + 2)
-        assert allowance.reserve(100, 0).budget == 2
+    clock = iter([0.0, 0.0, 2.0])
+    monkeypatch.setattr(allowances, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    allowance = Allowance(per_minute=60)
+    assert allowance.reserve(100, 0).budget == 60
+    assert allowance.reserve(100, 0).budget == 2
