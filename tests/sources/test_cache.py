@@ -59,6 +59,26 @@ def test_equal_contents_are_one_file_and_what_was_used_least_recently_goes_first
     assert asked == ["c"]
 
 
+def test_what_had_to_make_room_while_it_was_written_leaves_nothing(tmp_path, asked, monkeypatch):
+    """Else a file that the map does not know would stay for ever, beyond the limit."""
+    use_cache(tmp_path, 100_000 / 2**30)
+    write = cache.Cache._write
+
+    def slowly(self, sha256, data):
+        if data == b"slow" * 7_500:
+            for name in "abcd":
+                read(asked, name, content=name.encode() * 30_000)
+        write(self, sha256, data)
+
+    monkeypatch.setattr(cache.Cache, "_write", slowly)
+    read(asked, "slow", content=b"slow" * 7_500)
+    assert size_of(tmp_path) <= 100_000
+    del asked[:]
+    read(asked, "slow", content=b"slow" * 7_500)
+    assert asked == ["slow", *"abcd"]
+    assert size_of(tmp_path) <= 100_000
+
+
 def test_a_signature_in_a_locator_is_not_written(tmp_path, asked):
     use_cache(tmp_path, 1)
     read(asked, "https://shop.example/a.jpg?Signature=SECRET", content=b"bytes")

@@ -122,9 +122,17 @@ class Cache:
         unfinished.parent.mkdir(exist_ok=True)
         try:
             unfinished.write_bytes(data)
-            os.replace(unfinished, path)  # noqa: PTH105
+            if not self._do(lambda db: self._publish(db, sha256, unfinished)):
+                raise OSError("not kept")
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _publish(self, db: sqlite3.Connection, sha256: str, unfinished: Path) -> bool:
+        """Give a file its name, unless it had to make room while it was written."""
+        with _transaction(db):
+            if db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone():
+                os.replace(unfinished, self._path(sha256))  # noqa: PTH105
+        return True
 
     def _enter(self, db: sqlite3.Connection, sha256: str, size: int, place: bytes) -> bool:
         """Note a file, after making room for it."""
