@@ -73,40 +73,46 @@ def cut_out(product: Product, side: int, rng: np.random.Generator) -> Image.Imag
     DRAWINGS[product.kind](pen)
     if product.finish == "hand-painted":
         _paint_by_hand(pen, product, rng)
-    pixels = _light(pen, product.finish)
-    return Image.fromarray(pixels, "RGBA").resize((side, side), Image.Resampling.LANCZOS)
+    return _light(pen, product.finish).resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _light(pen: Pen, finish: str) -> np.ndarray:
-    """The pen's drawing lit from the upper left; uint8 (side, side, 4).
+def _light(pen: Pen, finish: str) -> Image.Image:
+    """The pen's drawing lit from the upper left, RGBA.
 
     The relief is blurred twice: narrowly for the edges of parts, widely for the roundness of the whole.
     """
-    pixels = np.asarray(pen.drawing, dtype=np.float32)
-    rgb, alpha = pixels[..., :3], pixels[..., 3:]
-    body = np.asarray(pen.mask, dtype=np.float32)[..., None] / 255
+    *colours, alpha = pen.drawing.split()
     edge = _slope(pen.relief, 1.2 * pen.scale)
     swell = _slope(pen.relief, 5.0 * pen.scale)
     if finish == "glossy":
-        lit = rgb * (1 + 0.35 * edge + 0.75 * swell)
-        shine = np.clip(swell * 3.2 - 0.42, 0, 0.85) + 0.62 * _glare(pen)
-        lit = lit + (255 - lit) * np.clip(shine, 0, 0.9) * body
+        light = 1 + 0.35 * edge + 0.75 * swell
+        shine = np.clip(np.clip(swell * 3.2 - 0.42, 0, 0.85) + 0.62 * _glare(pen), 0, 0.9)
+        body = np.asarray(pen.mask, dtype=np.float32) / 255
     else:
-        lit = rgb * (1 + 0.10 * edge + 0.30 * swell)
-    return np.concatenate([np.clip(lit, 0, 255), alpha], axis=-1).astype(np.uint8)
+        light = 1 + 0.10 * edge + 0.30 * swell
+        shine = body = None
+    return Image.merge("RGBA", (*(_lit(colour, light, shine, body) for colour in colours), alpha))
+
+
+def _lit(colour: Image.Image, light: np.ndarray, shine: np.ndarray | None, body: np.ndarray | None) -> Image.Image:
+    """One colour channel; numpy is several times slower where all three lie side by side."""
+    lit = np.asarray(colour, dtype=np.float32) * light
+    if shine is not None and body is not None:
+        lit += (255 - lit) * shine * body
+    return Image.fromarray(np.clip(lit, 0, 255, out=lit).astype(np.uint8))
 
 
 def _slope(relief: Image.Image, radius: float) -> np.ndarray:
-    """How far a surface leans towards the light, in about [-0.5, 0.5]; (side, side, 1)."""
+    """How far a surface leans towards the light, in about [-0.5, 0.5]; (side, side)."""
     soft = np.asarray(relief.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 255
     step = max(1, round(radius * 0.8))
     padded = np.pad(soft, step, mode="edge")
     towards, away = padded[2 * step :, 2 * step :], padded[: -2 * step, : -2 * step]
-    return (towards - away)[..., None] * 0.6
+    return (towards - away) * 0.6
 
 
 def _glare(pen: Pen) -> np.ndarray:
-    """Two slanting reflections on the body, in [0, 1]; (side, side, 1)."""
+    """Two slanting reflections on the body, in [0, 1]; (side, side)."""
     streaks = Image.new("L", pen.mask.size, 0)
     draw = ImageDraw.Draw(streaks)
     side = pen.side
@@ -115,7 +121,7 @@ def _glare(pen: Pen) -> np.ndarray:
         draw.polygon([(top, 0), (top + breadth * side, 0), (bottom + breadth * side, side), (bottom, side)], fill=255)
     inset = pen.mask.filter(ImageFilter.GaussianBlur(1.6 * pen.scale)).point(lambda v: 255 if v > 225 else 0)
     clipped = ImageChops.multiply(streaks, inset).filter(ImageFilter.GaussianBlur(0.5 * pen.scale))
-    return np.asarray(clipped, dtype=np.float32)[..., None] / 255
+    return np.asarray(clipped, dtype=np.float32) / 255
 
 
 def _paint_by_hand(pen: Pen, product: Product, rng: np.random.Generator) -> None:
