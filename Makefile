@@ -27,7 +27,8 @@ install: $(VENV)/installed  ## Make .venv and install vdistill into it.
 demo: install  ## The gift shop from nothing to a gallery page.
 	PATH="$(BIN):$$PATH" sh $(SHOP)/demo.sh
 
-test: lint types fast slow  ## All that CI runs.
+test: lint types  ## All that CI runs; the tests in one go, so that what they share is made once.
+	$(PYTEST) -m "slow or not slow"
 
 lint: install
 	$(BIN)/ruff check .

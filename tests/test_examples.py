@@ -126,8 +126,15 @@ def test_the_same_seed_makes_the_same_shop(tmp_path):
 @pytest.mark.skipif(not GROCERY.is_dir(), reason=f"the grocery photographs are not in {GROCERY}")
 @needs_minilm
 def test_every_command_finishes_on_real_photographs(tmp_path, vision_text_folder):
+    """On every third of them: decoding is most of it."""
+    shown = rows(GROCERY / "metadata.jsonl")[::3]
+    catalog = tmp_path / "grocery"
+    (catalog / "images").mkdir(parents=True)
+    for row in shown:
+        shutil.copy(GROCERY / row["file_name"], catalog / row["file_name"])
+    (catalog / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in shown))
     steps = [
-        ["label", GROCERY, "--teacher", "metadata", "--budget", 600, "--backbone", vision_text_folder, "--json"],
+        ["label", catalog, "--teacher", "metadata", "--budget", 600, "--backbone", vision_text_folder, "--json"],
         ["distill", "--epochs", 1, "--rank", 4, "--keep-anyway", "--json"],
         ["index", "--json"],
         ["bench", "--json"],
@@ -135,7 +142,7 @@ def test_every_command_finishes_on_real_photographs(tmp_path, vision_text_folder
     ]
     done = {step[0]: vdistill(*step, cwd=tmp_path) for step in steps}
     assert [one.code for one in done.values()] == [0] * 5, [one.err for one in done.values()]
-    assert (done["index"].json["added"], done["index"].json["skipped"]) == (1296, [])
+    assert (done["index"].json["added"], done["index"].json["skipped"]) == (432, [])
     assert done["bench"].json["ci95"]["student-backbone"]["ndcg@10"]
     assert len(done["query"].json["results"]) == 5
 
