@@ -175,19 +175,20 @@ def cached_in(home):
 def test_killed_and_resumed_they_end_where_one_process_ends(nodes, alone):
     checkpoint = nodes.homes[0] / FOLDER / "cache" / "checkpoint.safetensors"
     long = ("--epochs", 12, "--patience", 0)
-    for victim in (1, 0):
+    for victim, launcher in ((1, TORCHRUN), (0, ())):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        started = nodes.start(*long, launcher=TORCHRUN)
+        started = nodes.start(*long, launcher=launcher)
         while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
             assert started[0].process.is_alive(), started[0].said.read_text()
             time.sleep(0.01)
-        os.kill(worker_of(started[victim].process).pid, signal.SIGKILL)
+        process = started[victim].process
+        os.kill((worker_of(process) if launcher else process).pid, signal.SIGKILL)
         other = ended(started)[1 - victim]
         assert len(other) == 2, "one line of what happened, one of what to do"
         assert "another process of this training stopped" in other[0]
         assert "goes on after the last finished epoch" in other[1]
     shutil.rmtree(nodes.homes[1] / FOLDER)
-    nodes.run(*long, launcher=TORCHRUN)
+    nodes.run(*long)
     assert [row["epoch"] for row in facts(nodes.homes[0])["history"]][:2] == [1, 2]
     assert apart(alone(*long), weights_of(nodes.homes[0])) < 1e-4
 
