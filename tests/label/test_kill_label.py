@@ -71,6 +71,7 @@ def test_killed_at_fifty_moments_it_loses_nothing_and_asks_nothing_twice(tmp_pat
             assert process.is_alive(), (tmp_path / "said").read_text()
             process.kill()
             process.join()
+            server.settle()
             now = stored(tmp_path)
             assert known <= now, "judgments were lost"
             fresh = asked(server, item_of, before)

@@ -28,6 +28,23 @@ class Server(ThreadingHTTPServer):
     """Takes as many connections at once as there may be; one that is not taken is only tried again after a second."""
 
     daemon_threads, request_queue_size = True, 256
+    busy = 0  # connections that are taken and not closed yet
+
+    def __init__(self, *arguments):
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, *connection):
+        with self._lock:
+            self.busy += 1
+        super().process_request(*connection)
+
+    def process_request_thread(self, *connection):
+        try:
+            super().process_request_thread(*connection)
+        finally:
+            with self._lock:
+                self.busy -= 1
 
 
 class ChatServer:
@@ -86,6 +103,14 @@ class ChatServer:
     def repeated(self):
         """Requests that had been made before."""
         return self.calls - len({json.dumps(body, sort_keys=True) for body in self.bodies})
+
+    def settle(self):
+        """Wait until all is counted that was sent by processes which have ended meanwhile."""
+        with socket.create_connection(self._server.server_address) as last:  # taken after theirs
+            last.shutdown(socket.SHUT_WR)
+            assert not last.recv(1)
+        while self._server.busy:
+            time.sleep(0.001)
 
     def __enter__(self):
         return self
