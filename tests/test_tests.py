@@ -10,7 +10,7 @@ TESTS = Path(__file__).parent
 CLOCK_OF_ALL = re.compile(r"setattr\(\s*(?:(?:\w+\.)*time\s*,|[\"'](?:\w+\.)*time\.\w+[\"'])")
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_no_test_sets_the_clock_of_the_whole_process(path):
     """Servers of other tests run in threads beside it, and would wait for a time that does not come."""
     assert not CLOCK_OF_ALL.findall(path.read_text(encoding="utf-8")), "give the module under test a `time` of its own"

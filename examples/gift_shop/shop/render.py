@@ -87,17 +87,21 @@ def _light(pen: Pen, finish: str) -> Image.Image:
     if finish == "glossy":
         light = 1 + 0.35 * edge + 0.75 * swell
         shine = np.clip(np.clip(swell * 3.2 - 0.42, 0, 0.85) + 0.62 * _glare(pen), 0, 0.9)
-        body = np.asarray(pen.mask, dtype=np.float32) / 255
+        gloss = [shine, np.asarray(pen.mask, dtype=np.float32) / 255]
     else:
         light = 1 + 0.10 * edge + 0.30 * swell
-        shine = body = None
-    return Image.merge("RGBA", (*(_lit(colour, light, shine, body) for colour in colours), alpha))
+        gloss = []
+    return Image.merge("RGBA", (*(_lit(colour, light, gloss) for colour in colours), alpha))
 
 
-def _lit(colour: Image.Image, light: np.ndarray, shine: np.ndarray | None, body: np.ndarray | None) -> Image.Image:
-    """One colour channel; numpy is several times slower where all three lie side by side."""
+def _lit(colour: Image.Image, light: np.ndarray, gloss: list[np.ndarray]) -> Image.Image:
+    """One colour channel: by itself, since numpy repeats what is alike for all three slowly.
+
+    gloss: the shine, and where the body is; none where the finish has none.
+    """
     lit = np.asarray(colour, dtype=np.float32) * light
-    if shine is not None and body is not None:
+    if gloss:
+        shine, body = gloss
         lit += (255 - lit) * shine * body
     return Image.fromarray(np.clip(lit, 0, 255, out=lit).astype(np.uint8))
 
