@@ -20,10 +20,9 @@ from vdistill.errors import VdistillError
 
 SHARE = 0.5  # of what is free: the rest is for short-lived memory of the backward pass, and for other programs
 BEYOND = 1.25  # times what is kept: gradients in flight, and short-lived memory of a layer
-SCATTERED = 2.0  # … times this where freed blocks are not given back to the system
-BLOCK = 64 * 1024  # bytes: smaller ones are kept for later
-LARGE = 1 * GIB  # kept by a step: from there on freed blocks are given back
+SCATTERED = 3.0  # … this where the C library has the memory: freed blocks lie between gaps that nothing fits into
 UNKNOWN = 4 * GIB  # assumed to be free where the device does not say
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # in malloc.h
 
 
 @contextlib.contextmanager
@@ -55,35 +54,23 @@ def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *
     alone, both = (sum(size for place, size in kept.items() if place not in before) for kept in (one, two))
     del first
     always = max(2 * alone - both, 0)
-    each = max(both - alone, 1) * BEYOND
-    if on_cpu and always + each * most > min(LARGE, limit) and not _gives_back():
-        each *= SCATTERED
+    each = max(both - alone, 1) * (SCATTERED if on_cpu else BEYOND)
+    if on_cpu:
+        _keep_blocks()
     return int(min(max((limit - always) / each, 1), most))
 
 
-def _gives_back() -> bool:
-    """Make the C library return large blocks to the system as soon as they are freed; False where it cannot.
+def _keep_blocks() -> None:
+    """Make the C library keep freed blocks for later, the largest too, where it can.
 
-    glibc learns to keep blocks of up to 32 MB for later, and those of the backward pass come to lie between gaps that
-    nothing fits into. Asking the system for each block costs a large tower little.
+    To get each anew from the system took a third to half of the time of a training of ViT-B/32 (docs/benchmarks.md).
     """
-    m_mmap_threshold = -3  # in malloc.h
-    mallopt = _of_glibc("mallopt")
-    if mallopt is None or mallopt(m_mmap_threshold, BLOCK) != 1:
-        return False
-    give_back()
-    return True
-
-
-def give_back() -> None:
-    """Return to the system what has been freed before, where the C library can."""
-    trim = _of_glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-def _of_glibc(name: str) -> Callable[..., int] | None:
-    return getattr(ctypes.CDLL(None), name, None) if platform.system() == "Linux" else None
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_threshold = -1, -3  # in malloc.h
+        if not mallopt(m_mmap_threshold, GIB):
+            mallopt(m_mmap_threshold, GIB // 32)  # the most that older ones take
+        mallopt(m_trim_threshold, 2 * GIB - 1)
 
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:

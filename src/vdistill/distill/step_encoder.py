@@ -19,7 +19,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vdistill.arrays import Ints
 from vdistill.distill.adapter import rows_are
 from vdistill.distill.augment import Crops
-from vdistill.distill.memory import give_back
 from vdistill.distill.towers import Tower
 from vdistill.encoders.dual_encoder import DualEncoder
 
@@ -85,7 +84,6 @@ class Encoded:
         now = RandomState.now()
         for place, part in enumerate(self._parts):
             self._again(place).backward(gradient[part])  # type: ignore[no-untyped-call]
-            give_back()
         now.restore()
 
 
