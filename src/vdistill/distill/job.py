@@ -16,6 +16,7 @@ from vdistill.distill.callbacks import Callbacks, Progress
 from vdistill.distill.checkpoint import Checkpoint, judgments_key, trained, training_key
 from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.fields import Chosen, Material, choose
+from vdistill.distill.frozen_int8 import frozen_in_int8
 from vdistill.distill.held_out import HeldOutMetrics, held_out_metrics
 from vdistill.distill.loop import Training
 from vdistill.distill.phases import NOTHING, train
@@ -158,7 +159,8 @@ class Job:
         self._attach(settings)
         callbacks = Callbacks(self.advance, self.log, self.say, self._unseen(settings.seed, key).save)
         training = Training(encoder, self.data, settings, callbacks, processes, self.where.step_bytes)
-        done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
+        with frozen_in_int8(encoder, self.data.tower):
+            done = train(training, Checkpoint(self._cache / CHECKPOINT, key))
         set_strength(encoder.model, done.strength)
         measured = several and processes.leads
         metrics = self._held_out() if measured else None

@@ -1,0 +1,154 @@
+"""Training with frozen weights in int8 is the training it would be, and stays exact where it would not."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+import models
+from drawings import COLOURS, draw
+from trainings import facts, interrupt_at, label_shop, trained, weights
+from vdistill.distill import frozen_int8, job
+from vdistill.distill.adapter import attach
+from vdistill.distill.checkpoint import trained as parameters
+from vdistill.distill.frozen_int8 import FrozenInt8, frozen_in_int8
+from vdistill.distill.settings import DistillSettings
+from vdistill.distill.towers import WholeTower
+from vdistill.encoders.dual_encoder import DualEncoder
+
+WIDE = {"hidden_size": 256, "intermediate_size": 512}
+
+
+@pytest.fixture(scope="module")
+def wide_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "VISION", models.VISION | WIDE)
+        return models.clip(tmp_path_factory.mktemp("wide"))
+
+
+class Drawn:
+    """Images that are there already."""
+
+    def __init__(self, prepare):
+        self._prepare = prepare
+        self._all = [prepare(draw(colour, shape, 40, 40)) for shape in range(3) for colour in COLOURS]
+
+    def __len__(self):
+        return len(self._all)
+
+    def batch(self, numbers):
+        return self._prepare.stack([self._all[number] for number in numbers])
+
+
+def adapted(folder, **settings):
+    """An encoder with an adapter that has learnt something, and a tower of drawn images."""
+    encoder = DualEncoder.load(str(folder), device="cpu", precision="fp32")
+    attach(encoder, DistillSettings(rank=4, **settings))
+    for name, parameter in parameters(encoder.model).items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(len(name)))
+    return encoder, WholeTower(encoder, Drawn(encoder.preprocessing))
+
+
+def layers(encoder):
+    """What is below each layer of the adapter."""
+    return [module.base_layer for module in encoder.model.modules() if hasattr(module, "base_layer")]
+
+
+def gradient(encoder, tower):
+    """Vectors of images that the layers were not tried on, and the adapter's gradient of a loss that joins them."""
+    encoder.model.train()
+    vectors = tower.features(np.arange(8, len(tower)))
+    loss = torch.log_softmax(20 * vectors @ vectors.T, dim=1).diagonal().mean()
+    found = torch.autograd.grad(loss, list(parameters(encoder.model).values()))
+    return vectors.detach(), torch.cat([one.flatten() for one in found])
+
+
+def test_vectors_and_gradients_stay_and_the_layers_come_back(wide_folder):
+    encoder, tower = adapted(wide_folder)
+    before, exact = layers(encoder), gradient(encoder, tower)
+    with frozen_in_int8(encoder, tower):
+        inside = layers(encoder)
+        vectors, found = gradient(encoder, tower)
+    assert sum(type(layer) is FrozenInt8 for layer in inside) == 2 * 6, "of two blocks; the projection is narrow"
+    assert (vectors * exact[0]).sum(1).min() > 0.9995
+    assert cosine_similarity(found, exact[1], dim=0) > 0.98
+    assert found.norm() == pytest.approx(exact[1].norm().item(), rel=0.05)
+    assert not torch.equal(found, exact[1])
+    assert layers(encoder) == before
+
+
+def test_an_error_brings_the_layers_back_too(wide_folder):
+    encoder, tower = adapted(wide_folder)
+    before = layers(encoder)
+    with pytest.raises(KeyboardInterrupt), frozen_in_int8(encoder, tower):
+        raise KeyboardInterrupt
+    assert layers(encoder) == before
+
+
+@pytest.mark.parametrize("settings", [{"dora": True}, {}])
+def test_narrow_and_weight_decomposed_ones_stay_exact(wide_folder, clip_folder, settings):
+    encoder, tower = adapted(wide_folder if settings else clip_folder, **settings)
+    before = layers(encoder)
+    with frozen_in_int8(encoder, tower):
+        assert layers(encoder) == before
+
+
+def refuse(_linear):
+    raise NotImplementedError("no such product here")
+
+
+class Wrong(FrozenInt8):
+    """Vectors are right, gradients point elsewhere."""
+
+    def __init__(self, linear):
+        super().__init__(linear)
+        self._back = torch.nn.Linear(linear.out_features, linear.in_features).requires_grad_(False)
+
+
+class Rough(FrozenInt8):
+    """Rounded to hardly anything."""
+
+    def forward(self, inputs):
+        return super().forward(inputs.round())
+
+
+@pytest.mark.parametrize("made", [refuse, Wrong, Rough])
+def test_where_it_would_change_what_is_learnt_the_layers_stay_exact(wide_folder, monkeypatch, made):
+    monkeypatch.setattr(frozen_int8, "FrozenInt8", made)
+    encoder, tower = adapted(wide_folder)
+    before = layers(encoder)
+    with frozen_in_int8(encoder, tower):
+        assert layers(encoder) == before
+
+
+@pytest.mark.slow
+def test_a_training_in_int8_teaches_the_same_in_parts_and_after_an_interruption(tmp_path, wide_folder, monkeypatch):
+    label_shop(tmp_path, wide_folder)
+    entered, inside = frozen_in_int8, []
+
+    def seen(encoder, tower):
+        found = entered(encoder, tower)
+        inside.append(encoder)
+        return found
+
+    monkeypatch.setattr(job, "frozen_in_int8", seen)
+    trained(tmp_path, "--epochs", 2, "--refit", 0)
+    rounded, student = facts(tmp_path)["history"], weights(tmp_path)
+    trained(tmp_path, "--epochs", 2, "--refit", 0, "--step-memory", 0.01)
+    for one, other in zip(rounded, facts(tmp_path)["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+        assert one["validation_ndcg@10"] == pytest.approx(other["validation_ndcg@10"], abs=0.05)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, -2)
+        trained(tmp_path, "--epochs", 2, "--refit", 0, code=130)
+    trained(tmp_path, "--epochs", 2, "--refit", 0)
+    assert weights(tmp_path) == student
+    assert len(inside) == 4
+    monkeypatch.setattr(job, "frozen_in_int8", lambda _encoder, _tower: nullcontext())
+    trained(tmp_path, "--epochs", 2, "--refit", 0)
+    assert weights(tmp_path) != student
+    for one, other in zip(rounded, facts(tmp_path)["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=0.01)
