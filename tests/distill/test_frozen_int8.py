@@ -9,14 +9,16 @@ from torch.nn.functional import cosine_similarity
 
 import models
 from drawings import COLOURS, draw
-from trainings import facts, interrupt_at, label_shop, trained, weights
+from trainings import Prepared, adapted, facts, interrupt_at, label_shop, trained, weights
 from vdistill.distill import frozen_int8, job
-from vdistill.distill.adapter import attach
 from vdistill.distill.checkpoint import trained as parameters
 from vdistill.distill.frozen_int8 import FrozenInt8, frozen_in_int8
-from vdistill.distill.settings import DistillSettings
 from vdistill.distill.towers import WholeTower
-from vdistill.encoders.dual_encoder import DualEncoder
+
+pytestmark = [
+    pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN"),
+    pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="no AVX2"),
+]
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512}
 
@@ -28,28 +30,11 @@ def wide_folder(tmp_path_factory):
         return models.clip(tmp_path_factory.mktemp("wide"))
 
 
-class Drawn:
-    """Images that are there already."""
-
-    def __init__(self, prepare):
-        self._prepare = prepare
-        self._all = [prepare(draw(colour, shape, 40, 40)) for shape in range(3) for colour in COLOURS]
-
-    def __len__(self):
-        return len(self._all)
-
-    def batch(self, numbers):
-        return self._prepare.stack([self._all[number] for number in numbers])
-
-
-def adapted(folder, **settings):
+def training(folder, **settings):
     """An encoder with an adapter that has learnt something, and a tower of drawn images."""
-    encoder = DualEncoder.load(str(folder), device="cpu", precision="fp32")
-    attach(encoder, DistillSettings(rank=4, **settings))
-    for name, parameter in parameters(encoder.model).items():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(len(name)))
-    return encoder, WholeTower(encoder, Drawn(encoder.preprocessing))
+    encoder = adapted(folder, std=0.05, **settings)
+    images = [draw(colour, shape, 40, 40) for shape in range(3) for colour in COLOURS]
+    return encoder, WholeTower(encoder, Prepared(encoder.preprocessing, images))
 
 
 def layers(encoder):
@@ -67,7 +52,7 @@ def gradient(encoder, tower):
 
 
 def test_vectors_and_gradients_stay_and_the_layers_come_back(wide_folder):
-    encoder, tower = adapted(wide_folder)
+    encoder, tower = training(wide_folder)
     before, exact = layers(encoder), gradient(encoder, tower)
     with frozen_in_int8(encoder, tower):
         inside = layers(encoder)
@@ -81,7 +66,7 @@ def test_vectors_and_gradients_stay_and_the_layers_come_back(wide_folder):
 
 
 def test_an_error_brings_the_layers_back_too(wide_folder):
-    encoder, tower = adapted(wide_folder)
+    encoder, tower = training(wide_folder)
     before = layers(encoder)
     with pytest.raises(KeyboardInterrupt), frozen_in_int8(encoder, tower):
         raise KeyboardInterrupt
@@ -90,7 +75,7 @@ def test_an_error_brings_the_layers_back_too(wide_folder):
 
 @pytest.mark.parametrize("settings", [{"dora": True}, {}])
 def test_narrow_and_weight_decomposed_ones_stay_exact(wide_folder, clip_folder, settings):
-    encoder, tower = adapted(wide_folder if settings else clip_folder, **settings)
+    encoder, tower = training(wide_folder if settings else clip_folder, **settings)
     before = layers(encoder)
     with frozen_in_int8(encoder, tower):
         assert layers(encoder) == before
@@ -115,10 +100,24 @@ class Rough(FrozenInt8):
         return super().forward(inputs.round())
 
 
+def test_images_are_tried_one_by_one_since_more_may_not_fit(wide_folder):
+    encoder, tower = training(wide_folder)
+    features, counts = WholeTower.features, []
+
+    class Counted(WholeTower):
+        def features(self, numbers, crops=None):
+            counts.append(len(numbers))
+            return features(self, numbers, crops)
+
+    with frozen_in_int8(encoder, Counted(encoder, tower.images)):
+        assert set(counts) == {1}
+        assert any(type(layer) is FrozenInt8 for layer in layers(encoder))
+
+
 @pytest.mark.parametrize("made", [refuse, Wrong, Rough])
 def test_where_it_would_change_what_is_learnt_the_layers_stay_exact(wide_folder, monkeypatch, made):
     monkeypatch.setattr(frozen_int8, "FrozenInt8", made)
-    encoder, tower = adapted(wide_folder)
+    encoder, tower = training(wide_folder)
     before = layers(encoder)
     with frozen_in_int8(encoder, tower):
         assert layers(encoder) == before
@@ -127,14 +126,6 @@ def test_where_it_would_change_what_is_learnt_the_layers_stay_exact(wide_folder,
 @pytest.mark.slow
 def test_a_training_in_int8_teaches_the_same_in_parts_and_after_an_interruption(tmp_path, wide_folder, monkeypatch):
     label_shop(tmp_path, wide_folder)
-    entered, inside = frozen_in_int8, []
-
-    def seen(encoder, tower):
-        found = entered(encoder, tower)
-        inside.append(encoder)
-        return found
-
-    monkeypatch.setattr(job, "frozen_in_int8", seen)
     trained(tmp_path, "--epochs", 2, "--refit", 0)
     rounded, student = facts(tmp_path)["history"], weights(tmp_path)
     trained(tmp_path, "--epochs", 2, "--refit", 0, "--step-memory", 0.01)
@@ -146,7 +137,6 @@ def test_a_training_in_int8_teaches_the_same_in_parts_and_after_an_interruption(
         trained(tmp_path, "--epochs", 2, "--refit", 0, code=130)
     trained(tmp_path, "--epochs", 2, "--refit", 0)
     assert weights(tmp_path) == student
-    assert len(inside) == 4
     monkeypatch.setattr(job, "frozen_in_int8", lambda _encoder, _tower: nullcontext())
     trained(tmp_path, "--epochs", 2, "--refit", 0)
     assert weights(tmp_path) != student

@@ -10,33 +10,21 @@ import torch
 from PIL import Image
 from torch.utils.checkpoint import checkpoint
 
-from trainings import facts, trained
+from trainings import Prepared, adapted, facts, trained
 from vdistill.distill import memory
-from vdistill.distill.adapter import attach
 from vdistill.distill.augment import crops
 from vdistill.distill.checkpoint import trained as parameters
 from vdistill.distill.memory import images_at_once, kept_bytes
-from vdistill.distill.settings import DistillSettings
 from vdistill.distill.step_encoder import StepEncoder
 from vdistill.distill.towers import WholeTower
-from vdistill.encoders.dual_encoder import DualEncoder
 
 IMAGES = 13
 
 
-class Noise:
-    """Images that are there already."""
-
-    def __init__(self, encoder):
-        rng = np.random.default_rng(0)
-        drawn = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(IMAGES)]
-        self._prepare, self._all = encoder.preprocessing, [encoder.preprocessing(one) for one in drawn]
-
-    def __len__(self):
-        return IMAGES
-
-    def batch(self, numbers):
-        return self._prepare.stack([self._all[number] for number in numbers])
+def noise(encoder):
+    rng = np.random.default_rng(0)
+    drawn = [Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)) for _ in range(IMAGES)]
+    return Prepared(encoder.preprocessing, drawn)
 
 
 @pytest.fixture(params=["clip", "siglip", "siglip2", "vision_text"])
@@ -46,15 +34,11 @@ def folder(request):
 
 def gradients(folder, at_once, precision="fp32", **settings):
     """Of a loss that joins all images of a step."""
-    encoder = DualEncoder.load(folder, device="cpu", precision=precision)
-    attach(encoder, DistillSettings(rank=4, **settings))
-    for name, parameter in parameters(encoder.model).items():
-        if "lora_B" in name:  # zeros, behind which nothing else would learn
-            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(len(name)))
+    encoder = adapted(folder, precision, **settings)
     encoder.model.train()
     torch.manual_seed(7)
     drawn = crops(IMAGES, torch.Generator().manual_seed(1))
-    encoded = StepEncoder(WholeTower(encoder, Noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
+    encoded = StepEncoder(WholeTower(encoder, noise(encoder)), at_once).encode(np.arange(IMAGES)[::-1].copy(), drawn)
     similar = torch.log_softmax(20 * encoded.vectors @ encoded.vectors.T, dim=1)
     (similar * torch.arange(IMAGES).float()).mean().backward()
     encoded.finish()

@@ -2,12 +2,41 @@
 
 import json
 
+import torch
+
 from command_line import vdistill, write_scores
 from drawings import COLOURS, SHAPES, draw
 from vdistill.distill import callbacks
+from vdistill.distill.adapter import attach
+from vdistill.distill.checkpoint import trained as parameters
+from vdistill.distill.settings import DistillSettings
+from vdistill.encoders.dual_encoder import DualEncoder
 
 TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--lr", 1e-3,
          "--device", "cpu", "--precision", "fp32", "--fields", "image", "--json"]  # fmt: skip
+
+
+class Prepared:
+    """Images that are there already, as an encoder takes them."""
+
+    def __init__(self, prepare, images):
+        self._prepare, self._all = prepare, [prepare(image) for image in images]
+
+    def __len__(self):
+        return len(self._all)
+
+    def batch(self, numbers):
+        return self._prepare.stack([self._all[number] for number in numbers])
+
+
+def adapted(folder, precision="fp32", std=0.1, **settings):
+    """An encoder with an adapter whose second halves are no zeros, behind which nothing else would learn."""
+    encoder = DualEncoder.load(str(folder), device="cpu", precision=precision)
+    attach(encoder, DistillSettings(rank=4, **settings))
+    for name, parameter in parameters(encoder.model).items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=std, generator=torch.Generator().manual_seed(len(name)))
+    return encoder
 
 
 def label_shop(home, clip_folder, **more):

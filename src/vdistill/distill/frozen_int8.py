@@ -96,10 +96,17 @@ def _put_back(holders: list[Any], layers: list[Any]) -> None:
 
 
 def _pass(encoder: DualEncoder, tower: Tower) -> tuple[Tensor, Tensor]:
-    """The vectors (n, dim) of the first images, and the adapter's gradient of a sum that weighs their numbers."""
+    """The vectors (n, dim) of the first images, and the adapter's gradient of a sum that weighs their numbers.
+
+    One image after another: how many fit into memory together is not known yet.
+    """
     encoder.model.eval()
-    with attention(encoder)():
-        vectors = tower.features(np.arange(min(PROBES, len(tower))))
-    weights = torch.linspace(0, 300, vectors.numel()).sin_().view_as(vectors)
-    found = torch.autograd.grad((vectors * weights).sum(), list(trained(encoder.model).values()), allow_unused=True)
-    return vectors.detach(), torch.cat([one.flatten() for one in found if one is not None])
+    weights, vectors, gradients = list(trained(encoder.model).values()), [], []
+    for number in range(min(PROBES, len(tower))):
+        with attention(encoder)():
+            vector = tower.features(np.array([number]))
+        slope = torch.linspace(number, number + 300, vector.numel(), device=vector.device).sin_().view_as(vector)
+        found = torch.autograd.grad((vector * slope).sum(), weights, allow_unused=True)
+        vectors.append(vector.detach())
+        gradients.append(torch.cat([one.flatten() for one in found if one is not None]))
+    return torch.cat(vectors), torch.stack(gradients).sum(0)

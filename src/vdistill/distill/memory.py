@@ -45,6 +45,7 @@ def images_at_once(features: Callable[[int], Tensor], most: int, limit: float, *
 
     features: gives the vectors of a number of images, with a graph. What one more image keeps is measured, and what is
     kept however many there are, such as copies of the weights in another precision.
+    on_cpu: the C library has the memory; from now on it keeps what is freed.
     """
     if most < 2:
         return max(most, 1)
