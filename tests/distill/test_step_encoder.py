@@ -89,6 +89,11 @@ def test_a_training_in_parts_is_the_training_it_would_be_and_says_so(home):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
+def test_no_memory_for_a_step_means_one_image_after_another_and_not_as_much_as_there_is(home):
+    done = trained(home, "--epochs", 1, "--refit", 0, "--validation", 0, "--step-memory", 0)
+    assert "1 of the 40 images of a step fit into 0 GiB" in done.err
+
+
 def test_what_a_pass_keeps_is_counted_once_however_often_it_is_saved():
     weight, x = torch.ones(100, 100, requires_grad=True), torch.ones(7, 100)
     assert kept_bytes(lambda: x @ weight) == 7 * 100 * 4

@@ -213,7 +213,7 @@ class DistillCommand:
             processes,
             feature_bytes=self.trunk_cache * GIB,
             tracker=self.track,
-            step_bytes=self.step_memory and self.step_memory * GIB,
+            step_bytes=None if self.step_memory is None else self.step_memory * GIB,
         )
 
     def _training(

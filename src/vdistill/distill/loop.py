@@ -177,7 +177,9 @@ class Loop:
         """How many images one pass takes. A resumed training keeps its number, so that its results do not change."""
         if self._fits is None:
             share = -(-min(self.settings.batch_images, len(self.data.tower)) // self.processes.size)
-            limit, now = self._step_bytes or SHARE * free_bytes(self.encoder.device), RandomState.now()
+            now, limit = RandomState.now(), self._step_bytes
+            if limit is None:
+                limit = SHARE * free_bytes(self.encoder.device)
             self._fits = images_at_once(self._probe, share, limit, on_cpu=self.encoder.on_cpu)
             now.restore()
             if self._fits < share:
