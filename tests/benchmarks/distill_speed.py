@@ -39,6 +39,7 @@ from speed_model import drawn, tiny
 from vdistill.distill.adapter import attach
 from vdistill.distill.callbacks import Callbacks
 from vdistill.distill.choices import Calls
+from vdistill.distill.frozen_int8 import frozen_in_int8
 from vdistill.distill.loop import Loop, Training
 from vdistill.distill.losses import listwise_loss
 from vdistill.distill.retention import Titles, titles_of
@@ -159,20 +160,22 @@ def ours(
     before = embed(tower)
     attach(encoder, settings)
     data = TrainingData(calls, tower, as_asked(texts), before, untitled(before))
-    probe = Loop(Training(encoder, data, settings, Callbacks(lambda _: None)))
-    began = time.monotonic()
-    probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
-    each = time.monotonic() - began
+    with frozen_in_int8(encoder, tower):
+        probe = Loop(Training(encoder, data, settings, Callbacks(lambda _: None)))
+        began = time.monotonic()
+        probe.epoch()  # how many epochs the time is worth, so that the learning rate comes down
+        each = time.monotonic() - began
     encoder = DualEncoder.load(model)
     frozen = frozen_layers_of(encoder, layers)
     tower = TowerMaker(encoder, FeatureCache(cache, frozen) if frozen else None, 1e12).tower(paths, hashes)
     settings = replace(settings, epochs=int(np.clip(seconds / each, 1, 60)))
     attach(encoder, settings)
-    loop = Loop(Training(encoder, replace(data, tower=tower), settings, Callbacks(lambda _: None)))
-    began = time.monotonic()
-    while not loop.finished:
-        loop.epoch()
-    spent = time.monotonic() - began
+    with frozen_in_int8(encoder, tower):
+        loop = Loop(Training(encoder, replace(data, tower=tower), settings, Callbacks(lambda _: None)))
+        began = time.monotonic()
+        while not loop.finished:
+            loop.epoch()
+        spent = time.monotonic() - began
     encoder.model.eval()
     return {
         "rate": settings.epochs * calls.image.size / spent,
@@ -245,13 +248,14 @@ def epoch_seconds(model: str, images: int, queries: int, rounds: int) -> float:
     calls = calls_of(images, queries, max(10, images * 2 // queries))
     assert len(np.unique(calls.image)) == images, "every image is in a call"
     data = TrainingData(calls, tower, as_asked(texts_of(encoder, queries)), before, untitled(before))
-    loop = Loop(Training(encoder, data, SETTINGS, Callbacks(lambda _: None)))
-    tower.features(np.arange(min(BATCH, images)))
     found = []
-    for _ in range(rounds):
-        began = time.monotonic()
-        loop.epoch()
-        found.append(time.monotonic() - began)
+    with frozen_in_int8(encoder, tower):
+        loop = Loop(Training(encoder, data, SETTINGS, Callbacks(lambda _: None)))
+        tower.features(np.arange(min(BATCH, images)))
+        for _ in range(rounds):
+            began = time.monotonic()
+            loop.epoch()
+            found.append(time.monotonic() - began)
     return float(np.median(found))
 
 

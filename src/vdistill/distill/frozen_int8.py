@@ -19,7 +19,7 @@ from vdistill.distill.checkpoint import trained
 from vdistill.distill.step_encoder import attention
 from vdistill.distill.towers import Tower
 from vdistill.encoders.cpu_copy import INT8, PROBES, near
-from vdistill.encoders.dual_encoder import DualEncoder
+from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
 from vdistill.encoders.int8_cpu import Int8Linear
 
 COSINE = 0.98  # of the adapter's gradient to the exact one, at least
@@ -70,11 +70,20 @@ class _Product(torch.autograd.Function):
 
 
 def _holders(model: nn.Module, narrow: int) -> list[Any]:
-    """The adapter's layers on wide linear ones; none of a weight-decomposed adapter, which needs exact weights."""
-    found: list[Any] = [module for module in model.modules() if type(getattr(module, "base_layer", None)) is nn.Linear]
-    if any(len(getattr(module, "lora_magnitude_vector", ())) for module in found):
+    """The adapter's layers on wide linear ones; none of a weight-decomposed adapter, which needs exact weights.
+
+    Without the projection after the tower: it costs little, and what is rounded there no later layer evens out.
+    """
+    found: list[tuple[str, Any]] = [
+        (name.rpartition(".")[2], module)
+        for name, module in model.named_modules()
+        if type(getattr(module, "base_layer", None)) is nn.Linear
+    ]
+    if any(len(getattr(module, "lora_magnitude_vector", ())) for _, module in found):
         return []
-    return [module for module in found if min(module.base_layer.weight.shape) >= narrow]
+    return [
+        module for name, module in found if name not in VISION_HEADS and min(module.base_layer.weight.shape) >= narrow
+    ]
 
 
 def _put_in(encoder: DualEncoder, tower: Tower, holders: list[Any]) -> bool:
