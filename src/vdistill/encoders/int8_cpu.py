@@ -108,7 +108,8 @@ def _shifted(whole: Tensor) -> Tensor:
 
 def _of_any_sign(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows (m, k) as int8, and their scales (m, 1)."""
-    peak = rows.abs().amax(1, keepdim=True).clamp_min_(_TINY)
+    # Not abs().amax(): that writes all of the rows once more, which takes several times as long as reading them twice.
+    peak = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg_()).clamp_min_(_TINY)
     return (rows * (_LARGEST / peak)).round_().to(torch.int8), peak / _LARGEST
 
 
