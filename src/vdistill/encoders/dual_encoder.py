@@ -218,9 +218,9 @@ class DualEncoder:
         tensors = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
         if "pixels" not in tensors:
             return tensors
-        factor, shift = (torch.from_numpy(part).to(self.device) for part in self.preprocessing.normalization)
-        pixels = tensors["pixels"].float().mul_(factor).add_(shift)
-        return {"pixel_values": pixels.permute(0, 3, 1, 2).contiguous()}
+        factor, shift = (torch.from_numpy(part)[:, None, None] for part in self.preprocessing.normalization)
+        channels = tensors["pixels"].permute(0, 3, 1, 2).contiguous().float()  # bytes are moved faster than numbers
+        return {"pixel_values": channels.mul_(factor.to(self.device)).add_(shift.to(self.device))}
 
     @cached_property
     def logit_scale(self) -> float:

@@ -23,7 +23,7 @@ class Int8Linear(nn.Module):
     """A linear layer whose inputs (…, k) and weight are rounded to int8 for a product that is exact.
 
     activation: what follows.  lowest: the least value that an input can have, where that is far from minus the largest
-    (after an activation): all of int8 is then used for what is above it.
+    (after an activation): all of int8 is then used for what is above it, and the inputs are overwritten.
     Raises NotImplementedError, or what torch raises, where the processor or the build of torch has no such product.
     """
 
@@ -36,7 +36,7 @@ class Int8Linear(nn.Module):
         self._zeros = torch.zeros(len(rounded), dtype=torch.int64)
         self._bias = torch.zeros(len(rounded)) if linear.bias is None else linear.bias.detach().float()
         if lowest is not None:
-            self._bias = self._bias + lowest * self._scales * rounded.sum(1)
+            self._bias = self._bias + lowest * self._scales * rounded.sum(1, dtype=torch.int32)
         self._activation, self._lowest = activation, lowest
         self._require_exact(rounded)
 
@@ -45,7 +45,7 @@ class Int8Linear(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         whole, scale = _of_any_sign(rows) if self._lowest is None else _from(rows, self._lowest)
         sums = self._products(_shifted(whole), _SHIFT if self._lowest is None else 0)
-        found = torch.addcmul(self._bias, sums, scale).view(*inputs.shape[:-1], -1)
+        found = torch.addcmul(self._bias, sums, scale, out=sums).view(*inputs.shape[:-1], -1)
         return found if self._activation is None else self._activation.apply(found)
 
     def _products(self, whole: Tensor, zero: int) -> Tensor:
@@ -53,13 +53,13 @@ class Int8Linear(nn.Module):
 
     def _require_exact(self, weight: Tensor) -> None:
         """Refuse a product that cuts off sums on its way: with the largest inputs by the signs of some weights."""
-        some = weight[:: max(1, len(weight) // 8)]
-        whole = torch.where(some > 0, 255, 0).to(torch.uint8)
+        each = max(1, len(weight) // 64)
+        some = weight[::each].float()  # of the outputs; all of them would take as long as packing the weight
+        whole = torch.where(some[::8] > 0, 255, 0).to(torch.uint8)
         for zero in (0, _SHIFT):
-            wanted = (whole.float() - zero) @ weight.float().T * self._scales  # whole numbers below 2 ** 24, so exact
-            if not torch.allclose(
-                self._products(whole, zero), wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max())
-            ):
+            wanted = (whole.float() - zero) @ some.T * self._scales[::each]  # whole numbers below 2 ** 24, so exact
+            found = self._products(whole, zero)[:, ::each]
+            if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max())):
                 raise NotImplementedError("int8 products are not exact")
 
 
@@ -114,10 +114,10 @@ def _of_any_sign(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _from(rows: Tensor, lowest: float) -> tuple[Tensor, Tensor]:
-    """Rows (m, k) that are nowhere below `lowest`, which becomes the least int8, and their scales (m, 1)."""
+    """Rows (m, k) that are nowhere below `lowest`, which becomes the least int8, and their scales (m, 1); in place."""
     peak = rows.amax(1, keepdim=True).sub_(lowest).clamp_min_(_TINY)
     factor = (2 * _LARGEST + 1) / peak
-    return (rows * factor).add_(-lowest * factor - _SHIFT).round_().to(torch.int8), factor.reciprocal_()
+    return torch.addcmul(-lowest * factor - _SHIFT, rows, factor, out=rows).round_().to(torch.int8), factor.reciprocal_()
 
 
 def _rounded(weight: Tensor, pair: int) -> tuple[Tensor, Tensor]:
@@ -125,9 +125,9 @@ def _rounded(weight: Tensor, pair: int) -> tuple[Tensor, Tensor]:
     size = weight.abs()
     if size.shape[1] % 2:
         size = nn.functional.pad(size, (0, 1))
-    largest, pairs = size.amax(1) / _LARGEST, size.view(len(size), -1, 2).sum(2).amax(1) / (pair - 1)
+    largest, pairs = size.amax(1) / _LARGEST, (size[:, ::2] + size[:, 1::2]).amax(1) / (pair - 1)
     scales = torch.maximum(largest, pairs).clamp_min(_TINY)
-    return (weight / scales[:, None]).round().to(torch.int8), scales
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
 @cache
