@@ -117,7 +117,8 @@ def _from(rows: Tensor, lowest: float) -> tuple[Tensor, Tensor]:
     """Rows (m, k) that are nowhere below `lowest`, which becomes the least int8, and their scales (m, 1); in place."""
     peak = rows.amax(1, keepdim=True).sub_(lowest).clamp_min_(_TINY)
     factor = (2 * _LARGEST + 1) / peak
-    return torch.addcmul(-lowest * factor - _SHIFT, rows, factor, out=rows).round_().to(torch.int8), factor.reciprocal_()
+    torch.addcmul(-lowest * factor - _SHIFT, rows, factor, out=rows)
+    return rows.round_().to(torch.int8), factor.reciprocal_()
 
 
 def _rounded(weight: Tensor, pair: int) -> tuple[Tensor, Tensor]:
