@@ -66,6 +66,16 @@ def test_beyond_a_limit_a_sample_stands_for_all(monkeypatch):
     assert max(losses()) < whole[0], "with fewer to choose among less can be mistaken"
 
 
+@pytest.mark.parametrize("names", ["abcdee", ["a", "b", "", "d", "", "e"]])
+def test_what_is_kept_of_the_backbone_and_what_is_computed_for_each_step_are_the_same(names, monkeypatch):
+    kept, before = six(names)
+    student = normalize(before + 0.3 * torch.randn(6, 16), dim=1)
+    wanted = loss(kept, student, before)
+    monkeypatch.setattr(retention, "_KEPT", 0)
+    computed, _ = six(names)
+    assert loss(computed, student, before) == wanted
+
+
 @pytest.mark.parametrize("names", [["a", "b", "", "d", "e", "e"], ["", "b", "", "", "", "e"], [""] * 6])
 def test_titles_are_retained_where_there_are_titles_and_vectors_elsewhere(names):
     """Also in a part of the images, and with nothing but untitled ones."""

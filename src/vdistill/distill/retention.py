@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax, one_hot, softmax
+from torch.nn.functional import kl_div, log_softmax, softmax
 
 # Half of the target is what the backbone believed, half is the truth: which image has which title. The belief alone
 # loses fine distinctions, and so does the truth alone, which also learns the training images by heart.
@@ -64,20 +64,31 @@ class Titles:
         """
         titles = _some(len(self.texts), self.row[images], rng)
         others = _some(len(memory), images, rng)
-        title_at = torch.searchsorted(titles, self.row[images])
-        texts, vectors = self.texts[titles], memory[others]
-        vectors = vectors.index_copy(0, torch.searchsorted(others, images), student)
-        truth = one_hot(title_at, len(titles)).float()
-        by_image = _kl(self._logits(images, titles), self.scale * student @ texts.T, truth)
-        own = texts[title_at]
-        same = (self.row[images][:, None] == self.row[others][None, :]).float()
-        everywhere = others if len(others) < len(self.before) else None
-        by_title = _kl(
-            self._logits(everywhere, self.row[images]).T,
-            self.scale * own @ vectors.T,
-            same / same.sum(dim=1, keepdim=True),
-        )
+        vectors = memory[others].index_copy(0, torch.searchsorted(others, images), student)
+        wanted_titles, wanted_images = self._targets(images, titles, others)
+        by_image = _kl(wanted_titles, self.scale * student @ self.texts[titles].T)
+        by_title = _kl(wanted_images, self.scale * self.texts[self.row[images]] @ vectors.T)
         return 0.5 * (by_image + by_title)
+
+    def _targets(self, images: Tensor, titles: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """The distributions over `titles` that `images` should have, and over `others` that their titles should."""
+        own = self.row[images]
+        everywhere = others if len(others) < len(self.before) else None
+        if everywhere is None and len(titles) == len(self.texts) and self._all_targets is not None:
+            of_images, of_titles = self._all_targets
+            return of_images[images], of_titles[own]
+        return (
+            _target(self._logits(images, titles), own[:, None] == titles[None, :]),
+            _target(self._logits(everywhere, own).T, own[:, None] == self.row[others][None, :]),
+        )
+
+    @cached_property
+    def _all_targets(self) -> tuple[Tensor, Tensor] | None:
+        """These of all images (n, t) and titles (t, n), which do not change; None where they are too many."""
+        if self._known is None:
+            return None
+        same = self.row[:, None] == torch.arange(len(self.texts), device=self.row.device)[None, :]
+        return _target(self._known, same), _target(self._known.T, same.T)
 
     def part(self, images: Tensor) -> Titles:
         """The titles of some of the images (k,) alone."""
@@ -127,8 +138,13 @@ def steered(weight: float, lost: float) -> float:
     return min(HIGHEST, max(LEAST, weight * math.exp(PACE * push)))
 
 
-def _kl(before: Tensor, after: Tensor, truth: Tensor) -> Tensor:
-    wanted = (1 - TRUTH) * softmax(before, dim=1) + TRUTH * truth
+def _target(before: Tensor, own: Tensor) -> Tensor:
+    """Of the backbone's logits, and which are each row's own: belief and truth. A row without its own is of no use."""
+    truth = own.float()
+    return (1 - TRUTH) * softmax(before, dim=1) + TRUTH * truth / truth.sum(dim=1, keepdim=True)
+
+
+def _kl(wanted: Tensor, after: Tensor) -> Tensor:
     return kl_div(log_softmax(after, dim=1), wanted, reduction="batchmean")
 
 

@@ -103,15 +103,16 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _score(path: Path, line: Line) -> float:
+    value = line.row.get("score")
     if line.row.get("item") is None:
         raise VdistillError(f"{path}, line {line.number}: no 'item'", hint="each row needs query, item and score")
     try:
-        score = float(line.row.get("score"))  # type: ignore[arg-type]
+        score = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
         raise VdistillError(
-            f"{path}, line {line.number}: the score {line.row.get('score')!r} is not a number",
+            f"{path}, line {line.number}: the score {value!r} is not a number",
             hint="give a finite number",
         )
     return score
