@@ -11,9 +11,9 @@ step "drawing the shop (products, queries, simulated shoppers), and assembling i
 python make_backbone.py &
 backbone=$!
 python make_shop.py
+wait "$backbone"
 step "vdistill label      (the teacher is a table of simulated shoppers)"
 vdistill label
-wait "$backbone"
 step "vdistill distill"
 vdistill distill
 step "vdistill bench      (unseen queries on unseen products, judged by the shop's hidden attributes)"

@@ -24,6 +24,13 @@ WIDE = {"hidden_size": 256, "intermediate_size": 512}
 
 
 @pytest.fixture(scope="module")
+def wide_siglip_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "VISION", models.VISION | WIDE)
+        return models.siglip(tmp_path_factory.mktemp("wide"))
+
+
+@pytest.fixture(scope="module")
 def wide_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "VISION", models.VISION | WIDE)
@@ -65,6 +72,14 @@ def test_vectors_and_gradients_stay_and_the_layers_come_back(wide_folder):
     assert found.norm() == pytest.approx(exact[1].norm().item(), rel=0.05)
     assert not torch.equal(found, exact[1])
     assert layers(encoder) == before
+
+
+def test_the_layers_behind_the_blocks_of_a_siglip_stay_exact(wide_siglip_folder):
+    encoder, tower = training(wide_siglip_folder)
+    with frozen_in_int8(encoder, tower):
+        lowered = [name for name, module in encoder.model.named_modules() if type(module) is FrozenInt8]
+    assert len(lowered) == 2 * 6
+    assert not [name for name in lowered if ".head." in name]
 
 
 def test_an_error_brings_the_layers_back_too(wide_folder):

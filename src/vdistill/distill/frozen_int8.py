@@ -19,7 +19,7 @@ from vdistill.distill.checkpoint import trained
 from vdistill.distill.step_encoder import attention
 from vdistill.distill.towers import Tower
 from vdistill.encoders.cpu_copy import INT8, PROBES, near
-from vdistill.encoders.dual_encoder import VISION_HEADS, DualEncoder
+from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.encoders.int8_cpu import Int8Linear
 
 COSINE = 0.98  # of the adapter's gradient to the exact one, at least
@@ -32,7 +32,7 @@ def frozen_in_int8(encoder: DualEncoder, tower: Tower) -> Iterator[None]:
 
     It is tried on the first images of `tower`. Otherwise, and on other devices, all stays as it is.
     """
-    holders = _holders(encoder.model, NARROW[encoder.precision]) if encoder.on_cpu else []
+    holders = _holders(encoder, NARROW[encoder.precision]) if encoder.on_cpu else []
     exact = [holder.base_layer for holder in holders]
     try:
         if holders and not _put_in(encoder, tower, holders):
@@ -69,20 +69,22 @@ class _Product(torch.autograd.Function):
         return ctx.back(gradients[0]), None, None
 
 
-def _holders(model: nn.Module, narrow: int) -> list[Any]:
+def _holders(encoder: DualEncoder, narrow: int) -> list[Any]:
     """The adapter's layers on wide linear ones; none of a weight-decomposed adapter, which needs exact weights.
 
     Without the projection after the tower: it costs little, and what is rounded there no later layer evens out.
     """
     found: list[tuple[str, Any]] = [
-        (name.rpartition(".")[2], module)
-        for name, module in model.named_modules()
+        (name, module)
+        for name, module in encoder.model.named_modules()
         if type(getattr(module, "base_layer", None)) is nn.Linear
     ]
     if any(len(getattr(module, "lora_magnitude_vector", ())) for _, module in found):
         return []
     return [
-        module for name, module in found if name not in VISION_HEADS and min(module.base_layer.weight.shape) >= narrow
+        module
+        for name, module in found
+        if not encoder.is_projection(name) and min(module.base_layer.weight.shape) >= narrow
     ]
 
 

@@ -22,7 +22,6 @@ SHARE = 0.5  # of what is free: the rest is for short-lived memory of the backwa
 BEYOND = 1.25  # times what is kept: gradients in flight, and short-lived memory of a layer
 SCATTERED = 3.0  # … this where the C library has the memory: freed blocks lie between gaps that nothing fits into
 UNKNOWN = 4 * GIB  # assumed to be free where the device does not say
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # in malloc.h
 
 
 @contextlib.contextmanager

@@ -248,8 +248,11 @@ class DualEncoder:
             )
         chosen = blocks[len(blocks) - count :]
         targets = {name for name in linears if any(name.startswith(f"{block}.") for block in chosen)}
-        head = {name for name in linears if name in VISION_HEADS or f"{self.vision_name}.head.mlp." in name}
-        return sorted(targets | head)
+        return sorted(targets | {name for name in linears if self.is_projection(name)})
+
+    def is_projection(self, name: str) -> bool:
+        """Whether the layer of this name, in the model or below an adapter, is behind the blocks of the image tower."""
+        return name.rpartition(".")[2] in VISION_HEADS or f"{self.vision_name}.head.mlp." in name
 
     def vision_blocks(self) -> list[str]:
         """Names of the image tower's transformer blocks, first to last."""
