@@ -103,6 +103,7 @@ class DistillCommand:
     temperature: Annotated[float, _hidden(min=0.001, help="Temperature of the student's cosines in the loss.")] = (
         DEFAULTS.temperature
     )
+    reader: Annotated[float, _hidden(min=0, help="Weight of what the items' texts teach.")] = DEFAULTS.reader
     retention: Annotated[
         float | None,
         _hidden(min=0, help="Weight of retaining what the backbone knew.", show_default="chosen by validation"),
@@ -121,9 +122,7 @@ class DistillCommand:
             help="Further epochs at the end on all judgments, those of validation too, as a share of those before.",
         ),
     ] = DEFAULTS.refit
-    track: Annotated[str | None, _hidden(help="Also log to tensorboard, wandb, … (one of accelerate's trackers).")] = (
-        None
-    )
+    track: Annotated[str | None, _hidden(help="Also log to tensorboard, wandb, …: a tracker of accelerate.")] = None
     keep_anyway: Annotated[
         bool, _hidden("--keep-anyway", help="Publish the student even if it is worse than its backbone.")
     ] = False

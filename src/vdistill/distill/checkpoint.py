@@ -19,7 +19,7 @@ from vdistill.distill.distributed import ALONE, Processes
 from vdistill.records import Judgment
 from vdistill.workspace import replacing, writing
 
-VERSION = 7  # of the file's layout: a file of another version is ignored, and the training starts over
+VERSION = 8  # of the file's layout: a file of another version is ignored, and the training starts over
 
 
 @dataclass
@@ -30,7 +30,7 @@ class State:
     kept: their epoch, 0 for the backbone.  scores: their validation nDCG of each query; peak: that of the epoch with
     the highest mean.  stale: epochs since weights were kept.  history: the figures of each epoch.
     restarts: after which epoch how much was lost at which learning rate.
-    at_once: images encoded in one pass, 0 before that is known.
+    at_once: images encoded in one pass, 0 before that is known.  reads: whether the reader of the texts still teaches.
     strengths: in a refit, how the weights before it validated at other strengths; see `strength.Point`.
     """
 
@@ -45,6 +45,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     restarts: list[dict[str, float]] = field(default_factory=list)
     at_once: int = 0
+    reads: bool = False
     strengths: list[dict[str, Any]] = field(default_factory=list)
 
     _TENSORS = ("memory", "best")

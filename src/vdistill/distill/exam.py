@@ -25,13 +25,13 @@ from vdistill.records import Item, Judgment
 class Grades:
     """nDCG@10 of each training query, and of each validation query, on the validation items.
 
-    nats: the mean cross-entropy of the training queries' preferences.
+    nats: the cross-entropy of each training query's preferences, which tells finer differences than nDCG.
     lost: of the probability that the backbone gives titles' own images; None without titles.
     """
 
     ndcg: Floats
     unseen: Floats
-    nats: float
+    nats: Floats
     lost: float | None
 
     @property
@@ -40,13 +40,13 @@ class Grades:
         return float(self.ndcg.mean())
 
     def difference(self, before: Grades) -> tuple[float, float]:
-        """The mean of the paired difference over all training queries, and its standard error."""
-        return _paired(self.ndcg, before.ndcg)
+        """How many nats fewer these are: the mean of the paired difference over all training queries, and its error."""
+        return _paired(before.nats, self.nats)
 
     def better_than(self, simpler: Grades) -> bool:
-        """Whether these make up for less simplicity: better by more than one standard error over all training queries.
+        """Whether these make up for less simplicity: fewer nats over all training queries by more than one error.
 
-        And, on the validation queries, not worse by more than one, with no more forgotten than any student may.
+        And, in nDCG on the validation queries, not worse by more than one, with no more forgotten than a student may.
         """
         gain, error = self.difference(simpler)
         unseen, unseen_error = _paired(self.unseen, simpler.unseen)
@@ -74,19 +74,20 @@ class Exam:
     def graded(self, items: Tensor, temperature: float) -> Grades:
         """The grades of unit vectors (n, dim); their cosines are divided by `temperature` to be preferences."""
         scores = self.validation.scores(items)
-        return Grades(
-            self.ndcg(items), np.array(scores.ndcg), self._nats(items.cpu().numpy(), temperature), scores.lost
-        )
+        return Grades(self.ndcg(items), np.array(scores.ndcg), self.nats(items.cpu().numpy(), temperature), scores.lost)
 
-    def _nats(self, vectors: Floats, temperature: float) -> float:
-        """Of a query: the cross-entropy between the teacher's distribution over its items and that of the cosines."""
+    def nats(self, vectors: Floats, temperature: float) -> Floats:
+        """(q,) the cross-entropy between the teacher's distribution over a query's items and that of the cosines.
+
+        vectors: (n, dim) unit vectors of `items`.
+        """
         from scipy.special import log_softmax, softmax
 
         nats = [
             -float(softmax(judged.utilities) @ log_softmax(vectors[judged.images] @ query / temperature))
             for judged, query in zip(self.wide.judged, self.queries, strict=True)
         ]
-        return float(np.mean(nats))
+        return np.array(nats)
 
 
 def exam_of(

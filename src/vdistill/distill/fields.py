@@ -25,7 +25,6 @@ from vdistill.records import Judgment, title_column
 
 HEADS = 2  # that are trained at the end
 STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.1)  # of the image; never 0, because of items without text
-MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
 
 How = Literal["image alone", "weights", "head"]
 Way = tuple[How, HeadSettings]
@@ -35,13 +34,15 @@ Way = tuple[How, HeadSettings]
 class Candidate:
     """One way to make an item's vector, and how it ranks the validation items.
 
-    ndcg: the mean nDCG@10 over all training queries.  difference, error: from the candidate chosen before it, the mean
-    over queries and its standard error.  lost: of the probability that the backbone gives titles' own images.
+    ndcg, nats: the mean nDCG@10 and cross-entropy over all training queries.  difference, error: how many nats fewer
+    than those of the candidate chosen before it, and the standard error of that.  lost: of the probability that the
+    backbone gives titles' own images.
     """
 
     fields: str
     how: How
     ndcg: float
+    nats: float
     difference: float = 0.0
     error: float = 0.0
     lost: float | None = None
@@ -99,7 +100,7 @@ def choose(material: Material) -> Chosen:
     """
     rows = [item.metadata for item in material.items.only(material.data.final.calls.items).values()]
     asked = item_texts.parse(material.settings.fields)
-    fields = _automatic(rows) if asked is None else asked
+    fields = item_texts.automatic(rows) if asked is None else asked
     if not fields:
         return Chosen()
     lost = material.unseen is None and material.data.everything is not None  # what the tower made of unseen images
@@ -122,15 +123,6 @@ def choose(material: Material) -> Chosen:
     return found
 
 
-def _automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The columns with words, in their order: the one of the title, and those with most text."""
-    columns = item_texts.text_columns(rows)
-    size = {name: sum(len(item_texts.text_of(name, row.get(name))) for row in rows) for name in columns}
-    titles = {title_column(row) for row in rows}
-    kept = sorted(columns, key=lambda name: (name not in titles, -size[name]))[:MOST_FIELDS]
-    return tuple(name for name in columns if name in kept)
-
-
 def _ways(fields: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, automatic: bool) -> Iterator[Way]:
     """The candidates beside the image alone, the simplest first."""
     yield "weights", HeadSettings(fields, hidden=0)
@@ -145,7 +137,7 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     part, items = material.data, exam.items
     known, images = _images(material, part.calls.items), _images(material, items)
     first = exam.graded(images, material.settings.temperature)
-    candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, lost=first.lost)]
+    candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, float(first.nats.mean()), lost=first.lost)]
     best, chosen = (first if automatic else None), None
     seed = material.settings.seed
     jobs = [HeadJob(texts.known(part, known, wanted.fields), wanted, seed) for _, wanted in ways]
@@ -153,7 +145,8 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
         strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields), material.settings.temperature)
         against = first if best is None else best
         fields = ",".join((item_texts.IMAGE, *wanted.fields))
-        candidates.append(Candidate(fields, how, found.mean, *found.difference(against), found.lost))
+        nats = float(found.nats.mean())
+        candidates.append(Candidate(fields, how, found.mean, nats, *found.difference(against), found.lost))
         if best is None or found.better_than(best):
             best, chosen = found, (how, wanted, strength)
     if chosen is None:
@@ -171,7 +164,7 @@ def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats, temper
     for strength in STRENGTHS:
         vectors = replace(head, strength=strength).vectors(images.cpu().numpy(), texts)
         graded[strength] = exam.graded(torch.from_numpy(vectors).to(images.device), temperature)
-    return min(graded.items(), key=lambda one: one[1].nats)
+    return min(graded.items(), key=lambda one: one[1].nats.mean())
 
 
 def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead:
@@ -234,5 +227,7 @@ def _cut(material: Material, fields: Sequence[str]) -> Iterator[str]:
 
 def _told(chosen: Chosen) -> str:
     how = {"image alone": "", "weights": ", by weights", "head": ", by an item head"}[chosen.how]
-    figures = "; ".join(f"{one.fields} ({one.how}) {one.ndcg:.4f}" for one in chosen.candidates)
-    return f"an item's vector is made of {chosen.fields}{how}" + (f"; validation nDCG@10: {figures}" if figures else "")
+    figures = "; ".join(f"{one.fields} ({one.how}) {one.ndcg:.3f}, {one.nats:.3f}" for one in chosen.candidates)
+    return f"an item's vector is made of {chosen.fields}{how}" + (
+        f"; validation nDCG@10 and nats: {figures}" if figures else ""
+    )

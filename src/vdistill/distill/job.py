@@ -195,6 +195,7 @@ class Job:
             return ""
         encoder, data, sources = self.towers.encoder, self.data, self.store.sources
         paraphrases = [sources.paraphrases] if any(sources.paraphrases.values()) else []
+        read = [data.reader.texts] if data.reader else []
         return training_key(
             {name: value for name, value in asdict(settings).items() if name != "fields"},  # they come after the tower
             encoder.fingerprint,
@@ -202,4 +203,5 @@ class Job:
             judgments_key(sources.judgments),
             [item.title for item in sources.items.only(data.final.calls.items).values()],
             *paraphrases,
+            *read,
         )

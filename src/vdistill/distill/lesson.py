@@ -20,6 +20,7 @@ from torch import Tensor
 from vdistill.arrays import Ints
 from vdistill.distill.choices import Calls
 from vdistill.distill.distributed import Processes
+from vdistill.distill.reader import Reader
 from vdistill.distill.retention import Titles
 from vdistill.distill.sources import Say
 from vdistill.distill.towers import PartTower, Tower, TowerMaker, embed
@@ -57,6 +58,7 @@ def send(data: TrainingData, processes: Processes) -> None:
         "calls": _names(sent.calls),
         "part": _names(data.calls) if data.everything else None,
         "scale": sent.titles.scale,
+        "nats": sent.reader and sent.reader.nats,
         "validation": checked and {
             "items": checked.test_set.items, "trains": checked.trains, "backbone": checked.backbone,
             "known": checked.known,
@@ -70,6 +72,7 @@ def send(data: TrainingData, processes: Processes) -> None:
         "wordings/count": torch.from_numpy(sent.wordings.count),
         "titles": sent.titles.texts,
         "titles/row": sent.titles.row,
+        **{f"reader/{name}": of.reader.vectors for name, of in (("all", sent), ("part", data)) if of.reader},
     }
     processes.told(json.dumps(facts))
     processes.given(tensors)
@@ -84,13 +87,16 @@ def received(images: Images, tower: Tower, before: Tensor, processes: Processes)
     known = before[torch.from_numpy(rows).to(where)]
     wordings = Wordings(found["wordings"].to(where), found["wordings/first"].numpy(), found["wordings/count"].numpy())
     titles = Titles(found["titles"].to(where), found["titles/row"].to(where), known, facts["scale"])
-    data = TrainingData(calls, PartTower(tower, rows), wordings, known, titles)
+    data = TrainingData(
+        calls, PartTower(tower, rows), wordings, known, titles, reader=_reader("all", facts, found, where)
+    )
     if said is None:
         return data
     validation = _validation(said, PartTower(tower, _places(images.ids, said["items"])), facts["scale"])
     if facts["part"] is None:
         return replace(data, validation=validation)
-    return replace(data.part(_calls("part", facts["part"], found), validation), everything=data)
+    part = data.part(_calls("part", facts["part"], found), validation)
+    return replace(part, everything=data, reader=_reader("part", facts, found, where))
 
 
 def own_images(root: str, images: Images, cache: Path, say: Say) -> list[Path | str]:
@@ -114,6 +120,11 @@ def learned(towers: TowerMaker, files: Sequence[Path | str], images: Images, pro
     """The training data of a process that does not lead."""
     tower = towers.tower(files, images.sha256, processes)
     return received(images, tower, embed(tower, processes), processes)
+
+
+def _reader(name: str, facts: Mapping[str, Any], found: Mapping[str, Tensor], where: torch.device) -> Reader | None:
+    vectors = found.get(f"reader/{name}")
+    return None if vectors is None else Reader(vectors.to(where), facts["nats"])
 
 
 def _validation(said: Mapping[str, Any], tower: Tower, scale: float) -> Validation:

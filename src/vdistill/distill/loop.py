@@ -16,11 +16,11 @@ from vdistill.distill.batches import Step, step_count, steps
 from vdistill.distill.callbacks import Callbacks, Progress
 from vdistill.distill.checkpoint import State, trained
 from vdistill.distill.distributed import ALONE, Processes
-from vdistill.distill.losses import preference_loss
 from vdistill.distill.memory import SHARE, free_bytes, images_at_once
 from vdistill.distill.retention import START, steered
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.step_encoder import Encoded, RandomState, StepEncoder, attention
+from vdistill.distill.step_losses import Losses, step_losses
 from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 from vdistill.distill.validation import Scores
@@ -87,6 +87,7 @@ class Loop:
             best=self.start if validation else {},
             restarts=self.state.restarts,
             at_once=self.state.at_once,
+            reads=self.data.reader is not None,
         )
         self._put(self.start)
 
@@ -121,27 +122,26 @@ class Loop:
         return self._scores()
 
     def _steps(self, number: int, most: int) -> np.ndarray:
-        """Train on the first `most` steps of epoch `number`; returns their count, and sums of the losses and images."""
+        """Train on the first `most` steps of epoch `number`; returns their count, and sums of losses and images."""
         settings = self.settings
         self.encoder.model.train()
         # All randomness depends on seed and epoch alone, so that a resumed training is the same training.
         rng = torch.Generator().manual_seed(settings.seed * 100_003 + number)
         torch.manual_seed(settings.seed * 100_003 + number)
-        sums, started = np.zeros(4), time.monotonic()
+        sums, started = np.zeros(5), time.monotonic()
         planned = steps(self.data.calls, settings.batch_images, np.random.default_rng([settings.seed, number]))[:most]
         self.optimizer.zero_grad(set_to_none=True)
         encoder = StepEncoder(self.data.tower, self._at_once(), attention(self.encoder))
         asked = self.data.wordings.drawn(self.data.calls.query, settings.seed, number)
         for place, step in enumerate(planned):
-            encoded, loss, retention = self._losses(encoder, step, asked, rng)
-            # Only the images of this step learn from it: by as much as if all of their calls were there alone.
-            total = loss / step.share + self.state.retention * retention
+            encoded, losses = self._losses(encoder, step, asked, rng)
+            total = losses.total(step, self.state.retention, settings.reader)
             self._require_finite(total, number, place)
             torch.autograd.backward(total / settings.accumulate)
             encoded.finish()
             if (place + 1) % settings.accumulate == 0 or place + 1 == len(planned):
                 self._update(self.state.epoch * self.per_epoch + place)
-            sums += (1, loss.item(), retention.item(), len(step.images))
+            sums += (1, *losses.values(), len(step.images))
             self.callbacks.advance(self._progress(place, sums, time.monotonic() - started))
         return sums
 
@@ -153,25 +153,22 @@ class Loop:
     def _update(self, done: int) -> None:
         self.processes.add_gradients(self._parameters)
         for group in self.optimizer.param_groups:
-            group["lr"] = selection.rate(self._lr, self.state) * _schedule(done, self.total)
+            group["lr"] = selection.rate(self._lr, self.state) * selection.schedule(done, self.total)
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _losses(
-        self, encoder: StepEncoder, step: Step, asked: Asked, rng: torch.Generator
-    ) -> tuple[Encoded, Tensor, Tensor]:
-        """This process's vectors, and the preference and retention loss of one step, in nats; updates the memory."""
-        memory, data = self.state.memory, self.data
+    def _losses(self, encoder: StepEncoder, step: Step, asked: Asked, rng: torch.Generator) -> tuple[Encoded, Losses]:
+        """This process's vectors, and the losses of one step; updates the memory."""
+        memory = self.state.memory
         count = len(step.images)
         mine = self.processes.share(count)
         drawn = crops(count, rng).part(mine) if self.settings.augment else None
         encoded = encoder.encode(step.images[mine], drawn) if mine.start < mine.stop else Encoded(memory[:0])
         student = self.processes.gathered(encoded.vectors, count)
-        images = torch.from_numpy(step.images).to(memory.device)
-        memory[images] = student.detach()
-        preference = preference_loss(data.calls, asked, step, student, memory, self.settings)
-        return encoded, preference, data.titles.loss(student, images, memory, rng)
+        memory[torch.from_numpy(step.images).to(memory.device)] = student.detach()
+        reads = self.state.reads
+        return encoded, step_losses(self.data, self.settings, step, asked, student, memory, rng, reads=reads)
 
     def _at_once(self) -> int:
         """How many images one pass takes. A resumed training keeps its number, so that its results do not change."""
@@ -209,6 +206,7 @@ class Loop:
             "loss": float(sums[1] / sums[0]),
             "retention_loss": float(sums[2] / sums[0]),
             "retention": state.retention,
+            **({"reader_loss": float(sums[3] / sums[0])} if state.reads else {}),
         }
         scores = self._scores()
         if scores is None:
@@ -221,6 +219,7 @@ class Loop:
             if selection.keep(state, scores, int(figures["epoch"])):
                 state.best = self._weights()
             self._steer(scores)
+            self._outgrow(scores)
         state.history.append(figures)
         self.callbacks.epoch(figures)
 
@@ -231,10 +230,11 @@ class Loop:
         self.encoder.model.eval()
         images, found = embed(self.data.validation.tower, self.processes), list[float]()
         if self.processes.leads:
-            scores = self.data.validation.scores(images)
-            found = [math.nan if scores.lost is None else scores.lost, *scores.ndcg]
-        lost, *ndcg = self.processes.agreed(found)
-        return Scores(ndcg, None if math.isnan(lost) else lost)
+            scores, exam = self.data.validation.scores(images), self.data.exam() if self.state.reads else None
+            nats = float(exam.nats(images.cpu().numpy(), self.settings.temperature).mean()) if exam else None
+            found = [*(math.nan if one is None else one for one in (scores.lost, nats)), *scores.ndcg]
+        lost, nats, *ndcg = self.processes.agreed(found)
+        return Scores(ndcg, *(None if math.isnan(one) else one for one in (lost, nats)))
 
     def _steer(self, scores: Scores) -> None:
         if self.settings.retention is not None or scores.lost is None or self._refits:
@@ -243,6 +243,15 @@ class Loop:
         if self.data.validation is not None and self.data.validation.trains:
             found = max(found, self.state.retention)  # titles that train are retained better than others would be
         self.state.retention = found
+
+    def _outgrow(self, scores: Scores) -> None:
+        """Learn from the reader no longer once the student foretells validation better."""
+        reader = self.data.reader
+        if self.state.reads and reader and scores.nats is not None and scores.nats < reader.nats:
+            self.state.reads = False
+            self.callbacks.say(
+                f"after epoch {self.state.epoch} the images tell more than the texts: these teach no more"
+            )
 
     def _start_over(self, scores: Scores) -> None:
         state = self.state
@@ -270,7 +279,7 @@ class Loop:
             epoch=earlier.epochs + epoch + 1,
             loss=float(sums[1] / sums[0]),
             retention=float(sums[2] / sums[0]),
-            images_per_second=float(sums[3] / max(seconds, 1e-9)),
+            images_per_second=float(sums[4] / max(seconds, 1e-9)),
             validation=history[-1].get("validation_ndcg@10") if history else None,
             trial=self._trial,
         )
@@ -281,11 +290,3 @@ class Loop:
         if whole is None:
             return 0
         return step_count(whole.calls, settings.batch_images) * math.ceil(settings.refit * settings.epochs)
-
-
-def _schedule(done: int, total: int) -> float:
-    """A tenth of the steps to warm up, then half a cosine down to a hundredth."""
-    warm = max(1, total // 10)
-    if done < warm:
-        return (done + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, total - warm)))

@@ -139,6 +139,7 @@ def _refit(training: Training, everything: TrainingData, first: Loop, taken: int
         restarts=before.restarts,
         history=before.history,
         at_once=before.at_once,
+        reads=before.reads,
         strengths=before.strengths,
     )
     return refit

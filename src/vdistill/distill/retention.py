@@ -62,8 +62,8 @@ class Titles:
         Titles choose among all images, and images among all titles, since what is easily confused is rarely in one
         step. Beyond `MOST` a random sample stands for all.
         """
-        titles = _some(len(self.texts), self.row[images], rng)
-        others = _some(len(memory), images, rng)
+        titles = some(len(self.texts), self.row[images], rng)
+        others = some(len(memory), images, rng)
         vectors = memory[others].index_copy(0, torch.searchsorted(others, images), student)
         wanted_titles, wanted_images = self._targets(images, titles, others)
         by_image = _kl(wanted_titles, self.scale * student @ self.texts[titles].T)
@@ -148,7 +148,7 @@ def _kl(wanted: Tensor, after: Tensor) -> Tensor:
     return kl_div(log_softmax(after, dim=1), wanted, reduction="batchmean")
 
 
-def _some(count: int, needed: Tensor, rng: torch.Generator) -> Tensor:
+def some(count: int, needed: Tensor, rng: torch.Generator) -> Tensor:
     """Ascending numbers below `count`: all, or `MOST` random ones and those that are needed."""
     if count <= MOST:
         return torch.arange(count, device=needed.device)

@@ -45,6 +45,14 @@ def rate(lr: float, state: State) -> float:
     return lr * SLOWER ** len(state.restarts)
 
 
+def schedule(done: int, total: int) -> float:
+    """The share of the peak learning rate: a tenth of the steps to warm up, then half a cosine down to a hundredth."""
+    warm = max(1, total // 10)
+    if done < warm:
+        return (done + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, total - warm)))
+
+
 def _clearly_below(ndcg: Sequence[float], peak: Sequence[float]) -> bool:
     behind = np.array(peak) - np.array(ndcg)
     return len(behind) > 1 and bool(behind.mean() > behind.std(ddof=1) / math.sqrt(len(behind)))

@@ -19,6 +19,7 @@ class DistillSettings:
     accumulate: steps whose gradients make one update of the weights.
     lr: the peak of the learning rate; "auto" to choose it by short trainings (`learning_rate.py`).
     temperature: cosines are divided by it before they are compared with the teacher's preferences.
+    reader: weight of what a reader of the items' texts teaches the image tower (`reader.py`); 0 for none.
     retention: weight of the term that retains what the backbone knew; None to choose it while training.
     validation: share of the training queries and of the training items that only validate, in [0, 1).
     patience: epochs in a row whose weights are not worth keeping (clearly worse than the best epoch or the backbone on
@@ -41,6 +42,7 @@ class DistillSettings:
     accumulate: int = 1
     lr: float | Literal["auto"] = "auto"
     temperature: float = 0.08
+    reader: float = 4.0
     retention: float | None = None
     validation: float = 0.1
     patience: int = 10

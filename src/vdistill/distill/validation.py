@@ -59,10 +59,12 @@ class Scores:
 
     ndcg: of each validation query; empty where titles alone validate.
     lost: how much of the probability that titles gave to their own images is lost; None without titles.
+    nats: the mean `Exam.nats`, where it was asked for.
     """
 
     ndcg: list[float]
     lost: float | None
+    nats: float | None = None
 
     def figures(self, name: str) -> dict[str, float]:
         """The figures that there are, by their names in the history."""

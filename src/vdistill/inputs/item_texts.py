@@ -10,9 +10,10 @@ from typing import Any
 
 from vdistill.errors import VdistillError
 from vdistill.inputs.item_keys import GROUP_COLUMNS
-from vdistill.records import Item
+from vdistill.records import Item, title_column
 
 IMAGE, AUTO = "image", "auto"
+MOST_FIELDS = 6  # that `auto` takes: of more columns those with most text
 _UNREAD = frozenset({"script", "style"})  # elements whose content is not text
 _CODE = re.compile(r"\S*\d\S*|\w+://\S+")
 _WORDS = 0.5  # of the letters, digits and signs of a column of words at least so many are letters
@@ -54,6 +55,15 @@ def text_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """
     names = dict.fromkeys(name for row in rows for name in row if name.lower() not in {*GROUP_COLUMNS, "id"})
     return tuple(name for name in names if _holds_words([row[name] for row in rows if row.get(name) is not None]))
+
+
+def automatic(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The columns that `auto` takes, in their order: the one of the title, and those with most text."""
+    columns = text_columns(rows)
+    size = {name: sum(len(text_of(name, row.get(name))) for row in rows) for name in columns}
+    titles = {title_column(row) for row in rows}
+    kept = sorted(columns, key=lambda name: (name not in titles, -size[name]))[:MOST_FIELDS]
+    return tuple(name for name in columns if name in kept)
 
 
 def texts_of(metadata: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, ...]:
