@@ -1,6 +1,7 @@
 """A reader of the items' texts teaches the image tower, as long as it foretells more than the images do."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,12 +9,16 @@ import torch
 from torch.nn.functional import normalize
 
 import trainings
-from trainings import facts, trained, weights
+from trainings import facts, interrupt_at, weights
 from vdistill.distill import training_data
 from vdistill.distill.exam import Exam
 from vdistill.distill.reader import Reader
 
 DIM, ITEMS = 16, 12
+
+
+def trained(home, *more, code=0):
+    return trainings.trained(home, "--reader", 4, *more, code=code)
 
 
 def unit(count, seed):
@@ -95,7 +100,7 @@ def test_without_a_refit_there_is_a_reader_of_what_trains_alone(home, readers):
 
 
 def test_at_weight_0_there_is_none(home, readers):
-    done = trained(home, "--reader", 0)
+    done = trainings.trained(home, "--reader", 0)
     assert "foretell" not in done.err
     assert readers == ([], [])
     assert "reader_loss" not in facts(home)["history"][0]
@@ -129,3 +134,14 @@ def test_other_texts_are_another_training(tmp_path, clip_folder):
         trained(home)
         found.append((weights(home), json.dumps(facts(home)["history"])))
     assert found[0] != found[1]
+
+
+def test_interrupted_it_ends_in_the_same_weights(home, labelled, tmp_path, monkeypatch):
+    whole = shutil.copytree(labelled / ".vdistill", tmp_path / "whole" / ".vdistill").parent
+    trained(whole)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6)
+        trained(home, code=130)
+    trained(home)
+    assert weights(home) == weights(whole)
+    assert facts(home)["history"] == facts(whole)["history"]

@@ -333,10 +333,14 @@ def assert_alike(one, two):
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_trains(home, uninterrupted):
-    trained_by_two(home)
+def test_two_processes_train_what_one_trains(home, tmp_path):
+    alone = shutil.copytree(home / ".vdistill", tmp_path / "alone" / ".vdistill").parent
+    trained(alone, "--reader", 4)
+    trained_by_two(home, "--reader", 4)
     assert [row["epoch"] for row in facts(home)["history"]] == [1, 2, 3, 4, 5]
-    assert_alike(tensors(uninterrupted), tensors(home))
+    assert [epoch.keys() for epoch in facts(home)["history"]] == [epoch.keys() for epoch in facts(alone)["history"]]
+    assert "reader_loss" in facts(home)["history"][0]
+    assert_alike(tensors(alone), tensors(home))
 
 
 @pytest.mark.slow

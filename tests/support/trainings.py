@@ -13,7 +13,7 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.dual_encoder import DualEncoder
 
 TRAIN = ["distill", "--epochs", 4, "--rank", 4, "--batch-images", 40, "--validation", 0.3, "--lr", 1e-3,
-         "--device", "cpu", "--precision", "fp32", "--fields", "image", "--json"]  # fmt: skip
+         "--device", "cpu", "--precision", "fp32", "--fields", "image", "--reader", 0, "--json"]  # fmt: skip
 
 
 class Prepared:
