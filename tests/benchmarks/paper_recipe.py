@@ -27,7 +27,7 @@ from vdistill.evaluation.metrics import interval, mean
 METRICS = ("ndcg@10", "recall@10", "mpr", "literal_recall@1", "literal_recall@10")
 OURS = DistillSettings(lr=LR)
 THEIRS = DistillSettings(
-    lr=LR, loss="bradley-terry", temperature=1.0, head=1.0, retention=0.0, validation=0.0, augment=False
+    lr=LR, loss="bradley-terry", temperature=1.0, head=1.0, reader=0.0, retention=0.0, validation=0.0, augment=False
 )
 
 

@@ -26,7 +26,6 @@ from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.item_head import ItemHead
 
 WORDINGS = 256  # that a step compares all items by
-HEADS = 2  # whose mean is a reader: each alone varies by chance
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,12 @@ def texts_key(fields: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def reading_heads(parts: Sequence[Known], fields: Sequence[str], settings: DistillSettings) -> list[ItemHead]:
-    """For each part of the judgments a head that never saw an image; all are trained side by side."""
+    """For each part of the judgments a head that never saw an image; all are trained side by side.
+
+    One each: the mean of two taught the images no more.
+    """
     wanted = HeadSettings(tuple(fields), blind=1.0)
-    seeds = [settings.seed + number * 100_003 for number in range(HEADS)]
-    found = trained_heads([HeadJob(part, wanted, seed) for part in parts for seed in seeds], settings)
-    return [ItemHead.mean(found[at : at + HEADS]) for at in range(0, len(found), HEADS)]
+    return trained_heads([HeadJob(part, wanted, settings.seed) for part in parts], settings)
 
 
 def read_by(head: ItemHead, texts: Floats) -> Floats:

@@ -42,7 +42,7 @@ class DistillSettings:
     accumulate: int = 1
     lr: float | Literal["auto"] = "auto"
     temperature: float = 0.08
-    reader: float = 4.0
+    reader: float = 2.0
     retention: float | None = None
     validation: float = 0.1
     patience: int = 10
