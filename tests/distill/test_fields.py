@@ -15,6 +15,7 @@ from trainings import TRAIN, facts, trained, weights
 from vdistill.bench.public_sets.inquire import Inquire
 from vdistill.bench.public_sets.published import Contents, SetFolder
 from vdistill.database import Database
+from vdistill.distill.exam import Grades
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import ImageError
 from vdistill.query.search import Searcher
@@ -285,3 +286,16 @@ def test_numbers_lists_and_long_texts_are_used_as_one_is_told(home):
     assert "field tags: the texts of a list are joined by commas" in done.err
     assert "field weight: numbers are read as 'weight 0.5'" in done.err
     assert done.err.count("1 texts of the fields are cut: the text tower reads 77 tokens") == 1
+
+
+def grades(nats, unseen=0.8, lost=0.0):
+    same = np.full(50, 0.92)
+    return Grades(same, np.full(9, unseen) + 0.01 * np.arange(9), nats * np.linspace(0.9, 1.1, 50), lost)
+
+
+def test_what_foretells_preferences_better_is_taken_though_its_ndcg_is_no_better():
+    assert grades(1.55).better_than(grades(1.60))
+    assert not grades(1.60).better_than(grades(1.55))
+    assert not grades(1.60).better_than(grades(1.60))
+    assert not grades(1.55, unseen=0.7).better_than(grades(1.60)), "worse for queries that nobody has asked yet"
+    assert not grades(1.55, lost=0.2).better_than(grades(1.60)), "it forgot too much"
