@@ -15,6 +15,7 @@ from trainings import TRAIN, facts, trained, weights
 from vdistill.bench.public_sets.inquire import Inquire
 from vdistill.bench.public_sets.published import Contents, SetFolder
 from vdistill.database import Database
+from vdistill.distill import exam
 from vdistill.distill.exam import Grades
 from vdistill.encoders.dual_encoder import DualEncoder
 from vdistill.errors import ImageError
@@ -299,3 +300,18 @@ def test_what_foretells_preferences_better_is_taken_though_its_ndcg_is_no_better
     assert not grades(1.60).better_than(grades(1.60))
     assert not grades(1.55, unseen=0.7).better_than(grades(1.60)), "worse for queries that nobody has asked yet"
     assert not grades(1.55, lost=0.2).better_than(grades(1.60)), "it forgot too much"
+
+
+def test_an_exam_takes_some_of_many_queries_the_same_each_time(home, monkeypatch):
+    monkeypatch.setattr(exam, "MOST_QUERIES", 6)
+    asked, whole = [], exam.on_validation_items
+
+    def noted(judgments, *others):
+        asked.append({one.query for one in judgments})
+        return whole(judgments, *others)
+
+    monkeypatch.setattr(exam, "on_validation_items", noted)
+    for _ in range(2):
+        trained(home, "--epochs", 1)
+    assert asked[0] == asked[1]
+    assert len(asked[0]) == 6
