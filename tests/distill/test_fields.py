@@ -315,3 +315,14 @@ def test_an_exam_takes_some_of_many_queries_the_same_each_time(home, monkeypatch
         trained(home, "--epochs", 1)
     assert asked[0] == asked[1]
     assert len(asked[0]) == 6
+
+
+def test_a_student_whose_candidates_have_no_nats_keeps_its_card(tmp_path, with_texts):
+    home = take(tmp_path, with_texts[0])
+    path = home / ".vdistill" / "student" / "student.json"
+    known = json.loads(path.read_text())
+    for one in known["fields"]["candidates"]:
+        del one["nats"]
+    path.write_text(json.dumps(known))
+    assert vdistill("distill", "--strength", 0.9, cwd=home).code == 0
+    assert "| image,title,description | head | 0." in (path.parent / "README.md").read_text()
