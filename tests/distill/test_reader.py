@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 import trainings
 from trainings import facts, interrupt_at, weights
-from vdistill.distill import training_data
+from vdistill.distill import head_training, training_data
 from vdistill.distill.exam import Exam
 from vdistill.distill.reader import Reader
 
@@ -19,6 +19,12 @@ DIM, ITEMS = 16, 12
 
 def trained(home, *more, code=0):
     return trainings.trained(home, "--reader", 4, *more, code=code)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Readers of a sixth of the steps: what they teach here is not asked."""
+    monkeypatch.setattr(head_training, "STEPS", 27)
 
 
 def unit(count, seed):

@@ -272,6 +272,13 @@ def test_a_server_that_is_gone_is_said_and_asked_again(shop, page):
         page.wait("!document.querySelector('.trouble') && location.search === '?q=red+mug'")
 
 
+LATE = """import("/app/token.js").then(({ askForToken }) => {
+    let again = false;
+    askForToken({ token: "", message: "The token is missing or wrong." }, () => { again = true; });
+    return [again, document.getElementById("token-dialog").open, sessionStorage.getItem("vdistill.token")].join();
+})"""
+
+
 def test_a_token_is_asked_for_and_kept_in_the_tab_alone(shop, chromium):
     page = chromium.page()
     with served(shop, token="a long secret") as site:
@@ -290,6 +297,7 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_alone(shop, chromium):
             '{"vdistill.token":"a long secret"},{},'
         )
         assert not [one for one in page.requests() if "secret" in one]
+        assert page.do(LATE) == "true,false,a long secret", "what was refused before the token came asks with it"
         page.go(f"{base(site)}/?q=blue")
         page.wait(READY)
 

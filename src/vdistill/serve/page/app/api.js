@@ -21,11 +21,14 @@ export function setToken(text) {
   }
 }
 
-/** Why there is no answer.  status: 0 where the server is gone.  wait: seconds after which it may be asked again. */
+/**
+ * Why there is no answer.  status: 0 where the server is gone.  wait: seconds after which it may be asked again.
+ * token: with which it was asked.
+ */
 export class Trouble extends Error {
-  constructor(status, message, hint = "", kind = "", wait = 0) {
+  constructor(status, message, hint = "", kind = "", wait = 0, token = "") {
     super(message);
-    Object.assign(this, { status, hint, kind, wait });
+    Object.assign(this, { status, hint, kind, wait, token });
   }
 
   /** Whether it passes by itself. */
@@ -36,8 +39,8 @@ export class Trouble extends Error {
 
 /** The response to a request. Raises Trouble, and AbortError where `signal` says so. */
 export async function fetched(path, { body, signal } = {}) {
-  const form = body instanceof FormData;
-  const headers = held ? { Authorization: `Bearer ${held}` } : {};
+  const form = body instanceof FormData, sent = held;
+  const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
   if (body && !form) headers["Content-Type"] = "application/json";
   let response;
   try {
@@ -49,7 +52,7 @@ export async function fetched(path, { body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Trouble(0, "The server does not answer.");
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await refusal(response, sent);
   return response;
 }
 
@@ -67,13 +70,13 @@ export async function ask(path, options) {
 /** The path of an item under the API; slashes in an id stay. */
 export const itemPath = (kind, id) => `/v1/${kind}/${id.split("/").map(encodeURIComponent).join("/")}`;
 
-async function refusal(response) {
+async function refusal(response, sent) {
   const wait = Number(response.headers.get("Retry-After")) || 0;
   try {
     const { message, hint, type } = (await response.json()).error;
-    return new Trouble(response.status, sentence(message), sentence(hint), type, wait);
+    return new Trouble(response.status, sentence(message), sentence(hint), type, wait, sent);
   } catch {
-    return new Trouble(response.status, `The server answers with status ${response.status}.`, "", "", wait);
+    return new Trouble(response.status, `The server answers with status ${response.status}.`, "", "", wait, sent);
   }
 }
 
