@@ -21,7 +21,7 @@ from vdistill.evaluation.grading import ndcg
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.records import Item, Judgment
 
-MOST_QUERIES = 4000  # in an exam: a thousand tell ways to make a vector apart by ten standard errors
+MOST_QUERIES = 1000  # in an exam: so many tell ways to make a vector apart by ten standard errors
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,13 @@ class HeadSettings:
     """hidden: units of the MLP, 0 for weights alone.  blind: the chance that a step leaves an item's image out.
 
     The image tower has learnt the very images that the head is trained on, so they tell more than others would.
+    calls: in a step.
     """
 
     fields: tuple[str, ...]
     hidden: int = HIDDEN
     blind: float = 0.8
+    calls: int = CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _trained(head: _Head, job: HeadJob, settings: DistillSettings) -> ItemHead:
         if not len(rows):
             rows = order.permutation(len(known.calls.query))
             asked = known.wordings.drawn(known.calls.query, seed, step)
-        chosen, rows = rows[:CALLS], rows[CALLS:]
+        chosen, rows = rows[: wanted.calls], rows[wanted.calls :]
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(step, steps)
         loss = _loss(head, known, asked, np.sort(chosen), settings, wanted.blind, rng)

@@ -20,12 +20,13 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, softmax
 
 from vdistill.arrays import Floats
-from vdistill.distill.head_training import HeadJob, HeadSettings, Known, trained_heads
+from vdistill.distill.head_training import CALLS, HeadJob, HeadSettings, Known, trained_heads
 from vdistill.distill.retention import some
 from vdistill.distill.settings import DistillSettings
 from vdistill.encoders.item_head import ItemHead
 
 WORDINGS = 256  # that a step compares all items by
+MANY, FEWEST_CALLS = 2048, 128  # of more items a step takes fewer calls: those that they show are its cost
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def reading_heads(parts: Sequence[Known], fields: Sequence[str], settings: Disti
 
     One each: the mean of two taught the images no more.
     """
-    wanted = HeadSettings(tuple(fields), blind=1.0)
+    most = max(len(part.calls.items) for part in parts)
+    wanted = HeadSettings(tuple(fields), blind=1.0, calls=max(FEWEST_CALLS, CALLS * MANY // max(most, MANY)))
     return trained_heads([HeadJob(part, wanted, settings.seed) for part in parts], settings)
 
 
