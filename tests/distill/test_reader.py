@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 import trainings
 from trainings import facts, interrupt_at, weights
-from vdistill.distill import head_training, training_data
+from vdistill.distill import head_training, reader_training
 from vdistill.distill.exam import Exam
 from vdistill.distill.reader import Reader
 
@@ -73,29 +73,30 @@ def test_items_without_text_neither_learn_nor_stand_in_the_way(reader):
 def readers(monkeypatch):
     """The parts that readers of this process learnt from, and those that came of it."""
     learnt, made = [], []
-    heads, reader = training_data.reading_heads, training_data.Reader
+    heads, reader = reader_training.trained_heads, reader_training.Reader
 
-    def noted(parts, *others):
-        learnt.extend(parts)
-        return heads(parts, *others)
+    def noted(jobs, settings):
+        learnt.extend(job.known for job in jobs)
+        return heads(jobs, settings)
 
     def kept(*arguments):
         made.append(reader(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(training_data, "reading_heads", noted)
-    monkeypatch.setattr(training_data, "Reader", kept)
+    monkeypatch.setattr(reader_training, "trained_heads", noted)
+    monkeypatch.setattr(reader_training, "Reader", kept)
     return learnt, made
 
 
 def test_titles_that_foretell_what_is_preferred_teach_the_images(home, readers):
     done = trained(home, "--refit", 0.5)
-    assert "title foretell validation at" in done.err
+    assert "the texts (title) foretell validation at" in done.err
     assert "the image tower learns from them, too" in done.err
     assert all(epoch["reader_loss"] > 0 for epoch in facts(home)["history"])
     part, whole = readers[0]
     assert not part.images.any()
     assert 0 < len(part.calls.items) < len(whole.calls.items), "it must not have read what validates"
+    assert "Until epoch 6 a reader of the items' texts" in (home / ".vdistill" / "student" / "README.md").read_text()
     assert [len(one.vectors) for one in readers[1]] == [len(part.calls.items), len(whole.calls.items)]
 
 
@@ -117,7 +118,7 @@ def test_texts_that_tell_nothing_teach_nothing(tmp_path, clip_folder, readers, m
     monkeypatch.setattr(Exam, "nats", lambda *_: np.array([next(nats, 1.0)]))
     trainings.label_shop(tmp_path, clip_folder)
     done = trained(tmp_path)
-    assert "title foretell validation at 2.000 nats, the backbone's images at 1.900: they teach" in done.err
+    assert "the texts (title) foretell validation at 2.000 nats, the backbone's images at 1.900: they teach" in done.err
     assert readers[1] == []
     assert "reader_loss" not in facts(tmp_path)["history"][0]
 
@@ -127,19 +128,26 @@ def test_once_the_images_tell_more_the_texts_teach_no_more(home, monkeypatch):
     monkeypatch.setattr(Exam, "nats", lambda *_: np.array([next(nats)]))
     done = trained(home, "--refit", 0.5)
     assert "after epoch 2 the images tell more than the texts" in done.err
+    assert "Until epoch 2 a reader of the items' texts" in (home / ".vdistill" / "student" / "README.md").read_text()
     assert ["reader_loss" in epoch for epoch in facts(home)["history"]] == [True, True, False, False, False, False]
 
 
-def test_other_texts_are_another_training(tmp_path, clip_folder):
-    shop = {"first": lambda colour, *_: f"for {colour} rooms", "second": lambda colour, *_: f"{colour[::-1]} halls"}
-    found = []
-    for name, text in shop.items():
-        home = tmp_path / name
-        home.mkdir()
-        trainings.label_shop(home, clip_folder, description=text)
-        trained(home)
-        found.append((weights(home), json.dumps(facts(home)["history"])))
-    assert found[0] != found[1]
+def test_with_other_texts_an_interrupted_training_starts_over(tmp_path, clip_folder, monkeypatch):
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    trainings.label_shop(shop, clip_folder, description=lambda colour, *_: f"for {colour} rooms")
+    home = shutil.copytree(shop / ".vdistill", tmp_path / "home" / ".vdistill").parent
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6)
+        trained(home, code=130)
+    path = shop / "catalog" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["description"] = f"{row['title'][::-1]} halls"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    trained(home)
+    trained(shop)
+    assert weights(home) == weights(shop)
 
 
 def test_interrupted_it_ends_in_the_same_weights(home, labelled, tmp_path, monkeypatch):

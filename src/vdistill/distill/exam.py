@@ -21,7 +21,7 @@ from vdistill.evaluation.grading import ndcg
 from vdistill.evaluation.test_set import HeldOutSet
 from vdistill.records import Item, Judgment
 
-MOST_QUERIES = 1000  # in an exam: so many tell ways to make a vector apart by ten standard errors
+MOST_QUERIES = 2000  # in an exam: a thousand tell ways to make a vector apart by ten standard errors
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,15 @@ class Grades:
 
 @dataclass(frozen=True)
 class Exam:
-    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors."""
+    """wide: what all training queries say of the validation items.  queries: (q, dim) their unit vectors.
+
+    before: (n, dim) the backbone's vectors of the items.
+    """
 
     validation: Validation
     wide: HeldOutSet
     queries: Floats
+    before: Floats
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -99,18 +103,19 @@ def exam_of(
     judgments: Sequence[Judgment],
     items: Sequence[Item],
     products: Mapping[str, str],
+    before: Floats,
 ) -> Exam | None:
     """The exam on what validation sets aside; None where all training queries say nothing of it.
 
     wordings: the unit vectors of the training queries.  judgments: of training queries.  items: of validation.
-    products: of the items, by id.
+    products: of the items, by id.  before: (n, dim) the backbone's vectors of the items.
     """
     wide = on_validation_items(_some(judgments, items), items, products)
     if wide is None:
         return None
     vectors = {**wordings, **dict(zip(validation.test_set.queries, validation.queries, strict=True))}
     known = replace(wide, judged=tuple(one for one in wide.judged if one.query in vectors))
-    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]))
+    return Exam(validation, known, np.stack([vectors[query] for query in known.queries]), before)
 
 
 def _some(judgments: Sequence[Judgment], items: Sequence[Item]) -> Sequence[Judgment]:

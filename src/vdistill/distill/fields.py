@@ -11,13 +11,14 @@ from torch import Tensor
 
 from vdistill.arrays import Floats
 from vdistill.distill.exam import Exam, Grades
-from vdistill.distill.head_training import HeadJob, HeadSettings, Known, trained_heads
+from vdistill.distill.head_training import HeadJob, HeadSettings, trained_heads
+from vdistill.distill.item_field_texts import ItemTexts
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say
 from vdistill.distill.towers import embed
 from vdistill.distill.training_data import TrainingData
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.item_head import ItemHead, text_vectors
+from vdistill.encoders.item_head import ItemHead
 from vdistill.encoders.text_vectors import Encode
 from vdistill.inputs import item_texts
 from vdistill.inputs.items_by_id import ItemsById
@@ -114,7 +115,7 @@ def choose(material: Material) -> Chosen:
             return Chosen()
     for remark in (*item_texts.kinds(fields, rows), *_cut(material, fields)):
         material.say(remark)
-    texts = _Texts(material, fields)
+    texts = _texts(material, fields)
     if exam is None:
         found = Chosen(_fitted(material, texts, HeadSettings(fields, hidden=0)), "weights")
     else:
@@ -132,7 +133,7 @@ def _ways(fields: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, automat
     yield "head", HeadSettings(fields)
 
 
-def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way], automatic: bool) -> Chosen:
+def _validated(material: Material, exam: Exam, texts: ItemTexts, ways: Sequence[Way], automatic: bool) -> Chosen:
     """The choice among `ways`, and the image alone if `automatic`, fitted to all judgments."""
     part, items = material.data, exam.items
     known, images = _images(material, part.calls.items), _images(material, items)
@@ -140,7 +141,7 @@ def _validated(material: Material, exam: Exam, texts: _Texts, ways: Sequence[Way
     candidates = [Candidate(item_texts.IMAGE, "image alone", first.mean, float(first.nats.mean()), lost=first.lost)]
     best, chosen = (first if automatic else None), None
     seed = material.settings.seed
-    jobs = [HeadJob(texts.known(part, known, wanted.fields), wanted, seed) for _, wanted in ways]
+    jobs = [HeadJob(texts.known(part, known, wanted.fields, material.retention), wanted, seed) for _, wanted in ways]
     for (how, wanted), head in zip(ways, trained_heads(jobs, material.settings), strict=True):
         strength, found = _strongest(exam, head, images, texts.of(items, wanted.fields), material.settings.temperature)
         against = first if best is None else best
@@ -167,13 +168,13 @@ def _strongest(exam: Exam, head: ItemHead, images: Tensor, texts: Floats, temper
     return min(graded.items(), key=lambda one: one[1].nats.mean())
 
 
-def _fitted(material: Material, texts: _Texts, wanted: HeadSettings) -> ItemHead:
+def _fitted(material: Material, texts: ItemTexts, wanted: HeadSettings) -> ItemHead:
     """A head trained on all judgments, with the vectors of the finished tower.
 
     It is the mean of several, which differ in their seeds: each alone varies by chance.
     """
     final, settings = material.data.final, material.settings
-    known = texts.known(final, embed(final.tower), wanted.fields)
+    known = texts.known(final, embed(final.tower), wanted.fields, material.retention)
     seeds = [settings.seed + number * 100_003 for number in range(HEADS if wanted.hidden else 1)]
     return ItemHead.mean(trained_heads([HeadJob(known, wanted, seed) for seed in seeds], settings))
 
@@ -188,31 +189,11 @@ def _images(material: Material, items: Sequence[str]) -> Tensor:
     return embed(data.tower if items is data.calls.items else data.validation.tower)
 
 
-class _Texts:
-    """The vectors of the items' texts; each distinct text is encoded once."""
-
-    def __init__(self, material: Material, fields: tuple[str, ...]) -> None:
-        self._material, self._fields = material, fields
-        keys = material.data.final.calls.items
-        tested = material.data.validation.test_set.items if material.data.validation else ()
-        items = material.items.only((*keys, *tested)).values()
-        self._texts = {item.id: item_texts.texts_of(item.metadata, fields) for item in items}
-        distinct = list(dict.fromkeys(text for row in self._texts.values() for text in row if text))
-        self._dim = material.data.before.shape[1]
-        self._vectors = dict(zip(distinct, material.encode(distinct), strict=True))
-
-    def of(self, items: Sequence[str], fields: tuple[str, ...]) -> Floats:
-        """(n, f, dim) of these fields of the items."""
-        places = [self._fields.index(name) for name in fields]
-        rows = [[self._texts[key][place] for place in places] for key in items]
-        return text_vectors(rows, self._vectors, self._dim)
-
-    def known(self, part: TrainingData, images: Tensor, fields: tuple[str, ...]) -> Known:
-        """What a head of these fields learns from a part of the judgments."""
-        texts = torch.from_numpy(self.of(part.calls.items, fields)).to(images.device)
-        encoder = self._material.encoder
-        bf16 = encoder.on_cpu and encoder.precision == "bf16"
-        return Known(part.calls, images, texts, part.wordings, part.titles, self._material.retention, bf16)
+def _texts(material: Material, fields: tuple[str, ...]) -> ItemTexts:
+    """Those of all items that anything is trained on or validated with."""
+    keys = material.data.final.calls.items
+    tested = material.data.validation.test_set.items if material.data.validation else ()
+    return ItemTexts(material.items.only((*keys, *tested)), fields, material.encoder, material.encode)
 
 
 def _cut(material: Material, fields: Sequence[str]) -> Iterator[str]:

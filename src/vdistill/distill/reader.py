@@ -8,25 +8,16 @@ Source: texts are what Lopez-Paz et al. 2016, arXiv 1511.03643 (generalized dist
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, softmax
 
-from vdistill.arrays import Floats
-from vdistill.distill.head_training import CALLS, HeadJob, HeadSettings, Known, trained_heads
 from vdistill.distill.retention import some
-from vdistill.distill.settings import DistillSettings
-from vdistill.encoders.item_head import ItemHead
 
 WORDINGS = 256  # that a step compares all items by
-MANY, FEWEST_CALLS = 2048, 128  # of more items a step takes fewer calls: those that they show are its cost
 
 
 @dataclass(frozen=True)
@@ -72,25 +63,3 @@ class Reader:
     def _read(self) -> Tensor:
         """(n,) bool: the items with text."""
         return self.vectors.any(dim=1)
-
-
-def texts_key(fields: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The hash of the texts (n, f) of these fields (f)."""
-    return hashlib.sha256(json.dumps([fields, rows]).encode()).hexdigest()
-
-
-def reading_heads(parts: Sequence[Known], fields: Sequence[str], settings: DistillSettings) -> list[ItemHead]:
-    """For each part of the judgments a head that never saw an image; all are trained side by side.
-
-    One each: the mean of two taught the images no more.
-    """
-    most = max(len(part.calls.items) for part in parts)
-    wanted = HeadSettings(tuple(fields), blind=1.0, calls=max(FEWEST_CALLS, CALLS * MANY // max(most, MANY)))
-    return trained_heads([HeadJob(part, wanted, settings.seed) for part in parts], settings)
-
-
-def read_by(head: ItemHead, texts: Floats) -> Floats:
-    """(n, dim) unit vectors of items by their texts (n, f, dim) alone; zero without text."""
-    vectors = head.vectors(np.zeros((len(texts), texts.shape[2]), np.float32), texts)
-    vectors[~texts.any(axis=(1, 2))] = 0.0
-    return vectors

@@ -14,6 +14,7 @@ from vdistill.distill.callbacks import Progress, tracker
 from vdistill.distill.checkpoint import trained
 from vdistill.distill.held_out import objection
 from vdistill.distill.job import Finished, Job, Store, Where, tower_maker
+from vdistill.distill.reader_training import with_reader
 from vdistill.distill.seeds import Outcome, best_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources, read
@@ -96,6 +97,7 @@ def distill(
             sources, towers, texts.encode, settings, say, processes,
             announce=lambda *images: nodes.show_images(processes, *images),
         )  # fmt: skip
+        data = with_reader(data, sources.items, encoder, texts.encode, settings, say)
         texts.save()
         lesson.send(data, processes)
         job = Job(workspace, where, Store(database, sources, texts), towers, data, advance, log, say)

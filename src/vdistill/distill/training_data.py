@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vdistill.arrays import Floats, Ints
+from vdistill.arrays import Ints
 from vdistill.distill import choices, validation
 from vdistill.distill.choices import Calls
 from vdistill.distill.distributed import ALONE, Processes
 from vdistill.distill.exam import Exam, exam_of
-from vdistill.distill.head_training import Known
-from vdistill.distill.reader import Reader, read_by, reading_heads, texts_key
-from vdistill.distill.retention import START, Titles, titles_of
+from vdistill.distill.reader import Reader
+from vdistill.distill.retention import Titles, titles_of
 from vdistill.distill.settings import DistillSettings
 from vdistill.distill.sources import Say, Sources
 from vdistill.distill.towers import PartTower, Tower, TowerMaker, embed
 from vdistill.distill.validation import Validation
 from vdistill.distill.wordings import Wordings, texts_of, wordings_of
 from vdistill.encoders.dual_encoder import DualEncoder
-from vdistill.encoders.item_head import encoded
 from vdistill.encoders.text_vectors import Encode
 from vdistill.evaluation.test_set import HeldOutSet
-from vdistill.inputs import item_texts
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class TrainingData:
 
     wordings: of the queries.  before: (images, dim) the backbone's.
     exam: the larger test on the validation items, made when it is first asked for.
-    reader: what a reader of the items' texts teaches; None where it would not help.
+    reader: what a reader of the items' texts teaches; None where there is none, or it would not help.
     everything: the same with what validation sets aside, to train on at the end; None to leave it out.
     """
 
@@ -98,10 +94,9 @@ def training_data_of(
     test_set = validation.test_set_of(sources.judgments, aside, watched, sources.sides.products())
     if test_set is not None:
         data = everything.part(aside.training, _validation(test_set, encoder, everything))
-        data = replace(
+        return replace(
             data, everything=everything if settings.refit > 0 else None, exam=_exam(data, everything, sources)
         )
-        return _with_reader(data, everything, [item.metadata for item in items], encoder, encode, settings, say)
     if not settings.validation:
         return everything
     test_set = validation.titles_alone(items)
@@ -130,53 +125,10 @@ def _exam(data: TrainingData, everything: TrainingData, sources: Sources) -> Cal
             return None
         vectors = dict(zip(everything.calls.queries, everything.wordings.originals.cpu().numpy(), strict=True))
         items = [*sources.items.only(data.validation.test_set.items).values()]
-        return exam_of(data.validation, vectors, sources.judgments, items, sources.sides.products())
+        before = everything.before.cpu().numpy()[_places(everything.calls.items, data.validation.test_set.items)]
+        return exam_of(data.validation, vectors, sources.judgments, items, sources.sides.products(), before)
 
     return exam
-
-
-def _with_reader(
-    data: TrainingData,
-    everything: TrainingData,
-    rows: Sequence[Mapping[str, Any]],
-    encoder: DualEncoder,
-    encode: Encode,
-    settings: DistillSettings,
-    say: Say,
-) -> TrainingData:
-    """With a reader of the texts in `rows` (n,) of all items, if it foretells validation better than the backbone."""
-    exam = data.exam()
-    fields = item_texts.automatic(rows)  # whatever goes into the index
-    if not settings.reader or not fields or exam is None:
-        return data
-    written = [item_texts.texts_of(row, fields) for row in rows]
-    texts = encoded(written, encode, everything.before.shape[1])
-    parts = [data, data.everything] if data.everything else [data]
-    rows_of = [_places(everything.calls.items, part.calls.items) for part in parts]
-    known = [_to_read(part, texts[own], encoder) for part, own in zip(parts, rows_of, strict=True)]
-    heads = reading_heads(known, fields, settings)
-    unseen = _places(everything.calls.items, exam.items)
-    nats = exam.nats(read_by(heads[0], texts[unseen]), settings.temperature).mean()
-    before = exam.nats(everything.before.cpu().numpy()[unseen], settings.temperature).mean()
-    told = f"{', '.join(fields)} foretell validation at {nats:.3f} nats, the backbone's images at {before:.3f}"
-    if not nats < before:
-        say(f"{told}: they teach the image tower nothing")
-        return data
-    say(f"{told}: the image tower learns from them, too")
-    key = texts_key(fields, written)
-    read = [read_by(head, texts[own]) for head, own in zip(heads, rows_of, strict=True)]
-    first, *later = (
-        replace(part, reader=Reader(_on_device(vectors, encoder), float(nats), key))
-        for part, vectors in zip(parts, read, strict=True)
-    )
-    return replace(first, everything=later[0]) if later else first
-
-
-def _to_read(part: TrainingData, texts: Floats, encoder: DualEncoder) -> Known:
-    """What a reader learns from a part of the judgments. texts: (n, f, dim) of its items."""
-    bf16 = encoder.on_cpu and encoder.precision == "bf16"
-    blank = torch.zeros_like(part.before)
-    return Known(part.calls, blank, _on_device(texts, encoder), part.wordings, part.titles, START, bf16)
 
 
 def _wordings(encoder: DualEncoder, encode: Encode, calls: Calls, sources: Sources) -> Wordings:
